@@ -1,0 +1,3 @@
+//! The `arplab` command.
+#![forbid(unsafe_code)]
+fn main() {}
