@@ -1,2 +1,11 @@
 //! arplab: a lab for the gateway ARP of Kubernetes pods under Calico.
 #![forbid(unsafe_code)]
+
+pub mod addr;
+pub mod choice;
+pub mod host;
+pub mod neigh;
+pub mod packet;
+pub mod stack;
+pub mod time;
+pub mod wire;

@@ -1,0 +1,315 @@
+//! [`HostState::apply`]: what the kernel does when it is told to change something.
+
+use super::conf::{Conf4, Conf6, Global, Scope, SysctlKey};
+use super::hook::ArpHook;
+use super::link::{AddrAssign, IfIndex, LinkKind};
+use super::mutation::{
+    Effect, Effects, Errno, HookSpec, KernelChange, LinkChange, Mutation, Op, Refused, SetNud,
+};
+use super::route::Rule;
+use super::state::{HostState, ProxyEntry};
+use crate::addr::{IfName, Mac};
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// A refusal before it knows which command it belongs to.
+pub(super) type Fault = (Errno, &'static str);
+
+impl HostState {
+    /// Makes one change, with all the kernel does along with it, or refuses it with the kernel's
+    /// error and leaves the state as it was.
+    pub fn apply(&mut self, change: &Mutation) -> Result<Effects, Refused> {
+        let mut effects = Effects::new();
+        match self.apply_inner(change, &mut effects) {
+            Ok(()) => Ok(effects),
+            Err((errno, why)) => Err(Refused { command: change.to_string(), errno, why }),
+        }
+    }
+
+    fn apply_inner(&mut self, change: &Mutation, fx: &mut Effects) -> Result<(), Fault> {
+        match change {
+            Mutation::Sysctl { key, value } => self.set_sysctl(*key, *value),
+            Mutation::LinkAdd { name, kind, mac } => self.link_add(*name, *kind, *mac, fx),
+            Mutation::LinkDel { dev } => self.link_del(*dev, fx),
+            Mutation::LinkSet { dev, change } => self.link_set(*dev, *change, fx),
+            Mutation::AddrAdd { dev, net, scope, nodad, broadcast } => match net {
+                IpNet::V4(net) => self.addr_add(*dev, *net, *scope, *broadcast),
+                IpNet::V6(net) => self.addr_add6(*dev, *net, *nodad, fx),
+            },
+            Mutation::AddrDel { dev, net } => match net {
+                IpNet::V4(net) => self.addr_del(*dev, *net, fx),
+                IpNet::V6(net) => self.addr_del6(*dev, *net),
+            },
+            Mutation::Route { op, spec } => self.route_change(*op, spec),
+            Mutation::Rule { op, rule } => self.rule_change(*op, rule),
+            Mutation::Neigh { op, dev, ip, lladdr, nud } => {
+                let dev = self.index_of(*dev)?;
+                self.neigh_change(*op, dev, *ip, *lladdr, *nud, fx)
+            }
+            Mutation::NeighFlush { dev } => {
+                fx.push(Effect::NeighFlush(self.index_of(*dev)?, false));
+                Ok(())
+            }
+            Mutation::Proxy { op, dev, ip } => self.proxy_change(*op, *dev, *ip),
+            Mutation::Hook { op, hook } => self.hook_change(*op, hook),
+            Mutation::NeighboursElsewhere(n) => {
+                self.neighbours_elsewhere = *n;
+                Ok(())
+            }
+            Mutation::Kernel(change) => self.kernel_change(*change, fx),
+        }
+    }
+
+    pub(super) fn index_of(&self, dev: IfName) -> Result<IfIndex, Fault> {
+        self.link_named(dev)
+            .map(super::Link::index)
+            .ok_or((Errno::Enodev, "there is no interface of that name"))
+    }
+
+    fn set_sysctl(&mut self, key: SysctlKey, value: i32) -> Result<(), Fault> {
+        const GONE: Fault = (Errno::Enoent, "there is no interface of that name, so no such file");
+        match key {
+            SysctlKey::Global(Global::IpForward) | SysctlKey::Conf4(Scope::All, Conf4::Forwarding) => {
+                self.forward_all(value);
+            }
+            SysctlKey::Global(g) => self.globals[g as usize] = value,
+            SysctlKey::Conf4(Scope::All, k) => self.all4.set(k, value),
+            SysctlKey::Conf4(Scope::Default, k) => self.default4.set(k, value),
+            SysctlKey::Conf4(Scope::Dev(d), k) => {
+                self.links.iter_mut().find(|l| l.name == d).ok_or(GONE)?.conf4.set(k, value);
+            }
+            SysctlKey::Conf6(Scope::All, Conf6::Forwarding) => self.forward_all6(value),
+            SysctlKey::Conf6(Scope::All, k) => self.all6.set(k, value),
+            SysctlKey::Conf6(Scope::Default, k) => self.default6.set(k, value),
+            SysctlKey::Conf6(Scope::Dev(d), k) => {
+                self.links.iter_mut().find(|l| l.name == d).ok_or(GONE)?.conf6.set(k, value);
+            }
+            SysctlKey::Neigh4(Scope::Dev(d), k) => {
+                self.links.iter_mut().find(|l| l.name == d).ok_or(GONE)?.neigh4.set(k, value);
+            }
+            SysctlKey::Neigh4(_, k) => self.default_neigh4.set(k, value),
+            SysctlKey::Neigh6(Scope::Dev(d), k) => {
+                self.links.iter_mut().find(|l| l.name == d).ok_or(GONE)?.neigh6.set(k, value);
+            }
+            SysctlKey::Neigh6(_, k) => self.default_neigh6.set(k, value),
+        }
+        Ok(())
+    }
+
+    /// Writing a *changed* value to ip_forward overwrites `forwarding` everywhere
+    /// (devinet_sysctl_forward, inet_forward_change).
+    fn forward_all(&mut self, value: i32) {
+        if self.all4.get(Conf4::Forwarding) == value {
+            return;
+        }
+        self.all4.set(Conf4::Forwarding, value);
+        self.default4.set(Conf4::Forwarding, value);
+        for link in &mut self.links {
+            link.conf4.set(Conf4::Forwarding, value);
+        }
+    }
+
+    /// The IPv6 twin (addrconf_fixup_forwarding).
+    fn forward_all6(&mut self, value: i32) {
+        if self.all6.get(Conf6::Forwarding) == value {
+            return;
+        }
+        self.all6.set(Conf6::Forwarding, value);
+        self.default6.set(Conf6::Forwarding, value);
+        for link in &mut self.links {
+            link.conf6.set(Conf6::Forwarding, value);
+        }
+    }
+
+    fn link_add(
+        &mut self,
+        name: IfName,
+        kind: LinkKind,
+        mac: Option<Mac>,
+        fx: &mut Effects,
+    ) -> Result<(), Fault> {
+        if self.link_named(name).is_some() {
+            return Err((Errno::Eexist, "an interface of that name exists"));
+        }
+        let assign = if mac.is_some() { AddrAssign::Set } else { AddrAssign::Random };
+        // a drawn MAC only has to be unlike Calico's; a fixed one keeps runs repeatable
+        let drawn = Mac([0x02, 0x61, 0x72, 0x70, 0x00, self.next_index as u8]);
+        let index = self.push_link(name, kind, mac.unwrap_or(drawn), assign);
+        fx.push(Effect::LinkNew(index));
+        Ok(())
+    }
+
+    fn link_del(&mut self, dev: IfName, fx: &mut Effects) -> Result<(), Fault> {
+        let index = self.index_of(dev)?;
+        if index == super::fib::LOOPBACK {
+            return Err((Errno::Eopnotsupp, "the loopback device cannot be deleted"));
+        }
+        self.link_down(index, fx);
+        self.forget_device(index);
+        self.links.retain(|l| l.index != index);
+        for link in &mut self.links {
+            link.master = link.master.filter(|m| *m != index);
+        }
+        fx.push(Effect::NeighFlush(index, true));
+        fx.push(Effect::LinkGone(index));
+        Ok(())
+    }
+
+    fn link_set(&mut self, dev: IfName, change: LinkChange, fx: &mut Effects) -> Result<(), Fault> {
+        let index = self.index_of(dev)?;
+        match change {
+            LinkChange::Up(true) => self.link_up(index, fx),
+            LinkChange::Up(false) => self.link_down(index, fx),
+            LinkChange::Carrier(on) => self.set_carrier(index, on, fx),
+            LinkChange::Address(mac) => {
+                if mac.is_group() || mac == Mac::ZERO {
+                    return Err((
+                        Errno::Eaddrnotavail,
+                        "a group or zero address cannot be an interface's own",
+                    ));
+                }
+                self.set_mac(index, mac, fx);
+            }
+            LinkChange::Arp(on) => {
+                if let Some(link) = self.link_mut(index).filter(|l| l.noarp == on) {
+                    link.noarp = !on;
+                    fx.push(Effect::NeighFlush(index, true));
+                }
+            }
+            LinkChange::Promisc(on) => {
+                if let Some(link) = self.link_mut(index) {
+                    link.promisc = on;
+                }
+            }
+            LinkChange::Master(master) => {
+                let master = master.map(|m| self.index_of(m)).transpose()?;
+                if master.is_some_and(|m| self.link(m).is_none_or(|l| l.kind != LinkKind::Bridge)) {
+                    return Err((Errno::Eopnotsupp, "the master is no bridge"));
+                }
+                if let Some(link) = self.link_mut(index) {
+                    link.master = master;
+                }
+            }
+            LinkChange::Name(name) => {
+                if self.link_named(name).is_some() {
+                    return Err((Errno::Eexist, "an interface of that name exists"));
+                }
+                if let Some(link) = self.link_mut(index) {
+                    link.name = name;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set_mac(&mut self, index: IfIndex, mac: Mac, fx: &mut Effects) {
+        let Some(link) = self.link_mut(index) else { return };
+        link.mac = mac;
+        link.addr_assign = AddrAssign::Set;
+        fx.push(Effect::MacChanged(index));
+        // neigh_changeaddr() drops every entry of the device, PERMANENT ones too
+        fx.push(Effect::NeighFlush(index, true));
+        self.announce_addresses(index, fx);
+    }
+
+    /// Announcements of arp_notify: only for addresses the device itself has.
+    pub(super) fn announce_addresses(&self, index: IfIndex, fx: &mut Effects) {
+        let Some(link) = self.link(index) else { return };
+        if link.up && self.on4(link, Conf4::ArpNotify) {
+            fx.extend(link.addrs.iter().map(|a| Effect::Announce(index, a.net.addr())));
+        }
+    }
+
+    fn rule_change(&mut self, op: Op, rule: &Rule) -> Result<(), Fault> {
+        let at = self.rules.iter().position(|r| r == rule);
+        match (op, at) {
+            (Op::Del, None) => return Err((Errno::Enoent, "no such rule")),
+            (Op::Del, Some(at)) => {
+                self.rules.remove(at);
+            }
+            (_, Some(_)) => return Err((Errno::Eexist, "the same rule exists")),
+            (_, None) => {
+                let at = self.rules.partition_point(|r| r.priority <= rule.priority);
+                self.rules.insert(at, *rule);
+            }
+        }
+        self.custom_rules = true;
+        Ok(())
+    }
+
+    fn neigh_change(
+        &mut self,
+        op: Op,
+        dev: IfIndex,
+        ip: IpAddr,
+        lladdr: Option<Mac>,
+        nud: SetNud,
+        fx: &mut Effects,
+    ) -> Result<(), Fault> {
+        if op == Op::Del {
+            fx.push(Effect::NeighDel(dev, ip));
+            return Ok(());
+        }
+        if lladdr.is_none() && nud != SetNud::Failed {
+            return Err((Errno::Einval, "a valid entry needs a link-layer address"));
+        }
+        fx.push(Effect::NeighSet(dev, ip, lladdr, nud));
+        Ok(())
+    }
+
+    fn proxy_change(&mut self, op: Op, dev: IfName, ip: IpAddr) -> Result<(), Fault> {
+        let entry = ProxyEntry { dev: self.index_of(dev)?, ip };
+        let at = self.proxies.iter().position(|p| *p == entry);
+        match (op, at) {
+            (Op::Del, None) => Err((Errno::Enoent, "no such proxy entry")),
+            (Op::Del, Some(at)) => {
+                self.proxies.remove(at);
+                Ok(())
+            }
+            // `ip neigh add proxy` of an existing entry succeeds: pneigh_lookup(.., creat=1)
+            (_, Some(_)) => Ok(()),
+            (_, None) => {
+                self.proxies.push(entry);
+                Ok(())
+            }
+        }
+    }
+
+    fn hook_change(&mut self, op: Op, spec: &HookSpec) -> Result<(), Fault> {
+        let dev = spec.dev.map(|d| self.index_of(d)).transpose()?;
+        let hook = ArpHook { point: spec.point, dev, op: spec.op, sender: spec.sender, target: spec.target };
+        let at = self.hooks.iter().position(|h| *h == hook);
+        match (op, at) {
+            (Op::Del, None) => return Err((Errno::Enoent, "no such rule")),
+            (Op::Del, Some(at)) => {
+                self.hooks.remove(at);
+            }
+            (_, Some(_)) => {}
+            (_, None) => self.hooks.push(hook),
+        }
+        Ok(())
+    }
+
+    fn kernel_change(&mut self, change: KernelChange, fx: &mut Effects) -> Result<(), Fault> {
+        match change {
+            KernelChange::Ipv6Start(dev) => self.ipv6_start(self.index_of(dev)?, fx),
+            KernelChange::DadDone(dev, net) => self.dad_end(self.index_of(dev)?, net, false),
+            KernelChange::DadFailed(dev, net) => self.dad_end(self.index_of(dev)?, net, true),
+        }
+        Ok(())
+    }
+
+    /// Books that a proxied request of an interface began (+1) or ended (−1) its wait.
+    pub fn count_delayed(&mut self, index: IfIndex, began: bool) {
+        if let Some(link) = self.link_mut(index) {
+            link.delayed = if began { link.delayed + 1 } else { link.delayed.saturating_sub(1) };
+        }
+    }
+
+    /// Books that no proxied request waits any more.
+    pub fn clear_delayed(&mut self) {
+        for link in &mut self.links {
+            link.delayed = 0;
+        }
+    }
+}

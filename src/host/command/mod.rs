@@ -1,0 +1,128 @@
+//! Changes as the commands an operator would type, in both directions: scenario files are
+//! written in them, timelines and failing test states are printed in them.
+//!
+//! The grammar is the part of iproute2, sysctl(8) and nft(8) that [`Mutation`] can say. Two
+//! things have no command of their own and are written `lab ...`: neighbour entries of other
+//! namespaces, and a noticed carrier change is `ip link set DEV carrier on|off`, which real
+//! iproute2 has for devices that allow it.
+
+mod parse;
+mod print;
+
+use super::mutation::Mutation;
+use core::str::FromStr;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Why a text is no command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{command}`: {why}")]
+pub struct CommandError {
+    /// The text.
+    pub command: String,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl FromStr for Mutation {
+    type Err = CommandError;
+    fn from_str(text: &str) -> Result<Mutation, CommandError> {
+        parse::command(text).map_err(|why| CommandError { command: text.to_owned(), why })
+    }
+}
+
+impl Serialize for Mutation {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mutation {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Mutation, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(text: &str) {
+        let m: Mutation = text.parse().unwrap();
+        assert_eq!(m.to_string(), text);
+        assert_eq!(m.to_string().parse::<Mutation>().unwrap(), m);
+    }
+
+    #[test]
+    fn commands_print_as_they_are_typed() {
+        for text in [
+            "sysctl -w net.ipv4.conf.cali0.proxy_arp=1",
+            "ip link add cali0 type veth",
+            "ip link add cali0 address ee:ee:ee:ee:ee:ee type veth",
+            "ip link del cali0",
+            "ip link set cali0 up",
+            "ip link set cali0 address ee:ee:ee:ee:ee:ee",
+            "ip link set cali0 arp off",
+            "ip link set cali0 master br0",
+            "ip link set cali0 nomaster",
+            "ip link set cali0 carrier off",
+            "ip addr add 10.42.0.7/32 dev eth0",
+            "ip addr add 169.254.1.1/32 scope host dev lo",
+            "ip addr add fd00:10::7/128 dev eth0 nodad",
+            "ip addr del 10.42.0.7/32 dev eth0",
+            "ip route add default via 192.168.77.1 dev up0",
+            "ip route add 10.42.0.7 dev cali0 scope link",
+            "ip route replace blackhole 10.42.0.0/26 proto bird",
+            "ip route del default",
+            "ip route add 0.0.0.0 via 192.168.77.1",
+            "ip route add default nexthop via 192.168.77.1 dev up0 weight 1 nexthop dev up1 weight 2",
+            "ip route add throw 169.254.0.0/16 metric 5 table 100",
+            "ip -6 route add default via fe80::ecee:eeff:feee:eeee dev eth0",
+            "ip rule add priority 100 from 10.42.0.7 iif cali0 lookup 100",
+            "ip rule add priority 101 not fwmark 0x100000/0x100000 unreachable",
+            "ip rule del priority 0 lookup local",
+            "ip neigh add 169.254.1.1 dev eth0 lladdr ee:ee:ee:ee:ee:ee nud permanent",
+            "ip neigh del 169.254.1.1 dev eth0",
+            "ip neigh flush dev eth0",
+            "ip neigh add proxy 169.254.1.1 dev cali0",
+            "nft add rule arp filter output oifname cali0 arp operation reply arp saddr ip 10.42.0.7 drop",
+            "nft add rule arp filter input drop",
+            "lab neighbours-elsewhere 1024",
+        ] {
+            round_trip(text);
+        }
+    }
+
+    #[test]
+    fn other_spellings_are_understood() {
+        for (typed, printed) in [
+            ("sysctl net/ipv4/ip_forward=1", "sysctl -w net.ipv4.ip_forward=1"),
+            ("ip link set dev cali0 down", "ip link set cali0 down"),
+            ("ip addr add 10.42.0.7 dev eth0", "ip addr add 10.42.0.7/32 dev eth0"),
+            ("ip route add 0.0.0.0/0 via 192.168.77.1", "ip route add default via 192.168.77.1"),
+            ("ip rule add pref 9 table main", "ip rule add priority 9 lookup main"),
+        ] {
+            assert_eq!(typed.parse::<Mutation>().unwrap().to_string(), printed);
+        }
+    }
+
+    #[test]
+    fn errors_name_the_word() {
+        for (text, part) in [
+            ("", "empty"),
+            ("rm -rf /", "rm"),
+            ("ip", "link"),
+            ("ip route add", "destination"),
+            ("ip route add 10.0.0.0/33 dev eth0", "10.0.0.0/33"),
+            ("ip route add default via eth0", "eth0"),
+            ("ip route add default via 10.0.0.1 frobnicate", "frobnicate"),
+            ("ip rule add from 10.0.0.1 lookup 100", "priority"),
+            ("sysctl -w net.ipv4.conf.cali0.proxy_arp", "="),
+            ("sysctl -w net.ipv4.conf.cali0.proxy_arp=yes", "yes"),
+            ("ip link set cali0 address ee", "ee"),
+        ] {
+            let e = text.parse::<Mutation>().unwrap_err();
+            assert!(e.why.contains(part), "{text:?}: {}", e.why);
+        }
+    }
+}

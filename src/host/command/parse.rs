@@ -1,0 +1,367 @@
+//! From text to [`Mutation`].
+
+use crate::addr::{IfName, Mac};
+use crate::host::conf::SysctlKey;
+use crate::host::hook::HookPoint;
+use crate::host::link::LinkKind;
+use crate::host::mutation::{HookSpec, HopSpec, LinkChange, Mutation, Op, RouteSpec, SetNud};
+use crate::host::route::{
+    RouteKind, RtProto, RtScope, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
+};
+use core::str::FromStr;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use smallvec::SmallVec;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+type Why = String;
+
+/// The words of a command, taken one by one.
+struct Words<'a> {
+    rest: core::iter::Peekable<core::str::SplitWhitespace<'a>>,
+}
+
+impl<'a> Words<'a> {
+    fn next(&mut self, wanted: &str) -> Result<&'a str, Why> {
+        self.rest.next().ok_or_else(|| format!("ends where {wanted} is wanted"))
+    }
+    fn parse<T: FromStr<Err: core::fmt::Display>>(&mut self, wanted: &str) -> Result<T, Why> {
+        let word = self.next(wanted)?;
+        word.parse().map_err(|e| format!("{word:?} where {wanted} is wanted: {e}"))
+    }
+    fn accept(&mut self, word: &str) -> bool {
+        self.rest.next_if_eq(&word).is_some()
+    }
+    fn end(&mut self) -> Result<(), Why> {
+        self.rest.next().map_or(Ok(()), |w| Err(format!("{w:?} is not understood here")))
+    }
+}
+
+pub(super) fn command(text: &str) -> Result<Mutation, Why> {
+    let mut w = Words { rest: text.split_whitespace().peekable() };
+    let first = w.rest.next().ok_or("an empty command")?;
+    let mutation = match first {
+        "sysctl" => sysctl(&mut w)?,
+        "ip" => ip(&mut w)?,
+        "nft" => nft(&mut w)?,
+        "lab" => lab(&mut w)?,
+        other => return Err(format!("{other:?} is none of the commands ip, sysctl, nft, lab")),
+    };
+    w.end()?;
+    Ok(mutation)
+}
+
+fn sysctl(w: &mut Words<'_>) -> Result<Mutation, Why> {
+    w.accept("-w");
+    let word = w.next("KEY=VALUE")?;
+    let (key, value) = word.split_once('=').ok_or_else(|| format!("{word:?} has no ="))?;
+    let key: SysctlKey = key.parse().map_err(|e| format!("{e}"))?;
+    let value = value.parse().map_err(|_| format!("{value:?} is not a whole number"))?;
+    Ok(Mutation::Sysctl { key, value })
+}
+
+fn lab(w: &mut Words<'_>) -> Result<Mutation, Why> {
+    match w.next("neighbours-elsewhere")? {
+        "neighbours-elsewhere" => Ok(Mutation::NeighboursElsewhere(w.parse("a number of entries")?)),
+        other => Err(format!("{other:?} where neighbours-elsewhere is wanted")),
+    }
+}
+
+fn ip(w: &mut Words<'_>) -> Result<Mutation, Why> {
+    let v6 = w.accept("-6");
+    if !v6 {
+        w.accept("-4");
+    }
+    match w.next("one of link, addr, route, rule, neigh")? {
+        "link" => link(w),
+        "addr" | "address" => addr(w),
+        "route" => route(w, v6),
+        "rule" => rule(w),
+        "neigh" | "neighbour" => neigh(w),
+        other => Err(format!("{other:?} where one of link, addr, route, rule, neigh is wanted")),
+    }
+}
+
+fn op(w: &mut Words<'_>) -> Result<Op, Why> {
+    match w.next("add, replace or del")? {
+        "add" => Ok(Op::Add),
+        "replace" | "change" => Ok(Op::Replace),
+        "del" | "delete" => Ok(Op::Del),
+        other => Err(format!("{other:?} where add, replace or del is wanted")),
+    }
+}
+
+fn link(w: &mut Words<'_>) -> Result<Mutation, Why> {
+    match w.next("add, del or set")? {
+        "add" => link_add(w),
+        "del" | "delete" => {
+            w.accept("dev");
+            Ok(Mutation::LinkDel { dev: w.parse("an interface")? })
+        }
+        "set" => link_set(w),
+        other => Err(format!("{other:?} where add, del or set is wanted")),
+    }
+}
+
+fn link_add(w: &mut Words<'_>) -> Result<Mutation, Why> {
+    w.accept("dev");
+    w.accept("name");
+    let name = w.parse("an interface name")?;
+    let mac = if w.accept("address") { Some(w.parse::<Mac>("a MAC")?) } else { None };
+    if !w.accept("type") {
+        return Err("`type veth`, `type bridge` or `type ethernet` is wanted".into());
+    }
+    let kind = match w.next("a type")? {
+        "veth" => LinkKind::Veth,
+        "bridge" => LinkKind::Bridge,
+        "ethernet" | "dummy" => LinkKind::Ethernet,
+        other => return Err(format!("type {other:?} where veth, bridge or ethernet is wanted")),
+    };
+    Ok(Mutation::LinkAdd { name, kind, mac })
+}
+
+fn on_off(w: &mut Words<'_>) -> Result<bool, Why> {
+    match w.next("on or off")? {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => Err(format!("{other:?} where on or off is wanted")),
+    }
+}
+
+fn link_set(w: &mut Words<'_>) -> Result<Mutation, Why> {
+    w.accept("dev");
+    let dev = w.parse("an interface")?;
+    let change = match w.next("up, down, address, arp, promisc, master, nomaster, carrier or name")? {
+        "up" => LinkChange::Up(true),
+        "down" => LinkChange::Up(false),
+        "address" => LinkChange::Address(w.parse("a MAC")?),
+        "arp" => LinkChange::Arp(on_off(w)?),
+        "promisc" => LinkChange::Promisc(on_off(w)?),
+        "master" => LinkChange::Master(Some(w.parse("a bridge")?)),
+        "nomaster" => LinkChange::Master(None),
+        "carrier" => LinkChange::Carrier(on_off(w)?),
+        "name" => LinkChange::Name(w.parse("a name")?),
+        other => return Err(format!("{other:?} is no attribute that can be set here")),
+    };
+    Ok(Mutation::LinkSet { dev, change })
+}
+
+/// A prefix; a bare address is one of full length, `default` is everything.
+fn net(word: &str, v6: bool) -> Result<IpNet, Why> {
+    if word == "default" || word == "all" {
+        return Ok(if v6 {
+            Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0).into()
+        } else {
+            Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0).into()
+        });
+    }
+    if let Ok(ip) = word.parse::<IpAddr>() {
+        return Ok(ip.into());
+    }
+    word.parse().map_err(|_| format!("{word:?} is no address or prefix"))
+}
+
+fn net4(word: &str) -> Result<Ipv4Net, Why> {
+    match net(word, false)? {
+        IpNet::V4(n) => Ok(n),
+        IpNet::V6(_) => Err(format!("{word:?}: policy rules are modelled for IPv4 only")),
+    }
+}
+
+fn addr(w: &mut Words<'_>) -> Result<Mutation, Why> {
+    let op = op(w)?;
+    let prefix = net(w.next("an address")?, false)?;
+    let (mut dev, mut scope, mut nodad, mut broadcast) = (None, None, false, None);
+    while let Some(word) = w.rest.next() {
+        match word {
+            "dev" => dev = Some(w.parse("an interface")?),
+            "scope" => scope = Some(rt_scope(w)?),
+            "nodad" => nodad = true,
+            "brd" | "broadcast" => broadcast = Some(w.parse("a broadcast address")?),
+            other => return Err(format!("{other:?} is not understood in an address")),
+        }
+    }
+    let dev = dev.ok_or("`dev INTERFACE` is wanted")?;
+    Ok(match op {
+        Op::Del => Mutation::AddrDel { dev, net: prefix },
+        _ => Mutation::AddrAdd { dev, net: prefix, scope, nodad, broadcast },
+    })
+}
+
+fn rt_scope(w: &mut Words<'_>) -> Result<RtScope, Why> {
+    let word = w.next("a scope")?;
+    RtScope::by_name(word).ok_or_else(|| format!("{word:?} is no scope"))
+}
+
+fn table(w: &mut Words<'_>) -> Result<u32, Why> {
+    Ok(match w.next("a table")? {
+        "local" => TABLE_LOCAL,
+        "main" => TABLE_MAIN,
+        "default" => TABLE_DEFAULT,
+        n => n.parse().map_err(|_| format!("{n:?} is no table"))?,
+    })
+}
+
+fn route(w: &mut Words<'_>, v6: bool) -> Result<Mutation, Why> {
+    let op = op(w)?;
+    let mut word = w.next("a destination")?;
+    let kind = RouteKind::by_name(word);
+    if kind.is_some() {
+        word = w.next("a destination")?;
+    }
+    let mut spec = RouteSpec::reject(kind.unwrap_or(RouteKind::Unicast), net(word, v6)?);
+    let mut hop = HopSpec { via: None, dev: None, onlink: false, weight: 1 };
+    let mut plain_hop = false;
+    while let Some(word) = w.rest.next() {
+        match word {
+            "via" => (hop.via, plain_hop) = (Some(w.parse("a gateway address")?), true),
+            "dev" => (hop.dev, plain_hop) = (Some(w.parse("an interface")?), true),
+            "onlink" => hop.onlink = true,
+            "src" => spec.src = Some(w.parse("a source address")?),
+            "metric" => spec.metric = Some(w.parse("a metric")?),
+            "scope" => spec.scope = Some(rt_scope(w)?),
+            "table" => spec.table = Some(table(w)?),
+            "proto" | "protocol" => {
+                let word = w.next("a protocol")?;
+                spec.proto = Some(RtProto::by_name(word).ok_or_else(|| format!("{word:?} is no protocol"))?);
+            }
+            "nexthop" => spec.hops.push(nexthop(w)?),
+            other => return Err(format!("{other:?} is not understood in a route")),
+        }
+    }
+    if plain_hop && !spec.hops.is_empty() {
+        return Err("either `via`/`dev` or `nexthop`, not both".into());
+    }
+    if plain_hop {
+        spec.hops = SmallVec::from_iter([hop]);
+    }
+    if spec.kind.is_reject() && !spec.hops.is_empty() {
+        return Err(format!("a {} route has no way", spec.kind.name()));
+    }
+    Ok(Mutation::Route { op, spec })
+}
+
+fn nexthop(w: &mut Words<'_>) -> Result<HopSpec, Why> {
+    let mut hop = HopSpec { via: None, dev: None, onlink: false, weight: 1 };
+    loop {
+        if w.accept("via") {
+            hop.via = Some(w.parse("a gateway address")?);
+        } else if w.accept("dev") {
+            hop.dev = Some(w.parse("an interface")?);
+        } else if w.accept("weight") {
+            hop.weight = w.parse("a weight")?;
+        } else if w.accept("onlink") {
+            hop.onlink = true;
+        } else {
+            return Ok(hop);
+        }
+    }
+}
+
+fn rule(w: &mut Words<'_>) -> Result<Mutation, Why> {
+    let op = op(w)?;
+    let (mut rule, mut priority) = (Rule::plain(0, RuleAction::Lookup(TABLE_MAIN)), None);
+    let mut action = None;
+    while let Some(word) = w.rest.next() {
+        match word {
+            "priority" | "pref" | "preference" => priority = Some(w.parse("a priority")?),
+            "not" => rule.invert = true,
+            "from" => rule.from = Some(net4(w.next("a prefix")?)?).filter(|n| n.prefix_len() > 0),
+            "to" => rule.to = Some(net4(w.next("a prefix")?)?).filter(|n| n.prefix_len() > 0),
+            "iif" | "dev" => rule.iif = Some(w.parse("an interface")?),
+            "fwmark" => rule.fwmark = Some(fwmark(w)?),
+            "lookup" | "table" => action = Some(RuleAction::Lookup(table(w)?)),
+            "unreachable" => action = Some(RuleAction::Unreachable),
+            "blackhole" => action = Some(RuleAction::Blackhole),
+            "prohibit" => action = Some(RuleAction::Prohibit),
+            "suppress_prefixlength" => rule.suppress_prefixlength = Some(w.parse("a prefix length")?),
+            other => return Err(format!("{other:?} is not understood in a rule")),
+        }
+    }
+    rule.priority = priority.ok_or("`priority N` is wanted: what a rule does depends on its place")?;
+    rule.action = action.ok_or("`lookup TABLE`, `unreachable`, `blackhole` or `prohibit` is wanted")?;
+    Ok(Mutation::Rule { op, rule })
+}
+
+fn fwmark(w: &mut Words<'_>) -> Result<(u32, u32), Why> {
+    let word = w.next("a mark")?;
+    let number = |s: &str| {
+        let parsed = s.strip_prefix("0x").map_or_else(|| s.parse(), |hex| u32::from_str_radix(hex, 16));
+        parsed.map_err(|_| format!("{word:?} is no mark"))
+    };
+    match word.split_once('/') {
+        Some((mark, mask)) => Ok((number(mark)?, number(mask)?)),
+        None => Ok((number(word)?, u32::MAX)),
+    }
+}
+
+fn neigh(w: &mut Words<'_>) -> Result<Mutation, Why> {
+    if w.accept("flush") {
+        w.accept("dev");
+        return Ok(Mutation::NeighFlush { dev: w.parse("an interface")? });
+    }
+    let op = op(w)?;
+    let proxy = w.accept("proxy");
+    w.accept("to");
+    let ip = w.parse("an address")?;
+    let (mut dev, mut lladdr, mut nud) = (None, None, None);
+    while let Some(word) = w.rest.next() {
+        match word {
+            "dev" => dev = Some(w.parse::<IfName>("an interface")?),
+            "lladdr" if !proxy => lladdr = Some(w.parse("a MAC")?),
+            "nud" if !proxy => {
+                let word = w.next("a state")?;
+                nud = Some(SetNud::by_name(word).ok_or_else(|| format!("{word:?} is no state"))?);
+            }
+            other => return Err(format!("{other:?} is not understood in a neighbour entry")),
+        }
+    }
+    let dev = dev.ok_or("`dev INTERFACE` is wanted")?;
+    if proxy {
+        return Ok(Mutation::Proxy { op, dev, ip });
+    }
+    Ok(Mutation::Neigh { op, dev, ip, lladdr, nud: nud.unwrap_or(SetNud::Permanent) })
+}
+
+fn nft(w: &mut Words<'_>) -> Result<Mutation, Why> {
+    let op = op(w)?;
+    for word in ["rule", "arp", "filter"] {
+        if !w.accept(word) {
+            return Err(
+                "`nft add|delete rule arp filter input|output ... drop` is what the model knows".into()
+            );
+        }
+    }
+    let point = match w.next("input or output")? {
+        "input" => HookPoint::Input,
+        "output" => HookPoint::Output,
+        other => return Err(format!("{other:?} where input or output is wanted")),
+    };
+    let mut hook = HookSpec { point, dev: None, op: None, sender: None, target: None };
+    loop {
+        match w.next("drop")? {
+            "drop" => return Ok(Mutation::Hook { op, hook }),
+            "iifname" | "oifname" | "iif" | "oif" => {
+                let word = w.next("an interface")?;
+                hook.dev = Some(word.trim_matches('"').parse().map_err(|e| format!("{e}"))?);
+            }
+            "arp" => match w.next("operation, saddr or daddr")? {
+                "operation" => {
+                    hook.op = Some(match w.next("request or reply")? {
+                        "request" => 1,
+                        "reply" => 2,
+                        other => return Err(format!("{other:?} where request or reply is wanted")),
+                    });
+                }
+                side @ ("saddr" | "daddr") => {
+                    if !w.accept("ip") {
+                        return Err(format!("`arp {side} ip ADDRESS` is wanted"));
+                    }
+                    let ip = Some(w.parse("an IPv4 address")?);
+                    if side == "saddr" { hook.sender = ip } else { hook.target = ip }
+                }
+                other => return Err(format!("{other:?} where operation, saddr or daddr is wanted")),
+            },
+            other => return Err(format!("{other:?} is not understood in an arp rule")),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! From [`Mutation`] to text.
+
+use crate::host::hook::HookPoint;
+use crate::host::link::LinkKind;
+use crate::host::mutation::{HookSpec, HopSpec, KernelChange, LinkChange, Mutation, Op, RouteSpec};
+use crate::host::route::{RouteKind, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
+use core::fmt::{self, Display, Formatter};
+use ipnet::IpNet;
+
+impl Display for Op {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Op::Add => "add",
+            Op::Replace => "replace",
+            Op::Del => "del",
+        })
+    }
+}
+
+impl Display for Mutation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Mutation::Sysctl { key, value } => write!(f, "sysctl -w {key}={value}"),
+            Mutation::LinkAdd { name, kind, mac } => {
+                write!(f, "ip link add {name}")?;
+                if let Some(mac) = mac {
+                    write!(f, " address {mac}")?;
+                }
+                f.write_str(match kind {
+                    LinkKind::Veth => " type veth",
+                    LinkKind::Bridge => " type bridge",
+                    LinkKind::Ethernet | LinkKind::Loopback => " type ethernet",
+                })
+            }
+            Mutation::LinkDel { dev } => write!(f, "ip link del {dev}"),
+            Mutation::LinkSet { dev, change } => write!(f, "ip link set {dev} {change}"),
+            Mutation::AddrAdd { dev, net, scope, nodad, broadcast } => {
+                write!(f, "ip addr add {net}")?;
+                if let Some(b) = broadcast {
+                    write!(f, " brd {b}")?;
+                }
+                if let Some(s) = scope {
+                    write!(f, " scope {s}")?;
+                }
+                write!(f, " dev {dev}{}", if *nodad { " nodad" } else { "" })
+            }
+            Mutation::AddrDel { dev, net } => write!(f, "ip addr del {net} dev {dev}"),
+            Mutation::Route { op, spec } => route(f, *op, spec),
+            Mutation::Rule { op, rule } => write!(f, "ip rule {op} {rule}"),
+            Mutation::Neigh { op: Op::Del, dev, ip, .. } => write!(f, "ip neigh del {ip} dev {dev}"),
+            Mutation::Neigh { op, dev, ip, lladdr, nud } => {
+                write!(f, "ip neigh {op} {ip} dev {dev}")?;
+                if let Some(mac) = lladdr {
+                    write!(f, " lladdr {mac}")?;
+                }
+                write!(f, " nud {}", nud.name())
+            }
+            Mutation::NeighFlush { dev } => write!(f, "ip neigh flush dev {dev}"),
+            Mutation::Proxy { op, dev, ip } => write!(f, "ip neigh {op} proxy {ip} dev {dev}"),
+            Mutation::Hook { op, hook } => nft(f, *op, hook),
+            Mutation::NeighboursElsewhere(n) => write!(f, "lab neighbours-elsewhere {n}"),
+            Mutation::Kernel(KernelChange::Ipv6Start(dev)) => write!(f, "(kernel) IPv6 starts on {dev}"),
+            Mutation::Kernel(KernelChange::DadDone(dev, net)) => {
+                write!(f, "(kernel) {net} on {dev} is no duplicate")
+            }
+            Mutation::Kernel(KernelChange::DadFailed(dev, net)) => {
+                write!(f, "(kernel) {net} on {dev} is a duplicate")
+            }
+        }
+    }
+}
+
+impl Display for LinkChange {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let word = |on: &bool| if *on { "on" } else { "off" };
+        match self {
+            LinkChange::Up(on) => f.write_str(if *on { "up" } else { "down" }),
+            LinkChange::Address(mac) => write!(f, "address {mac}"),
+            LinkChange::Arp(on) => write!(f, "arp {}", word(on)),
+            LinkChange::Promisc(on) => write!(f, "promisc {}", word(on)),
+            LinkChange::Master(Some(m)) => write!(f, "master {m}"),
+            LinkChange::Master(None) => f.write_str("nomaster"),
+            LinkChange::Carrier(on) => write!(f, "carrier {}", word(on)),
+            LinkChange::Name(n) => write!(f, "name {n}"),
+        }
+    }
+}
+
+/// A destination as iproute2 prints it: `default`, a bare address for a full-length prefix.
+pub(crate) struct Dst(pub(crate) IpNet);
+
+impl Display for Dst {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let net = self.0;
+        if net.prefix_len() == 0 && net.addr().is_unspecified() {
+            f.write_str("default")
+        } else if net.prefix_len() == net.max_prefix_len() {
+            write!(f, "{}", net.addr())
+        } else {
+            write!(f, "{net}")
+        }
+    }
+}
+
+/// A table by name where it has one.
+pub(crate) struct Table(pub(crate) u32);
+
+impl Display for Table {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            TABLE_LOCAL => f.write_str("local"),
+            TABLE_MAIN => f.write_str("main"),
+            TABLE_DEFAULT => f.write_str("default"),
+            n => write!(f, "{n}"),
+        }
+    }
+}
+
+fn route(f: &mut Formatter<'_>, op: Op, spec: &RouteSpec) -> fmt::Result {
+    let family = if matches!(spec.dst, IpNet::V6(_)) { "-6 " } else { "" };
+    write!(f, "ip {family}route {op} ")?;
+    if spec.kind != RouteKind::Unicast {
+        write!(f, "{} ", spec.kind.name())?;
+    }
+    write!(f, "{}", Dst(spec.dst))?;
+    if let [hop] = &spec.hops[..] {
+        hop_words(f, hop)?;
+        if hop.onlink {
+            f.write_str(" onlink")?;
+        }
+    }
+    if let Some(proto) = spec.proto {
+        write!(f, " proto {proto}")?;
+    }
+    if let Some(scope) = spec.scope {
+        write!(f, " scope {scope}")?;
+    }
+    if let Some(src) = spec.src {
+        write!(f, " src {src}")?;
+    }
+    if let Some(metric) = spec.metric {
+        write!(f, " metric {metric}")?;
+    }
+    if let Some(table) = spec.table {
+        write!(f, " table {}", Table(table))?;
+    }
+    if spec.hops.len() > 1 {
+        for hop in &spec.hops {
+            f.write_str(" nexthop")?;
+            hop_words(f, hop)?;
+            write!(f, " weight {}", hop.weight)?;
+            if hop.onlink {
+                f.write_str(" onlink")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn hop_words(f: &mut Formatter<'_>, hop: &HopSpec) -> fmt::Result {
+    if let Some(via) = hop.via {
+        write!(f, " via {via}")?;
+    }
+    if let Some(dev) = hop.dev {
+        write!(f, " dev {dev}")?;
+    }
+    Ok(())
+}
+
+impl Display for Rule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "priority {}", self.priority)?;
+        if self.invert {
+            f.write_str(" not")?;
+        }
+        if let Some(from) = self.from {
+            write!(f, " from {}", Dst(from.into()))?;
+        }
+        if let Some(to) = self.to {
+            write!(f, " to {}", Dst(to.into()))?;
+        }
+        if let Some(iif) = self.iif {
+            write!(f, " iif {iif}")?;
+        }
+        match self.fwmark {
+            Some((mark, u32::MAX)) => write!(f, " fwmark {mark:#x}")?,
+            Some((mark, mask)) => write!(f, " fwmark {mark:#x}/{mask:#x}")?,
+            None => {}
+        }
+        match self.action {
+            RuleAction::Lookup(table) => write!(f, " lookup {}", Table(table))?,
+            RuleAction::Unreachable => f.write_str(" unreachable")?,
+            RuleAction::Blackhole => f.write_str(" blackhole")?,
+            RuleAction::Prohibit => f.write_str(" prohibit")?,
+        }
+        if let Some(n) = self.suppress_prefixlength {
+            write!(f, " suppress_prefixlength {n}")?;
+        }
+        Ok(())
+    }
+}
+
+fn nft(f: &mut Formatter<'_>, op: Op, hook: &HookSpec) -> fmt::Result {
+    let verb = if op == Op::Del { "delete" } else { "add" };
+    write!(f, "nft {verb} rule arp filter {}", hook.point)?;
+    if let Some(dev) = hook.dev {
+        write!(f, " {} {dev}", if hook.point == HookPoint::Input { "iifname" } else { "oifname" })?;
+    }
+    match hook.op {
+        Some(1) => f.write_str(" arp operation request")?,
+        Some(_) => f.write_str(" arp operation reply")?,
+        None => {}
+    }
+    if let Some(ip) = hook.sender {
+        write!(f, " arp saddr ip {ip}")?;
+    }
+    if let Some(ip) = hook.target {
+        write!(f, " arp daddr ip {ip}")?;
+    }
+    f.write_str(" drop")
+}

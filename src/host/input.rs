@@ -1,0 +1,202 @@
+//! The input route: may a packet that came in by a device go where it wants to go?
+//! (ip_route_input_slow and __mkroute_input in net/ipv4/route.c, fib_validate_source in
+//! net/ipv4/fib_frontend.c). Proxy ARP asks this question for every request.
+
+use super::conf::Conf4;
+use super::fib::{FibHit, FibMiss, Flow, LOOPBACK};
+use super::link::{IfIndex, Link};
+use super::route::RouteKind;
+use super::state::HostState;
+use std::net::Ipv4Addr;
+
+/// The packet whose way is sought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Input {
+    /// Destination; for ARP the target address.
+    pub dst: Ipv4Addr,
+    /// Source; for ARP the sender address.
+    pub src: Ipv4Addr,
+    /// The device it came in by.
+    pub dev: IfIndex,
+    /// Packet mark.
+    pub mark: u32,
+    /// ARP rather than IP: a way back out of the same device is refused unless
+    /// proxy_arp_pvlan is on.
+    pub is_arp: bool,
+    /// Which leg of a multipath route the flow hash picks, modulo their number.
+    pub leg: u32,
+}
+
+/// Where the packet goes.
+#[derive(Clone, Copy, Debug)]
+pub enum InputRoute<'a> {
+    /// To the host itself.
+    Local(FibHit<'a>),
+    /// Out of another (or, with pvlan, the same) device.
+    Unicast(FibHit<'a>),
+    /// A broadcast.
+    Broadcast,
+}
+
+/// Why it goes nowhere.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum InputFault {
+    /// The source can be nobody's address.
+    MartianSource,
+    /// The destination can be nobody's address.
+    MartianDestination,
+    /// The routing tables have no way.
+    NoRoute(FibMiss),
+    /// `forwarding` of the receiving device is 0.
+    ForwardingOff,
+    /// The reverse path check refuses the source.
+    Source(SourceFault),
+    /// The way leads out of the device the packet came in by.
+    SameDevice,
+}
+
+/// Why the reverse path check refuses a source.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SourceFault {
+    /// The source is one of the host's own addresses and accept_local is off.
+    OwnAddress,
+    /// The route back is not a unicast route.
+    NotUnicast(RouteKind),
+    /// There is no route back; `level` is the rp_filter that counts.
+    NoRouteBack {
+        /// What the lookup met.
+        miss: FibMiss,
+        /// The effective rp_filter.
+        level: i32,
+    },
+    /// The route back leaves by another device.
+    OtherDevice {
+        /// That device.
+        dev: IfIndex,
+        /// The effective rp_filter.
+        level: i32,
+    },
+}
+
+impl HostState {
+    /// The input route of a packet, or why there is none.
+    pub fn route_input(&self, input: &Input) -> Result<InputRoute<'_>, InputFault> {
+        let link = self.link(input.dev).ok_or(InputFault::MartianDestination)?;
+        self.check_martians(link, input)?;
+        if input.dst.is_broadcast() {
+            return Ok(InputRoute::Broadcast);
+        }
+        let flow = Flow::input(input.dst, input.src, input.dev, input.mark);
+        let hit = self.fib_lookup(&flow).map_err(InputFault::NoRoute)?;
+        match hit.route.kind {
+            RouteKind::Broadcast if !self.on4(link, Conf4::BcForwarding) => return Ok(InputRoute::Broadcast),
+            RouteKind::Local => {
+                self.validate_source(link, input, None).map_err(InputFault::Source)?;
+                return Ok(InputRoute::Local(hit));
+            }
+            _ => {}
+        }
+        if link.conf4().get(Conf4::Forwarding) == 0 {
+            return Err(InputFault::ForwardingOff);
+        }
+        let hit = self.choose_leg(hit, &flow, input.leg);
+        self.validate_source(link, input, Some(hit.hop.dev)).map_err(InputFault::Source)?;
+        if hit.hop.dev == input.dev && input.is_arp && !self.on4(link, Conf4::ProxyArpPvlan) {
+            return Err(InputFault::SameDevice);
+        }
+        match hit.route.kind {
+            RouteKind::Broadcast => Ok(InputRoute::Broadcast),
+            _ => Ok(InputRoute::Unicast(hit)),
+        }
+    }
+
+    fn check_martians(&self, link: &Link, input: &Input) -> Result<(), InputFault> {
+        let localnet = self.on4(link, Conf4::RouteLocalnet);
+        if input.src.is_multicast() || input.src.is_broadcast() {
+            return Err(InputFault::MartianSource);
+        }
+        if input.dst.is_broadcast() {
+            return Ok(());
+        }
+        if input.src.is_unspecified() {
+            return Err(InputFault::MartianSource);
+        }
+        if input.dst.is_unspecified() {
+            return Err(InputFault::MartianDestination);
+        }
+        if input.dst.is_loopback() && !localnet {
+            return Err(InputFault::MartianDestination);
+        }
+        if input.src.is_loopback() && !localnet {
+            return Err(InputFault::MartianSource);
+        }
+        Ok(())
+    }
+
+    fn choose_leg<'a>(&'a self, hit: FibHit<'a>, flow: &Flow, leg: u32) -> FibHit<'a> {
+        if hit.route.hops.len() < 2 {
+            return hit;
+        }
+        let count = self.usable_hops(hit.route, flow).count().max(1);
+        let hop = self.usable_hops(hit.route, flow).nth(leg as usize % count).unwrap_or(hit.hop);
+        FibHit { hop, ..hit }
+    }
+
+    /// The reverse path check (fib_validate_source). `out` is the device the packet would leave
+    /// by, `None` when it is for the host itself.
+    pub fn validate_source(
+        &self,
+        link: &Link,
+        input: &Input,
+        out: Option<IfIndex>,
+    ) -> Result<(), SourceFault> {
+        let level = self.effective4(link, Conf4::RpFilter);
+        let accept_local = self.on4(link, Conf4::AcceptLocal);
+        let redirects = out == Some(link.index()) && self.on4(link, Conf4::SendRedirects);
+        if level == 0 && !redirects {
+            if accept_local {
+                return Ok(());
+            }
+            if !self.custom_rules && !self.custom_local_routes {
+                return if self.owns(input.src) { Err(SourceFault::OwnAddress) } else { Ok(()) };
+            }
+        }
+        self.full_source_check(link, input, out, level, accept_local)
+    }
+
+    fn full_source_check(
+        &self,
+        link: &Link,
+        input: &Input,
+        out: Option<IfIndex>,
+        level: i32,
+        accept_local: bool,
+    ) -> Result<(), SourceFault> {
+        let mark = if self.on4(link, Conf4::SrcValidMark) { input.mark } else { 0 };
+        let flow = Flow {
+            dst: input.src,
+            src: input.dst,
+            iif: out.unwrap_or(LOOPBACK),
+            mark,
+            ..Flow::output(input.src, input.dst)
+        };
+        let hit = match self.fib_lookup(&flow) {
+            Ok(hit) => hit,
+            Err(_) if level == 0 => return Ok(()),
+            Err(miss) => return Err(SourceFault::NoRouteBack { miss, level }),
+        };
+        match hit.route.kind {
+            RouteKind::Unicast => {}
+            RouteKind::Local if accept_local => {}
+            RouteKind::Local => return Err(SourceFault::OwnAddress),
+            kind => return Err(SourceFault::NotUnicast(kind)),
+        }
+        if hit.route.hops.iter().any(|h| h.dev == link.index()) {
+            return Ok(());
+        }
+        // no_addr: an interface without an IPv4 address has no "any interface" fallback, so
+        // loose mode is as strict as strict mode there
+        let refused = if link.addrs().is_empty() { level != 0 } else { level == 1 };
+        if refused { Err(SourceFault::OtherDevice { dev: hit.hop.dev, level }) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,170 @@
+//! An interface of a network namespace and its addresses.
+
+use super::conf::{Conf4Set, Conf6Set, NeighSet};
+use super::route::RtScope;
+use crate::addr::{IfName, Mac};
+use ipnet::{Ipv4Net, Ipv6Net};
+use smallvec::SmallVec;
+use std::net::Ipv4Addr;
+
+/// An interface's number within its namespace.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct IfIndex(pub u32);
+
+/// What a device is, as far as ARP cares.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LinkKind {
+    /// `lo`: no ARP, always has carrier.
+    Loopback,
+    /// One end of a veth pair.
+    Veth,
+    /// A bridge; its ports give up their frames to it.
+    Bridge,
+    /// Anything else with Ethernet framing: a NIC, a TAP.
+    Ethernet,
+}
+
+/// How an interface got its MAC (`/sys/class/net/*/addr_assign_type`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AddrAssign {
+    /// 1: drawn at random by the kernel; udev's MACAddressPolicy=persistent replaces it.
+    Random,
+    /// 3: set from user space; udev leaves it alone.
+    Set,
+}
+
+/// An IPv4 address of an interface (struct in_ifaddr).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Ifa4 {
+    /// Address and prefix length.
+    pub net: Ipv4Net,
+    /// Scope; `host` addresses are not announced to others.
+    pub scope: RtScope,
+    /// A second address of a subnet that already has one.
+    pub secondary: bool,
+    /// The broadcast address, when one was given.
+    pub broadcast: Option<Ipv4Addr>,
+}
+
+/// An IPv6 address of an interface (struct inet6_ifaddr).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Ifa6 {
+    /// Address and prefix length.
+    pub net: Ipv6Net,
+    /// Duplicate address detection has not ended: nothing is answered for it (RFC 4862 5.4).
+    pub tentative: bool,
+    /// Duplicate address detection found another owner.
+    pub dad_failed: bool,
+    /// Added with `nodad`.
+    pub nodad: bool,
+}
+
+/// An interface.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Link {
+    pub(super) index: IfIndex,
+    pub(super) name: IfName,
+    pub(super) kind: LinkKind,
+    pub(super) mac: Mac,
+    pub(super) addr_assign: AddrAssign,
+    pub(super) up: bool,
+    pub(super) carrier: bool,
+    pub(super) noarp: bool,
+    pub(super) promisc: bool,
+    pub(super) master: Option<IfIndex>,
+    pub(super) addrs: SmallVec<[Ifa4; 1]>,
+    pub(super) addrs6: SmallVec<[Ifa6; 1]>,
+    pub(super) conf4: Conf4Set,
+    pub(super) conf6: Conf6Set,
+    pub(super) neigh4: NeighSet,
+    pub(super) neigh6: NeighSet,
+    pub(super) delayed: u32,
+}
+
+impl Link {
+    /// Its number.
+    #[must_use]
+    pub fn index(&self) -> IfIndex {
+        self.index
+    }
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> IfName {
+        self.name
+    }
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> LinkKind {
+        self.kind
+    }
+    /// Its hardware address.
+    #[must_use]
+    pub fn mac(&self) -> Mac {
+        self.mac
+    }
+    /// Where the hardware address came from.
+    #[must_use]
+    pub fn addr_assign(&self) -> AddrAssign {
+        self.addr_assign
+    }
+    /// IFF_UP: administratively up.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+    /// Whether the kernel has noticed a carrier. With [`Link::is_up`] this is "oper up".
+    #[must_use]
+    pub fn has_carrier(&self) -> bool {
+        self.carrier
+    }
+    /// IFF_NOARP.
+    #[must_use]
+    pub fn is_noarp(&self) -> bool {
+        self.noarp
+    }
+    /// IFF_PROMISC. Changes nothing for ARP: a frame for another MAC stays one.
+    #[must_use]
+    pub fn is_promisc(&self) -> bool {
+        self.promisc
+    }
+    /// The bridge this is a port of.
+    #[must_use]
+    pub fn master(&self) -> Option<IfIndex> {
+        self.master
+    }
+    /// Its IPv4 addresses, primaries before their secondaries.
+    #[must_use]
+    pub fn addrs(&self) -> &[Ifa4] {
+        &self.addrs
+    }
+    /// Its IPv6 addresses.
+    #[must_use]
+    pub fn addrs6(&self) -> &[Ifa6] {
+        &self.addrs6
+    }
+    /// Its IPv4 switches.
+    #[must_use]
+    pub fn conf4(&self) -> &Conf4Set {
+        &self.conf4
+    }
+    /// Its IPv6 switches.
+    #[must_use]
+    pub fn conf6(&self) -> &Conf6Set {
+        &self.conf6
+    }
+    /// Its ARP parameters.
+    #[must_use]
+    pub fn neigh4(&self) -> &NeighSet {
+        &self.neigh4
+    }
+    /// Its neighbour-discovery parameters.
+    #[must_use]
+    pub fn neigh6(&self) -> &NeighSet {
+        &self.neigh6
+    }
+    /// Proxied requests of this interface that wait out `proxy_delay` now.
+    #[must_use]
+    pub fn delayed_requests(&self) -> u32 {
+        self.delayed
+    }
+}

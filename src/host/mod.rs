@@ -1,0 +1,37 @@
+//! The host side as a pure model: what a Linux network namespace knows ([`HostState`]), how it
+//! changes ([`Mutation`]), and what follows for an ARP request ([`decide()`]).
+//!
+//! Nothing here does I/O, reads a clock or draws a random number. The same state and decision
+//! serve the simulator, the live gateway, the explorer and the diagnosis of a real node.
+
+mod apply;
+mod apply_addr;
+mod apply_route;
+pub mod command;
+pub mod conf;
+mod decide;
+mod fib;
+pub mod frame;
+pub mod hook;
+mod input;
+mod link;
+mod mutation;
+mod reason;
+mod route;
+mod route6;
+mod state;
+
+pub use decide::{After, Decision, Learn, Outcome, Request, decide, process, process_frame};
+pub use fib::{AddrType, FibHit, FibMiss, Flow, LOOPBACK};
+pub use input::{Input, InputFault, InputRoute, SourceFault};
+pub use link::{AddrAssign, IfIndex, Ifa4, Ifa6, Link, LinkKind};
+pub use mutation::{
+    Effect, Effects, Errno, HookSpec, HopSpec, KernelChange, LinkChange, Mutation, Op, Refused, RouteSpec,
+    SetNud,
+};
+pub use reason::{Pointer, Reason, Silence};
+pub use route::{
+    NextHop, Route, RouteKind, RtProto, RtScope, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
+};
+pub use route6::Route6;
+pub use state::{HostState, ProxyEntry};

@@ -1,0 +1,242 @@
+//! Routes and policy rules, as `ip route` and `ip rule` name them.
+
+use super::link::IfIndex;
+use crate::addr::IfName;
+use core::fmt;
+use ipnet::Ipv4Net;
+use smallvec::SmallVec;
+use std::net::Ipv4Addr;
+
+/// The table of local and broadcast addresses, kept by the kernel.
+pub const TABLE_LOCAL: u32 = 255;
+/// The ordinary table.
+pub const TABLE_MAIN: u32 = 254;
+/// The table after main, empty unless someone fills it.
+pub const TABLE_DEFAULT: u32 = 253;
+
+/// Distance of a destination (rtm_scope), from far to near.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RtScope(pub u8);
+
+impl RtScope {
+    /// Anywhere, through a gateway.
+    pub const UNIVERSE: RtScope = RtScope(0);
+    /// Inside the site.
+    pub const SITE: RtScope = RtScope(200);
+    /// On the attached link.
+    pub const LINK: RtScope = RtScope(253);
+    /// On this host.
+    pub const HOST: RtScope = RtScope(254);
+    /// Nowhere: the scope of the next hop of a local route.
+    pub const NOWHERE: RtScope = RtScope(255);
+
+    /// The scope of that name or number (rtnl_rtscope in iproute2).
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<RtScope> {
+        Some(match name {
+            "global" | "universe" => Self::UNIVERSE,
+            "site" => Self::SITE,
+            "link" => Self::LINK,
+            "host" => Self::HOST,
+            "nowhere" => Self::NOWHERE,
+            n => RtScope(n.parse().ok()?),
+        })
+    }
+}
+
+impl fmt::Display for RtScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::UNIVERSE => f.write_str("global"),
+            Self::SITE => f.write_str("site"),
+            Self::LINK => f.write_str("link"),
+            Self::HOST => f.write_str("host"),
+            Self::NOWHERE => f.write_str("nowhere"),
+            RtScope(n) => write!(f, "{n}"),
+        }
+    }
+}
+
+/// What a route does with a packet (rtm_type).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum RouteKind {
+    /// Send it on.
+    Unicast,
+    /// It is ours.
+    Local,
+    /// It is a broadcast.
+    Broadcast,
+    /// Refuse with "host unreachable".
+    Unreachable,
+    /// Refuse with "administratively prohibited".
+    Prohibit,
+    /// Drop without a word.
+    Blackhole,
+    /// End the search in this table and go on with the next rule.
+    Throw,
+}
+
+impl RouteKind {
+    /// The word `ip route` uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            RouteKind::Unicast => "unicast",
+            RouteKind::Local => "local",
+            RouteKind::Broadcast => "broadcast",
+            RouteKind::Unreachable => "unreachable",
+            RouteKind::Prohibit => "prohibit",
+            RouteKind::Blackhole => "blackhole",
+            RouteKind::Throw => "throw",
+        }
+    }
+    /// The kind of that name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<RouteKind> {
+        use RouteKind::{Blackhole, Broadcast, Local, Prohibit, Throw, Unicast, Unreachable};
+        [Unicast, Local, Broadcast, Unreachable, Prohibit, Blackhole, Throw]
+            .into_iter()
+            .find(|k| k.name() == name)
+    }
+    /// True for kinds that name no device: they end the search with an error.
+    #[must_use]
+    pub const fn is_reject(self) -> bool {
+        matches!(self, RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Blackhole | RouteKind::Throw)
+    }
+}
+
+/// Who put a route there (rtm_protocol).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RtProto(pub u8);
+
+impl RtProto {
+    /// The kernel itself.
+    pub const KERNEL: RtProto = RtProto(2);
+    /// `ip route add`.
+    pub const BOOT: RtProto = RtProto(3);
+    /// An administrator, on purpose.
+    pub const STATIC: RtProto = RtProto(4);
+    /// The BIRD routing daemon.
+    pub const BIRD: RtProto = RtProto(12);
+    /// A DHCP client.
+    pub const DHCP: RtProto = RtProto(16);
+
+    const NAMES: [(RtProto, &'static str); 5] = [
+        (Self::KERNEL, "kernel"),
+        (Self::BOOT, "boot"),
+        (Self::STATIC, "static"),
+        (Self::BIRD, "bird"),
+        (Self::DHCP, "dhcp"),
+    ];
+
+    /// The protocol of that name or number.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<RtProto> {
+        let named = Self::NAMES.iter().find(|(_, n)| *n == name).map(|(p, _)| *p);
+        named.or_else(|| name.parse().ok().map(RtProto))
+    }
+}
+
+impl fmt::Display for RtProto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Self::NAMES.iter().find(|(p, _)| p == self) {
+            Some((_, name)) => f.write_str(name),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// One way of a route (struct fib_nh).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct NextHop {
+    /// The device.
+    pub dev: IfIndex,
+    /// The gateway, if any.
+    pub via: Option<Ipv4Addr>,
+    /// Share in a multipath route, from 1.
+    pub weight: u16,
+    /// RTNH_F_LINKDOWN: the device lost its carrier.
+    pub linkdown: bool,
+    /// RTNH_F_DEAD: the device of this leg went down; other legs keep the route.
+    pub dead: bool,
+}
+
+/// A route of one table.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Route {
+    /// Destinations.
+    pub dst: Ipv4Net,
+    /// What it does.
+    pub kind: RouteKind,
+    /// Smaller is preferred among equal prefixes.
+    pub metric: u32,
+    /// Distance.
+    pub scope: RtScope,
+    /// Origin.
+    pub proto: RtProto,
+    /// Preferred source address.
+    pub src: Option<Ipv4Addr>,
+    /// Ways; empty for reject kinds.
+    pub hops: SmallVec<[NextHop; 1]>,
+}
+
+/// What a policy rule does (fr_act).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum RuleAction {
+    /// Look into a table; go on when it has nothing.
+    Lookup(u32),
+    /// Fail with ENETUNREACH.
+    Unreachable,
+    /// Fail with EINVAL.
+    Blackhole,
+    /// Fail with EACCES.
+    Prohibit,
+}
+
+/// A policy rule (struct fib4_rule).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Rule {
+    /// Smaller is asked first.
+    pub priority: u32,
+    /// Match the negation of the selectors below (`not`).
+    pub invert: bool,
+    /// Source selector.
+    pub from: Option<Ipv4Net>,
+    /// Destination selector.
+    pub to: Option<Ipv4Net>,
+    /// The device the packet came in by; `lo` matches what the host sends itself.
+    pub iif: Option<IfName>,
+    /// Mark and mask.
+    pub fwmark: Option<(u32, u32)>,
+    /// What to do.
+    pub action: RuleAction,
+    /// Pass over results whose prefix is this short or shorter.
+    pub suppress_prefixlength: Option<u8>,
+}
+
+impl Rule {
+    /// A rule with no selectors.
+    #[must_use]
+    pub const fn plain(priority: u32, action: RuleAction) -> Rule {
+        Rule {
+            priority,
+            invert: false,
+            from: None,
+            to: None,
+            iif: None,
+            fwmark: None,
+            action,
+            suppress_prefixlength: None,
+        }
+    }
+
+    /// The three rules of a new namespace (fib_default_rules_init, net/ipv4/fib_rules.c).
+    #[must_use]
+    pub const fn defaults() -> [Rule; 3] {
+        [
+            Rule::plain(0, RuleAction::Lookup(TABLE_LOCAL)),
+            Rule::plain(32766, RuleAction::Lookup(TABLE_MAIN)),
+            Rule::plain(32767, RuleAction::Lookup(TABLE_DEFAULT)),
+        ]
+    }
+}

@@ -1,0 +1,337 @@
+//! One namespace at work: its state, its neighbour entries, the answers it holds back, the
+//! errors it may send. Both ends of a pod's veth are a [`Stack`]; so is the lab's gateway.
+//!
+//! The stack is sans-IO. Frames and changes go in with the time of their arrival, and what it
+//! wants done comes out of [`Stack::poll_output`]; [`Stack::poll_timeout`] says when it wants to
+//! be called again. It never reads a clock and draws nothing but through the [`Chooser`].
+
+mod icmp;
+mod ndisc;
+mod output;
+mod proxyq;
+mod receive;
+
+use crate::choice::{ChoiceKind, Chooser};
+use crate::host::conf::{NeighSet, NeighVar, SysctlKey};
+use crate::host::frame::Arp;
+use crate::host::{Decision, Effect, HostState, IfIndex, InputFault, Mutation, Reason, Refused, SetNud};
+use crate::neigh::{Cause, Discarded, KernelClock, NeighEvent, NeighTable, Nud, UpdateFlags};
+use crate::packet::{Frame, IpBytes, Packet};
+use crate::time::{Span, Time};
+use icmp::IcmpBucket;
+use proxyq::ProxyQueue;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+pub use output::SendError;
+
+/// Why an IP packet went no further.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DropWhy {
+    /// The input route has no way for it.
+    Input(InputFault),
+    /// It was waiting for a neighbour and is lost without an error.
+    Neighbour(Discarded),
+    /// The neighbour did not answer; its sender was told, if the error could be delivered.
+    Unreachable,
+    /// The error about it exceeded icmp_msgs_burst / icmp_msgs_per_sec.
+    ErrorRateLimited,
+    /// The error about it could not be delivered: `lo` is down.
+    ErrorUndeliverable,
+    /// It was sent to another station's MAC.
+    OtherHost,
+    /// It cannot be read.
+    Malformed,
+    /// Its time to live ran out.
+    Expired,
+    /// The way out has no device that is up.
+    DeviceDown,
+}
+
+/// What happened inside, for whoever watches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Note {
+    /// An ARP request (or another ARP packet) was judged.
+    Judged {
+        /// Where it came in.
+        dev: IfIndex,
+        /// What it was; `None` when it could not be read.
+        arp: Option<Arp>,
+        /// The judgement.
+        decision: Decision,
+        /// It was taken up after its delay.
+        again: bool,
+    },
+    /// A neighbour entry changed.
+    Neigh {
+        /// Its device.
+        dev: IfIndex,
+        /// Its address.
+        ip: IpAddr,
+        /// Before.
+        old: Option<Nud>,
+        /// After.
+        new: Option<Nud>,
+        /// The MAC it holds.
+        lladdr: Option<crate::addr::Mac>,
+        /// Why.
+        cause: Cause,
+    },
+    /// A packet was lost here.
+    Dropped {
+        /// The packet.
+        packet: IpBytes,
+        /// Why.
+        why: DropWhy,
+    },
+}
+
+/// What the stack wants done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// A frame leaves.
+    Transmit {
+        /// By that device.
+        dev: IfIndex,
+        /// The frame.
+        frame: Frame,
+    },
+    /// A packet leaves by a device whose neighbours are not modelled (see
+    /// [`Stack::set_uplink`]).
+    Uplink {
+        /// The packet.
+        packet: IpBytes,
+    },
+    /// A packet is for this namespace.
+    Deliver {
+        /// It came in by that device; the loopback for the stack's own errors.
+        dev: IfIndex,
+        /// The packet.
+        packet: IpBytes,
+    },
+    /// Something to watch.
+    Note(Note),
+}
+
+/// A namespace at work.
+#[derive(Clone, Hash, Debug)]
+pub struct Stack {
+    state: Arc<HostState>,
+    neigh: NeighTable,
+    queue: ProxyQueue,
+    icmp: IcmpBucket,
+    uplink: Option<IfIndex>,
+    icmp_errors_filtered: bool,
+    out: VecDeque<Output2>,
+}
+
+/// `Output` behind a box would cost an allocation each; the queue is drained after every call, so
+/// its content never counts for equality.
+#[derive(Clone, Debug)]
+struct Output2(Output);
+
+impl core::hash::Hash for Output2 {
+    fn hash<H: core::hash::Hasher>(&self, _: &mut H) {}
+}
+
+impl Stack {
+    /// A namespace that is in `state` now.
+    pub fn new(state: HostState, clock: KernelClock, chooser: &mut dyn Chooser) -> Stack {
+        let mut stack = Stack {
+            state: Arc::new(state),
+            neigh: NeighTable::new(clock),
+            queue: ProxyQueue::default(),
+            icmp: IcmpBucket::default(),
+            uplink: None,
+            icmp_errors_filtered: false,
+            out: VecDeque::new(),
+        };
+        let links: SmallVec<[IfIndex; 4]> =
+            stack.state.links().iter().map(crate::host::Link::index).collect();
+        for dev in links {
+            stack.draw_reachable(dev, false, chooser);
+            stack.draw_reachable(dev, true, chooser);
+        }
+        stack
+    }
+
+    /// Makes `dev` the way to the world: packets out of it are handed over as they are, as if
+    /// its neighbours were always known.
+    pub fn set_uplink(&mut self, dev: IfIndex) {
+        self.uplink = Some(dev);
+    }
+
+    /// The namespace filters the ICMP errors it sends itself (a netfilter rule in the pod).
+    pub fn filter_icmp_errors(&mut self, on: bool) {
+        self.icmp_errors_filtered = on;
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn state(&self) -> &HostState {
+        &self.state
+    }
+
+    /// Its neighbour entries.
+    #[must_use]
+    pub fn neighbours(&self) -> &NeighTable {
+        &self.neigh
+    }
+
+    /// Its kernel's clock.
+    #[must_use]
+    pub fn clock(&self) -> &KernelClock {
+        self.neigh.clock()
+    }
+
+    /// The next thing it wants done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front().map(|o| o.0)
+    }
+
+    /// When it wants [`Stack::handle_timeout`] to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        [self.neigh.poll_timeout(), self.queue.timer()].into_iter().flatten().min()
+    }
+
+    /// Runs what is due.
+    pub fn handle_timeout(&mut self, now: Time, chooser: &mut dyn Chooser) {
+        if self.neigh.poll_timeout().is_some_and(|t| t <= now) {
+            let mut events = VecDeque::new();
+            let state = Arc::clone(&self.state);
+            self.neigh.handle_timeout(now, |dev, v6| params(&state, dev, v6), &mut events);
+            self.act(now, events, chooser);
+        }
+        if self.queue.timer().is_some_and(|t| t <= now) {
+            self.answer_delayed(now, chooser);
+        }
+    }
+
+    /// Changes the configuration, with everything that follows from it here.
+    pub fn apply(&mut self, now: Time, change: &Mutation, chooser: &mut dyn Chooser) -> Result<(), Refused> {
+        let effects = Arc::make_mut(&mut self.state).apply(change)?;
+        if let Mutation::Sysctl { key: SysctlKey::Neigh4(_, var) | SysctlKey::Neigh6(_, var), .. } = change
+            && *var == NeighVar::BaseReachableTimeMs
+        {
+            let links: SmallVec<[IfIndex; 4]> =
+                self.state.links().iter().map(crate::host::Link::index).collect();
+            for dev in links {
+                self.draw_reachable(
+                    dev,
+                    matches!(change, Mutation::Sysctl { key: SysctlKey::Neigh6(..), .. }),
+                    chooser,
+                );
+            }
+        }
+        for effect in effects {
+            self.effect(now, effect, chooser);
+        }
+        Ok(())
+    }
+
+    fn effect(&mut self, now: Time, effect: Effect, chooser: &mut dyn Chooser) {
+        let mut events = VecDeque::new();
+        match effect {
+            Effect::LinkNew(dev) => {
+                self.draw_reachable(dev, false, chooser);
+                self.draw_reachable(dev, true, chooser);
+            }
+            Effect::NeighFlush(dev, permanent) => {
+                self.neigh.flush(dev, permanent, Cause::Flush, &mut events);
+            }
+            Effect::PurgeDelayed => self.purge_delayed(),
+            Effect::NeighSet(dev, ip, mac, nud) => {
+                let set = params(&self.state, dev, ip.is_ipv6());
+                let flags = UpdateFlags { replace: true, weak: false, admin: true };
+                let nud = nud_of(nud);
+                self.neigh.update(now, dev, ip, mac, nud, flags, Cause::Command, true, &set, &mut events);
+            }
+            Effect::NeighDel(dev, ip) => {
+                let set = params(&self.state, dev, ip.is_ipv6());
+                self.neigh.remove(now, dev, ip, &set, &mut events);
+            }
+            Effect::Announce(dev, ip) => self.announce(dev, ip),
+            Effect::LinkUp(_)
+            | Effect::LinkDown(_)
+            | Effect::LinkGone(_)
+            | Effect::Carrier(..)
+            | Effect::MacChanged(_)
+            | Effect::DadStart(..) => {}
+        }
+        self.act(now, events, chooser);
+    }
+
+    /// neigh_rand_reach_time: even over [0.5, 1.5) of the base, once per device.
+    fn draw_reachable(&mut self, dev: IfIndex, v6: bool, chooser: &mut dyn Chooser) {
+        let base_ms = params(&self.state, dev, v6).get(NeighVar::BaseReachableTimeMs);
+        let base = self.clock().ticks(Span::from_ms(u64::try_from(base_ms).unwrap_or(0)));
+        let drawn = if base == 0 { 0 } else { base / 2 + chooser.choose(ChoiceKind::ReachableTime, base) };
+        self.neigh.set_reachable(dev, v6, drawn);
+    }
+
+    fn note(&mut self, note: Note) {
+        self.out.push_back(Output2(Output::Note(note)));
+    }
+
+    fn emit(&mut self, output: Output) {
+        self.out.push_back(Output2(output));
+    }
+
+    /// Books silence for a request that never reached ARP: the lab's link knows why.
+    pub fn note_unheard(&mut self, dev: IfIndex, arp: Option<Arp>, reason: Reason) {
+        self.note(Note::Judged { dev, arp, decision: Decision::Silent(reason), again: false });
+    }
+
+    /// Turns what the neighbour table wants into frames, errors and notes.
+    fn act(&mut self, now: Time, mut events: VecDeque<NeighEvent>, chooser: &mut dyn Chooser) {
+        while let Some(event) = events.pop_front() {
+            match event {
+                NeighEvent::Solicit { dev, ip, to, src } => self.solicit(dev, ip, to, src),
+                NeighEvent::Send { dev, mac, packet } => self.transmit(dev, mac, &packet.bytes),
+                NeighEvent::Unreachable { packet, .. } => self.host_unreachable(now, packet, chooser),
+                NeighEvent::Discard { packet, why } => {
+                    self.note(Note::Dropped { packet: packet.bytes, why: DropWhy::Neighbour(why) });
+                }
+                NeighEvent::Changed { dev, ip, old, new, lladdr, cause } => {
+                    self.note(Note::Neigh { dev, ip, old, new, lladdr, cause });
+                }
+            }
+        }
+    }
+
+    /// True when the table is at gc_thresh3 with entries of other namespaces, so that no entry
+    /// can be made (neigh_alloc).
+    fn table_full(&self) -> bool {
+        let limit = self.state.global(crate::host::conf::Global::GcThresh3);
+        i64::from(self.state.neighbours_elsewhere()) >= i64::from(limit)
+    }
+
+    fn knows(&self, dev: IfIndex, ip: Ipv4Addr) -> bool {
+        self.neigh.get(dev, ip.into()).is_some()
+    }
+}
+
+/// The neighbour parameters of a device; those of a device that is gone are the kernel's.
+fn params(state: &HostState, dev: IfIndex, v6: bool) -> NeighSet {
+    state.link(dev).map_or(NeighSet::KERNEL, |l| if v6 { *l.neigh6() } else { *l.neigh4() })
+}
+
+fn nud_of(set: SetNud) -> Nud {
+    match set {
+        SetNud::Permanent => Nud::Permanent,
+        SetNud::Noarp => Nud::Noarp,
+        SetNud::Reachable => Nud::Reachable,
+        SetNud::Stale => Nud::Stale,
+        SetNud::Delay => Nud::Delay,
+        SetNud::Probe => Nud::Probe,
+        SetNud::Failed => Nud::Failed,
+    }
+}
+
+/// A packet that the stack itself makes.
+fn own(bytes: IpBytes) -> Packet {
+    Packet { bytes, owner: None }
+}

@@ -1,0 +1,228 @@
+//! Packets and frames out: routes, neighbours, requests, errors about what did not arrive.
+
+use super::{DropWhy, Note, Output, Stack, own, params};
+use crate::addr::Mac;
+use crate::choice::Chooser;
+use crate::host::conf::Conf4;
+use crate::host::frame::{Arp, ETHERTYPE_IPV4, ETHERTYPE_IPV6};
+use crate::host::{FibMiss, Flow, IfIndex, LOOPBACK, RouteKind, RtScope, RuleAction};
+use crate::packet::{Frame, Packet};
+use crate::time::Time;
+use crate::wire::{self, Ends, Unreachable};
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Why a packet could not be sent at all: what send(2) or connect(2) returns at once.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, thiserror::Error)]
+#[error("{}", self.text())]
+pub enum SendError {
+    /// ENETUNREACH.
+    NetUnreachable,
+    /// EHOSTUNREACH.
+    HostUnreachable,
+    /// EACCES.
+    Prohibited,
+    /// EINVAL.
+    Invalid,
+    /// ENOBUFS: the neighbour table is full.
+    NoBuffers,
+    /// EADDRNOTAVAIL: the source address is not the namespace's own (yet).
+    AddressNotAvailable,
+}
+
+impl SendError {
+    /// Name and meaning, as perror(3) gives it.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            SendError::NetUnreachable => "ENETUNREACH (Network is unreachable)",
+            SendError::HostUnreachable => "EHOSTUNREACH (No route to host)",
+            SendError::Prohibited => "EACCES (Permission denied)",
+            SendError::Invalid => "EINVAL (Invalid argument)",
+            SendError::NoBuffers => "ENOBUFS (No buffer space available)",
+            SendError::AddressNotAvailable => "EADDRNOTAVAIL (Cannot assign requested address)",
+        }
+    }
+}
+
+/// What fib_lookup()'s error becomes in the caller's errno (fib_props).
+fn errno_of(miss: FibMiss) -> SendError {
+    match miss {
+        FibMiss::NoRoute => SendError::NetUnreachable,
+        FibMiss::Rejected { kind: RouteKind::Unreachable, .. } => SendError::HostUnreachable,
+        FibMiss::Rejected { kind: RouteKind::Prohibit, .. }
+        | FibMiss::Rule { action: RuleAction::Prohibit, .. } => SendError::Prohibited,
+        FibMiss::Rule { action: RuleAction::Unreachable, .. } => SendError::NetUnreachable,
+        FibMiss::Rejected { .. } | FibMiss::Rule { .. } => SendError::Invalid,
+    }
+}
+
+impl Stack {
+    /// Sends a packet of this namespace: route, neighbour, wire.
+    pub fn send(&mut self, now: Time, packet: Packet, chooser: &mut dyn Chooser) -> Result<(), SendError> {
+        match wire::ip_parts(&packet.bytes) {
+            Some((Ends::V4(src, dst), ..)) => {
+                let flow = Flow::output(dst, src);
+                let hit = self.state.fib_lookup(&flow).map_err(errno_of)?;
+                if hit.route.kind == RouteKind::Local {
+                    return self.loop_back(packet);
+                }
+                let (dev, via) = (hit.hop.dev, hit.hop.via.unwrap_or(dst));
+                self.send_by(now, dev, via.into(), packet, chooser)
+            }
+            Some((Ends::V6(..), ..)) => self.send6(now, packet, chooser),
+            None => Err(SendError::Invalid),
+        }
+    }
+
+    /// Own addresses are reached through `lo`, which drops everything while it is down.
+    pub(super) fn loop_back(&mut self, packet: Packet) -> Result<(), SendError> {
+        if self.state.link(LOOPBACK).is_some_and(crate::host::Link::is_up) {
+            self.emit(Output::Deliver { dev: LOOPBACK, packet: packet.bytes });
+        } else {
+            self.note(Note::Dropped { packet: packet.bytes, why: DropWhy::DeviceDown });
+        }
+        Ok(())
+    }
+
+    pub(super) fn send_by(
+        &mut self,
+        now: Time,
+        dev: IfIndex,
+        next_hop: IpAddr,
+        packet: Packet,
+        chooser: &mut dyn Chooser,
+    ) -> Result<(), SendError> {
+        if self.uplink == Some(dev) {
+            self.emit(Output::Uplink { packet: packet.bytes });
+            return Ok(());
+        }
+        let Some(link) = self.state.link(dev).filter(|l| l.is_up()) else {
+            self.note(Note::Dropped { packet: packet.bytes, why: DropWhy::DeviceDown });
+            return Ok(());
+        };
+        if link.is_noarp() {
+            // arp_constructor(): a NOARP device's entries hold its own address
+            let mac = link.mac();
+            self.transmit(dev, mac, &packet.bytes);
+            return Ok(());
+        }
+        if self.neigh.get(dev, next_hop).is_none() && self.table_full() {
+            return Err(SendError::NoBuffers);
+        }
+        let set = params(&self.state, dev, next_hop.is_ipv6());
+        let mut events = VecDeque::new();
+        self.neigh.output(now, dev, next_hop, &set, packet, &mut events);
+        self.act(now, events, chooser);
+        Ok(())
+    }
+
+    /// Proof from an upper layer that the way to `dst` works (dst_confirm).
+    pub fn confirm(&mut self, now: Time, dst: IpAddr) {
+        let hop = match dst {
+            IpAddr::V4(dst) => self
+                .state
+                .fib_lookup(&Flow::output(dst, Ipv4Addr::UNSPECIFIED))
+                .ok()
+                .map(|hit| (hit.hop.dev, IpAddr::V4(hit.hop.via.unwrap_or(dst)))),
+            IpAddr::V6(dst) => {
+                self.state.lookup6(dst).and_then(|r| r.dev.map(|dev| (dev, IpAddr::V6(r.via.unwrap_or(dst)))))
+            }
+        };
+        if let Some((dev, ip)) = hop {
+            self.neigh.confirm(now, dev, ip);
+        }
+    }
+
+    pub(super) fn transmit(&mut self, dev: IfIndex, mac: Mac, packet: &[u8]) {
+        let Some(link) = self.state.link(dev) else { return };
+        let ethertype =
+            if packet.first().is_some_and(|b| b >> 4 == 6) { ETHERTYPE_IPV6 } else { ETHERTYPE_IPV4 };
+        let mut frame = Frame::new();
+        frame.extend_from_slice(&mac.0);
+        frame.extend_from_slice(&link.mac().0);
+        frame.extend_from_slice(&ethertype.to_be_bytes());
+        frame.extend_from_slice(packet);
+        self.emit(Output::Transmit { dev, frame });
+    }
+
+    /// One ARP request (arp_solicit): from the source of the packet that waits, when that is an
+    /// own address and arp_announce allows, else from the best address there is.
+    pub(super) fn solicit(&mut self, dev: IfIndex, ip: IpAddr, to: Option<Mac>, src: Option<IpAddr>) {
+        let target = match ip {
+            IpAddr::V4(target) => target,
+            IpAddr::V6(target) => return self.solicit6(dev, target, to, src),
+        };
+        let Some(link) = self.state.link(dev) else { return };
+        let announce = self.state.effective4(link, Conf4::ArpAnnounce);
+        let hint = match src {
+            Some(IpAddr::V4(src)) if announce == 0 && self.state.owns(src) => Some(src),
+            _ => None,
+        };
+        let mac = link.mac();
+        let Some(spa) = hint.or_else(|| self.select_addr(dev, target)) else { return };
+        let frame = Arp::request(mac, spa, target).frame(to.unwrap_or(Mac::BROADCAST), mac);
+        self.emit(Output::Transmit { dev, frame: SmallVec::from_slice(&frame) });
+    }
+
+    /// arp_notify: "who has `ip`, tell `ip`", to all.
+    pub(super) fn announce(&mut self, dev: IfIndex, ip: Ipv4Addr) {
+        let Some(mac) = self.state.link(dev).map(crate::host::Link::mac) else { return };
+        let frame = Arp { tha: mac, ..Arp::request(mac, ip, ip) }.frame(Mac::BROADCAST, mac);
+        self.emit(Output::Transmit { dev, frame: SmallVec::from_slice(&frame) });
+    }
+
+    /// The address a packet out of `dev` to `dst` carries (inet_select_addr): one of the device's
+    /// subnet first, then any of the device, then any of another device that is wider than link.
+    pub(super) fn select_addr(&self, dev: IfIndex, dst: Ipv4Addr) -> Option<Ipv4Addr> {
+        let link = self.state.link(dev)?;
+        let host_scope =
+            if self.state.on4(link, Conf4::RouteLocalnet) { RtScope::LINK } else { RtScope::HOST };
+        let fits = |a: &&crate::host::Ifa4| !a.secondary && a.scope.min(host_scope) <= RtScope::LINK;
+        let here = || link.addrs().iter().filter(fits);
+        let own = here().find(|a| a.net.contains(&dst)).or_else(|| here().next());
+        let elsewhere = || {
+            let all = self.state.links().iter().flat_map(|l| l.addrs());
+            all.filter(fits).find(|a| a.scope.min(host_scope) != RtScope::LINK)
+        };
+        own.or_else(elsewhere).map(|a| a.net.addr())
+    }
+
+    pub(super) fn allow_error(&mut self, now: Time, chooser: &mut dyn Chooser) -> bool {
+        let clock = *self.clock();
+        self.icmp.allow(&clock, now, &self.state, chooser)
+    }
+
+    /// A packet of this namespace (or one it forwarded) found no neighbour: its sender gets
+    /// "host unreachable" (arp_error_report, ipv4_link_failure), through `lo` when it is local.
+    pub(super) fn host_unreachable(&mut self, now: Time, packet: Packet, chooser: &mut dyn Chooser) {
+        let Some((ends, ..)) = wire::ip_parts(&packet.bytes) else { return };
+        // from the packet's source: when it is ours the error comes from and goes to that address
+        let from = match ends {
+            Ends::V4(src, _) if !self.state.owns(src) => match self.select_addr(LOOPBACK, src) {
+                Some(ip) => Ends::V4(ip, src),
+                None => return,
+            },
+            Ends::V4(src, _) => Ends::V4(src, src),
+            Ends::V6(src, _) => Ends::V6(src, src),
+        };
+        let why = if self.icmp_errors_filtered || !self.lo_is_up() {
+            DropWhy::ErrorUndeliverable
+        } else if self.allow_error(now, chooser) {
+            let error = wire::unreachable(from, Unreachable::Host, &packet.bytes);
+            if self.send(now, own(error), chooser).is_ok() {
+                DropWhy::Unreachable
+            } else {
+                DropWhy::ErrorUndeliverable
+            }
+        } else {
+            DropWhy::ErrorRateLimited
+        };
+        self.note(Note::Dropped { packet: packet.bytes, why });
+    }
+
+    fn lo_is_up(&self) -> bool {
+        self.state.link(LOOPBACK).is_some_and(crate::host::Link::is_up)
+    }
+}
