@@ -1,10 +1,10 @@
 //! [`HostState::apply`]: what the kernel does when it is told to change something.
 
-use super::conf::{Conf4, Conf6, Global, Scope, SysctlKey};
+use super::conf::Conf4;
 use super::hook::ArpHook;
 use super::link::{AddrAssign, IfIndex, LinkKind};
 use super::mutation::{
-    Effect, Effects, Errno, HookSpec, KernelChange, LinkChange, Mutation, Op, Refused, SetNud,
+    Effect, Effects, Errno, Family, HookSpec, KernelChange, LinkChange, Mutation, Op, Refused, SetNud,
 };
 use super::route::Rule;
 use super::state::{HostState, ProxyEntry};
@@ -28,7 +28,7 @@ impl HostState {
 
     fn apply_inner(&mut self, change: &Mutation, fx: &mut Effects) -> Result<(), Fault> {
         match change {
-            Mutation::Sysctl { key, value } => self.set_sysctl(*key, *value),
+            Mutation::Sysctl { key, value } => self.set_sysctl(*key, *value, fx),
             Mutation::LinkAdd { name, kind, mac } => self.link_add(*name, *kind, *mac, fx),
             Mutation::LinkDel { dev } => self.link_del(*dev, fx),
             Mutation::LinkSet { dev, change } => self.link_set(*dev, *change, fx),
@@ -47,7 +47,9 @@ impl HostState {
                 self.neigh_change(*op, dev, *ip, *lladdr, *nud, fx)
             }
             Mutation::NeighFlush { dev } => {
-                fx.push(Effect::NeighFlush(self.index_of(*dev)?, false));
+                let index = self.index_of(*dev)?;
+                fx.push(Effect::NeighFlush(index, Family::Inet, false));
+                fx.push(Effect::NeighFlush(index, Family::Inet6, false));
                 Ok(())
             }
             Mutation::Proxy { op, dev, ip } => self.proxy_change(*op, *dev, *ip),
@@ -64,61 +66,6 @@ impl HostState {
         self.link_named(dev)
             .map(super::Link::index)
             .ok_or((Errno::Enodev, "there is no interface of that name"))
-    }
-
-    fn set_sysctl(&mut self, key: SysctlKey, value: i32) -> Result<(), Fault> {
-        const GONE: Fault = (Errno::Enoent, "there is no interface of that name, so no such file");
-        match key {
-            SysctlKey::Global(Global::IpForward) | SysctlKey::Conf4(Scope::All, Conf4::Forwarding) => {
-                self.forward_all(value);
-            }
-            SysctlKey::Global(g) => self.globals[g as usize] = value,
-            SysctlKey::Conf4(Scope::All, k) => self.all4.set(k, value),
-            SysctlKey::Conf4(Scope::Default, k) => self.default4.set(k, value),
-            SysctlKey::Conf4(Scope::Dev(d), k) => {
-                self.links.iter_mut().find(|l| l.name == d).ok_or(GONE)?.conf4.set(k, value);
-            }
-            SysctlKey::Conf6(Scope::All, Conf6::Forwarding) => self.forward_all6(value),
-            SysctlKey::Conf6(Scope::All, k) => self.all6.set(k, value),
-            SysctlKey::Conf6(Scope::Default, k) => self.default6.set(k, value),
-            SysctlKey::Conf6(Scope::Dev(d), k) => {
-                self.links.iter_mut().find(|l| l.name == d).ok_or(GONE)?.conf6.set(k, value);
-            }
-            SysctlKey::Neigh4(Scope::Dev(d), k) => {
-                self.links.iter_mut().find(|l| l.name == d).ok_or(GONE)?.neigh4.set(k, value);
-            }
-            SysctlKey::Neigh4(_, k) => self.default_neigh4.set(k, value),
-            SysctlKey::Neigh6(Scope::Dev(d), k) => {
-                self.links.iter_mut().find(|l| l.name == d).ok_or(GONE)?.neigh6.set(k, value);
-            }
-            SysctlKey::Neigh6(_, k) => self.default_neigh6.set(k, value),
-        }
-        Ok(())
-    }
-
-    /// Writing a *changed* value to ip_forward overwrites `forwarding` everywhere
-    /// (devinet_sysctl_forward, inet_forward_change).
-    fn forward_all(&mut self, value: i32) {
-        if self.all4.get(Conf4::Forwarding) == value {
-            return;
-        }
-        self.all4.set(Conf4::Forwarding, value);
-        self.default4.set(Conf4::Forwarding, value);
-        for link in &mut self.links {
-            link.conf4.set(Conf4::Forwarding, value);
-        }
-    }
-
-    /// The IPv6 twin (addrconf_fixup_forwarding).
-    fn forward_all6(&mut self, value: i32) {
-        if self.all6.get(Conf6::Forwarding) == value {
-            return;
-        }
-        self.all6.set(Conf6::Forwarding, value);
-        self.default6.set(Conf6::Forwarding, value);
-        for link in &mut self.links {
-            link.conf6.set(Conf6::Forwarding, value);
-        }
     }
 
     fn link_add(
@@ -145,12 +92,13 @@ impl HostState {
             return Err((Errno::Eopnotsupp, "the loopback device cannot be deleted"));
         }
         self.link_down(index, fx);
+        self.disable_ip4(index, true, fx);
+        self.disable_ip6(index, fx);
         self.forget_device(index);
         self.links.retain(|l| l.index != index);
         for link in &mut self.links {
             link.master = link.master.filter(|m| *m != index);
         }
-        fx.push(Effect::NeighFlush(index, true));
         fx.push(Effect::LinkGone(index));
         Ok(())
     }
@@ -173,7 +121,8 @@ impl HostState {
             LinkChange::Arp(on) => {
                 if let Some(link) = self.link_mut(index).filter(|l| l.noarp == on) {
                     link.noarp = !on;
-                    fx.push(Effect::NeighFlush(index, true));
+                    fx.push(Effect::NeighFlush(index, Family::Inet, true));
+                    fx.push(Effect::NeighFlush(index, Family::Inet6, true));
                 }
             }
             LinkChange::Promisc(on) => {
@@ -208,7 +157,8 @@ impl HostState {
         link.addr_assign = AddrAssign::Set;
         fx.push(Effect::MacChanged(index));
         // neigh_changeaddr() drops every entry of the device, PERMANENT ones too
-        fx.push(Effect::NeighFlush(index, true));
+        fx.push(Effect::NeighFlush(index, Family::Inet, true));
+        fx.push(Effect::NeighFlush(index, Family::Inet6, true));
         self.announce_addresses(index, fx);
     }
 
@@ -221,13 +171,18 @@ impl HostState {
     }
 
     fn rule_change(&mut self, op: Op, rule: &Rule) -> Result<(), Fault> {
-        let at = self.rules.iter().position(|r| r == rule);
+        let at = match op {
+            Op::Del => self.rules.iter().position(|r| rule.selects(r)),
+            Op::Add | Op::Replace => self.rules.iter().position(|r| rule.repeats(r)),
+        };
         match (op, at) {
             (Op::Del, None) => return Err((Errno::Enoent, "no such rule")),
             (Op::Del, Some(at)) => {
                 self.rules.remove(at);
             }
-            (_, Some(_)) => return Err((Errno::Eexist, "the same rule exists")),
+            (_, Some(_)) => {
+                return Err((Errno::Eexist, "a rule exists that these words cannot be told from"));
+            }
             (_, None) => {
                 let at = self.rules.partition_point(|r| r.priority <= rule.priority);
                 self.rules.insert(at, *rule);
@@ -300,16 +255,17 @@ impl HostState {
     }
 
     /// Books that a proxied request of an interface began (+1) or ended (−1) its wait.
-    pub fn count_delayed(&mut self, index: IfIndex, began: bool) {
+    pub fn count_delayed(&mut self, index: IfIndex, family: Family, began: bool) {
         if let Some(link) = self.link_mut(index) {
-            link.delayed = if began { link.delayed + 1 } else { link.delayed.saturating_sub(1) };
+            let count = link.delayed_mut(family);
+            *count = if began { *count + 1 } else { count.saturating_sub(1) };
         }
     }
 
-    /// Books that no proxied request waits any more.
-    pub fn clear_delayed(&mut self) {
+    /// Books that no proxied request of a family waits any more.
+    pub fn clear_delayed(&mut self, family: Family) {
         for link in &mut self.links {
-            link.delayed = 0;
+            *link.delayed_mut(family) = 0;
         }
     }
 }

@@ -2,17 +2,16 @@
 //! defaults that `ip route` fills in are in iproute2's iproute.c).
 
 use super::apply::Fault;
-use super::fib::Flow;
+use super::fib::{AddrType, Flow};
 use super::link::IfIndex;
 use super::mutation::{Errno, HopSpec, Op, RouteSpec};
 use super::route::{NextHop, Route, RouteKind, RtProto, RtScope, TABLE_LOCAL, TABLE_MAIN};
-use super::route6::Route6;
 use super::state::HostState;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net};
 use smallvec::SmallVec;
 use std::net::{IpAddr, Ipv4Addr};
 
-const BAD_FAMILY: Fault = (Errno::Einval, "addresses of two families in one route");
+pub(super) const BAD_FAMILY: Fault = (Errno::Einval, "addresses of two families in one route");
 
 impl HostState {
     pub(super) fn route_change(&mut self, op: Op, spec: &RouteSpec) -> Result<(), Fault> {
@@ -28,8 +27,8 @@ impl HostState {
         if dst != dst.trunc() {
             return Err((Errno::Einval, "bits are set beyond the prefix length"));
         }
-        let route = self.build_route(dst, spec)?;
         let table = table_of(spec);
+        let route = self.build_route(dst, spec, table)?;
         let routes = self.table_mut(table);
         let at = routes.iter().position(|r| r.dst == dst && r.metric == route.metric);
         match (op, at) {
@@ -39,34 +38,41 @@ impl HostState {
             (_, Some(at)) => routes[at] = route,
             (_, None) => routes.push(route),
         }
-        // fib_has_custom_local_routes: anything but what the kernel itself keeps there
-        self.custom_local_routes |= table == TABLE_LOCAL && spec.proto != Some(RtProto::KERNEL);
+        // inet_rtm_newroute(): fib_has_custom_local_routes, whichever table it is
+        self.custom_local_routes |= spec.kind == RouteKind::Local;
         Ok(())
     }
 
-    fn build_route(&self, dst: Ipv4Net, spec: &RouteSpec) -> Result<Route, Fault> {
+    fn build_route(&self, dst: Ipv4Net, spec: &RouteSpec, table: u32) -> Result<Route, Fault> {
         let scope = scope_of(spec);
-        let mut hops = SmallVec::new();
-        if !spec.kind.is_reject() {
-            if spec.hops.is_empty() {
-                return Err((Errno::Enodev, "a device or a gateway is wanted"));
-            }
-            for hop in &spec.hops {
-                hops.push(self.check_hop(hop, scope)?);
-            }
+        if scope < least_scope(spec.kind) {
+            return Err((Errno::Einval, "the scope is too wide for that kind of route"));
         }
         let src = match spec.src {
             None => None,
-            Some(IpAddr::V4(src)) if self.owns(src) => Some(src),
-            Some(IpAddr::V4(_)) => return Err((Errno::Einval, "the preferred source is not an own address")),
+            Some(IpAddr::V4(src)) => Some(src),
             Some(IpAddr::V6(_)) => return Err(BAD_FAMILY),
         };
+        let mut hops = SmallVec::new();
+        // of a reject route nothing else is looked at, not even its preferred source
+        if !spec.kind.is_reject() {
+            check_hop_count(spec, scope)?;
+            for hop in &spec.hops {
+                hops.push(self.check_hop(hop, scope, table)?);
+            }
+            let own = |ip| self.addr_type(ip) == AddrType::Local;
+            let itself = |ip| spec.kind == RouteKind::Local && ip == dst.addr();
+            if src.is_some_and(|ip| !itself(ip) && !own(ip)) {
+                return Err((Errno::Einval, "the preferred source is not an own address"));
+            }
+        }
         let metric = spec.metric.unwrap_or(0);
         let proto = spec.proto.unwrap_or(RtProto::BOOT);
         Ok(Route { dst, kind: spec.kind, metric, scope, proto, src, hops })
     }
 
-    fn check_hop(&self, hop: &HopSpec, scope: RtScope) -> Result<NextHop, Fault> {
+    /// fib_check_nh(): a device that is up, and a gateway that is on a link.
+    fn check_hop(&self, hop: &HopSpec, scope: RtScope, table: u32) -> Result<NextHop, Fault> {
         let dev = hop.dev.map(|d| self.index_of(d)).transpose()?;
         let via = match hop.via {
             None => None,
@@ -76,9 +82,14 @@ impl HostState {
         let out = match (via, dev) {
             (None, None) => return Err((Errno::Enodev, "a device or a gateway is wanted")),
             (None, Some(dev)) => dev,
-            (Some(_), Some(dev)) if hop.onlink => dev,
             (Some(_), None) if hop.onlink => return Err((Errno::Einval, "onlink wants a device")),
-            (Some(via), dev) => self.resolve_gateway(via, dev, scope)?,
+            (Some(via), Some(dev)) if hop.onlink => {
+                if scope >= RtScope::LINK || self.addr_type(via) != AddrType::Unicast {
+                    return Err((Errno::Einval, "the gateway or the scope does not suit an onlink route"));
+                }
+                dev
+            }
+            (Some(via), dev) => self.resolve_gateway(via, dev, scope, table)?,
         };
         let link = self.link(out).ok_or((Errno::Enodev, "there is no such interface"))?;
         if !link.is_up() && scope < RtScope::HOST {
@@ -88,15 +99,31 @@ impl HostState {
         Ok(NextHop { dev: out, via, weight: hop.weight.max(1), linkdown, dead: false })
     }
 
-    /// A gateway must itself be on a link (fib_check_nh_v4_gw).
-    fn resolve_gateway(&self, via: Ipv4Addr, dev: Option<IfIndex>, scope: RtScope) -> Result<IfIndex, Fault> {
-        if scope >= RtScope::LINK {
-            return Err((Errno::Einval, "a route of scope link or narrower cannot have a gateway"));
-        }
-        let flow = Flow { oif: dev, scope: RtScope::LINK, ..Flow::output(via, Ipv4Addr::UNSPECIFIED) };
-        let hit = self.fib_lookup(&flow).map_err(|_| (Errno::Enetunreach, "the gateway is not on a link"))?;
+    /// A gateway must itself be on a link, or be one of the host's own addresses
+    /// (fib_check_nh_v4_gw). It is looked for in the route's table first, then everywhere.
+    fn resolve_gateway(
+        &self,
+        via: Ipv4Addr,
+        dev: Option<IfIndex>,
+        scope: RtScope,
+        table: u32,
+    ) -> Result<IfIndex, Fault> {
+        let at_least = RtScope(scope.0.saturating_add(1)).max(RtScope::LINK);
+        let flow = Flow {
+            oif: dev,
+            scope: at_least,
+            ignore_linkstate: true,
+            ..Flow::output(via, Ipv4Addr::UNSPECIFIED)
+        };
+        let in_table = (table != TABLE_MAIN).then(|| self.table_lookup(table, &flow)).flatten();
+        let hit = match in_table {
+            Some(hit) => hit,
+            None => {
+                self.fib_lookup(&flow).map_err(|_| (Errno::Enetunreach, "the gateway is not on a link"))?
+            }
+        };
         match hit.route.kind {
-            RouteKind::Unicast => Ok(hit.hop.dev),
+            RouteKind::Unicast | RouteKind::Local => Ok(hit.hop.dev),
             _ => Err((Errno::Einval, "the gateway is no neighbour's address")),
         }
     }
@@ -107,7 +134,7 @@ impl HostState {
             .iter()
             .map(|h| h.dev.map(|d| self.index_of(d)).transpose())
             .collect::<Result<_, _>>()?;
-        let wanted_kind = (spec.kind != RouteKind::Unicast).then_some(spec.kind);
+        let (wanted_src, wanted_kind) = (spec.src, (spec.kind != RouteKind::Unicast).then_some(spec.kind));
         let routes = self.table_mut(table_of(spec));
         let fits = |r: &Route| {
             r.dst == dst
@@ -115,6 +142,7 @@ impl HostState {
                 && spec.metric.is_none_or(|m| m == r.metric)
                 && spec.scope.is_none_or(|s| s == r.scope)
                 && spec.proto.is_none_or(|p| p == r.proto)
+                && wanted_src.is_none_or(|s| Some(s) == r.src.map(IpAddr::V4))
                 && spec.hops.iter().zip(&devs).all(|(h, dev)| {
                     r.hops.iter().any(|rh| {
                         dev.is_none_or(|d| d == rh.dev)
@@ -127,56 +155,6 @@ impl HostState {
         routes.remove(at);
         Ok(())
     }
-
-    fn route_add6(&mut self, op: Op, dst: Ipv6Net, spec: &RouteSpec) -> Result<(), Fault> {
-        let (via, dev) = match spec.hops.first() {
-            None if spec.kind.is_reject() => (None, None),
-            None => return Err((Errno::Enodev, "a device or a gateway is wanted")),
-            Some(hop) => {
-                let via = match hop.via {
-                    None => None,
-                    Some(IpAddr::V6(via)) => Some(via),
-                    Some(IpAddr::V4(_)) => return Err(BAD_FAMILY),
-                };
-                let dev = match (hop.dev, via) {
-                    (Some(dev), _) => self.index_of(dev)?,
-                    (None, Some(via)) => self
-                        .lookup6(via)
-                        .and_then(|r| r.dev)
-                        .ok_or((Errno::Enetunreach, "the gateway is not on a link"))?,
-                    (None, None) => return Err((Errno::Enodev, "a device or a gateway is wanted")),
-                };
-                if !self.link(dev).is_some_and(super::Link::is_up) {
-                    return Err((Errno::Enetdown, "the device of the next hop is not up"));
-                }
-                (via, Some(dev))
-            }
-        };
-        let metric = spec.metric.unwrap_or(1024);
-        let route =
-            Route6 { dst, kind: spec.kind, metric, proto: spec.proto.unwrap_or(RtProto::BOOT), via, dev };
-        let at = self.routes6.iter().position(|r| r.dst == dst && r.metric == metric);
-        match (op, at) {
-            (Op::Add, Some(_)) => return Err((Errno::Eexist, "a route of that prefix and metric exists")),
-            (_, Some(at)) => self.routes6[at] = route,
-            (_, None) => self.routes6.push(route),
-        }
-        Ok(())
-    }
-
-    fn route_del6(&mut self, dst: Ipv6Net, spec: &RouteSpec) -> Result<(), Fault> {
-        let hop = spec.hops.first();
-        let dev = hop.and_then(|h| h.dev).map(|d| self.index_of(d)).transpose()?;
-        let fits = |r: &Route6| {
-            r.dst == dst
-                && dev.is_none_or(|d| r.dev == Some(d))
-                && spec.metric.is_none_or(|m| m == r.metric)
-                && hop.and_then(|h| h.via).is_none_or(|v| r.via.map(IpAddr::V6) == Some(v))
-        };
-        let at = self.routes6.iter().position(fits).ok_or((Errno::Esrch, "no such route"))?;
-        self.routes6.remove(at);
-        Ok(())
-    }
 }
 
 fn table_of(spec: &RouteSpec) -> u32 {
@@ -184,12 +162,34 @@ fn table_of(spec: &RouteSpec) -> u32 {
     spec.table.unwrap_or(if local { TABLE_LOCAL } else { TABLE_MAIN })
 }
 
+/// The widest scope a kind of route may have (fib_props).
+fn least_scope(kind: RouteKind) -> RtScope {
+    match kind {
+        RouteKind::Local => RtScope::HOST,
+        RouteKind::Broadcast => RtScope::LINK,
+        _ => RtScope::UNIVERSE,
+    }
+}
+
+fn check_hop_count(spec: &RouteSpec, scope: RtScope) -> Result<(), Fault> {
+    if spec.hops.is_empty() {
+        return Err((Errno::Enodev, "a device or a gateway is wanted"));
+    }
+    if scope > RtScope::HOST {
+        return Err((Errno::Einval, "a scope narrower than host leads nowhere"));
+    }
+    if scope == RtScope::HOST && (spec.hops.len() > 1 || spec.hops.iter().any(|h| h.via.is_some())) {
+        return Err((Errno::Einval, "a route of scope host has one way and no gateway"));
+    }
+    Ok(())
+}
+
 /// The scope `ip route add` gives when none is asked for.
 fn scope_of(spec: &RouteSpec) -> RtScope {
     spec.scope.unwrap_or(match spec.kind {
         RouteKind::Local => RtScope::HOST,
         RouteKind::Broadcast => RtScope::LINK,
-        RouteKind::Unicast if spec.hops.iter().all(|h| h.via.is_none()) => RtScope::LINK,
+        RouteKind::Unicast if spec.hops.len() == 1 && spec.hops[0].via.is_none() => RtScope::LINK,
         _ => RtScope::UNIVERSE,
     })
 }

@@ -121,9 +121,11 @@ conf_set! {
         AcceptRa = "accept_ra", 1;
         /// Announce a changed address or a device that came up.
         NdiscNotify = "ndisc_notify", 0;
+        /// Drop neighbour entries when the carrier goes. Here and `all`.
+        NdiscEvictNocarrier = "ndisc_evict_nocarrier", 1;
         /// Make entries from unsolicited advertisements (RFC 9131).
         AcceptUntrackedNa = "accept_untracked_na", 0;
-        /// Ignore unsolicited advertisements.
+        /// Ignore advertisements that answer no solicitation.
         DropUnsolicitedNa = "drop_unsolicited_na", 0;
     }
 }

@@ -7,9 +7,7 @@ use super::route::{
 };
 use super::state::HostState;
 use crate::addr::IfName;
-use core::cmp::Reverse;
 use ipnet::Ipv4Net;
-use smallvec::SmallVec;
 use std::net::Ipv4Addr;
 
 /// The loopback device's number, which stands for "sent by this host" in a lookup.
@@ -89,6 +87,10 @@ pub enum FibMiss {
     },
 }
 
+/// Where a route stands among those that match: prefix length (longer first), table (higher
+/// first), metric, age.
+type Rank = (u8, u32, u32, usize);
+
 enum Step<'a> {
     Found(FibHit<'a>),
     Fail(FibMiss),
@@ -99,21 +101,27 @@ impl HostState {
     /// Looks a route up as `fib_lookup()` does.
     ///
     /// Without custom rules the kernel keeps the local table inside the main one, so the longest
-    /// prefix of both wins, and only then asks table `default`, even after a reject route.
+    /// prefix of both wins; table `default` is asked when they have nothing or say throw.
     pub fn fib_lookup(&self, flow: &Flow) -> Result<FibHit<'_>, FibMiss> {
         if self.custom_rules {
             return self.lookup_by_rules(flow);
         }
-        let merged = self.lookup_tables(&[TABLE_LOCAL, TABLE_MAIN], flow);
-        let last = match merged {
-            Step::Found(hit) => return Ok(hit),
-            _ if self.table(TABLE_DEFAULT).is_empty() => merged,
-            _ => self.lookup_tables(&[TABLE_DEFAULT], flow),
-        };
-        match last {
+        let mut step = self.lookup_tables(&[TABLE_LOCAL, TABLE_MAIN], flow);
+        if matches!(step, Step::Again) {
+            step = self.lookup_tables(&[TABLE_DEFAULT], flow);
+        }
+        match step {
             Step::Found(hit) => Ok(hit),
             Step::Fail(miss) => Err(miss),
             Step::Again => Err(FibMiss::NoRoute),
+        }
+    }
+
+    /// What one table has for a flow; nothing when it has no usable route, or rejects.
+    pub(super) fn table_lookup(&self, table: u32, flow: &Flow) -> Option<FibHit<'_>> {
+        match self.lookup_tables(&[table], flow) {
+            Step::Found(hit) => Some(hit),
+            Step::Fail(_) | Step::Again => None,
         }
     }
 
@@ -147,18 +155,14 @@ impl HostState {
         hit != rule.invert
     }
 
+    /// Looks through tables as if they were one trie: longest prefix first, then the higher table
+    /// (the local one), then the smaller metric, then the older route. A route none of whose hops
+    /// may be used is passed over; a reject or throw route ends the search.
     fn lookup_tables(&self, tables: &[u32], flow: &Flow) -> Step<'_> {
-        let mut matching: SmallVec<[(&Route, u32); 8]> = SmallVec::new();
-        for id in tables {
-            let routes = self.table(*id).iter().filter(|r| r.dst.contains(&flow.dst));
-            matching.extend(routes.map(|r| (r, *id)));
-        }
-        // stable: equal prefixes of the local table come first, then by metric, then by age
-        matching.sort_by_key(|(r, table)| (Reverse(r.dst.prefix_len()), Reverse(*table), r.metric));
-        for (route, table) in matching {
-            if route.scope < flow.scope {
-                continue;
-            }
+        let mut after = None;
+        // almost always one round: only unusable routes make another
+        while let Some((rank, route, table)) = self.next_match(tables, flow, after) {
+            after = Some(rank);
             match route.kind {
                 RouteKind::Throw => return Step::Again,
                 kind if kind.is_reject() => {
@@ -166,15 +170,28 @@ impl HostState {
                 }
                 _ => {}
             }
-            if let Some(hop) = self.usable_hop(route, flow) {
+            if let Some(hop) = self.usable_hops(route, flow).next() {
                 return Step::Found(FibHit { route, hop, table });
             }
         }
         Step::Again
     }
 
-    fn usable_hop(&self, route: &Route, flow: &Flow) -> Option<NextHop> {
-        self.usable_hops(route, flow).next()
+    /// The best matching route that ranks behind `after`.
+    fn next_match(&self, tables: &[u32], flow: &Flow, after: Option<Rank>) -> Option<(Rank, &Route, u32)> {
+        let mut best: Option<(Rank, &Route, u32)> = None;
+        for &table in tables {
+            for (age, route) in self.table(table).iter().enumerate() {
+                if !route.dst.contains(&flow.dst) || route.scope < flow.scope {
+                    continue;
+                }
+                let rank = (32 - route.dst.prefix_len(), u32::MAX - table, route.metric, age);
+                if after.is_none_or(|a| rank > a) && best.is_none_or(|(b, ..)| rank < b) {
+                    best = Some((rank, route, table));
+                }
+            }
+        }
+        best
     }
 
     /// The hops of a route that a lookup may choose from, in their order.
@@ -194,6 +211,9 @@ impl HostState {
     }
 
     /// The kind of an address as the local table knows it (inet_addr_type_dev_table).
+    ///
+    /// While the local table still lives inside the main one, a main route with a longer prefix
+    /// hides a local one: a probe for such an address is nobody's.
     #[must_use]
     pub fn addr_type(&self, ip: Ipv4Addr) -> AddrType {
         if ip.is_unspecified() || ip.is_broadcast() {
@@ -202,7 +222,8 @@ impl HostState {
         if ip.is_multicast() {
             return AddrType::Multicast;
         }
-        match self.lookup_tables(&[TABLE_LOCAL], &Flow::output(ip, Ipv4Addr::UNSPECIFIED)) {
+        let tables: &[u32] = if self.custom_rules { &[TABLE_LOCAL] } else { &[TABLE_LOCAL, TABLE_MAIN] };
+        match self.lookup_tables(tables, &Flow::output(ip, Ipv4Addr::UNSPECIFIED)) {
             Step::Found(hit) if hit.route.kind == RouteKind::Local => AddrType::Local,
             Step::Found(hit) if hit.route.kind == RouteKind::Broadcast => AddrType::Broadcast,
             _ => AddrType::Unicast,

@@ -2,9 +2,12 @@
 //! (ip_route_input_slow and __mkroute_input in net/ipv4/route.c, fib_validate_source in
 //! net/ipv4/fib_frontend.c). Proxy ARP asks this question for every request.
 
+use super::condition::{Branch, Condition, Nobody, Witness};
 use super::conf::Conf4;
 use super::fib::{FibHit, FibMiss, Flow, LOOPBACK};
 use super::link::{IfIndex, Link};
+use super::met;
+use super::reason::Reason;
 use super::route::RouteKind;
 use super::state::HostState;
 use std::net::Ipv4Addr;
@@ -81,28 +84,46 @@ pub enum SourceFault {
 impl HostState {
     /// The input route of a packet, or why there is none.
     pub fn route_input(&self, input: &Input) -> Result<InputRoute<'_>, InputFault> {
+        self.route_input_with(input, &mut Nobody)
+    }
+
+    /// [`HostState::route_input`], with a listener.
+    pub(super) fn route_input_with<W: Witness>(
+        &self,
+        input: &Input,
+        w: &mut W,
+    ) -> Result<InputRoute<'_>, InputFault> {
         let link = self.link(input.dev).ok_or(InputFault::MartianDestination)?;
-        self.check_martians(link, input)?;
+        self.plausible(link, input, w)?;
         if input.dst.is_broadcast() {
-            return Ok(InputRoute::Broadcast);
+            return Ok(broadcast(input, w));
         }
         let flow = Flow::input(input.dst, input.src, input.dev, input.mark);
-        let hit = self.fib_lookup(&flow).map_err(InputFault::NoRoute)?;
-        match hit.route.kind {
-            RouteKind::Broadcast if !self.on4(link, Conf4::BcForwarding) => return Ok(InputRoute::Broadcast),
-            RouteKind::Local => {
-                self.validate_source(link, input, None).map_err(InputFault::Source)?;
-                return Ok(InputRoute::Local(hit));
-            }
-            _ => {}
+        let hit = self.fib_lookup(&flow).map_err(InputFault::NoRoute);
+        w.saw(Condition::RouteToTarget, hit.as_ref().err().map(unroutable), || match &hit {
+            Ok(hit) => met::hit_text(self, hit),
+            Err(_) => format!("none to {}", input.dst),
+        });
+        let hit = hit?;
+        if hit.route.kind == RouteKind::Broadcast && !self.on4(link, Conf4::BcForwarding) {
+            return Ok(broadcast(input, w));
         }
-        if link.conf4().get(Conf4::Forwarding) == 0 {
-            return Err(InputFault::ForwardingOff);
+        w.saw(Condition::NotBroadcast, None, || format!("{} is none", input.dst));
+        if hit.route.kind == RouteKind::Local {
+            w.branch(Branch::Local);
+            self.credible(link, input, None, w)?;
+            return Ok(InputRoute::Local(hit));
         }
+        let forwarding = link.conf4().get(Conf4::Forwarding) != 0;
+        let fault = (!forwarding).then_some(InputFault::ForwardingOff);
+        w.saw(Condition::Forwarding, fault.as_ref().map(unroutable), || {
+            met::conf4_dev(link, Conf4::Forwarding)
+        });
+        fault.map_or(Ok(()), Err)?;
         let hit = self.choose_leg(hit, &flow, input.leg);
-        self.validate_source(link, input, Some(hit.hop.dev)).map_err(InputFault::Source)?;
-        if hit.hop.dev == input.dev && input.is_arp && !self.on4(link, Conf4::ProxyArpPvlan) {
-            return Err(InputFault::SameDevice);
+        self.credible(link, input, Some(hit.hop.dev), w)?;
+        if input.is_arp {
+            self.leaves_elsewhere(link, &hit, w)?;
         }
         match hit.route.kind {
             RouteKind::Broadcast => Ok(InputRoute::Broadcast),
@@ -110,30 +131,59 @@ impl HostState {
         }
     }
 
-    fn check_martians(&self, link: &Link, input: &Input) -> Result<(), InputFault> {
+    /// Can these be anybody's addresses?
+    fn plausible<W: Witness>(&self, link: &Link, input: &Input, w: &mut W) -> Result<(), InputFault> {
+        let Input { src, dst, .. } = *input;
         let localnet = self.on4(link, Conf4::RouteLocalnet);
-        if input.src.is_multicast() || input.src.is_broadcast() {
-            return Err(InputFault::MartianSource);
-        }
-        if input.dst.is_broadcast() {
-            return Ok(());
-        }
-        if input.src.is_unspecified() {
-            return Err(InputFault::MartianSource);
-        }
-        if input.dst.is_unspecified() {
-            return Err(InputFault::MartianDestination);
-        }
-        if input.dst.is_loopback() && !localnet {
-            return Err(InputFault::MartianDestination);
-        }
-        if input.src.is_loopback() && !localnet {
-            return Err(InputFault::MartianSource);
-        }
-        Ok(())
+        let to_all = dst.is_broadcast();
+        let bad_src = src.is_multicast()
+            || src.is_broadcast()
+            || (!to_all && (src.is_unspecified() || (src.is_loopback() && !localnet)));
+        let bad_dst = dst.is_unspecified() || (dst.is_loopback() && !localnet);
+        let fault = bad_src.then_some(InputFault::MartianSource);
+        w.saw(Condition::SenderPlausible, fault.as_ref().map(unroutable), || format!("sender {src}"));
+        fault.map_or(Ok(()), Err)?;
+        let fault = bad_dst.then_some(InputFault::MartianDestination);
+        w.saw(Condition::TargetPlausible, fault.as_ref().map(unroutable), || format!("target {dst}"));
+        fault.map_or(Ok(()), Err)
     }
 
-    fn choose_leg<'a>(&'a self, hit: FibHit<'a>, flow: &Flow, leg: u32) -> FibHit<'a> {
+    fn credible<W: Witness>(
+        &self,
+        link: &Link,
+        input: &Input,
+        out: Option<IfIndex>,
+        w: &mut W,
+    ) -> Result<(), InputFault> {
+        let checked = self.validate_source(link, input, out).map_err(InputFault::Source);
+        w.saw(Condition::SenderCredible, checked.as_ref().err().map(unroutable), || {
+            let back = match self.fib_lookup(&self.reverse_flow(link, input, out)) {
+                Ok(hit) => met::hit_text(self, &hit),
+                Err(miss) => met::miss_text(&miss),
+            };
+            format!("{}; back to {}: {back}", met::conf4(self, link, Conf4::RpFilter), input.src)
+        });
+        checked
+    }
+
+    /// Proxy ARP answers for what lies behind another interface.
+    fn leaves_elsewhere<W: Witness>(
+        &self,
+        link: &Link,
+        hit: &FibHit<'_>,
+        w: &mut W,
+    ) -> Result<(), InputFault> {
+        let same = hit.hop.dev == link.index() && !self.on4(link, Conf4::ProxyArpPvlan);
+        let fault = same.then_some(InputFault::SameDevice);
+        w.saw(Condition::OtherInterface, fault.as_ref().map(unroutable), || {
+            let pvlan = met::conf4(self, link, Conf4::ProxyArpPvlan);
+            format!("out of {}, {pvlan}", self.name_of(hit.hop.dev))
+        });
+        fault.map_or(Ok(()), Err)
+    }
+
+    /// The way of a multipath route that the flow's hash picks.
+    pub(super) fn choose_leg<'a>(&'a self, hit: FibHit<'a>, flow: &Flow, leg: u32) -> FibHit<'a> {
         if hit.route.hops.len() < 2 {
             return hit;
         }
@@ -164,6 +214,12 @@ impl HostState {
         self.full_source_check(link, input, out, level, accept_local)
     }
 
+    /// The lookup of the way back: as if the answer came in by the way out.
+    fn reverse_flow(&self, link: &Link, input: &Input, out: Option<IfIndex>) -> Flow {
+        let mark = if self.on4(link, Conf4::SrcValidMark) { input.mark } else { 0 };
+        Flow { iif: out.unwrap_or(LOOPBACK), mark, ..Flow::output(input.src, input.dst) }
+    }
+
     fn full_source_check(
         &self,
         link: &Link,
@@ -172,15 +228,7 @@ impl HostState {
         level: i32,
         accept_local: bool,
     ) -> Result<(), SourceFault> {
-        let mark = if self.on4(link, Conf4::SrcValidMark) { input.mark } else { 0 };
-        let flow = Flow {
-            dst: input.src,
-            src: input.dst,
-            iif: out.unwrap_or(LOOPBACK),
-            mark,
-            ..Flow::output(input.src, input.dst)
-        };
-        let hit = match self.fib_lookup(&flow) {
+        let hit = match self.fib_lookup(&self.reverse_flow(link, input, out)) {
             Ok(hit) => hit,
             Err(_) if level == 0 => return Ok(()),
             Err(miss) => return Err(SourceFault::NoRouteBack { miss, level }),
@@ -199,4 +247,13 @@ impl HostState {
         let refused = if link.addrs().is_empty() { level != 0 } else { level == 1 };
         if refused { Err(SourceFault::OtherDevice { dev: hit.hop.dev, level }) } else { Ok(()) }
     }
+}
+
+fn unroutable(fault: &InputFault) -> Reason {
+    Reason::Unroutable(*fault)
+}
+
+fn broadcast<W: Witness>(input: &Input, w: &mut W) -> InputRoute<'static> {
+    w.saw(Condition::NotBroadcast, Some(Reason::TargetBroadcast), || format!("{} is one", input.dst));
+    InputRoute::Broadcast
 }

@@ -1,6 +1,7 @@
 //! An interface of a network namespace and its addresses.
 
 use super::conf::{Conf4Set, Conf6Set, NeighSet};
+use super::mutation::Family;
 use super::route::RtScope;
 use crate::addr::{IfName, Mac};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -78,10 +79,23 @@ pub struct Link {
     pub(super) conf6: Conf6Set,
     pub(super) neigh4: NeighSet,
     pub(super) neigh6: NeighSet,
+    /// Keys that were given a value of their own, one bit each: a write to `default` passes
+    /// over them (ipv4_devconf.state, neigh_parms.data_state).
+    pub(super) given4: u32,
+    pub(super) given_neigh4: u32,
+    pub(super) given_neigh6: u32,
+    pub(super) ready6: bool,
     pub(super) delayed: u32,
+    pub(super) delayed6: u32,
 }
 
 impl Link {
+    pub(super) fn delayed_mut(&mut self, family: Family) -> &mut u32 {
+        match family {
+            Family::Inet => &mut self.delayed,
+            Family::Inet6 => &mut self.delayed6,
+        }
+    }
     /// Its number.
     #[must_use]
     pub fn index(&self) -> IfIndex {
@@ -162,9 +176,19 @@ impl Link {
     pub fn neigh6(&self) -> &NeighSet {
         &self.neigh6
     }
-    /// Proxied requests of this interface that wait out `proxy_delay` now.
+    /// IF_READY: IPv6 has started here.
+    #[must_use]
+    pub fn is_ipv6_started(&self) -> bool {
+        self.ready6
+    }
+    /// Proxied ARP requests of this interface that wait out `proxy_delay` now.
     #[must_use]
     pub fn delayed_requests(&self) -> u32 {
         self.delayed
+    }
+    /// Proxied solicitations of this interface that wait out `proxy_delay` now.
+    #[must_use]
+    pub fn delayed_solicits(&self) -> u32 {
+        self.delayed6
     }
 }

@@ -6,28 +6,41 @@
 
 mod apply;
 mod apply_addr;
+mod apply_addr6;
+mod apply_link;
 mod apply_route;
+mod apply_route6;
+mod apply_sysctl;
 pub mod command;
+mod condition;
 pub mod conf;
 mod decide;
+mod explain;
 mod fib;
 pub mod frame;
 pub mod hook;
 mod input;
 mod link;
+mod local;
+mod met;
 mod mutation;
+mod process;
+mod proxy;
 mod reason;
+mod repair;
 mod route;
 mod route6;
 mod state;
 
+pub use condition::Condition;
 pub use decide::{After, Decision, Learn, Outcome, Request, decide, process, process_frame};
+pub use explain::{Status, Term, explain};
 pub use fib::{AddrType, FibHit, FibMiss, Flow, LOOPBACK};
 pub use input::{Input, InputFault, InputRoute, SourceFault};
 pub use link::{AddrAssign, IfIndex, Ifa4, Ifa6, Link, LinkKind};
 pub use mutation::{
-    Effect, Effects, Errno, HookSpec, HopSpec, KernelChange, LinkChange, Mutation, Op, Refused, RouteSpec,
-    SetNud,
+    Effect, Effects, Errno, Family, HookSpec, HopSpec, KernelChange, LinkChange, Mutation, Op, Refused,
+    RouteSpec, SetNud,
 };
 pub use reason::{Pointer, Reason, Silence};
 pub use route::{

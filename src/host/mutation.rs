@@ -10,6 +10,15 @@ use ipnet::{IpNet, Ipv6Net};
 use smallvec::SmallVec;
 use std::net::{IpAddr, Ipv4Addr};
 
+/// Whose table: ARP and neighbour discovery keep apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Family {
+    /// IPv4, ARP.
+    Inet,
+    /// IPv6, neighbour discovery.
+    Inet6,
+}
+
 /// Add, put in the place of, or delete.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Op {
@@ -295,17 +304,22 @@ pub enum Effect {
     Carrier(IfIndex, bool),
     /// The hardware address changed.
     MacChanged(IfIndex),
-    /// The neighbour entries of the interface go; PERMANENT ones too if the flag says so.
-    NeighFlush(IfIndex, bool),
-    /// All proxied requests that wait in this namespace are discarded (pneigh_queue_purge).
-    PurgeDelayed,
+    /// The neighbour entries of the interface and family go; PERMANENT ones too if the flag says
+    /// so.
+    NeighFlush(IfIndex, Family, bool),
+    /// All proxied requests of the family that wait in this namespace are discarded
+    /// (pneigh_queue_purge).
+    PurgeDelayed(Family),
     /// A neighbour entry is set by hand.
     NeighSet(IfIndex, IpAddr, Option<Mac>, SetNud),
     /// A neighbour entry is removed by hand.
     NeighDel(IfIndex, IpAddr),
     /// The interface announces an address (arp_notify).
     Announce(IfIndex, Ipv4Addr),
-    /// An IPv6 address was added that must be tested first.
+    /// IPv6 may start on the interface as soon as the kernel handles the link event;
+    /// [`KernelChange::Ipv6Start`] is that moment.
+    Ipv6Offered(IfIndex),
+    /// An IPv6 address is tested for duplicates from now on.
     DadStart(IfIndex, Ipv6Net),
 }
 
@@ -321,6 +335,7 @@ pub enum Errno {
     Eexist,
     Enodev,
     Einval,
+    Eacces,
     Eaddrnotavail,
     Enetdown,
     Enetunreach,
@@ -337,6 +352,7 @@ impl Errno {
             Errno::Eexist => "EEXIST (File exists)",
             Errno::Enodev => "ENODEV (No such device)",
             Errno::Einval => "EINVAL (Invalid argument)",
+            Errno::Eacces => "EACCES (Permission denied)",
             Errno::Eaddrnotavail => "EADDRNOTAVAIL (Cannot assign requested address)",
             Errno::Enetdown => "ENETDOWN (Network is down)",
             Errno::Enetunreach => "ENETUNREACH (Network is unreachable)",
@@ -351,6 +367,7 @@ impl Errno {
             Errno::Esrch => 3,
             Errno::Eexist => 17,
             Errno::Enodev => 19,
+            Errno::Eacces => 13,
             Errno::Einval => 22,
             Errno::Eopnotsupp => 95,
             Errno::Eaddrnotavail => 99,

@@ -88,6 +88,25 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// True when the silence is about the state of the host, not about the frame: the kind that
+    /// a late CNI plugin or Felix causes.
+    #[must_use]
+    pub fn is_host_state(&self) -> bool {
+        !matches!(
+            self,
+            Reason::Frame(_)
+                | Reason::NotForUs { .. }
+                | Reason::Header { .. }
+                | Reason::TargetInvalid
+                | Reason::NotARequest
+                | Reason::ProbeNotLocal
+                | Reason::PvlanSelf
+                | Reason::Unroutable(InputFault::MartianSource | InputFault::MartianDestination)
+        )
+    }
+}
+
 /// The effective level of a reverse path complaint, for texts.
 fn rp_text(level: i32) -> &'static str {
     match level {
@@ -164,7 +183,7 @@ impl fmt::Display for InputText<'_> {
     }
 }
 
-struct MissText<'a>(&'a FibMiss);
+pub(super) struct MissText<'a>(pub(super) &'a FibMiss);
 
 impl fmt::Display for MissText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -230,6 +230,32 @@ impl Rule {
         }
     }
 
+    /// Whether `ip rule del` with these words means that rule: what is not said does not count,
+    /// and nobody can ask for a rule without `not` (rule_find).
+    #[must_use]
+    pub fn selects(&self, rule: &Rule) -> bool {
+        self.priority == rule.priority
+            && self.action == rule.action
+            && (self.from.is_none() || self.from == rule.from)
+            && (self.to.is_none() || self.to == rule.to)
+            && (self.iif.is_none() || self.iif == rule.iif)
+            && (self.fwmark.is_none() || self.fwmark == rule.fwmark)
+            && (self.suppress_prefixlength.is_none()
+                || self.suppress_prefixlength == rule.suppress_prefixlength)
+    }
+
+    /// Whether adding this rule is refused because of that one (rule_exists): like the deletion
+    /// it is blind to selectors that are not said, and to `not` and `suppress_prefixlength`.
+    #[must_use]
+    pub fn repeats(&self, rule: &Rule) -> bool {
+        self.priority == rule.priority
+            && self.action == rule.action
+            && (self.from.is_none() || self.from == rule.from)
+            && (self.to.is_none() || self.to == rule.to)
+            && self.iif == rule.iif
+            && self.fwmark == rule.fwmark
+    }
+
     /// The three rules of a new namespace (fib_default_rules_init, net/ipv4/fib_rules.c).
     #[must_use]
     pub const fn defaults() -> [Rule; 3] {

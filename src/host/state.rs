@@ -30,6 +30,8 @@ pub struct HostState {
     pub(super) next_index: u32,
     pub(super) all4: Conf4Set,
     pub(super) default4: Conf4Set,
+    /// What was written to `default`: interfaces made later do not follow later writes.
+    pub(super) default_given4: u32,
     pub(super) all6: Conf6Set,
     pub(super) default6: Conf6Set,
     pub(super) default_neigh4: NeighSet,
@@ -38,7 +40,7 @@ pub struct HostState {
     pub(super) rules: Vec<Rule>,
     /// Someone added or deleted a rule: sticky, as in the kernel (fib_has_custom_rules).
     pub(super) custom_rules: bool,
-    /// Someone added a route to the local table (fib_has_custom_local_routes).
+    /// Someone added a route of kind local (fib_has_custom_local_routes); sticky as well.
     pub(super) custom_local_routes: bool,
     pub(super) tables: Vec<(u32, Vec<Route>)>,
     pub(super) routes6: Vec<Route6>,
@@ -62,6 +64,7 @@ impl HostState {
             next_index: 1,
             all4: Conf4Set::KERNEL,
             default4: Conf4Set::KERNEL,
+            default_given4: 0,
             all6: Conf6Set::KERNEL,
             default6: Conf6Set::KERNEL,
             default_neigh4: NeighSet::KERNEL,
@@ -106,7 +109,12 @@ impl HostState {
             conf6: self.default6,
             neigh4: self.default_neigh4,
             neigh6: self.default_neigh6,
+            given4: self.default_given4,
+            given_neigh4: 0,
+            given_neigh6: 0,
+            ready6: false,
             delayed: 0,
+            delayed6: 0,
         });
         index
     }
@@ -273,9 +281,11 @@ impl HostState {
             | Conf6::DadTransmits
             | Conf6::DisableIpv6
             | Conf6::AcceptRa
-            | Conf6::NdiscNotify => dev,
-            Conf6::ProxyNdp => i32::from(all != 0 || dev != 0),
-            Conf6::AcceptDad | Conf6::AcceptUntrackedNa | Conf6::DropUnsolicitedNa => all.max(dev),
+            | Conf6::AcceptUntrackedNa
+            | Conf6::DropUnsolicitedNa => dev,
+            Conf6::ProxyNdp | Conf6::NdiscNotify => i32::from(all != 0 || dev != 0),
+            Conf6::NdiscEvictNocarrier => i32::from(all != 0 && dev != 0),
+            Conf6::AcceptDad => all.max(dev),
         }
     }
 }

@@ -20,6 +20,10 @@ pub const HZ_DEFAULT: u32 = 250;
 /// The widest bucket that matters to timers of a few minutes; phases repeat after so many ticks.
 pub const WHEEL_PHASES: u64 = 4096;
 
+/// The tick counter at time zero: high enough that "long ago", which the kernel writes as now
+/// less some ticks, lies in the past there too; a multiple of every bucket.
+const JIFFIES_AT_ZERO: u64 = 1 << 32;
+
 impl KernelClock {
     /// A kernel of `hz` ticks a second, whose tick counter stands `phase_ns` past a multiple of
     /// [`WHEEL_PHASES`] at time zero.
@@ -38,13 +42,14 @@ impl KernelClock {
     /// The tick counter at a moment.
     #[must_use]
     pub const fn jiffies(&self, now: Time) -> u64 {
-        now.0.saturating_add(self.phase_ns) / self.tick_ns
+        JIFFIES_AT_ZERO + now.0.saturating_add(self.phase_ns) / self.tick_ns
     }
 
     /// The moment of a tick.
     #[must_use]
     pub const fn at(&self, jiffy: u64) -> Time {
-        Time(jiffy.saturating_mul(self.tick_ns).saturating_sub(self.phase_ns))
+        let ticks = jiffy.saturating_sub(JIFFIES_AT_ZERO);
+        Time(ticks.saturating_mul(self.tick_ns).saturating_sub(self.phase_ns))
     }
 
     /// A length in ticks, rounded up as msecs_to_jiffies() does.

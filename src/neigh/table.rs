@@ -3,8 +3,8 @@
 use super::clock::KernelClock;
 use super::entry::{Act, Entry, Nud, UpdateFlags};
 use crate::addr::Mac;
-use crate::host::IfIndex;
 use crate::host::conf::{NeighSet, NeighVar};
+use crate::host::{Family, IfIndex};
 use crate::packet::Packet;
 use crate::time::{Span, Time};
 use std::collections::VecDeque;
@@ -328,6 +328,23 @@ impl NeighTable {
         });
     }
 
+    /// Makes the entry of an address that needs no asking, such as a broadcast address
+    /// (arp_constructor), if there is none yet.
+    pub fn ensure_noarp(
+        &mut self,
+        now: Time,
+        dev: IfIndex,
+        ip: IpAddr,
+        mac: Mac,
+        set: &NeighSet,
+        out: &mut VecDeque<NeighEvent>,
+    ) {
+        if self.position(dev, ip).is_none() {
+            let flags = UpdateFlags { replace: true, weak: false, admin: true };
+            self.update(now, dev, ip, Some(mac), Nud::Noarp, flags, Cause::Frame, true, set, out);
+        }
+    }
+
     /// An upper layer had proof that the neighbour hears us.
     pub fn confirm(&mut self, now: Time, dev: IfIndex, ip: IpAddr) {
         if let Some(at) = self.position(dev, ip) {
@@ -363,11 +380,19 @@ impl NeighTable {
         });
     }
 
-    /// The entries of a device go, with what waits in them, silently (neigh_flush_dev). Without
-    /// `permanent` the PERMANENT ones stay.
-    pub fn flush(&mut self, dev: IfIndex, permanent: bool, cause: Cause, out: &mut VecDeque<NeighEvent>) {
+    /// The entries of a device and family go, with what waits in them, silently
+    /// (neigh_flush_dev). Without `permanent` the PERMANENT ones stay.
+    pub fn flush(
+        &mut self,
+        dev: IfIndex,
+        family: Family,
+        permanent: bool,
+        cause: Cause,
+        out: &mut VecDeque<NeighEvent>,
+    ) {
         self.slots.retain_mut(|s| {
-            if s.dev != dev || (!permanent && s.entry.state == Nud::Permanent) {
+            let ours = s.dev == dev && s.ip.is_ipv6() == (family == Family::Inet6);
+            if !ours || (!permanent && s.entry.state == Nud::Permanent) {
                 return true;
             }
             for packet in s.entry.queue.drain(..) {

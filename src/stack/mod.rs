@@ -14,7 +14,10 @@ mod receive;
 use crate::choice::{ChoiceKind, Chooser};
 use crate::host::conf::{NeighSet, NeighVar, SysctlKey};
 use crate::host::frame::Arp;
-use crate::host::{Decision, Effect, HostState, IfIndex, InputFault, Mutation, Reason, Refused, SetNud};
+use crate::host::{
+    Decision, Effect, Errno, Family, HostState, IfIndex, InputFault, Mutation, Op, Reason, Refused, Request,
+    SetNud,
+};
 use crate::neigh::{Cause, Discarded, KernelClock, NeighEvent, NeighTable, Nud, UpdateFlags};
 use crate::packet::{Frame, IpBytes, Packet};
 use crate::time::{Span, Time};
@@ -120,7 +123,7 @@ pub enum Output {
 pub struct Stack {
     state: Arc<HostState>,
     neigh: NeighTable,
-    queue: ProxyQueue,
+    queue: ProxyQueue<Request>,
     icmp: IcmpBucket,
     uplink: Option<IfIndex>,
     icmp_errors_filtered: bool,
@@ -212,6 +215,7 @@ impl Stack {
 
     /// Changes the configuration, with everything that follows from it here.
     pub fn apply(&mut self, now: Time, change: &Mutation, chooser: &mut dyn Chooser) -> Result<(), Refused> {
+        self.refuse_neigh(change)?;
         let effects = Arc::make_mut(&mut self.state).apply(change)?;
         if let Mutation::Sysctl { key: SysctlKey::Neigh4(_, var) | SysctlKey::Neigh6(_, var), .. } = change
             && *var == NeighVar::BaseReachableTimeMs
@@ -232,6 +236,20 @@ impl Stack {
         Ok(())
     }
 
+    /// Refuses what only the neighbour table knows to be impossible: an entry that exists is not
+    /// added again, one that does not exist is not deleted.
+    fn refuse_neigh(&self, change: &Mutation) -> Result<(), Refused> {
+        let Mutation::Neigh { op, dev, ip, .. } = change else { return Ok(()) };
+        let Some(link) = self.state.link_named(*dev) else { return Ok(()) };
+        let exists = self.neigh.get(link.index(), *ip).is_some();
+        let (errno, why) = match (op, exists) {
+            (Op::Add, true) => (Errno::Eexist, "there is an entry for that address"),
+            (Op::Del, false) => (Errno::Enoent, "there is no entry for that address"),
+            _ => return Ok(()),
+        };
+        Err(Refused { command: change.to_string(), errno, why })
+    }
+
     fn effect(&mut self, now: Time, effect: Effect, chooser: &mut dyn Chooser) {
         let mut events = VecDeque::new();
         match effect {
@@ -239,10 +257,11 @@ impl Stack {
                 self.draw_reachable(dev, false, chooser);
                 self.draw_reachable(dev, true, chooser);
             }
-            Effect::NeighFlush(dev, permanent) => {
-                self.neigh.flush(dev, permanent, Cause::Flush, &mut events);
+            Effect::NeighFlush(dev, family, permanent) => {
+                self.neigh.flush(dev, family, permanent, Cause::Flush, &mut events);
             }
-            Effect::PurgeDelayed => self.purge_delayed(),
+            Effect::PurgeDelayed(Family::Inet) => self.purge_delayed(),
+            Effect::PurgeDelayed(Family::Inet6) => {}
             Effect::NeighSet(dev, ip, mac, nud) => {
                 let set = params(&self.state, dev, ip.is_ipv6());
                 let flags = UpdateFlags { replace: true, weak: false, admin: true };
@@ -259,6 +278,7 @@ impl Stack {
             | Effect::LinkGone(_)
             | Effect::Carrier(..)
             | Effect::MacChanged(_)
+            | Effect::Ipv6Offered(_)
             | Effect::DadStart(..) => {}
         }
         self.act(now, events, chooser);

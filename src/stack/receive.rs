@@ -1,11 +1,12 @@
 //! Frames in: ARP is judged, IP is delivered or forwarded.
 
 use super::{DropWhy, Note, Output, Stack, own, params};
+use crate::addr::Mac;
 use crate::choice::{ChoiceKind, Chooser};
 use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame};
 use crate::host::{
-    After, Decision, FibMiss, IfIndex, Input, InputFault, InputRoute, Learn, Reason, Request, RouteKind,
-    RuleAction, process,
+    AddrType, After, Decision, FibMiss, IfIndex, Input, InputFault, InputRoute, Learn, Reason, Request,
+    RouteKind, RuleAction, process,
 };
 use crate::neigh::Nud;
 use crate::packet::{IpBytes, Packet};
@@ -46,7 +47,8 @@ impl Stack {
 
     fn draw_leg(&self, arp: &Arp, chooser: &mut dyn Chooser) -> u32 {
         let legs = self.state.tables().iter().flat_map(|(_, routes)| routes);
-        let most = legs.filter(|r| r.dst.contains(&arp.tpa)).map(|r| r.hops.len()).max().unwrap_or(0);
+        let concerns = |r: &&crate::host::Route| r.dst.contains(&arp.tpa) || r.dst.contains(&arp.spa);
+        let most = legs.filter(concerns).map(|r| r.hops.len()).max().unwrap_or(0);
         if most < 2 { 0 } else { chooser.choose(ChoiceKind::FlowHash, most as u64) as u32 }
     }
 
@@ -76,6 +78,9 @@ impl Stack {
         let mut events = VecDeque::new();
         match learn {
             Learn::Sender if !full => {
+                if self.state.addr_type(arp.spa) == AddrType::Broadcast {
+                    self.neigh.ensure_noarp(now, dev, arp.spa.into(), Mac::BROADCAST, &set, &mut events);
+                }
                 self.neigh.learn_sender(now, dev, arp.spa.into(), arp.sha, &set, &mut events);
             }
             Learn::Update { reachable, gratuitous, create } => {

@@ -9,6 +9,8 @@
 mod parse;
 mod print;
 
+pub(super) use print::{Dst, Table};
+
 use super::mutation::Mutation;
 use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -1,0 +1,1 @@
+//! The smallest change to a host that removes one reason for silence.
