@@ -117,6 +117,9 @@ impl HostState {
                     ));
                 }
                 self.set_mac(index, mac, fx);
+                if let Some(bridge) = self.link(index).and_then(|l| l.master) {
+                    self.adopt_port_mac(bridge, fx);
+                }
             }
             LinkChange::Arp(on) => {
                 if let Some(link) = self.link_mut(index).filter(|l| l.noarp == on) {
@@ -135,8 +138,9 @@ impl HostState {
                 if master.is_some_and(|m| self.link(m).is_none_or(|l| l.kind != LinkKind::Bridge)) {
                     return Err((Errno::Eopnotsupp, "the master is no bridge"));
                 }
-                if let Some(link) = self.link_mut(index) {
-                    link.master = master;
+                let old = self.link_mut(index).and_then(|l| core::mem::replace(&mut l.master, master));
+                for bridge in [old, master].into_iter().flatten() {
+                    self.adopt_port_mac(bridge, fx);
                 }
             }
             LinkChange::Name(name) => {
@@ -151,6 +155,22 @@ impl HostState {
         Ok(())
     }
 
+    /// A bridge without a MAC of its own takes the lowest of its ports'
+    /// (br_stp_recalculate_bridge_id).
+    fn adopt_port_mac(&mut self, bridge: IfIndex, fx: &mut Effects) {
+        let lowest = self.links.iter().filter(|l| l.master == Some(bridge)).map(|l| l.mac).min();
+        let lowest = lowest.unwrap_or(Mac::ZERO);
+        if let Some(link) = self.link(bridge)
+            && link.addr_assign == AddrAssign::Random
+            && link.mac != lowest
+        {
+            self.set_mac(bridge, lowest, fx);
+            if let Some(link) = self.link_mut(bridge) {
+                link.addr_assign = AddrAssign::Random;
+            }
+        }
+    }
+
     fn set_mac(&mut self, index: IfIndex, mac: Mac, fx: &mut Effects) {
         let Some(link) = self.link_mut(index) else { return };
         link.mac = mac;
@@ -160,6 +180,7 @@ impl HostState {
         fx.push(Effect::NeighFlush(index, Family::Inet, true));
         fx.push(Effect::NeighFlush(index, Family::Inet6, true));
         self.announce_addresses(index, fx);
+        self.announce_all6(index, fx);
     }
 
     /// Announcements of arp_notify: only for addresses the device itself has.
@@ -248,8 +269,8 @@ impl HostState {
     fn kernel_change(&mut self, change: KernelChange, fx: &mut Effects) -> Result<(), Fault> {
         match change {
             KernelChange::Ipv6Start(dev) => self.ipv6_start(self.index_of(dev)?, fx),
-            KernelChange::DadDone(dev, net) => self.dad_end(self.index_of(dev)?, net, false),
-            KernelChange::DadFailed(dev, net) => self.dad_end(self.index_of(dev)?, net, true),
+            KernelChange::DadDone(dev, net) => self.dad_end(self.index_of(dev)?, net, false, fx),
+            KernelChange::DadFailed(dev, net) => self.dad_end(self.index_of(dev)?, net, true, fx),
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::route6::Route6;
 use super::state::HostState;
 use crate::addr::IfName;
 use ipnet::Ipv6Net;
+use std::net::Ipv6Addr;
 
 /// Preference of the routes that come with an address (IP6_RT_PRIO_ADDRCONF).
 const METRIC_ADDRCONF: u32 = 256;
@@ -130,11 +131,29 @@ impl HostState {
         }
     }
 
-    pub(super) fn dad_end(&mut self, index: IfIndex, net: Ipv6Net, failed: bool) {
+    pub(super) fn dad_end(&mut self, index: IfIndex, net: Ipv6Net, failed: bool, fx: &mut Effects) {
         let Some(link) = self.link_mut(index) else { return };
         if let Some(ifa) = link.addrs6.iter_mut().find(|a| a.net == net && a.tentative) {
             ifa.tentative = failed;
             ifa.dad_failed = failed;
+            if !failed {
+                self.announce6(index, net.addr(), fx);
+            }
+        }
+    }
+
+    /// ndisc_notify: an address that has passed its test is told to all.
+    fn announce6(&self, index: IfIndex, ip: Ipv6Addr, fx: &mut Effects) {
+        if self.link(index).is_some_and(|l| l.ready6 && self.effective6(l, Conf6::NdiscNotify) != 0) {
+            fx.push(Effect::Announce6(index, ip));
+        }
+    }
+
+    /// A changed MAC is told for every address (ndisc_send_unsol_na).
+    pub(super) fn announce_all6(&self, index: IfIndex, fx: &mut Effects) {
+        let Some(link) = self.link(index).filter(|l| l.up) else { return };
+        for ifa in link.addrs6.iter().filter(|a| !a.tentative) {
+            self.announce6(index, ifa.net.addr(), fx);
         }
     }
 
@@ -167,7 +186,7 @@ impl HostState {
     /// init_loopback(): `::1`, needing no test.
     pub(super) fn loopback_address6(&mut self, index: IfIndex) {
         if self.link(index).is_some_and(|l| l.conf6.get(Conf6::DisableIpv6) == 0) {
-            self.own6(index, Ipv6Net::new_assert(std::net::Ipv6Addr::LOCALHOST, 128), false, true);
+            self.own6(index, Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128), false, true);
         }
     }
 }

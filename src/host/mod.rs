@@ -24,6 +24,10 @@ mod link;
 mod local;
 mod met;
 mod mutation;
+pub mod nd;
+mod ndisc;
+mod ns_reason;
+mod own6;
 mod process;
 mod proxy;
 mod reason;
@@ -42,6 +46,8 @@ pub use mutation::{
     Effect, Effects, Errno, Family, HookSpec, HopSpec, KernelChange, LinkChange, Mutation, Op, Refused,
     RouteSpec, SetNud,
 };
+pub use ndisc::{NaVerdict, NsDecision, NsOutcome, NsReply, NsRequest, decide_ns, judge_na, process_ns};
+pub use ns_reason::NsReason;
 pub use reason::{Pointer, Reason, Silence};
 pub use route::{
     NextHop, Route, RouteKind, RtProto, RtScope, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,

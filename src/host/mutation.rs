@@ -8,7 +8,7 @@ use super::route::{RouteKind, RtProto, RtScope, Rule};
 use crate::addr::{IfName, Mac};
 use ipnet::{IpNet, Ipv6Net};
 use smallvec::SmallVec;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whose table: ARP and neighbour discovery keep apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -316,6 +316,8 @@ pub enum Effect {
     NeighDel(IfIndex, IpAddr),
     /// The interface announces an address (arp_notify).
     Announce(IfIndex, Ipv4Addr),
+    /// The interface announces an IPv6 address (ndisc_notify).
+    Announce6(IfIndex, Ipv6Addr),
     /// IPv6 may start on the interface as soon as the kernel handles the link event;
     /// [`KernelChange::Ipv6Start`] is that moment.
     Ipv6Offered(IfIndex),

@@ -5,22 +5,27 @@
 //! wants done comes out of [`Stack::poll_output`]; [`Stack::poll_timeout`] says when it wants to
 //! be called again. It never reads a clock and draws nothing but through the [`Chooser`].
 
+mod bridge;
+mod dad;
+mod forward6;
 mod icmp;
 mod ndisc;
 mod output;
 mod proxyq;
 mod receive;
 
+use crate::addr::Mac;
 use crate::choice::{ChoiceKind, Chooser};
 use crate::host::conf::{NeighSet, NeighVar, SysctlKey};
 use crate::host::frame::Arp;
 use crate::host::{
-    Decision, Effect, Errno, Family, HostState, IfIndex, InputFault, Mutation, Op, Reason, Refused, Request,
-    SetNud,
+    Decision, Effect, Errno, Family, HostState, IfIndex, InputFault, LinkKind, Mutation, NsDecision,
+    NsRequest, Op, Reason, Refused, Request, SetNud,
 };
 use crate::neigh::{Cause, Discarded, KernelClock, NeighEvent, NeighTable, Nud, UpdateFlags};
 use crate::packet::{Frame, IpBytes, Packet};
 use crate::time::{Span, Time};
+use dad::Ipv6Work;
 use icmp::IcmpBucket;
 use proxyq::ProxyQueue;
 use smallvec::SmallVec;
@@ -67,6 +72,17 @@ pub enum Note {
         /// It was taken up after its delay.
         again: bool,
     },
+    /// A neighbour solicitation was judged.
+    JudgedNs {
+        /// Where it came in.
+        dev: IfIndex,
+        /// What it was; `None` when it could not be read.
+        request: Option<NsRequest>,
+        /// The judgement.
+        decision: NsDecision,
+        /// It was taken up after its delay.
+        again: bool,
+    },
     /// A neighbour entry changed.
     Neigh {
         /// Its device.
@@ -78,7 +94,7 @@ pub enum Note {
         /// After.
         new: Option<Nud>,
         /// The MAC it holds.
-        lladdr: Option<crate::addr::Mac>,
+        lladdr: Option<Mac>,
         /// Why.
         cause: Cause,
     },
@@ -124,9 +140,12 @@ pub struct Stack {
     state: Arc<HostState>,
     neigh: NeighTable,
     queue: ProxyQueue<Request>,
+    queue6: ProxyQueue<NsRequest>,
+    ipv6: Ipv6Work,
     icmp: IcmpBucket,
     uplink: Option<IfIndex>,
     icmp_errors_filtered: bool,
+    stations: Vec<bridge::Station>,
     out: VecDeque<Output2>,
 }
 
@@ -146,9 +165,12 @@ impl Stack {
             state: Arc::new(state),
             neigh: NeighTable::new(clock),
             queue: ProxyQueue::default(),
+            queue6: ProxyQueue::default(),
+            ipv6: Ipv6Work::default(),
             icmp: IcmpBucket::default(),
             uplink: None,
             icmp_errors_filtered: false,
+            stations: Vec::new(),
             out: VecDeque::new(),
         };
         let links: SmallVec<[IfIndex; 4]> =
@@ -197,7 +219,8 @@ impl Stack {
     /// When it wants [`Stack::handle_timeout`] to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        [self.neigh.poll_timeout(), self.queue.timer()].into_iter().flatten().min()
+        let timers = [self.neigh.poll_timeout(), self.queue.timer(), self.queue6.timer(), self.ipv6.timer()];
+        timers.into_iter().flatten().min()
     }
 
     /// Runs what is due.
@@ -210,6 +233,12 @@ impl Stack {
         }
         if self.queue.timer().is_some_and(|t| t <= now) {
             self.answer_delayed(now, chooser);
+        }
+        if self.queue6.timer().is_some_and(|t| t <= now) {
+            self.answer_delayed6(now, chooser);
+        }
+        if self.ipv6.timer().is_some_and(|t| t <= now) {
+            self.ipv6_timeout(now, chooser);
         }
     }
 
@@ -261,7 +290,7 @@ impl Stack {
                 self.neigh.flush(dev, family, permanent, Cause::Flush, &mut events);
             }
             Effect::PurgeDelayed(Family::Inet) => self.purge_delayed(),
-            Effect::PurgeDelayed(Family::Inet6) => {}
+            Effect::PurgeDelayed(Family::Inet6) => self.purge_delayed6(),
             Effect::NeighSet(dev, ip, mac, nud) => {
                 let set = params(&self.state, dev, ip.is_ipv6());
                 let flags = UpdateFlags { replace: true, weak: false, admin: true };
@@ -273,13 +302,14 @@ impl Stack {
                 self.neigh.remove(now, dev, ip, &set, &mut events);
             }
             Effect::Announce(dev, ip) => self.announce(dev, ip),
+            Effect::Announce6(dev, ip) => self.announce6(now, dev, ip, chooser),
+            Effect::Ipv6Offered(dev) => self.offer_ipv6(now, dev, chooser),
+            Effect::DadStart(dev, net) => self.start_test(now, dev, net, chooser),
             Effect::LinkUp(_)
             | Effect::LinkDown(_)
             | Effect::LinkGone(_)
             | Effect::Carrier(..)
-            | Effect::MacChanged(_)
-            | Effect::Ipv6Offered(_)
-            | Effect::DadStart(..) => {}
+            | Effect::MacChanged(_) => {}
         }
         self.act(now, events, chooser);
     }
@@ -297,6 +327,12 @@ impl Stack {
     }
 
     fn emit(&mut self, output: Output) {
+        if let Output::Transmit { dev, frame } = &output
+            && self.state.link(*dev).is_some_and(|l| l.kind() == LinkKind::Bridge)
+        {
+            let (bridge, frame) = (*dev, frame.clone());
+            return self.bridge_send(bridge, None, Mac(core::array::from_fn(|i| frame[i])), &frame);
+        }
         self.out.push_back(Output2(output));
     }
 

@@ -1,67 +1,201 @@
-//! Neighbour discovery: the IPv6 twin of ARP.
+//! Neighbour discovery at work: solicitations are judged, answered and sent, advertisements are
+//! taken in (net/ipv6/ndisc.c).
 
-use super::{DropWhy, Note, Output, SendError, Stack};
+use super::{Note, Stack, own, params};
 use crate::addr::Mac;
 use crate::choice::Chooser;
 use crate::host::frame::Cast;
-use crate::host::{IfIndex, RouteKind};
-use crate::packet::Packet;
+use crate::host::nd::{self, Advert, NdMessage, Solicit};
+use crate::host::{
+    After, Family, IfIndex, KernelChange, Mutation, NaVerdict, NsDecision, NsReason, NsReply, NsRequest,
+    judge_na, process_ns,
+};
+use crate::neigh::{Cause, Nud, UpdateFlags};
 use crate::time::Time;
-use crate::wire::{self, Ends};
-use smallvec::SmallVec;
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+/// A packet of neighbour discovery, apart from its message.
+#[derive(Clone, Copy)]
+pub(super) struct NdPacket {
+    pub(super) dev: IfIndex,
+    pub(super) cast: Cast,
+    pub(super) src: Ipv6Addr,
+    pub(super) dst: Ipv6Addr,
+    pub(super) hop_limit: u8,
+}
 
 impl Stack {
-    pub(super) fn send6(
+    /// Takes an ICMPv6 message in if it is one of neighbour discovery and for this host; false
+    /// when it is to be treated as any other packet.
+    pub(super) fn receive_nd(
         &mut self,
         now: Time,
-        packet: Packet,
+        packet: NdPacket,
+        icmp: &[u8],
         chooser: &mut dyn Chooser,
-    ) -> Result<(), SendError> {
-        let Some((Ends::V6(_, dst), ..)) = wire::ip_parts(&packet.bytes) else {
-            return Err(SendError::Invalid);
-        };
-        if self.owns6(dst) {
-            return self.loop_back(packet);
+    ) -> bool {
+        match nd::parse(packet.src, packet.dst, icmp) {
+            Some(Ok(NdMessage::Solicit(ns))) => self.receive_ns(now, packet, ns, chooser),
+            Some(Ok(NdMessage::Advert(na))) => self.receive_na(now, packet, &na, chooser),
+            Some(Err(fault)) => {
+                let reason = NsReason::Malformed(fault);
+                self.note_ns(packet.dev, None, NsDecision::Silent(reason), false);
+                true
+            }
+            None => false,
         }
-        let route = self.state.lookup6(dst).ok_or(SendError::NetUnreachable)?;
-        let (dev, via) = match (route.kind, route.dev) {
-            (RouteKind::Unicast, Some(dev)) => (dev, route.via.unwrap_or(dst)),
-            (RouteKind::Prohibit, _) => return Err(SendError::Prohibited),
-            (RouteKind::Blackhole, _) => return Err(SendError::Invalid),
-            _ => return Err(SendError::HostUnreachable),
-        };
-        self.send_by(now, dev, IpAddr::V6(via), packet, chooser)
     }
 
-    fn owns6(&self, ip: Ipv6Addr) -> bool {
-        self.state.links().iter().any(|l| l.addrs6().iter().any(|a| a.net.addr() == ip))
+    fn receive_ns(&mut self, now: Time, packet: NdPacket, ns: Solicit, chooser: &mut dyn Chooser) -> bool {
+        let NdPacket { dev, cast, src, dst, hop_limit } = packet;
+        let own_nonce = ns.nonce.is_some_and(|nonce| self.is_own_nonce(dev, ns.target, nonce));
+        let sender_known = self.neigh.get(dev, src.into()).is_some();
+        let again = false;
+        let request = NsRequest { dev, cast, src, dst, hop_limit, ns, own_nonce, sender_known, again };
+        self.judge_ns(now, request, chooser) != Some(NsReason::NotDelivered)
     }
 
-    pub(super) fn solicit6(
+    /// Decides about a solicitation and does what follows: learn, answer, hold back, give up an
+    /// address. Returns why it was silent, if it was.
+    pub(super) fn judge_ns(
         &mut self,
-        _dev: IfIndex,
-        _target: Ipv6Addr,
-        _to: Option<Mac>,
-        _src: Option<IpAddr>,
-    ) {
-    }
-
-    pub(super) fn receive_ip6(
-        &mut self,
-        _now: Time,
-        dev: IfIndex,
-        cast: Cast,
-        payload: &[u8],
-        _chooser: &mut dyn Chooser,
-    ) {
-        let packet = SmallVec::from_slice(payload);
-        if cast == Cast::OtherHost {
-            return self.note(Note::Dropped { packet, why: DropWhy::OtherHost });
+        now: Time,
+        request: NsRequest,
+        chooser: &mut dyn Chooser,
+    ) -> Option<NsReason> {
+        let outcome = process_ns(&self.state, &request);
+        self.note_ns(request.dev, Some(request), outcome.decision, request.again);
+        if outcome.learn {
+            self.learn6(now, request.dev, request.src, request.ns.source, chooser);
         }
-        match wire::ip_parts(payload) {
-            Some((Ends::V6(_, dst), ..)) if self.owns6(dst) => self.emit(Output::Deliver { dev, packet }),
-            _ => self.note(Note::Dropped { packet, why: DropWhy::Malformed }),
+        match outcome.decision {
+            NsDecision::Reply { reply, after: After::Now } => {
+                self.advertise(now, request.dev, &reply, chooser);
+            }
+            NsDecision::Reply { after: After::Delay { below }, .. } => {
+                let clock = *self.clock();
+                self.queue6.push(&clock, now, request, below, chooser);
+                Arc::make_mut(&mut self.state).count_delayed(request.dev, Family::Inet6, true);
+            }
+            NsDecision::Silent(NsReason::Rival) => {
+                self.give_up(now, request.dev, request.ns.target, chooser);
+            }
+            NsDecision::Silent(_) => {}
+        }
+        outcome.decision.reason()
+    }
+
+    fn note_ns(&mut self, dev: IfIndex, request: Option<NsRequest>, decision: NsDecision, again: bool) {
+        self.note(Note::JudgedNs { dev, request, decision, again });
+    }
+
+    /// The sender of a solicitation is taken down as STALE (ndisc_recv_ns); without a MAC that
+    /// only makes an entry.
+    fn learn6(&mut self, now: Time, dev: IfIndex, ip: Ipv6Addr, mac: Option<Mac>, chooser: &mut dyn Chooser) {
+        let set = params(&self.state, dev, true);
+        let flags = UpdateFlags { replace: true, weak: true, admin: false };
+        let mut events = VecDeque::new();
+        self.neigh.update(now, dev, ip.into(), mac, Nud::Stale, flags, Cause::Frame, true, &set, &mut events);
+        self.act(now, events, chooser);
+    }
+
+    fn receive_na(&mut self, now: Time, packet: NdPacket, na: &Advert, chooser: &mut dyn Chooser) -> bool {
+        let NdPacket { dev, src, dst, hop_limit, .. } = packet;
+        let heard = self.state.link(dev).is_some_and(|l| self.state.hears6(l, dst));
+        if !heard {
+            return dst.is_multicast();
+        }
+        match judge_na(&self.state, dev, (src, dst), hop_limit, na) {
+            NaVerdict::Ignored => {}
+            NaVerdict::Rival(net) => self.give_up(now, dev, net.addr(), chooser),
+            NaVerdict::Update { reachable, replace, create } => {
+                let entry = self.neigh.get(dev, na.target.into()).map(crate::neigh::Entry::state);
+                let nud = if reachable && entry.is_some() { Nud::Reachable } else { Nud::Stale };
+                if entry == Some(Nud::Failed) || (entry.is_none() && !create) {
+                    return true;
+                }
+                let (ip, set) = (na.target.into(), params(&self.state, dev, true));
+                let flags = UpdateFlags { replace, weak: true, admin: false };
+                let mut events = VecDeque::new();
+                self.neigh.update(now, dev, ip, na.mac, nud, flags, Cause::Frame, create, &set, &mut events);
+                self.act(now, events, chooser);
+            }
+        }
+        true
+    }
+
+    /// A rival has, or tests, an address that is being tested here.
+    fn give_up(&mut self, now: Time, dev: IfIndex, ip: Ipv6Addr, chooser: &mut dyn Chooser) {
+        let Some(link) = self.state.link(dev) else { return };
+        let Some(ifa) = link.addrs6().iter().find(|a| a.net.addr() == ip) else { return };
+        let change = KernelChange::DadFailed(link.name(), ifa.net);
+        // the address exists, so the change cannot be refused
+        let _ = self.apply(now, &Mutation::Kernel(change), chooser);
+    }
+
+    /// Sends an advertisement the way of any packet: to the neighbour, or to all nodes.
+    fn advertise(&mut self, now: Time, dev: IfIndex, reply: &NsReply, chooser: &mut dyn Chooser) {
+        let packet = own(nd::advert_packet(reply.src, reply.dst, &reply.advert));
+        if let Err(error) = self.send_by(now, dev, reply.dst.into(), packet, chooser) {
+            tracing::trace!(%error, "an advertisement cannot be sent");
+        }
+    }
+
+    /// An advertisement nobody asked for (ndisc_notify).
+    pub(super) fn announce6(&mut self, now: Time, dev: IfIndex, ip: Ipv6Addr, chooser: &mut dyn Chooser) {
+        let Some(link) = self.state.link(dev) else { return };
+        let advert = Advert {
+            target: ip,
+            router: link.conf6().get(crate::host::conf::Conf6::Forwarding) != 0,
+            solicited: false,
+            replace: true,
+            mac: Some(link.mac()),
+        };
+        self.advertise(now, dev, &NsReply { src: ip, dst: nd::ALL_NODES, advert }, chooser);
+    }
+
+    /// One solicitation (ndisc_solicit): from the source of the packet that waits, when that is an
+    /// address of the device and past its test, else from the link-local address, without which
+    /// nothing is sent.
+    pub(super) fn solicit6(&mut self, dev: IfIndex, target: Ipv6Addr, to: Option<Mac>, src: Option<IpAddr>) {
+        let Some(link) = self.state.link(dev) else { return };
+        let usable = |ip: Ipv6Addr| link.addrs6().iter().any(|a| !a.tentative && a.net.addr() == ip);
+        let hint = match src {
+            Some(IpAddr::V6(src)) if usable(src) => Some(src),
+            _ => None,
+        };
+        let Some(src) = hint.or_else(|| self.state.link_local6(dev)) else { return };
+        let ns = Solicit { target, source: Some(link.mac()), nonce: None };
+        let (dst, mac) = match to {
+            Some(mac) => (target, mac),
+            None => {
+                let group = nd::solicited_node(target);
+                (group, Mac::ipv6_multicast(group))
+            }
+        };
+        self.transmit(dev, mac, &nd::solicit_packet(src, dst, &ns));
+    }
+
+    pub(super) fn answer_delayed6(&mut self, now: Time, chooser: &mut dyn Chooser) {
+        let clock = *self.clock();
+        for mut request in self.queue6.take_due(&clock, now) {
+            Arc::make_mut(&mut self.state).count_delayed(request.dev, Family::Inet6, false);
+            request.again = true;
+            request.sender_known = self.neigh.get(request.dev, request.src.into()).is_some();
+            self.judge_ns(now, request, chooser);
+        }
+    }
+
+    pub(super) fn purge_delayed6(&mut self) {
+        let gone = self.queue6.purge();
+        if gone.is_empty() {
+            return;
+        }
+        Arc::make_mut(&mut self.state).clear_delayed(Family::Inet6);
+        for request in gone {
+            self.note_ns(request.dev, Some(request), NsDecision::Silent(NsReason::QueuePurged), true);
         }
     }
 }

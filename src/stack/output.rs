@@ -102,6 +102,12 @@ impl Stack {
             self.note(Note::Dropped { packet: packet.bytes, why: DropWhy::DeviceDown });
             return Ok(());
         };
+        if let IpAddr::V6(group) = next_hop
+            && group.is_multicast()
+        {
+            self.transmit(dev, Mac::ipv6_multicast(group), &packet.bytes);
+            return Ok(());
+        }
         if link.is_noarp() {
             // arp_constructor(): a NOARP device's entries hold its own address
             let mac = link.mac();
@@ -205,7 +211,10 @@ impl Stack {
                 None => return,
             },
             Ends::V4(src, _) => Ends::V4(src, src),
-            Ends::V6(src, _) => Ends::V6(src, src),
+            Ends::V6(src, _) => match self.error_source6(src) {
+                Some(from) => Ends::V6(from, src),
+                None => return,
+            },
         };
         let why = if self.icmp_errors_filtered || !self.lo_is_up() {
             DropWhy::ErrorUndeliverable

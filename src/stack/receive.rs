@@ -28,6 +28,44 @@ impl Stack {
             Err(fault) => return self.note_unheard(dev, None, Reason::Frame(fault)),
         };
         let cast = Cast::of(eth.dst, mac);
+        if let Some(bridge) = self.bridge_of(dev) {
+            return self.receive_by_bridge(now, bridge, dev, frame, chooser);
+        }
+        self.receive_eth(now, dev, cast, &eth, chooser);
+    }
+
+    /// A frame that a bridge took from its port: stations on other ports may be meant, and the
+    /// bridge's own interface.
+    fn receive_by_bridge(
+        &mut self,
+        now: Time,
+        bridge: IfIndex,
+        port: IfIndex,
+        frame: &[u8],
+        chooser: &mut dyn Chooser,
+    ) {
+        let Ok(eth) = EthFrame::parse(frame) else { return };
+        let arp = if eth.ethertype == ETHERTYPE_ARP { Arp::parse(eth.payload).ok() } else { None };
+        self.note_unheard(port, arp, Reason::BridgePort);
+        let up = |s: &Self, dev| s.state.link(dev).is_some_and(crate::host::Link::is_up);
+        if !up(self, port) || !up(self, bridge) {
+            return;
+        }
+        self.bridge_forward(bridge, port, frame, eth.src, eth.dst);
+        let cast = self.bridge_cast(bridge, eth.dst);
+        if cast != Cast::OtherHost {
+            self.receive_eth(now, bridge, cast, &eth, chooser);
+        }
+    }
+
+    fn receive_eth(
+        &mut self,
+        now: Time,
+        dev: IfIndex,
+        cast: Cast,
+        eth: &EthFrame<'_>,
+        chooser: &mut dyn Chooser,
+    ) {
         match eth.ethertype {
             ETHERTYPE_ARP => match Arp::parse(eth.payload) {
                 Ok(arp) => {
@@ -94,7 +132,7 @@ impl Stack {
         self.act(now, events, chooser);
     }
 
-    fn drop_packet(&mut self, packet: &[u8], why: DropWhy) {
+    pub(super) fn drop_packet(&mut self, packet: &[u8], why: DropWhy) {
         self.note(Note::Dropped { packet: SmallVec::from_slice(packet), why });
     }
 

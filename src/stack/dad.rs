@@ -1,0 +1,137 @@
+//! IPv6 starting on a link, and the test of an address for duplicates (RFC 4862 section 5.4;
+//! addrconf_dad_kick, addrconf_dad_work in net/ipv6/addrconf.c).
+//!
+//! IPv6 does not start when the link comes up but when the kernel handles the link event, and
+//! those are handled at most once a second for the whole machine. A test then waits a random part
+//! of a second, sends `dad_transmits` solicitations `retrans_time_ms` apart and listens as long
+//! again. All these times sit on the timer wheel.
+
+use super::Stack;
+use crate::addr::Mac;
+use crate::choice::{ChoiceKind, Chooser};
+use crate::host::conf::{Conf6, NeighVar};
+use crate::host::nd::{self, Solicit};
+use crate::host::{IfIndex, KernelChange, Link, Mutation};
+use crate::time::{Span, Time};
+use ipnet::Ipv6Net;
+use std::net::Ipv6Addr;
+
+/// MAX_RTR_SOLICITATION_DELAY: the longest random wait before the first solicitation.
+const WAIT_MAX: Span = Span::from_secs(1);
+/// linkwatch: link events wait for up to that long.
+const LINK_EVENT_MAX: Span = Span::from_secs(1);
+/// The shortest time between two solicitations (HZ/100).
+const RETRANS_MIN: Span = Span::from_ms(10);
+
+/// One address under test.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Test {
+    dev: IfIndex,
+    net: Ipv6Net,
+    solicits_left: u32,
+    nonce: [u8; 6],
+    due: Time,
+}
+
+/// What IPv6 still has to do.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Ipv6Work {
+    starts: Vec<(IfIndex, Time)>,
+    tests: Vec<Test>,
+}
+
+impl Ipv6Work {
+    pub(super) fn timer(&self) -> Option<Time> {
+        let starts = self.starts.iter().map(|s| s.1);
+        starts.chain(self.tests.iter().map(|t| t.due)).min()
+    }
+}
+
+impl Stack {
+    /// The link is ready for IPv6: it starts when the link event is handled.
+    pub(super) fn offer_ipv6(&mut self, now: Time, dev: IfIndex, chooser: &mut dyn Chooser) {
+        let clock = *self.clock();
+        let ticks = chooser.choose(ChoiceKind::CarrierNotice, clock.ticks(LINK_EVENT_MAX));
+        self.ipv6.starts.retain(|(d, _)| *d != dev);
+        if ticks == 0 {
+            return self.start_ipv6(now, dev, chooser);
+        }
+        self.ipv6.starts.push((dev, clock.fires(now, ticks)));
+    }
+
+    fn start_ipv6(&mut self, now: Time, dev: IfIndex, chooser: &mut dyn Chooser) {
+        let Some(name) = self.state.link(dev).map(Link::name) else { return };
+        self.kernel(now, KernelChange::Ipv6Start(name), chooser);
+    }
+
+    fn kernel(&mut self, now: Time, change: KernelChange, chooser: &mut dyn Chooser) {
+        if let Err(error) = self.apply(now, &Mutation::Kernel(change), chooser) {
+            tracing::trace!(%error, "the interface went away meanwhile");
+        }
+    }
+
+    /// An address was added that must be tested.
+    pub(super) fn start_test(&mut self, now: Time, dev: IfIndex, net: Ipv6Net, chooser: &mut dyn Chooser) {
+        let Some(link) = self.state.link(dev) else { return };
+        let solicits = u32::try_from(link.conf6().get(Conf6::DadTransmits)).unwrap_or(0);
+        let clock = *self.clock();
+        let nonce = nonce(link.mac(), clock.jiffies(now));
+        let ticks = chooser.choose(ChoiceKind::DadDelay, clock.ticks(WAIT_MAX));
+        // work that is due at once does not go through a timer
+        let due = if ticks == 0 { now } else { clock.fires(now, ticks) };
+        self.ipv6.tests.retain(|t| (t.dev, t.net) != (dev, net));
+        self.ipv6.tests.push(Test { dev, net, solicits_left: solicits, nonce, due });
+        if due == now {
+            self.ipv6_timeout(now, chooser);
+        }
+    }
+
+    /// Runs what is due.
+    pub(super) fn ipv6_timeout(&mut self, now: Time, chooser: &mut dyn Chooser) {
+        while let Some(at) = self.ipv6.starts.iter().position(|(_, due)| *due <= now) {
+            let (dev, _) = self.ipv6.starts.remove(at);
+            self.start_ipv6(now, dev, chooser);
+        }
+        while let Some(at) = self.ipv6.tests.iter().position(|t| t.due <= now) {
+            let test = self.ipv6.tests.remove(at);
+            self.go_on_testing(now, test, chooser);
+        }
+    }
+
+    fn go_on_testing(&mut self, now: Time, mut test: Test, chooser: &mut dyn Chooser) {
+        let Some(link) = self.state.link(test.dev) else { return };
+        let (name, mac) = (link.name(), link.mac());
+        // the address may have been removed, or given up
+        let tested = |a: &crate::host::Ifa6| a.net == test.net && a.tentative && !a.dad_failed;
+        if !link.addrs6().iter().any(tested) {
+            return;
+        }
+        if test.solicits_left == 0 {
+            return self.kernel(now, KernelChange::DadDone(name, test.net), chooser);
+        }
+        let retrans_ms = u64::try_from(link.neigh6().get(NeighVar::RetransTimeMs)).unwrap_or(0);
+        let clock = *self.clock();
+        let wait = clock.ticks(Span::from_ms(retrans_ms).max(RETRANS_MIN));
+        test.solicits_left -= 1;
+        test.due = clock.fires(now, wait);
+        let (target, nonce) = (test.net.addr(), Some(test.nonce));
+        let (dev, group) = (test.dev, nd::solicited_node(target));
+        self.ipv6.tests.push(test);
+        let ns = Solicit { target, source: None, nonce };
+        let packet = nd::solicit_packet(Ipv6Addr::UNSPECIFIED, group, &ns);
+        debug_assert_ne!(mac, Mac::ZERO);
+        self.transmit(dev, Mac::ipv6_multicast(group), &packet);
+    }
+
+    /// The nonce of a running test of that address here.
+    pub(super) fn is_own_nonce(&self, dev: IfIndex, target: Ipv6Addr, nonce: [u8; 6]) -> bool {
+        self.ipv6.tests.iter().any(|t| t.dev == dev && t.net.addr() == target && t.nonce == nonce)
+    }
+}
+
+/// Something no other station says at the same moment. The kernel draws it; here it is made of
+/// who and when, so that runs repeat without another choice.
+fn nonce(mac: Mac, jiffies: u64) -> [u8; 6] {
+    let when = jiffies.to_be_bytes();
+    core::array::from_fn(|i| mac.0[i] ^ when[i + 2])
+}
