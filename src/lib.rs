@@ -8,4 +8,5 @@ pub mod neigh;
 pub mod packet;
 pub mod stack;
 pub mod time;
+pub mod vectors;
 pub mod wire;

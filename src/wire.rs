@@ -232,9 +232,6 @@ pub enum Unreachable {
     Host,
     /// ICMP 3/13, ICMPv6 1/1.
     Prohibited,
-    /// ICMPv6 1/2: the source address does not reach beyond its link. Not in IPv4, where "host
-    /// unreachable" stands for it.
-    Scope,
 }
 
 impl Unreachable {
@@ -243,9 +240,8 @@ impl Unreachable {
     pub const fn text(self, v6: bool) -> &'static str {
         match (self, v6) {
             (Unreachable::Net, false) => "Destination Net Unreachable",
-            (Unreachable::Host | Unreachable::Scope, false) => "Destination Host Unreachable",
+            (Unreachable::Host, false) => "Destination Host Unreachable",
             (Unreachable::Prohibited, false) => "Packet filtered",
-            (Unreachable::Scope, true) => "Destination unreachable: Beyond scope of source address",
             (Unreachable::Net, true) => "Destination unreachable: No route",
             (Unreachable::Host, true) => "Destination unreachable: Address unreachable",
             (Unreachable::Prohibited, true) => "Destination unreachable: Administratively prohibited",
@@ -262,7 +258,7 @@ pub fn unreachable(ends: Ends, why: Unreachable, about: &[u8]) -> IpBytes {
         Ends::V4(..) => {
             let code = match why {
                 Unreachable::Net => Icmpv4DstUnreachable::NetUnreachable,
-                Unreachable::Host | Unreachable::Scope => Icmpv4DstUnreachable::HostUnreachable,
+                Unreachable::Host => Icmpv4DstUnreachable::HostUnreachable,
                 Unreachable::Prohibited => Icmpv4DstUnreachable::CommProhibited,
             };
             let quoted = &about[..about.len().min(28)];
@@ -279,7 +275,6 @@ pub fn unreachable(ends: Ends, why: Unreachable, about: &[u8]) -> IpBytes {
             let code = match why {
                 Unreachable::Net => Icmpv6DstUnreachable::NoRoute,
                 Unreachable::Host => Icmpv6DstUnreachable::AddrUnreachable,
-                Unreachable::Scope => Icmpv6DstUnreachable::BeyondScope,
                 Unreachable::Prohibited => Icmpv6DstUnreachable::AdminProhibit,
             };
             let quoted = &about[..about.len().min(48)];

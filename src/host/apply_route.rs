@@ -143,12 +143,7 @@ impl HostState {
                 && spec.scope.is_none_or(|s| s == r.scope)
                 && spec.proto.is_none_or(|p| p == r.proto)
                 && wanted_src.is_none_or(|s| Some(s) == r.src.map(IpAddr::V4))
-                && spec.hops.iter().zip(&devs).all(|(h, dev)| {
-                    r.hops.iter().any(|rh| {
-                        dev.is_none_or(|d| d == rh.dev)
-                            && h.via.is_none_or(|v| Some(v) == rh.via.map(IpAddr::V4))
-                    })
-                })
+                && hops_fit(&spec.hops, &devs, &r.hops)
         };
         let at = (0..routes.len()).filter(|i| fits(&routes[*i])).min_by_key(|i| routes[*i].metric);
         let at = at.ok_or((Errno::Esrch, "no such route"))?;
@@ -160,6 +155,22 @@ impl HostState {
 fn table_of(spec: &RouteSpec) -> u32 {
     let local = matches!(spec.kind, RouteKind::Local | RouteKind::Broadcast);
     spec.table.unwrap_or(if local { TABLE_LOCAL } else { TABLE_MAIN })
+}
+
+/// Whether the ways named for a deletion are those of a route (fib_nh_match): one is compared with
+/// the route's first, several one by one, and more than the route has do not matter.
+fn hops_fit(wanted: &[HopSpec], devs: &[Option<IfIndex>], hops: &[NextHop]) -> bool {
+    let fits = |(want, dev): (&HopSpec, &Option<IfIndex>), hop: &NextHop| {
+        dev.is_none_or(|d| d == hop.dev) && want.via.is_none_or(|v| Some(v) == hop.via.map(IpAddr::V4))
+    };
+    match wanted.len() {
+        0 => true,
+        1 => hops.first().is_some_and(|hop| fits((&wanted[0], &devs[0]), hop)),
+        n => {
+            let pairs = wanted.iter().zip(devs).zip(hops);
+            (1..=n).contains(&hops.len()) && pairs.into_iter().all(|(want, hop)| fits(want, hop))
+        }
+    }
 }
 
 /// The widest scope a kind of route may have (fib_props).

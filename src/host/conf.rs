@@ -130,6 +130,17 @@ conf_set! {
     }
 }
 
+impl Conf6Set {
+    /// The values of `all` in an untouched kernel, where no test for duplicates is asked for
+    /// (ipv6_devconf against ipv6_devconf_dflt).
+    #[must_use]
+    pub fn kernel_all() -> Conf6Set {
+        let mut set = Conf6Set::KERNEL;
+        set.set(Conf6::AcceptDad, 0);
+        set
+    }
+}
+
 conf_set! {
     /// `net.ipv4.neigh.<interface>` or `net.ipv6.neigh.<interface>` (struct neigh_parms).
     NeighSet,

@@ -245,7 +245,7 @@ impl Rule {
     }
 
     /// Whether adding this rule is refused because of that one (rule_exists): like the deletion
-    /// it is blind to selectors that are not said, and to `not` and `suppress_prefixlength`.
+    /// it is blind to addresses that are not said, and to `not`.
     #[must_use]
     pub fn repeats(&self, rule: &Rule) -> bool {
         self.priority == rule.priority
@@ -254,6 +254,7 @@ impl Rule {
             && (self.to.is_none() || self.to == rule.to)
             && self.iif == rule.iif
             && self.fwmark == rule.fwmark
+            && self.suppress_prefixlength == rule.suppress_prefixlength
     }
 
     /// The three rules of a new namespace (fib_default_rules_init, net/ipv4/fib_rules.c).

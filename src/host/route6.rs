@@ -26,9 +26,16 @@ impl super::HostState {
     /// The route to an address: longest prefix, then smallest metric.
     #[must_use]
     pub fn lookup6(&self, dst: Ipv6Addr) -> Option<&Route6> {
-        self.routes6
-            .iter()
-            .filter(|r| r.dst.contains(&dst))
-            .min_by_key(|r| (core::cmp::Reverse(r.dst.prefix_len()), r.metric))
+        best(self.routes6.iter().filter(|r| r.dst.contains(&dst)))
     }
+
+    /// The route to an address out of one device.
+    #[must_use]
+    pub fn lookup6_on(&self, dst: Ipv6Addr, dev: IfIndex) -> Option<&Route6> {
+        best(self.routes6.iter().filter(|r| r.dev == Some(dev) && r.dst.contains(&dst)))
+    }
+}
+
+fn best<'a>(routes: impl Iterator<Item = &'a Route6>) -> Option<&'a Route6> {
+    routes.min_by_key(|r| (core::cmp::Reverse(r.dst.prefix_len()), r.metric))
 }

@@ -65,7 +65,7 @@ impl HostState {
             all4: Conf4Set::KERNEL,
             default4: Conf4Set::KERNEL,
             default_given4: 0,
-            all6: Conf6Set::KERNEL,
+            all6: Conf6Set::kernel_all(),
             default6: Conf6Set::KERNEL,
             default_neigh4: NeighSet::KERNEL,
             default_neigh6: NeighSet::kernel6(),

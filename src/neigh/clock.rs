@@ -20,9 +20,9 @@ pub const HZ_DEFAULT: u32 = 250;
 /// The widest bucket that matters to timers of a few minutes; phases repeat after so many ticks.
 pub const WHEEL_PHASES: u64 = 4096;
 
-/// The tick counter at time zero: high enough that "long ago", which the kernel writes as now
-/// less some ticks, lies in the past there too; a multiple of every bucket.
-const JIFFIES_AT_ZERO: u64 = 1 << 32;
+/// The tick number at time zero, less the phase. Far from zero, because "long before now" is a
+/// tick number too; a multiple of every bucket's width, so that it shifts no bucket.
+const EPOCH: u64 = 1 << 40;
 
 impl KernelClock {
     /// A kernel of `hz` ticks a second, whose tick counter stands `phase_ns` past a multiple of
@@ -42,14 +42,13 @@ impl KernelClock {
     /// The tick counter at a moment.
     #[must_use]
     pub const fn jiffies(&self, now: Time) -> u64 {
-        JIFFIES_AT_ZERO + now.0.saturating_add(self.phase_ns) / self.tick_ns
+        EPOCH + now.0.saturating_add(self.phase_ns) / self.tick_ns
     }
 
     /// The moment of a tick.
     #[must_use]
     pub const fn at(&self, jiffy: u64) -> Time {
-        let ticks = jiffy.saturating_sub(JIFFIES_AT_ZERO);
-        Time(ticks.saturating_mul(self.tick_ns).saturating_sub(self.phase_ns))
+        Time(jiffy.saturating_sub(EPOCH).saturating_mul(self.tick_ns).saturating_sub(self.phase_ns))
     }
 
     /// A length in ticks, rounded up as msecs_to_jiffies() does.
@@ -58,10 +57,11 @@ impl KernelClock {
         span.as_ns().div_ceil(self.tick_ns)
     }
 
-    /// A number of 1/100 s (USER_HZ, the unit of `proxy_delay` and `locktime`) in ticks.
+    /// A number of 1/100 s (USER_HZ, the unit of `proxy_delay` and `locktime`) in ticks, rounded
+    /// down as clock_t_to_jiffies() does.
     #[must_use]
     pub const fn user_hz_ticks(&self, centiseconds: u64) -> u64 {
-        self.ticks(Span::from_ms(centiseconds * 10))
+        Span::from_ms(centiseconds * 10).as_ns() / self.tick_ns
     }
 
     /// When a timer armed now for `delay` ticks goes off (calc_wheel_index).

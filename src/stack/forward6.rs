@@ -11,8 +11,32 @@ use crate::packet::{IpBytes, Packet};
 use crate::time::Time;
 use crate::wire::{self, Ends, Unreachable};
 use smallvec::SmallVec;
-use smoltcp::wire::IpProtocol;
+use smoltcp::wire::{Icmpv6DstUnreachable, Icmpv6Packet, IpProtocol};
 use std::net::{IpAddr, Ipv6Addr};
+
+/// What the sender of a packet is told.
+#[derive(Clone, Copy)]
+enum Refusal {
+    Plain(Unreachable),
+    /// ICMPv6 1/2: the source address does not reach beyond its link.
+    Scope,
+}
+
+impl Refusal {
+    fn packet(self, ends: Ends, about: &[u8]) -> IpBytes {
+        let why = match self {
+            Refusal::Plain(why) => why,
+            Refusal::Scope => Unreachable::Net,
+        };
+        let mut bytes = wire::unreachable(ends, why, about);
+        if let (Refusal::Scope, Ends::V6(src, dst)) = (self, ends) {
+            let mut icmp = Icmpv6Packet::new_unchecked(&mut bytes[IPV6_HEADER_LEN..]);
+            icmp.set_msg_code(Icmpv6DstUnreachable::BeyondScope.into());
+            icmp.fill_checksum(&src, &dst);
+        }
+        bytes
+    }
+}
 
 const IPV6_HEADER_LEN: usize = 40;
 const HOP_LIMIT_AT: usize = 7;
@@ -83,7 +107,10 @@ impl Stack {
         if nd.cast != Cast::Host {
             return self.drop_packet(&packet, DropWhy::OtherHost);
         }
-        let route = self.state.lookup6(nd.dst).map(|r| (r.kind, r.dev, r.via));
+        // a link-local address means somebody on the link it came by
+        let near = nd.dst.is_unicast_link_local();
+        let route = if near { self.state.lookup6_on(nd.dst, nd.dev) } else { self.state.lookup6(nd.dst) };
+        let route = route.map(|r| (r.kind, r.dev, r.via));
         let (dev, via) = match route {
             Some((RouteKind::Unicast, Some(dev), via)) => (dev, via.unwrap_or(nd.dst)),
             miss => return self.refuse6(now, nd, miss.map(|r| r.0), &packet, chooser),
@@ -95,7 +122,7 @@ impl Stack {
             return self.drop_packet(&packet, DropWhy::Input(InputFault::MartianSource));
         }
         if nd.src.is_unicast_link_local() && dev != nd.dev {
-            self.error6(now, nd, Unreachable::Scope, &packet, chooser);
+            self.error6(now, nd, Refusal::Scope, &packet, chooser);
             return self.drop_packet(&packet, DropWhy::Input(InputFault::MartianSource));
         }
         packet[HOP_LIMIT_AT] -= 1;
@@ -113,8 +140,8 @@ impl Stack {
         chooser: &mut dyn Chooser,
     ) {
         let why = match kind {
-            None | Some(RouteKind::Throw | RouteKind::Unreachable) => Some(Unreachable::Net),
-            Some(RouteKind::Prohibit) => Some(Unreachable::Prohibited),
+            None | Some(RouteKind::Throw | RouteKind::Unreachable) => Some(Refusal::Plain(Unreachable::Net)),
+            Some(RouteKind::Prohibit) => Some(Refusal::Plain(Unreachable::Prohibited)),
             Some(_) => None,
         };
         if let Some(why) = why {
@@ -124,12 +151,12 @@ impl Stack {
     }
 
     /// Tells the sender of a packet that came in why it goes no further (icmp6_send).
-    fn error6(&mut self, now: Time, nd: NdPacket, why: Unreachable, about: &[u8], chooser: &mut dyn Chooser) {
+    fn error6(&mut self, now: Time, nd: NdPacket, why: Refusal, about: &[u8], chooser: &mut dyn Chooser) {
         let Some(from) = self.state.select_src6(nd.dev, nd.src) else { return };
         if !self.allow_error(now, chooser) {
             return;
         }
-        let error = own(wire::unreachable(Ends::V6(from, nd.src), why, about));
+        let error = own(why.packet(Ends::V6(from, nd.src), about));
         let sent = if nd.src.is_unicast_link_local() {
             self.send_by(now, nd.dev, nd.src.into(), error, chooser)
         } else {

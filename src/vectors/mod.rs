@@ -1,0 +1,147 @@
+//! Recordings of a real kernel, and whether the model answers as the kernel did.
+//!
+//! # Theory of operation
+//!
+//! A record holds a state (as commands, as what the kernel reported afterwards, or both), frames
+//! that were sent into it with their times, and what came back. [`replay`] builds the state in two
+//! namespaces joined by a veth ([`rig`]), sends the same frames at the same times, and compares
+//! what can be compared: how many answers, their bytes, whether at once or delayed and how the
+//! delays are spread, and how the neighbour entries changed. Nothing is looked up by a record's
+//! name.
+//!
+//! Times of a real machine carry noise, so "at once" means within [`AT_ONCE`], and drawn delays
+//! are compared as distributions ([`spread`]), never one by one.
+
+mod build;
+mod burst;
+mod command;
+mod craft;
+mod delay;
+mod queued;
+mod record;
+mod rig;
+mod spread;
+mod start6;
+
+pub use record::{Config, ReadError, Record, Shot, Transition, Trial, read};
+
+use crate::time::Span;
+use core::fmt;
+
+/// An answer within that time left at once; the slowest on the shared recording machine took
+/// 7.5 ms.
+pub const AT_ONCE: Span = Span::from_ms(50);
+
+/// One way in which the model differs from a recording.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Difference {
+    /// In which repetition, from 0; `None` when it shows only over all of them.
+    pub trial: Option<usize>,
+    /// What differs.
+    pub what: &'static str,
+    /// What the kernel did.
+    pub kernel: String,
+    /// What the model does.
+    pub model: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.what)?;
+        if let Some(trial) = self.trial {
+            write!(f, " (trial {trial})")?;
+        }
+        write!(f, ": kernel {}, model {}", self.kernel, self.model)
+    }
+}
+
+/// How a replay ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The model answers as the kernel did.
+    Agrees,
+    /// It does not.
+    Differs(Vec<Difference>),
+    /// The record cannot be replayed, and why: it needs the pod's clients, or says something the
+    /// model does not understand.
+    NotReplayed(String),
+}
+
+/// The outcome of one replay.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// The record's name.
+    pub name: String,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Where the kernel's report of its state differs from what the recorded commands led the
+    /// model to. Some steps were not recorded; anything else here is a fault of the model.
+    pub adjusted: Vec<String>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.verdict {
+            Verdict::Agrees => write!(f, "agree   {}", self.name),
+            Verdict::NotReplayed(why) => write!(f, "skip    {}: {why}", self.name),
+            Verdict::Differs(differences) => {
+                write!(f, "differ  {}", self.name)?;
+                for difference in differences {
+                    write!(f, "\n        {difference}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What comparing a record gave: the differences, and the adjustments of its state.
+type Compared = (Vec<Difference>, Vec<String>);
+
+/// Replays a record on the model.
+#[must_use]
+pub fn replay(record: &Record) -> Report {
+    let (verdict, adjusted) = match dispatch(record) {
+        Ok((differences, adjusted)) if differences.is_empty() => (Verdict::Agrees, adjusted),
+        Ok((differences, adjusted)) => (Verdict::Differs(differences), adjusted),
+        Err(why) => (Verdict::NotReplayed(why), Vec::new()),
+    };
+    Report { name: record.name.clone(), verdict, adjusted }
+}
+
+/// What kind of case a record is, by what it holds.
+fn dispatch(record: &Record) -> Result<Compared, String> {
+    let has = |key: &str| record.params.contains_key(key);
+    let trials = &record.trials;
+    if trials.is_empty() {
+        return Err("it holds no trials".into());
+    }
+    if has("client") || has("nodad") {
+        return Err("it needs the pod's clients".into());
+    }
+    if has("accept") && has("transmits") {
+        return start6::replay(record);
+    }
+    if has("what") {
+        return queued::replay(record);
+    }
+    if has("qlen") {
+        return burst::replay(record);
+    }
+    if trials.iter().any(|t| !t.requests_per_resolution.is_empty()) {
+        return delay::replay_resolutions(record);
+    }
+    if trials.iter().any(|t| !t.samples.is_empty()) {
+        return delay::replay_requests(record);
+    }
+    if trials.iter().all(|t| !t.stimulus.is_empty() && t.neigh.is_some()) {
+        return craft::replay(record);
+    }
+    Err("it is of a kind that is not replayed yet".into())
+}
+
+/// Seconds of a recording as a length of time.
+fn span(seconds: f64) -> Span {
+    // recordings have microseconds; a negative time is one before the stimulus
+    Span::from_ns((seconds.abs() * 1e9).round() as u64)
+}
