@@ -47,7 +47,8 @@ impl HostState {
             return;
         }
         link.addrs6.push(Ifa6 { net, tentative, dad_failed: false, nodad });
-        if link.up && link.kind != LinkKind::Loopback {
+        // ::1 alone is put there without its prefix (init_loopback)
+        if link.up && !net.addr().is_loopback() {
             self.add_prefix6(index, net);
         }
     }

@@ -4,7 +4,6 @@
 //! neigh_carrier_down; net/ipv6/addrconf.c: addrconf_notify).
 
 use super::conf::{Conf4, Conf6};
-use super::fib::LOOPBACK;
 use super::link::{IfIndex, LinkKind};
 use super::mutation::{Effect, Effects, Family};
 use super::route::RtScope;
@@ -26,7 +25,7 @@ impl HostState {
         for ifa in &addrs {
             self.add_address_routes(index, ifa);
         }
-        for ifa in addrs6.iter().filter(|_| index != LOOPBACK) {
+        for ifa in addrs6.iter().filter(|a| !a.net.addr().is_loopback()) {
             self.add_prefix6(index, ifa.net);
         }
         self.revive_hops(index);

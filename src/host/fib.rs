@@ -126,7 +126,7 @@ impl HostState {
     }
 
     fn lookup_by_rules(&self, flow: &Flow) -> Result<FibHit<'_>, FibMiss> {
-        for rule in self.rules.iter().filter(|r| self.rule_matches(r, flow)) {
+        for rule in self.rules_for(flow) {
             let table = match rule.action {
                 RuleAction::Lookup(table) => table,
                 action => return Err(FibMiss::Rule { priority: rule.priority, action }),
@@ -140,6 +140,11 @@ impl HostState {
             }
         }
         Err(FibMiss::NoRoute)
+    }
+
+    /// The policy rules that concern a flow, in order.
+    pub(super) fn rules_for<'a>(&'a self, flow: &'a Flow) -> impl Iterator<Item = &'a Rule> {
+        self.rules.iter().filter(move |r| self.rule_matches(r, flow))
     }
 
     fn rule_matches(&self, rule: &Rule, flow: &Flow) -> bool {

@@ -22,8 +22,9 @@ impl HostState {
     /// address counts only on its own link.
     #[must_use]
     pub fn accepts6(&self, link: &Link, ip: Ipv6Addr) -> bool {
-        let here = link.addrs6().iter().any(|a| usable(a) && a.net.addr() == ip);
-        here || self.anycast6(link, ip) || (!ip.is_unicast_link_local() && self.owns6(ip))
+        let on =
+            |l: &Link| l.addrs6().iter().any(|a| usable(a) && a.net.addr() == ip) || self.anycast6(l, ip);
+        on(link) || (!ip.is_unicast_link_local() && self.links().iter().any(on))
     }
 
     /// A router answers for the all-zeros address of each subnet on the link (RFC 4291 2.6.1).
@@ -46,7 +47,7 @@ impl HostState {
 
     /// ip6_forward(): neighbour discovery for a proxied address is taken out of what passes by.
     /// It must be on its way somewhere to pass by at all.
-    pub(super) fn takes_in_passing(&self, link: &Link, ip: Ipv6Addr) -> bool {
+    pub(crate) fn takes_in_passing(&self, link: &Link, ip: Ipv6Addr) -> bool {
         self.proxies_for_all(link, ip) && self.lookup6(ip).is_some_and(|r| r.kind == RouteKind::Unicast)
     }
 

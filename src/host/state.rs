@@ -153,6 +153,12 @@ impl HostState {
         &self.rules
     }
 
+    /// Somebody added or deleted a policy rule, so that rules are walked at all.
+    #[must_use]
+    pub fn has_custom_rules(&self) -> bool {
+        self.custom_rules
+    }
+
     /// The IPv4 tables that have routes, with their numbers.
     #[must_use]
     pub fn tables(&self) -> &[(u32, Vec<Route>)] {

@@ -152,6 +152,10 @@ impl Stack {
 
     /// Tells the sender of a packet that came in why it goes no further (icmp6_send).
     fn error6(&mut self, now: Time, nd: NdPacket, why: Refusal, about: &[u8], chooser: &mut dyn Chooser) {
+        // nobody is told of what claims to come from the host itself
+        if self.state.link(nd.dev).is_none_or(|l| self.state.accepts6(l, nd.src)) {
+            return;
+        }
         let Some(from) = self.state.select_src6(nd.dev, nd.src) else { return };
         if !self.allow_error(now, chooser) {
             return;

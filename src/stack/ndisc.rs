@@ -4,11 +4,12 @@
 use super::{Note, Stack, own, params};
 use crate::addr::Mac;
 use crate::choice::Chooser;
+use crate::host::conf::Conf6;
 use crate::host::frame::Cast;
 use crate::host::nd::{self, Advert, NdMessage, Solicit};
 use crate::host::{
-    After, Family, IfIndex, KernelChange, Mutation, NaVerdict, NsDecision, NsReason, NsReply, NsRequest,
-    judge_na, process_ns,
+    After, Family, IfIndex, KernelChange, Link, Mutation, NaVerdict, NsDecision, NsReason, NsReply,
+    NsRequest, judge_na, process_ns,
 };
 use crate::neigh::{Cause, Nud, UpdateFlags};
 use crate::time::Time;
@@ -40,12 +41,21 @@ impl Stack {
             Some(Ok(NdMessage::Solicit(ns))) => self.receive_ns(now, packet, ns, chooser),
             Some(Ok(NdMessage::Advert(na))) => self.receive_na(now, packet, &na, chooser),
             Some(Err(fault)) => {
+                if !self.is_for_nd(&packet) {
+                    return false;
+                }
                 let reason = NsReason::Malformed(fault);
                 self.note_ns(packet.dev, None, NsDecision::Silent(reason), false);
                 true
             }
             None => false,
         }
+    }
+
+    /// The packet reaches the message parser; what only passes by is not looked into.
+    fn is_for_nd(&self, packet: &NdPacket) -> bool {
+        let taken = |l| self.state.hears6(l, packet.dst) || self.state.takes_in_passing(l, packet.dst);
+        packet.dst.is_multicast() || self.state.link(packet.dev).is_some_and(taken)
     }
 
     fn receive_ns(&mut self, now: Time, packet: NdPacket, ns: Solicit, chooser: &mut dyn Chooser) -> bool {
@@ -97,14 +107,21 @@ impl Stack {
         let set = params(&self.state, dev, true);
         let flags = UpdateFlags { replace: true, weak: true, admin: false };
         let mut events = VecDeque::new();
+        if let Some(link) = self.state.link(dev).filter(|l| l.is_noarp()) {
+            // ndisc_constructor(): without ARP an entry holds the device's own address
+            self.neigh.ensure_noarp(now, dev, ip.into(), link.mac(), &set, &mut events);
+        }
         self.neigh.update(now, dev, ip.into(), mac, Nud::Stale, flags, Cause::Frame, true, &set, &mut events);
         self.act(now, events, chooser);
     }
 
     fn receive_na(&mut self, now: Time, packet: NdPacket, na: &Advert, chooser: &mut dyn Chooser) -> bool {
         let NdPacket { dev, src, dst, hop_limit, .. } = packet;
-        let heard = self.state.link(dev).is_some_and(|l| self.state.hears6(l, dst));
-        if !heard {
+        let takes_in = |l: &Link| l.is_up() && l.conf6().get(Conf6::DisableIpv6) == 0;
+        if packet.cast == Cast::OtherHost || !self.state.link(dev).is_some_and(takes_in) {
+            return true;
+        }
+        if !self.state.link(dev).is_some_and(|l| self.state.hears6(l, dst)) {
             return dst.is_multicast();
         }
         match judge_na(&self.state, dev, (src, dst), hop_limit, na) {
@@ -148,7 +165,7 @@ impl Stack {
         let Some(link) = self.state.link(dev) else { return };
         let advert = Advert {
             target: ip,
-            router: link.conf6().get(crate::host::conf::Conf6::Forwarding) != 0,
+            router: link.conf6().get(Conf6::Forwarding) != 0,
             solicited: false,
             replace: true,
             mac: Some(link.mac()),
