@@ -36,3 +36,10 @@ fn malformed_frames_are_treated_as_the_kernel_treats_them() {
 fn delayed_answers_are_spread_queued_and_lost_as_in_the_kernel() {
     all_agree("proxy-delay.jsonl", 14, &[]);
 }
+
+/// Random states and random questions: a sample of thousands that were compared when the model
+/// was made.
+#[test]
+fn random_states_are_answered_as_the_kernel_answered_them() {
+    all_agree("random-states.jsonl", 300, &[]);
+}

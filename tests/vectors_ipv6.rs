@@ -35,3 +35,13 @@ fn neighbour_discovery_is_that_of_the_kernel() {
     assert!(wrong.is_empty(), "{} differ\n{}", wrong.len(), wrong.join("\n"));
     assert!(agreed >= 57, "{agreed} records agree");
 }
+
+#[test]
+fn random_states_are_answered_as_the_kernel_answered_them() {
+    let path = format!("{}/tests/vectors/random-states6.jsonl", env!("CARGO_MANIFEST_DIR"));
+    let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
+    let reports: Vec<_> = vectors::read(file).unwrap().iter().map(vectors::replay).collect();
+    let wrong: Vec<String> =
+        reports.iter().filter(|r| r.verdict != Verdict::Agrees).map(ToString::to_string).collect();
+    assert!(wrong.is_empty() && reports.len() >= 120, "{}", wrong.join("\n"));
+}

@@ -257,7 +257,9 @@ pub fn judge_na(
     let Some(link) = state.link(dev) else { return NaVerdict::Ignored };
     let unsolicited_dropped = !na.solicited && link.conf6().get(Conf6::DropUnsolicitedNa) != 0;
     let shouted = dst.is_multicast() && na.solicited;
-    if hop_limit != nd::HOP_LIMIT || na.target.is_multicast() || shouted || unsolicited_dropped {
+    let nobody = src.is_multicast() || src.is_loopback();
+    let invalid = hop_limit != nd::HOP_LIMIT || na.target.is_multicast() || shouted || nobody;
+    if invalid || unsolicited_dropped {
         return NaVerdict::Ignored;
     }
     if let Some(own) = link.addrs6().iter().find(|a| a.net.addr() == na.target) {

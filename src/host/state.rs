@@ -128,7 +128,9 @@ impl HostState {
     /// The interface of that number.
     #[must_use]
     pub fn link(&self, index: IfIndex) -> Option<&Link> {
-        self.links.iter().find(|l| l.index == index)
+        // numbers only grow, so the list is in their order
+        let at = self.links.binary_search_by_key(&index, |l| l.index).ok()?;
+        Some(&self.links[at])
     }
 
     /// The interface of that name.
@@ -138,7 +140,8 @@ impl HostState {
     }
 
     pub(super) fn link_mut(&mut self, index: IfIndex) -> Option<&mut Link> {
-        self.links.iter_mut().find(|l| l.index == index)
+        let at = self.links.binary_search_by_key(&index, |l| l.index).ok()?;
+        Some(&mut self.links[at])
     }
 
     /// The name of an interface; `?` when it is gone.

@@ -108,7 +108,7 @@ impl Stack {
             self.transmit(dev, Mac::ipv6_multicast(group), &packet.bytes);
             return Ok(());
         }
-        if link.is_noarp() {
+        if link.is_noarp() && self.neigh.get(dev, next_hop).is_none() {
             // arp_constructor(): a NOARP device's entries hold its own address
             let mac = link.mac();
             self.transmit(dev, mac, &packet.bytes);

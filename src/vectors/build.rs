@@ -14,6 +14,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// Long enough for every address test to end before the stimulus.
 const SETTLE: Span = Span::from_secs(8);
+/// How soon the frames follow the commands where nothing was read back in between.
+const FOLLOW: Span = Span::from_ms(50);
 /// The pod of the recordings.
 pub(super) const POD_MAC: Mac = Mac([0x02, 0x00, 0x0a, 0x41, 0x00, 0x02]);
 
@@ -26,8 +28,8 @@ pub(super) struct Built {
 
 /// Which of the two address families the report of a recording is about.
 pub(super) fn is_v6(record: &Record) -> bool {
-    let lines = record.config.values().flat_map(|c| &c.addresses);
-    lines.into_iter().any(|line| line.contains(" inet6 "))
+    let mut lines = record.config.values().flat_map(|c| &c.addresses);
+    lines.any(|line| line.contains(" inet6 "))
 }
 
 /// Builds the laboratory. With `host_down` the host end stays down and without addresses: what
@@ -46,6 +48,11 @@ pub(super) fn build(record: &Record, seed: u64, host_down: bool) -> Result<Built
     for (side, name) in [(Side::Pod, "pod"), (Side::Host, "node")] {
         let Some(config) = record.config.get(name) else { continue };
         adopt_sysctls(&mut rig, side, config, v6, &mut adjusted)?;
+    }
+    if record.config.is_empty() {
+        // nothing was reported, so the frames follow the commands
+        rig.run_for(FOLLOW);
+        return Ok(Built { rig, adjusted });
     }
     // what the switches set off (a test of an address, say) is over when the kernel reports
     rig.run_for(SETTLE);

@@ -17,8 +17,6 @@ use std::net::IpAddr;
 
 /// How long after the last frame the recordings went on listening, at least.
 const LISTEN: Span = Span::from_ms(1300);
-/// How long before the first frame the preparations begin, at most.
-const LEAD: Span = Span::from_secs(4);
 /// Repetitions that tell how the model's delays are spread.
 const DRAWS: u64 = 300;
 
@@ -61,24 +59,29 @@ struct Run {
     zero: Time,
     shots: Vec<Time>,
     sender: Option<IpAddr>,
+    /// The sender's entry right after each frame.
+    after: Vec<String>,
 }
 
 impl Run {
     fn play(built: Built, trial: &Trial) -> Result<Run, String> {
         let mut rig = built.rig;
         let side = if trial.stimulus.iter().any(|s| s.dir == "host->pod") { Side::Pod } else { Side::Host };
-        let zero = rig.now + LEAD;
+        let lead = trial.neigh.iter().flatten().map(|n| n.t).fold(0.0, f64::min);
+        let zero = rig.now + span(lead);
         prepare(&mut rig, side, zero, trial)?;
-        let mut shots = Vec::new();
+        let (mut shots, mut after) = (Vec::new(), Vec::new());
         for shot in stimuli(trial) {
             let at = zero + span(shot.t);
             rig.run_until(at);
             rig.inject(side, &shot.hex);
             shots.push(at);
+            let ip = sender(&shot.hex);
+            after.push(ip.and_then(|ip| entry(&rig, side, ip)).map_or("none".into(), entry_text));
         }
         rig.run_for(LISTEN);
         let sender = trial.stimulus.last().and_then(|s| sender(&s.hex));
-        Ok(Run { rig, side, zero, shots, sender })
+        Ok(Run { rig, side, zero, shots, sender, after })
     }
 
     fn answers(&self) -> impl Iterator<Item = (Time, &[u8])> {
@@ -121,10 +124,17 @@ impl Run {
             }
         }
         let dev = if self.side == Side::Host { HOST_END } else { POD_END };
-        let kernel = kernel_changes(trial, dev);
-        let model: Vec<String> =
-            self.rig.changes.iter().filter(|c| self.concerns(c, dev)).map(change_text).collect();
-        differ("neighbour entries", kernel.join(" "), model.join(" "));
+        if trial.neigh.is_some() {
+            let kernel = kernel_changes(trial, dev);
+            let model: Vec<String> =
+                self.rig.changes.iter().filter(|c| self.concerns(c, dev)).map(change_text).collect();
+            differ("neighbour entries", kernel.join(" "), model.join(" "));
+        }
+        for (shot, model) in trial.stimulus.iter().zip(&self.after) {
+            if let Some(kernel) = &shot.after {
+                differ("entry after a frame", kernel.clone(), model.clone());
+            }
+        }
         self.compare_end(record, trial, dev, &mut differ);
     }
 
@@ -138,7 +148,7 @@ impl Run {
     ) {
         let ip =
             if self.side == Side::Pod { prepared_entry(trial, dev).or(self.target()) } else { self.sender };
-        let entry = ip.and_then(|ip| self.entry(dev, ip));
+        let entry = ip.and_then(|ip| entry(&self.rig, self.side, ip));
         let (state, mac) = match entry {
             Some((state, mac)) if is_shown(state) => (Some(state.name()), mac),
             _ => (None, None),
@@ -158,11 +168,6 @@ impl Run {
         }
     }
 
-    fn entry(&self, dev: IfName, ip: IpAddr) -> Option<(Nud, Option<Mac>)> {
-        let dev = self.rig.index(self.side, dev)?;
-        self.rig.stack(self.side).neighbours().get(dev, ip).map(|e| (e.state(), e.lladdr()))
-    }
-
     /// Whom the last frame speaks of.
     fn target(&self) -> Option<IpAddr> {
         self.sender
@@ -171,6 +176,16 @@ impl Run {
     fn concerns(&self, change: &Change, dev: IfName) -> bool {
         change.side == self.side && change.dev == dev && change.at >= self.zero && !is_group(change.ip)
     }
+}
+
+/// The entry of an address at a side's end of the veth.
+fn entry(rig: &Rig, side: Side, ip: IpAddr) -> Option<(Nud, Option<Mac>)> {
+    let dev = rig.index(side, if side == Side::Host { HOST_END } else { POD_END })?;
+    rig.stack(side).neighbours().get(dev, ip).map(|e| (e.state(), e.lladdr()))
+}
+
+fn entry_text((state, mac): (Nud, Option<Mac>)) -> String {
+    format!("{state}{}", mac.map(|m| format!(":{m}")).unwrap_or_default())
 }
 
 /// Entries of groups need no resolution and are not modelled.

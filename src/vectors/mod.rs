@@ -134,7 +134,7 @@ fn dispatch(record: &Record) -> Result<Compared, String> {
     if trials.iter().any(|t| !t.samples.is_empty()) {
         return delay::replay_requests(record);
     }
-    if trials.iter().all(|t| !t.stimulus.is_empty() && t.neigh.is_some()) {
+    if trials.iter().all(|t| !t.stimulus.is_empty()) {
         return craft::replay(record);
     }
     Err("it is of a kind that is not replayed yet".into())

@@ -104,6 +104,9 @@ pub struct Shot {
     /// The frame.
     #[serde(with = "hex_text")]
     pub hex: Vec<u8>,
+    /// The sender's entry right after it, `STATE:MAC` or `none`, where that was looked at.
+    #[serde(default)]
+    pub after: Option<String>,
 }
 
 /// A change of a neighbour entry.
