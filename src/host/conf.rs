@@ -131,8 +131,7 @@ conf_set! {
 }
 
 impl Conf6Set {
-    /// The values of `all` in an untouched kernel, where no test for duplicates is asked for
-    /// (ipv6_devconf against ipv6_devconf_dflt).
+    /// `all` in an untouched kernel asks for no test for duplicates (ipv6_devconf).
     #[must_use]
     pub fn kernel_all() -> Conf6Set {
         let mut set = Conf6Set::KERNEL;

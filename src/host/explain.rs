@@ -58,16 +58,15 @@ pub fn explain(state: &HostState, request: &Request) -> Vec<Term> {
     process_with(state, request, &mut book);
     let Book { mut terms, branch } = book;
     if terms.iter().any(|t| t.status == Status::Failed) {
-        let way = way(branch.unwrap_or(guess(request)));
-        let left = way.iter().filter(|c| terms.iter().all(|t| t.condition != **c)).map(|c| Term {
-            condition: *c,
+        let met: Vec<Condition> = terms.iter().map(|t| t.condition).collect();
+        let left = way(branch.unwrap_or(guess(request))).filter(|c| !met.contains(c));
+        terms.extend(left.map(|condition| Term {
+            condition,
             status: Status::NotReached,
             met: String::new(),
             reason: None,
-            pointer: c.pointer(),
-        });
-        let left: Vec<Term> = left.collect();
-        terms.extend(left);
+            pointer: condition.pointer(),
+        }));
     }
     terms
 }
@@ -93,95 +92,29 @@ fn guess(request: &Request) -> Branch {
     if request.arp.spa.is_unspecified() { Branch::Probe } else { Branch::Proxied }
 }
 
-/// The conditions of each way.
-fn way(branch: Branch) -> &'static [Condition] {
-    use Condition::{
-        Addressed, ArpFilter, ArpIgnore, ArpOn, Forwarding, GratuitousAllowed, Header, InputHook, Interface,
-        IsRequest, LinkUp, Medium, NotBridged, NotBroadcast, NotItself, OtherInterface, OutputHook,
-        ProbeLocal, Proxying, QueueRoom, RouteToTarget, SenderCredible, SenderPlausible, TableRoom, Target,
-        TargetPlausible,
+/// The conditions of each way, in order.
+fn way(branch: Branch) -> impl Iterator<Item = Condition> {
+    use Condition as C;
+    const RECEPTION: &[Condition] = &[
+        C::Interface,
+        C::LinkUp,
+        C::NotBridged,
+        C::ArpOn,
+        C::Addressed,
+        C::InputHook,
+        C::Header,
+        C::Target,
+        C::GratuitousAllowed,
+        C::IsRequest,
+    ];
+    const ROUTE: &[Condition] = &[C::SenderPlausible, C::TargetPlausible, C::RouteToTarget, C::NotBroadcast];
+    const FORWARD: &[Condition] = &[C::Forwarding, C::SenderCredible, C::OtherInterface];
+    let (route, forward, rest): (&[Condition], &[Condition], &[Condition]) = match branch {
+        Branch::Probe => (&[], &[], &[C::ProbeLocal, C::ArpIgnore]),
+        Branch::Local => (ROUTE, &[], &[C::SenderCredible, C::ArpIgnore, C::ArpFilter, C::TableRoom]),
+        Branch::Proxied => (ROUTE, FORWARD, &[C::Proxying, C::Medium, C::QueueRoom]),
+        Branch::Pvlan => (ROUTE, FORWARD, &[C::NotItself, C::QueueRoom]),
     };
-    match branch {
-        Branch::Probe => &[
-            Interface,
-            LinkUp,
-            NotBridged,
-            ArpOn,
-            Addressed,
-            InputHook,
-            Header,
-            Target,
-            GratuitousAllowed,
-            IsRequest,
-            ProbeLocal,
-            ArpIgnore,
-            OutputHook,
-        ],
-        Branch::Local => &[
-            Interface,
-            LinkUp,
-            NotBridged,
-            ArpOn,
-            Addressed,
-            InputHook,
-            Header,
-            Target,
-            GratuitousAllowed,
-            IsRequest,
-            SenderPlausible,
-            TargetPlausible,
-            RouteToTarget,
-            NotBroadcast,
-            SenderCredible,
-            ArpIgnore,
-            ArpFilter,
-            TableRoom,
-            OutputHook,
-        ],
-        Branch::Proxied => &[
-            Interface,
-            LinkUp,
-            NotBridged,
-            ArpOn,
-            Addressed,
-            InputHook,
-            Header,
-            Target,
-            GratuitousAllowed,
-            IsRequest,
-            SenderPlausible,
-            TargetPlausible,
-            RouteToTarget,
-            NotBroadcast,
-            Forwarding,
-            SenderCredible,
-            OtherInterface,
-            Proxying,
-            Medium,
-            QueueRoom,
-            OutputHook,
-        ],
-        Branch::Pvlan => &[
-            Interface,
-            LinkUp,
-            NotBridged,
-            ArpOn,
-            Addressed,
-            InputHook,
-            Header,
-            Target,
-            GratuitousAllowed,
-            IsRequest,
-            SenderPlausible,
-            TargetPlausible,
-            RouteToTarget,
-            NotBroadcast,
-            Forwarding,
-            SenderCredible,
-            OtherInterface,
-            NotItself,
-            QueueRoom,
-            OutputHook,
-        ],
-    }
+    let parts = [RECEPTION, route, forward, rest, &[C::OutputHook]];
+    parts.into_iter().flatten().copied()
 }

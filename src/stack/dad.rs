@@ -75,7 +75,7 @@ impl Stack {
         let Some(link) = self.state.link(dev) else { return };
         let solicits = u32::try_from(link.conf6().get(Conf6::DadTransmits)).unwrap_or(0);
         let clock = *self.clock();
-        let nonce = nonce(link.mac(), clock.jiffies(now));
+        let nonce = nonce(link, clock.jiffies(now));
         let ticks = chooser.choose(ChoiceKind::DadDelay, clock.ticks(WAIT_MAX));
         // work that is due at once does not go through a timer
         let due = if ticks == 0 { now } else { clock.fires(now, ticks) };
@@ -129,9 +129,10 @@ impl Stack {
     }
 }
 
-/// Something no other station says at the same moment. The kernel draws it; here it is made of
-/// who and when, so that runs repeat without another choice.
-fn nonce(mac: Mac, jiffies: u64) -> [u8; 6] {
-    let when = jiffies.to_be_bytes();
-    core::array::from_fn(|i| mac.0[i] ^ when[i + 2])
+/// Something the other end does not say at the same moment, even with the same MAC. The kernel
+/// draws it; here it is made of who and when, so that runs repeat without another choice.
+fn nonce(link: &Link, jiffies: u64) -> [u8; 6] {
+    let (name, when) = (link.name(), jiffies.to_be_bytes());
+    let named = |i| name.as_str().bytes().skip(i).step_by(6).fold(0, |sum: u8, b| sum.wrapping_mul(31) ^ b);
+    core::array::from_fn(|i| link.mac().0[i] ^ when[i + 2] ^ named(i))
 }

@@ -30,12 +30,20 @@ pub(super) enum Side {
 pub(super) struct Draws {
     seeded: Seeded,
     pub(super) link_events_wait: bool,
+    /// The way that a flow takes where there are several; drawn when not given.
+    pub(super) leg: Option<u64>,
+    /// Somebody asked for it.
+    pub(super) hashed: bool,
 }
 
 impl Chooser for Draws {
     fn choose(&mut self, kind: ChoiceKind, options: u64) -> u64 {
         match kind {
             ChoiceKind::CarrierNotice if !self.link_events_wait => First.choose(kind, options),
+            ChoiceKind::FlowHash => {
+                self.hashed = true;
+                self.leg.map_or_else(|| self.seeded.choose(kind, options), |leg| leg % options)
+            }
             _ => self.seeded.choose(kind, options),
         }
     }
@@ -76,7 +84,8 @@ pub(super) struct Rig {
 impl Rig {
     /// Two namespaces joined by a veth, with the host interfaces `others` besides; nothing is up.
     pub(super) fn new(seed: u64, others: &[IfName]) -> Rig {
-        let mut draws = Draws { seeded: Seeded::new(seed), link_events_wait: false };
+        let seeded = Seeded::new(seed);
+        let mut draws = Draws { seeded, link_events_wait: false, leg: None, hashed: false };
         let phase = draws.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(crate::neigh::HZ_DEFAULT));
         let clock = KernelClock::new(crate::neigh::HZ_DEFAULT, phase);
         let mut host = HostState::new();

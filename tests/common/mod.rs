@@ -1,5 +1,8 @@
 //! A node as Calico sets it up, to be changed by the commands an operator would type.
-#![allow(dead_code)] // each test file uses its part
+// each test file uses its part
+#![allow(dead_code, unreachable_pub)]
+
+pub mod pair;
 
 use arplab::addr::Mac;
 use arplab::choice::First;
