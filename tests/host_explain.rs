@@ -61,8 +61,14 @@ fn what_fails_has_its_reason_and_what_follows_is_not_reached() {
     );
     let after: Vec<Condition> =
         terms.iter().filter(|t| t.status == Status::NotReached).map(|t| t.condition).collect();
-    use Condition::{Medium, OtherInterface, OutputHook, Proxying, QueueRoom};
-    assert_eq!(after, [OtherInterface, Proxying, Medium, QueueRoom, OutputHook]);
+    let rest = [
+        Condition::OtherInterface,
+        Condition::Proxying,
+        Condition::Medium,
+        Condition::QueueRoom,
+        Condition::OutputHook,
+    ];
+    assert_eq!(after, rest);
 }
 
 /// Changes that make states odd.

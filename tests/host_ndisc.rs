@@ -24,7 +24,7 @@ fn a_test_for_duplicates_says_what_the_kernels_says() {
     let kernel = "3333ffeeeeeeeeeeeeeeeeee86dd6000000000203aff00000000000000000000000000000000\
                   ff0200000000000000000001ffeeeeee8700\
                   8f6f00000000fe80000000000000eceeeefffeeeeeee0e0144d4b2072e29";
-    let hex: String = frame.iter().map(|b| format!("{b:02x}")).collect();
+    let hex = common::hex(frame);
     let masked = |s: &str| format!("{}....{}", &s[..112], &s[116..160]);
     assert_eq!(masked(&hex), masked(&kernel.replace(char::is_whitespace, "")));
     assert_eq!(hex.len(), 172);

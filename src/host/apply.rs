@@ -44,7 +44,7 @@ impl HostState {
             Mutation::Rule { op, rule } => self.rule_change(*op, rule),
             Mutation::Neigh { op, dev, ip, lladdr, nud } => {
                 let dev = self.index_of(*dev)?;
-                self.neigh_change(*op, dev, *ip, *lladdr, *nud, fx)
+                neigh_change(*op, dev, *ip, *lladdr, *nud, fx)
             }
             Mutation::NeighFlush { dev } => {
                 let index = self.index_of(*dev)?;
@@ -213,26 +213,6 @@ impl HostState {
         Ok(())
     }
 
-    fn neigh_change(
-        &mut self,
-        op: Op,
-        dev: IfIndex,
-        ip: IpAddr,
-        lladdr: Option<Mac>,
-        nud: SetNud,
-        fx: &mut Effects,
-    ) -> Result<(), Fault> {
-        if op == Op::Del {
-            fx.push(Effect::NeighDel(dev, ip));
-            return Ok(());
-        }
-        if lladdr.is_none() && nud != SetNud::Failed {
-            return Err((Errno::Einval, "a valid entry needs a link-layer address"));
-        }
-        fx.push(Effect::NeighSet(dev, ip, lladdr, nud));
-        Ok(())
-    }
-
     fn proxy_change(&mut self, op: Op, dev: IfName, ip: IpAddr) -> Result<(), Fault> {
         let entry = ProxyEntry { dev: self.index_of(dev)?, ip };
         let at = self.proxies.iter().position(|p| *p == entry);
@@ -289,4 +269,23 @@ impl HostState {
             *link.delayed_mut(family) = 0;
         }
     }
+}
+
+fn neigh_change(
+    op: Op,
+    dev: IfIndex,
+    ip: IpAddr,
+    lladdr: Option<Mac>,
+    nud: SetNud,
+    fx: &mut Effects,
+) -> Result<(), Fault> {
+    if op == Op::Del {
+        fx.push(Effect::NeighDel(dev, ip));
+        return Ok(());
+    }
+    if lladdr.is_none() && nud != SetNud::Failed {
+        return Err((Errno::Einval, "a valid entry needs a link-layer address"));
+    }
+    fx.push(Effect::NeighSet(dev, ip, lladdr, nud));
+    Ok(())
 }

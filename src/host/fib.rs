@@ -149,8 +149,11 @@ impl HostState {
 
     fn rule_matches(&self, rule: &Rule, flow: &Flow) -> bool {
         let iif = rule.iif.is_none_or(|name| {
-            let index =
-                if name == IfName::LO { Some(LOOPBACK) } else { self.link_named(name).map(|l| l.index()) };
+            let index = if name == IfName::LO {
+                Some(LOOPBACK)
+            } else {
+                self.link_named(name).map(super::Link::index)
+            };
             index == Some(flow.iif)
         });
         let hit = iif

@@ -185,7 +185,7 @@ fn not_tentative(ifa: &Ifa6, request: &NsRequest) -> Result<(), NsReason> {
 /// The target is not the interface's own: an anycast address of a router, or proxied.
 fn on_behalf(state: &HostState, link: &Link, request: &NsRequest) -> Result<After, NsReason> {
     let target = request.ns.target;
-    if !state.anycast6(link, target) {
+    if !HostState::anycast6(link, target) {
         if !state.proxies6(link, target) {
             return Err(NsReason::NoProxyEntry);
         }
@@ -217,7 +217,7 @@ fn reply(state: &HostState, link: &Link, request: &NsRequest, own: bool) -> Resu
     let advert = Advert {
         target,
         // a proxy entry tells itself whether it stands for a router; `ip neigh` entries do not
-        router: routes && (own || state.anycast6(link, target)),
+        router: routes && (own || HostState::anycast6(link, target)),
         solicited: !test,
         replace: own && grouped,
         mac: grouped.then(|| link.mac()),

@@ -23,12 +23,12 @@ impl HostState {
     #[must_use]
     pub fn accepts6(&self, link: &Link, ip: Ipv6Addr) -> bool {
         let on =
-            |l: &Link| l.addrs6().iter().any(|a| usable(a) && a.net.addr() == ip) || self.anycast6(l, ip);
+            |l: &Link| l.addrs6().iter().any(|a| usable(a) && a.net.addr() == ip) || Self::anycast6(l, ip);
         on(link) || (!ip.is_unicast_link_local() && self.links().iter().any(on))
     }
 
     /// A router answers for the all-zeros address of each subnet on the link (RFC 4291 2.6.1).
-    pub(super) fn anycast6(&self, link: &Link, ip: Ipv6Addr) -> bool {
+    pub(super) fn anycast6(link: &Link, ip: Ipv6Addr) -> bool {
         let zero = |a: &Ifa6| a.net.prefix_len() <= ANYCAST_PREFIX_MAX && a.net.network() == ip;
         link.conf6().get(Conf6::Forwarding) != 0 && link.addrs6().iter().any(|a| usable(a) && zero(a))
     }

@@ -136,7 +136,6 @@ impl Mend<'_> {
         let (spa, tpa) = (self.request.arp.spa, self.request.arp.tpa);
         match *fault {
             InputFault::MartianSource if spa.is_loopback() => Some(self.set(Conf4::RouteLocalnet, 1)),
-            InputFault::MartianSource | InputFault::MartianDestination => None,
             InputFault::ForwardingOff => Some(self.set(Conf4::Forwarding, 1)),
             InputFault::NoRoute(miss) => self.lead(&miss, tpa, self.elsewhere()?, &self.forward_flow()),
             // the way must lead elsewhere; where there is no elsewhere, it may lead back
@@ -144,14 +143,16 @@ impl Mend<'_> {
                 Some(dev) => self.lead(&FibMiss::NoRoute, tpa, dev, &self.forward_flow()),
                 None => Some(self.set(Conf4::ProxyArpPvlan, 1)),
             },
-            // nothing can be done for a sender that says it is the loopback
+            // nothing can be done for a sender that says it is the loopback, or nobody
+            InputFault::MartianSource | InputFault::MartianDestination => None,
             InputFault::Source(_) if spa.is_loopback() => None,
             InputFault::Source(SourceFault::OwnAddress) => self.disown(spa),
-            InputFault::Source(SourceFault::NotUnicast(_)) => self.lead_back_over(spa),
             InputFault::Source(SourceFault::NoRouteBack { miss, .. }) => {
                 self.lead(&miss, spa, self.link.name(), &self.reverse_flow()?)
             }
-            InputFault::Source(SourceFault::OtherDevice { .. }) => self.lead_back_over(spa),
+            InputFault::Source(SourceFault::NotUnicast(_) | SourceFault::OtherDevice { .. }) => {
+                self.lead_back_over(spa)
+            }
         }
     }
 
@@ -199,7 +200,7 @@ impl Mend<'_> {
                 self.asked_table(flow)?
             }
         };
-        Some(self.host_route(table, ip, dev))
+        Some(host_route(table, ip, dev))
     }
 
     /// The first table a lookup goes to that is not the kernel's own.
@@ -226,7 +227,7 @@ impl Mend<'_> {
             return self.disown(spa);
         }
         if hit.route.dst.prefix_len() < 32 {
-            return Some(self.host_route(hit.table, spa, own));
+            return Some(host_route(hit.table, spa, own));
         }
         let device = (!hit.route.hops.is_empty()).then(|| self.state.name_of(hit.hop.dev));
         let mut del = match device {
@@ -237,15 +238,9 @@ impl Mend<'_> {
         del.metric = Some(hit.route.metric).filter(|m| *m != 0);
         let mut changes = vec![Mutation::Route { op: Op::Del, spec: del }];
         if hit.table != TABLE_LOCAL {
-            changes.extend(self.host_route(hit.table, spa, own));
+            changes.extend(host_route(hit.table, spa, own));
         }
         Some(changes)
-    }
-
-    fn host_route(&self, table: u32, ip: Ipv4Addr, dev: IfName) -> Vec<Mutation> {
-        let mut spec = RouteSpec::direct(IpNet::V4(Ipv4Net::new_assert(ip, 32)), dev);
-        spec.table = Some(table).filter(|t| *t != TABLE_MAIN);
-        vec![Mutation::Route { op: Op::Replace, spec }]
     }
 
     /// The sender's address is the host's own: it is taken away from whoever has it, or from the
@@ -264,4 +259,10 @@ impl Mend<'_> {
         (spec.kind, spec.table) = (RouteKind::Local, Some(hit.table));
         Some(vec![Mutation::Route { op: Op::Del, spec }])
     }
+}
+
+fn host_route(table: u32, ip: Ipv4Addr, dev: IfName) -> Vec<Mutation> {
+    let mut spec = RouteSpec::direct(IpNet::V4(Ipv4Net::new_assert(ip, 32)), dev);
+    spec.table = Some(table).filter(|t| *t != TABLE_MAIN);
+    vec![Mutation::Route { op: Op::Replace, spec }]
 }

@@ -185,13 +185,8 @@ impl Stack {
         };
         let Some(src) = hint.or_else(|| self.state.link_local6(dev)) else { return };
         let ns = Solicit { target, source: Some(link.mac()), nonce: None };
-        let (dst, mac) = match to {
-            Some(mac) => (target, mac),
-            None => {
-                let group = nd::solicited_node(target);
-                (group, Mac::ipv6_multicast(group))
-            }
-        };
+        let group = nd::solicited_node(target);
+        let (dst, mac) = to.map_or((group, Mac::ipv6_multicast(group)), |mac| (target, mac));
         self.transmit(dev, mac, &nd::solicit_packet(src, dst, &ns));
     }
 

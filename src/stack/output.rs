@@ -189,7 +189,7 @@ impl Stack {
         let here = || link.addrs().iter().filter(fits);
         let own = here().find(|a| a.net.contains(&dst)).or_else(|| here().next());
         let elsewhere = || {
-            let all = self.state.links().iter().flat_map(|l| l.addrs());
+            let all = self.state.links().iter().flat_map(crate::host::Link::addrs);
             all.filter(fits).find(|a| a.scope.min(host_scope) != RtScope::LINK)
         };
         own.or_else(elsewhere).map(|a| a.net.addr())

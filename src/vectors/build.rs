@@ -65,8 +65,7 @@ pub(super) fn build(record: &Record, seed: u64, host_down: bool) -> Result<Built
         adopt_proxies(&mut rig, side, config, &mut adjusted)?;
     }
     rig.run_for(SETTLE);
-    rig.seen.clear();
-    rig.changes.clear();
+    rig.forget();
     if record.commands.is_none() {
         // without commands everything comes from the report
         adjusted.clear();
@@ -76,7 +75,7 @@ pub(super) fn build(record: &Record, seed: u64, host_down: bool) -> Result<Built
 
 /// The host's interfaces besides the pod's: the uplink, and others that are mentioned.
 fn interfaces(record: &Record) -> Vec<IfName> {
-    let commands = record.commands.iter().flat_map(|c| c.get("node")).flatten();
+    let commands = record.commands.iter().filter_map(|c| c.get("node")).flatten();
     let config = record.config.get("node");
     let lines = config.iter().flat_map(|c| c.routes.iter().chain(&c.addresses).chain(&c.proxy_neigh));
     let mut names = vec![UPLINK];
@@ -130,7 +129,8 @@ fn base(rig: &mut Rig, record: &Record, host_down: bool) -> Result<(), String> {
     apply(rig, Side::Pod, &format!("ip link set {POD_END} address {pod_mac}"))?;
     apply(rig, Side::Pod, &format!("ip link set {POD_END} up"))?;
     apply(rig, Side::Host, "ip link set lo up")?;
-    let names: Vec<IfName> = rig.stack(Side::Host).state().links().iter().map(|l| l.name()).collect();
+    let names: Vec<IfName> =
+        rig.stack(Side::Host).state().links().iter().map(crate::host::Link::name).collect();
     for name in names.into_iter().filter(|n| *n != IfName::LO) {
         if name.as_str().starts_with("cali") {
             apply(rig, Side::Host, &format!("ip link set {name} address {host_mac}"))?;

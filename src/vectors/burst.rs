@@ -59,7 +59,7 @@ fn shoot(rig: &mut Rig, trial: &Trial) -> Result<Burst, String> {
     let gap = Span::from_ns(super::span(seconds).as_ns() / sent.max(1));
     pause(rig);
     let start = rig.now;
-    (rig.seen.clear(), rig.changes.clear());
+    rig.forget();
     let first = u32::from(arp.spa);
     for i in 0..sent as u32 {
         let request = Arp { spa: Ipv4Addr::from(first.wrapping_add(i)), ..arp };

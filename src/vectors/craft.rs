@@ -13,6 +13,7 @@ use crate::neigh::Nud;
 use crate::packet::{Owner, Packet};
 use crate::time::{Span, Time};
 use crate::wire::{self, Ends};
+use core::fmt::Write;
 use std::net::IpAddr;
 
 /// How long after the last frame the recordings went on listening, at least.
@@ -29,7 +30,7 @@ pub(super) fn replay(record: &Record) -> Result<Compared, String> {
     for (at, trial) in record.trials.iter().enumerate() {
         let built = build(record, at as u64, false)?;
         adjusted.clone_from(&built.adjusted);
-        let run = Run::play_some_way(built, record, trial, at, &mut differences)?;
+        let run = Run::play_some_way(&built, record, trial, at, &mut differences)?;
         if run.is_delayed() {
             delayed.extend(run.latencies());
             late.extend(kernel_latencies(trial));
@@ -68,7 +69,7 @@ impl Run {
     /// Plays a trial and compares it. Which way of a multipath route the kernel's hash took is
     /// not known, so any will do.
     fn play_some_way(
-        built: Built,
+        built: &Built,
         record: &Record,
         trial: &Trial,
         at: usize,
@@ -346,5 +347,10 @@ fn change_text(change: &Change) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // writing to a string cannot fail
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }

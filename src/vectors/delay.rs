@@ -60,7 +60,7 @@ pub(super) fn replay_requests(record: &Record) -> Result<Compared, String> {
         }
     }
     let kernel = Spread::of_seconds(record.trials.iter().flat_map(|t| &t.samples));
-    let mut differences = compare_delays(&delays, kernel);
+    let mut differences = compare_delays(&delays, &kernel);
     let lost: u64 = record.trials.iter().filter_map(|t| t.counted("missing")).sum();
     if (lost > 0) != (missing > 0) {
         differences.push(difference("unanswered requests", lost, missing));
@@ -68,12 +68,13 @@ pub(super) fn replay_requests(record: &Record) -> Result<Compared, String> {
     Ok((differences, Vec::new()))
 }
 
-fn compare_delays(model: &[Span], kernel: Spread) -> Vec<Difference> {
-    let (at_once, model) = (model.iter().all(|d| d.as_ns() == 0), Spread::new(model.iter().copied()));
-    let differs = if at_once { kernel.exceeds(AT_ONCE) } else { model.contradicts(&kernel) };
-    let texts = (kernel.to_string(), if at_once { "at once".into() } else { model.to_string() });
-    let (kernel, model) = texts;
-    if differs { vec![Difference { trial: None, what: "delays", kernel, model }] } else { Vec::new() }
+fn compare_delays(model: &[Span], kernel: &Spread) -> Vec<Difference> {
+    let at_once = model.iter().all(|d| d.as_ns() == 0);
+    let model = Spread::new(model.iter().copied());
+    let differs = if at_once { kernel.exceeds(AT_ONCE) } else { model.contradicts(kernel) };
+    let model = if at_once { "at once".into() } else { model.to_string() };
+    let difference = Difference { trial: None, what: "delays", kernel: kernel.to_string(), model };
+    differs.then_some(difference).into_iter().collect()
 }
 
 fn difference(what: &'static str, kernel: u64, model: u64) -> Difference {
@@ -128,7 +129,7 @@ fn resolve(rig: &mut Rig) -> Result<Resolution, String> {
     let flush = Mutation::NeighFlush { dev: POD_END };
     rig.apply(Side::Pod, &flush).map_err(|e| e.to_string())?;
     let (start, packet) = (rig.now, pod_packet(rig)?);
-    (rig.seen.clear(), rig.changes.clear());
+    rig.forget();
     rig.pod_sends(packet);
     rig.run_for(RESOLUTION_MAX);
     let ended = rig.changes.iter().find(|c| {

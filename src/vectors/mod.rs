@@ -143,5 +143,5 @@ fn dispatch(record: &Record) -> Result<Compared, String> {
 /// Seconds of a recording as a length of time.
 fn span(seconds: f64) -> Span {
     // recordings have microseconds; a negative time is one before the stimulus
-    Span::from_ns((seconds.abs() * 1e9).round() as u64)
+    core::time::Duration::try_from_secs_f64(seconds.abs()).map_or(Span::ZERO, Span::from)
 }

@@ -165,6 +165,12 @@ impl Rig {
         }
     }
 
+    /// Forgets what was seen so far.
+    pub(super) fn forget(&mut self) {
+        self.seen.clear();
+        self.changes.clear();
+    }
+
     /// A frame arrives at an end of the veth, as if the other end had sent it.
     pub(super) fn inject(&mut self, to: Side, frame: &[u8]) {
         let name = if to == Side::Host { HOST_END } else { POD_END };
@@ -213,7 +219,7 @@ impl Rig {
     fn settle(&mut self) {
         while let Some((side, output)) = self.next_output() {
             match output {
-                Output::Transmit { dev, frame } => self.carry(side, dev, frame),
+                Output::Transmit { dev, frame } => self.carry(side, dev, &frame),
                 Output::Note(Note::Neigh { dev, ip, new, lladdr, .. }) => {
                     let (at, dev) = (self.now, self.stack(side).state().name_of(dev));
                     self.changes.push(Change { at, side, dev, ip, state: new, lladdr });
@@ -228,7 +234,7 @@ impl Rig {
         host.or_else(|| self.pod.poll_output().map(|o| (Side::Pod, o)))
     }
 
-    fn carry(&mut self, from: Side, dev: IfIndex, frame: Frame) {
+    fn carry(&mut self, from: Side, dev: IfIndex, frame: &Frame) {
         let (own, to) = match from {
             Side::Host => (HOST_END, Side::Pod),
             Side::Pod => (POD_END, Side::Host),
@@ -242,7 +248,7 @@ impl Rig {
         let now = self.now;
         if let Some(dev) = self.index(to, far) {
             let (stack, draws) = self.stack_mut(to);
-            stack.receive(now, dev, &frame, draws);
+            stack.receive(now, dev, frame, draws);
         }
     }
 }

@@ -20,6 +20,9 @@ const PATIENCE: Span = Span::from_secs(8);
 /// Runs of the model.
 const RUNS: u64 = 200;
 
+/// What to look at in the times of a test, and its name.
+type View<'a> = (&'static str, &'a dyn Fn(&[Span]) -> Vec<Span>);
+
 /// One start.
 struct Start {
     /// When the first advertisement came.
@@ -67,7 +70,7 @@ fn compare_tests(record: &Record, runs: &[Start], out: &mut Vec<Difference>) {
     }
     let gaps = |times: &[Span]| times.windows(2).map(|w| w[1] - w[0]).collect::<Vec<_>>();
     let first = |times: &[Span]| times.first().copied().into_iter().collect::<Vec<_>>();
-    let views: [(&'static str, &dyn Fn(&[Span]) -> Vec<Span>); 2] =
+    let views: [View<'_>; 2] =
         [("first solicitation of the test", &first), ("time between two solicitations", &gaps)];
     for (what, view) in views {
         let kernel = Spread::new(sent.iter().flat_map(|s| {

@@ -38,6 +38,11 @@ pub const CALICO: [&str; 15] = [
     "sysctl net.ipv4.conf.cali0.rp_filter=1",
 ];
 
+pub fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|b| [b >> 4, b & 15]);
+    digits.filter_map(|d| char::from_digit(u32::from(d), 16)).collect()
+}
+
 pub fn ip(text: &str) -> Ipv4Addr {
     text.parse().unwrap()
 }

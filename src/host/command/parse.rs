@@ -289,7 +289,7 @@ fn fwmark(w: &mut Words<'_>) -> Result<(u32, u32), Why> {
         parsed.map_err(|_| format!("{word:?} is no mark"))
     };
     match word.split_once('/') {
-        Some((mark, mask)) => Ok((number(mark)?, number(mask)?)),
+        Some((value, mask)) => Ok((number(value)?, number(mask)?)),
         None => Ok((number(word)?, u32::MAX)),
     }
 }

@@ -183,8 +183,8 @@ impl Display for Rule {
             write!(f, " iif {iif}")?;
         }
         match self.fwmark {
-            Some((mark, u32::MAX)) => write!(f, " fwmark {mark:#x}")?,
-            Some((mark, mask)) => write!(f, " fwmark {mark:#x}/{mask:#x}")?,
+            Some((value, u32::MAX)) => write!(f, " fwmark {value:#x}")?,
+            Some((value, mask)) => write!(f, " fwmark {value:#x}/{mask:#x}")?,
             None => {}
         }
         match self.action {
