@@ -165,12 +165,12 @@ fn a_rule_that_only_says_more_is_a_repetition() {
 
 #[test]
 fn ipv6_starts_when_the_link_has_carrier_and_is_lost_with_the_link() {
-    let mut node = Node::calico();
+    let mut node =
+        Node::calico().with(&["ip link set cali0 down", "sysctl net.ipv6.conf.cali0.accept_dad=0"]);
+    node.0.apply(&common::change("ip link set cali0 up")).unwrap();
     let local = |node: &Node| node.0.link_local6(node.index("cali0")).map(|ip| ip.to_string());
-    assert_eq!(local(&node), None, "the link event has not been handled yet");
-    let start = arplab::host::KernelChange::Ipv6Start("cali0".parse().unwrap());
-    node.run("sysctl net.ipv6.conf.cali0.accept_dad=0");
-    node.0.apply(&arplab::host::Mutation::Kernel(start)).unwrap();
+    assert_eq!(local(&node), None, "the carrier has not been noticed yet");
+    node.run("ip link set cali0 carrier on");
     assert_eq!(local(&node).as_deref(), Some("fe80::ecee:eeff:feee:eeee"));
     // the address keeps the MAC of that moment
     node.run("ip link set cali0 address 02:00:00:00:00:09");

@@ -248,7 +248,6 @@ impl HostState {
 
     fn kernel_change(&mut self, change: KernelChange, fx: &mut Effects) -> Result<(), Fault> {
         match change {
-            KernelChange::Ipv6Start(dev) => self.ipv6_start(self.index_of(dev)?, fx),
             KernelChange::DadDone(dev, net) => self.dad_end(self.index_of(dev)?, net, false, fx),
             KernelChange::DadFailed(dev, net) => self.dad_end(self.index_of(dev)?, net, true, fx),
         }

@@ -94,27 +94,18 @@ impl HostState {
         Ok(())
     }
 
-    /// Tells the owner of the namespace that IPv6 may start on a link, when it may: the link is
-    /// up, has carrier, and nobody disabled it. The kernel gets there a little later, when it
-    /// handles the link event.
-    pub(super) fn offer_ipv6(&self, index: IfIndex, fx: &mut Effects) {
-        let may = |l: &super::Link| {
-            l.up && l.carrier
-                && !l.ready6
-                && l.kind != LinkKind::Loopback
-                && l.conf6.get(Conf6::DisableIpv6) == 0
-        };
-        if self.link(index).is_some_and(may) {
-            fx.push(Effect::Ipv6Offered(index));
-        }
-    }
-
-    /// IPv6 starts: the link-local address appears, formed from the MAC of this moment, and
+    /// IPv6 starts as soon as the link is up, the kernel has noticed its carrier, and nobody
+    /// disabled it: the link-local address appears, formed from the MAC of this moment, and
     /// addresses that waited for the link are tested.
     pub(super) fn ipv6_start(&mut self, index: IfIndex, fx: &mut Effects) {
         let dad = self.needs_dad(index);
         let Some(link) = self.link_mut(index) else { return };
-        if !link.up || !link.carrier || link.ready6 || link.conf6.get(Conf6::DisableIpv6) != 0 {
+        let may = link.up
+            && link.carrier
+            && !link.ready6
+            && link.kind != LinkKind::Loopback
+            && link.conf6.get(Conf6::DisableIpv6) == 0;
+        if !may {
             return;
         }
         link.ready6 = true;
@@ -179,7 +170,7 @@ impl HostState {
         match (was, value != 0) {
             (false, true) => self.disable_ip6(index, fx),
             (true, false) if loopback && up => self.loopback_address6(index),
-            (true, false) => self.offer_ipv6(index, fx),
+            (true, false) => self.ipv6_start(index, fx),
             _ => {}
         }
     }

@@ -31,7 +31,7 @@ impl HostState {
         self.revive_hops(index);
         fx.push(Effect::LinkUp(index));
         self.announce_addresses(index, fx);
-        self.offer_ipv6(index, fx);
+        self.ipv6_start(index, fx);
     }
 
     /// inetdev_event() and init_loopback(): the loopback device has its addresses when it is up.
@@ -79,7 +79,7 @@ impl HostState {
         if !on && up {
             self.evict_neighbours(index, fx);
         }
-        self.offer_ipv6(index, fx);
+        self.ipv6_start(index, fx);
     }
 
     /// neigh_carrier_down(), unless `arp_evict_nocarrier` (or its IPv6 twin) says otherwise.

@@ -280,8 +280,6 @@ pub enum Mutation {
 /// Changes that no command makes: the kernel's own, when their time has come.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum KernelChange {
-    /// IPv6 starts on a link that is up and has carrier: the link-local address appears.
-    Ipv6Start(IfName),
     /// Duplicate address detection ended without a rival.
     DadDone(IfName, Ipv6Net),
     /// Duplicate address detection met a rival.
@@ -318,9 +316,6 @@ pub enum Effect {
     Announce(IfIndex, Ipv4Addr),
     /// The interface announces an IPv6 address (ndisc_notify).
     Announce6(IfIndex, Ipv6Addr),
-    /// IPv6 may start on the interface as soon as the kernel handles the link event;
-    /// [`KernelChange::Ipv6Start`] is that moment.
-    Ipv6Offered(IfIndex),
     /// An IPv6 address is tested for duplicates from now on.
     DadStart(IfIndex, Ipv6Net),
 }

@@ -1,10 +1,10 @@
-//! IPv6 starting on a link, and the test of an address for duplicates (RFC 4862 section 5.4;
-//! addrconf_dad_kick, addrconf_dad_work in net/ipv6/addrconf.c).
+//! The test of an address for duplicates (RFC 4862 section 5.4; addrconf_dad_kick,
+//! addrconf_dad_work in net/ipv6/addrconf.c): it waits a random part of a second, sends
+//! `dad_transmits` solicitations `retrans_time_ms` apart and listens as long again. All these
+//! times sit on the timer wheel.
 //!
-//! IPv6 does not start when the link comes up but when the kernel handles the link event, and
-//! those are handled at most once a second for the whole machine. A test then waits a random part
-//! of a second, sends `dad_transmits` solicitations `retrans_time_ms` apart and listens as long
-//! again. All these times sit on the timer wheel.
+//! On a link that comes up the tests begin when the kernel notices the carrier, which it may do
+//! up to a second late; that wait belongs to whoever models the link.
 
 use super::Stack;
 use crate::addr::Mac;
@@ -18,8 +18,6 @@ use std::net::Ipv6Addr;
 
 /// MAX_RTR_SOLICITATION_DELAY: the longest random wait before the first solicitation.
 const WAIT_MAX: Span = Span::from_secs(1);
-/// linkwatch: link events wait for up to that long.
-const LINK_EVENT_MAX: Span = Span::from_secs(1);
 /// The shortest time between two solicitations (HZ/100).
 const RETRANS_MIN: Span = Span::from_ms(10);
 
@@ -33,37 +31,17 @@ struct Test {
     due: Time,
 }
 
-/// What IPv6 still has to do.
+/// The tests that are under way.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(super) struct Ipv6Work {
-    starts: Vec<(IfIndex, Time)>,
-    tests: Vec<Test>,
-}
+pub(super) struct DadTests(Vec<Test>);
 
-impl Ipv6Work {
+impl DadTests {
     pub(super) fn timer(&self) -> Option<Time> {
-        let starts = self.starts.iter().map(|s| s.1);
-        starts.chain(self.tests.iter().map(|t| t.due)).min()
+        self.0.iter().map(|t| t.due).min()
     }
 }
 
 impl Stack {
-    /// The link is ready for IPv6: it starts when the link event is handled.
-    pub(super) fn offer_ipv6(&mut self, now: Time, dev: IfIndex, chooser: &mut dyn Chooser) {
-        let clock = *self.clock();
-        let ticks = chooser.choose(ChoiceKind::CarrierNotice, clock.ticks(LINK_EVENT_MAX));
-        self.ipv6.starts.retain(|(d, _)| *d != dev);
-        if ticks == 0 {
-            return self.start_ipv6(now, dev, chooser);
-        }
-        self.ipv6.starts.push((dev, clock.fires(now, ticks)));
-    }
-
-    fn start_ipv6(&mut self, now: Time, dev: IfIndex, chooser: &mut dyn Chooser) {
-        let Some(name) = self.state.link(dev).map(Link::name) else { return };
-        self.kernel(now, KernelChange::Ipv6Start(name), chooser);
-    }
-
     fn kernel(&mut self, now: Time, change: KernelChange, chooser: &mut dyn Chooser) {
         if let Err(error) = self.apply(now, &Mutation::Kernel(change), chooser) {
             tracing::trace!(%error, "the interface went away meanwhile");
@@ -79,26 +57,22 @@ impl Stack {
         let ticks = chooser.choose(ChoiceKind::DadDelay, clock.ticks(WAIT_MAX));
         // work that is due at once does not go through a timer
         let due = if ticks == 0 { now } else { clock.fires(now, ticks) };
-        self.ipv6.tests.retain(|t| (t.dev, t.net) != (dev, net));
-        self.ipv6.tests.push(Test { dev, net, solicits_left: solicits, nonce, due });
+        self.dad.0.retain(|t| (t.dev, t.net) != (dev, net));
+        self.dad.0.push(Test { dev, net, solicits_left: solicits, nonce, due });
         if due == now {
-            self.ipv6_timeout(now, chooser);
+            self.go_on_with_tests(now, chooser);
         }
     }
 
     /// Runs what is due.
-    pub(super) fn ipv6_timeout(&mut self, now: Time, chooser: &mut dyn Chooser) {
-        while let Some(at) = self.ipv6.starts.iter().position(|(_, due)| *due <= now) {
-            let (dev, _) = self.ipv6.starts.remove(at);
-            self.start_ipv6(now, dev, chooser);
-        }
-        while let Some(at) = self.ipv6.tests.iter().position(|t| t.due <= now) {
-            let test = self.ipv6.tests.remove(at);
-            self.go_on_testing(now, test, chooser);
+    pub(super) fn go_on_with_tests(&mut self, now: Time, chooser: &mut dyn Chooser) {
+        while let Some(at) = self.dad.0.iter().position(|t| t.due <= now) {
+            let test = self.dad.0.remove(at);
+            self.go_on_with(now, test, chooser);
         }
     }
 
-    fn go_on_testing(&mut self, now: Time, mut test: Test, chooser: &mut dyn Chooser) {
+    fn go_on_with(&mut self, now: Time, mut test: Test, chooser: &mut dyn Chooser) {
         let Some(link) = self.state.link(test.dev) else { return };
         let (name, mac) = (link.name(), link.mac());
         // the address may have been removed, or given up
@@ -116,7 +90,7 @@ impl Stack {
         test.due = clock.fires(now, wait);
         let (target, nonce) = (test.net.addr(), Some(test.nonce));
         let (dev, group) = (test.dev, nd::solicited_node(target));
-        self.ipv6.tests.push(test);
+        self.dad.0.push(test);
         let ns = Solicit { target, source: None, nonce };
         let packet = nd::solicit_packet(Ipv6Addr::UNSPECIFIED, group, &ns);
         debug_assert_ne!(mac, Mac::ZERO);
@@ -125,7 +99,7 @@ impl Stack {
 
     /// The nonce of a running test of that address here.
     pub(super) fn is_own_nonce(&self, dev: IfIndex, target: Ipv6Addr, nonce: [u8; 6]) -> bool {
-        self.ipv6.tests.iter().any(|t| t.dev == dev && t.net.addr() == target && t.nonce == nonce)
+        self.dad.0.iter().any(|t| t.dev == dev && t.net.addr() == target && t.nonce == nonce)
     }
 }
 

@@ -25,7 +25,7 @@ use crate::host::{
 use crate::neigh::{Cause, Discarded, KernelClock, NeighEvent, NeighTable, Nud, UpdateFlags};
 use crate::packet::{Frame, IpBytes, Packet};
 use crate::time::{Span, Time};
-use dad::Ipv6Work;
+use dad::DadTests;
 use icmp::IcmpBucket;
 use proxyq::ProxyQueue;
 use smallvec::SmallVec;
@@ -141,7 +141,7 @@ pub struct Stack {
     neigh: NeighTable,
     queue: ProxyQueue<Request>,
     queue6: ProxyQueue<NsRequest>,
-    ipv6: Ipv6Work,
+    dad: DadTests,
     icmp: IcmpBucket,
     uplink: Option<IfIndex>,
     icmp_errors_filtered: bool,
@@ -166,7 +166,7 @@ impl Stack {
             neigh: NeighTable::new(clock),
             queue: ProxyQueue::default(),
             queue6: ProxyQueue::default(),
-            ipv6: Ipv6Work::default(),
+            dad: DadTests::default(),
             icmp: IcmpBucket::default(),
             uplink: None,
             icmp_errors_filtered: false,
@@ -219,7 +219,7 @@ impl Stack {
     /// When it wants [`Stack::handle_timeout`] to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        let timers = [self.neigh.poll_timeout(), self.queue.timer(), self.queue6.timer(), self.ipv6.timer()];
+        let timers = [self.neigh.poll_timeout(), self.queue.timer(), self.queue6.timer(), self.dad.timer()];
         timers.into_iter().flatten().min()
     }
 
@@ -237,8 +237,8 @@ impl Stack {
         if self.queue6.timer().is_some_and(|t| t <= now) {
             self.answer_delayed6(now, chooser);
         }
-        if self.ipv6.timer().is_some_and(|t| t <= now) {
-            self.ipv6_timeout(now, chooser);
+        if self.dad.timer().is_some_and(|t| t <= now) {
+            self.go_on_with_tests(now, chooser);
         }
     }
 
@@ -303,7 +303,6 @@ impl Stack {
             }
             Effect::Announce(dev, ip) => self.announce(dev, ip),
             Effect::Announce6(dev, ip) => self.announce6(now, dev, ip, chooser),
-            Effect::Ipv6Offered(dev) => self.offer_ipv6(now, dev, chooser),
             Effect::DadStart(dev, net) => self.start_test(now, dev, net, chooser),
             Effect::LinkUp(_)
             | Effect::LinkDown(_)

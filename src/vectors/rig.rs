@@ -17,6 +17,9 @@ pub(super) const POD_END: IfName = IfName::literal("eth0");
 /// The way to the world.
 pub(super) const UPLINK: IfName = IfName::literal("up0");
 
+/// linkwatch: the kernel notices a change of a carrier after up to that long.
+const LINK_EVENT_MAX: Span = Span::from_secs(1);
+
 /// Which namespace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Side {
@@ -68,6 +71,15 @@ pub(super) struct Change {
     pub(super) lladdr: Option<Mac>,
 }
 
+/// A carrier change, and when the kernel notices it.
+#[derive(Clone, Debug)]
+struct Notice {
+    at: Time,
+    side: Side,
+    dev: IfName,
+    carrier: bool,
+}
+
 /// The laboratory at work.
 #[derive(Clone)]
 pub(super) struct Rig {
@@ -77,6 +89,8 @@ pub(super) struct Rig {
     pod: Stack,
     /// Other ends of the host's interfaces that the pod does not hold, and whether they are up.
     others: Vec<(IfName, bool)>,
+    /// Changes of carriers that the kernel has not noticed yet.
+    unnoticed: Vec<Notice>,
     pub(super) seen: Vec<Seen>,
     pub(super) changes: Vec<Change>,
 }
@@ -103,7 +117,16 @@ impl Rig {
         }
         let pod = Stack::new(pod, clock, &mut draws);
         let others = others.iter().map(|n| (*n, true)).collect();
-        Rig { now: Time(1), draws, host, pod, others, seen: Vec::new(), changes: Vec::new() }
+        Rig {
+            now: Time(1),
+            draws,
+            host,
+            pod,
+            others,
+            unnoticed: Vec::new(),
+            seen: Vec::new(),
+            changes: Vec::new(),
+        }
     }
 
     pub(super) fn stack(&self, side: Side) -> &Stack {
@@ -154,14 +177,27 @@ impl Rig {
         for (name, far) in &self.others {
             wanted.push((Side::Host, *name, *far && up(&self.host, *name)));
         }
-        for (side, dev, on) in wanted {
+        // all that changed is handled together, as linkwatch does
+        let ms = self.draws.choose(ChoiceKind::CarrierNotice, LINK_EVENT_MAX.as_ms());
+        let at = self.now + Span::from_ms(ms);
+        for (side, dev, carrier) in wanted {
+            self.unnoticed.retain(|n| (n.side, n.dev) != (side, dev));
             let has = self.stack(side).state().link_named(dev).map(crate::host::Link::has_carrier);
-            if has.is_some_and(|has| has != on) {
-                let now = self.now;
-                let (stack, draws) = self.stack_mut(side);
-                let change = Mutation::LinkSet { dev, change: LinkChange::Carrier(on) };
-                let _ = stack.apply(now, &change, draws);
+            if has.is_some_and(|has| has != carrier) {
+                self.unnoticed.push(Notice { at, side, dev, carrier });
             }
+        }
+        self.notice_carriers();
+    }
+
+    fn notice_carriers(&mut self) {
+        let now = self.now;
+        while let Some(at) = self.unnoticed.iter().position(|n| n.at <= now) {
+            let Notice { side, dev, carrier, .. } = self.unnoticed.remove(at);
+            let (stack, draws) = self.stack_mut(side);
+            let change = Mutation::LinkSet { dev, change: LinkChange::Carrier(carrier) };
+            // a device that is gone meanwhile has no carrier to notice
+            let _ = stack.apply(now, &change, draws);
         }
     }
 
@@ -200,10 +236,12 @@ impl Rig {
     /// Lets time pass.
     pub(super) fn run_until(&mut self, end: Time) {
         loop {
-            let next = [&self.host, &self.pod].into_iter().filter_map(Stack::poll_timeout).min();
+            let stacks = [&self.host, &self.pod].into_iter().filter_map(Stack::poll_timeout);
+            let next = stacks.chain(self.unnoticed.iter().map(|n| n.at)).min();
             let Some(next) = next.filter(|t| *t <= end) else { break };
             self.now = self.now.max(next);
             let now = self.now;
+            self.notice_carriers();
             for side in [Side::Host, Side::Pod] {
                 let (stack, draws) = self.stack_mut(side);
                 if stack.poll_timeout().is_some_and(|t| t <= now) {

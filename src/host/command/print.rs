@@ -59,7 +59,6 @@ impl Display for Mutation {
             Mutation::Proxy { op, dev, ip } => write!(f, "ip neigh {op} proxy {ip} dev {dev}"),
             Mutation::Hook { op, hook } => nft(f, *op, hook),
             Mutation::NeighboursElsewhere(n) => write!(f, "lab neighbours-elsewhere {n}"),
-            Mutation::Kernel(KernelChange::Ipv6Start(dev)) => write!(f, "(kernel) IPv6 starts on {dev}"),
             Mutation::Kernel(KernelChange::DadDone(dev, net)) => {
                 write!(f, "(kernel) {net} on {dev} is no duplicate")
             }
