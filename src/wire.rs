@@ -417,6 +417,24 @@ pub fn segment(payload: &[u8]) -> Option<Segment<'_>> {
     })
 }
 
+/// What follows the IP header of a packet quoted in an error, and its protocol number.
+#[must_use]
+pub fn quoted(about: &[u8]) -> Option<(u8, &[u8])> {
+    match about.first()? >> 4 {
+        4 => Some((*about.get(9)?, about.get(usize::from(about[0] & 15) * 4..)?)),
+        6 => Some((*about.get(6)?, about.get(40..)?)),
+        _ => None,
+    }
+}
+
+/// Source and destination port of a packet of that protocol quoted in an error.
+#[must_use]
+pub fn quoted_ports(about: &[u8], protocol: u8) -> Option<(u16, u16)> {
+    let (_, rest) = quoted(about).filter(|(p, _)| *p == protocol)?;
+    let ports = rest.first_chunk::<4>()?;
+    Some((u16::from_be_bytes([ports[0], ports[1]]), u16::from_be_bytes([ports[2], ports[3]])))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -157,7 +157,7 @@ impl NeighTable {
         out: &mut VecDeque<NeighEvent>,
     ) -> bool {
         let Some((at, t)) = self.first_due(now, params) else { return false };
-        self.run(at, Cause::Timer, now, &t, out, |entry, cx| entry.timeout(cx));
+        self.run(at, Cause::Timer, now, &t, out, Entry::timeout);
         true
     }
 

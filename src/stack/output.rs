@@ -50,11 +50,10 @@ impl SendError {
 /// What fib_lookup()'s error becomes in the caller's errno (fib_props).
 fn errno_of(miss: FibMiss) -> SendError {
     match miss {
-        FibMiss::NoRoute => SendError::NetUnreachable,
         FibMiss::Rejected { kind: RouteKind::Unreachable, .. } => SendError::HostUnreachable,
         FibMiss::Rejected { kind: RouteKind::Prohibit, .. }
         | FibMiss::Rule { action: RuleAction::Prohibit, .. } => SendError::Prohibited,
-        FibMiss::Rule { action: RuleAction::Unreachable, .. } => SendError::NetUnreachable,
+        FibMiss::NoRoute | FibMiss::Rule { action: RuleAction::Unreachable, .. } => SendError::NetUnreachable,
         FibMiss::Rejected { .. } | FibMiss::Rule { .. } => SendError::Invalid,
     }
 }
@@ -78,6 +77,7 @@ impl Stack {
     }
 
     /// Own addresses are reached through `lo`, which drops everything while it is down.
+    #[allow(clippy::unnecessary_wraps)] // one of the ways of send(), whose type it shares
     pub(super) fn loop_back(&mut self, packet: Packet) -> Result<(), SendError> {
         if self.state.link(LOOPBACK).is_some_and(crate::host::Link::is_up) {
             self.emit(Output::Deliver { dev: LOOPBACK, packet: packet.bytes });
@@ -133,6 +133,13 @@ impl Stack {
         };
         if let Some((dev, ip)) = hop {
             self.neigh.confirm(now, dev, ip);
+        }
+    }
+
+    /// Sends a frame as it is, past routes and neighbours, as a packet socket does.
+    pub fn send_frame(&mut self, dev: IfIndex, frame: Frame) {
+        if self.state.link(dev).is_some_and(|l| l.is_up() && l.has_carrier()) {
+            self.emit(Output::Transmit { dev, frame });
         }
     }
 
