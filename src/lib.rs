@@ -10,4 +10,5 @@ pub mod packet;
 pub mod pod;
 pub mod stack;
 pub mod time;
+pub mod vectors;
 pub mod wire;

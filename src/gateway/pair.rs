@@ -137,7 +137,7 @@ impl Pair {
         self.now = self.now.max(at);
         while self.acts.front().is_some_and(|(t, _)| *t <= self.now) {
             if let Some((_, act)) = self.acts.pop_front() {
-                self.perform(act, chooser);
+                self.perform(act, chooser, watch)?;
             }
         }
         self.pod.handle_timeout(self.now, chooser);
@@ -145,7 +145,7 @@ impl Pair {
         self.exchange(chooser, watch)
     }
 
-    fn perform(&mut self, act: Act, chooser: &mut dyn Chooser) {
+    fn perform(&mut self, act: Act, chooser: &mut dyn Chooser, watch: &mut Watch<'_>) -> ControlFlow<()> {
         let now = self.now;
         let refused = |e: Refused| tracing::warn!(error = %e, "a change is refused");
         match act {
@@ -155,11 +155,15 @@ impl Pair {
                 self.tell_carrier(was_up, chooser);
             }
             Act::Pod(change) => self.pod.apply(now, &change, chooser).unwrap_or_else(refused),
-            Act::Frame(frame) => self.pod.receive(now, &frame, chooser),
+            Act::Frame(frame) => {
+                watch(now, Seen::Frame(Side::Host, &frame))?;
+                self.pod.receive(now, &frame, chooser);
+            }
             Act::Start(id) => self.pod.start_client(now, id, chooser),
             Act::Stop(id) => self.pod.stop_client(now, id, chooser),
             Act::FilterIcmp(on) => self.pod.filter_icmp_errors(on),
         }
+        ControlFlow::Continue(())
     }
 
     fn is_up(&self, side: Side) -> bool {

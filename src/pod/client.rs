@@ -59,10 +59,6 @@ impl Cx<'_> {
         self.stack.send_frame(self.dev, frame);
     }
 
-    pub(super) fn arm(&mut self, ticks: u64) -> KTimer {
-        self.stack.arm(self.now, ticks)
-    }
-
     /// A switch of the namespace that counts something.
     pub(super) fn count(&self, key: Global) -> u32 {
         u32::try_from(self.stack.state().global(key)).unwrap_or(0)

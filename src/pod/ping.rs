@@ -1,10 +1,10 @@
 //! `ping` of iputils 20221126, as far as its clock and its conscience go.
 //!
-//! Its timing shows in every report of a silent gateway. While nothing comes back it sleeps in
-//! recvmsg() with SO_RCVTIMEO, on the kernel's timer wheel: an echo "a second" leaves every
-//! 1.024 s and stays in step with the requests of the neighbour entry. As soon as an answer or an
-//! error wakes it, it sleeps the rest of the interval in poll(), exactly. It never makes up for
-//! lost time (pinger(), main_loop() in ping_common.c).
+//! Its timing shows in every report of a silent gateway. While nothing comes back, or everything
+//! within a millisecond, it sleeps in recvmsg() with SO_RCVTIMEO, on the kernel's timer wheel: an
+//! echo "a second" leaves every 1.024 s and stays in step with the requests of the neighbour
+//! entry. When an answer or an error wakes it later than that, it sleeps the rest of the interval
+//! in poll(), exactly. It never makes up for lost time (pinger(), main_loop() in ping_common.c).
 
 use super::client::{Behaviour, Cx, Wake};
 use super::event::ClientEvent;
@@ -20,6 +20,8 @@ use std::net::{IpAddr, Ipv4Addr};
 const LINGER: Span = Span::from_secs(10);
 /// MIN_INTERVAL_MS: the shortest sleep while something is in flight.
 const NAP_MS: u64 = 10;
+/// From sending an echo to sleeping again; the sleep's timer may be armed in the next tick.
+const LOOP_COST: Span = Span::from_us(80);
 /// The pause after ENOBUFS is half the interval, at most this.
 const NO_BUFFER_PAUSE_MS: u64 = 500;
 
@@ -80,8 +82,11 @@ impl Ping {
         }
         let interval = self.interval_ms();
         let elapsed = cx.now.since(self.sent_at).as_ms();
-        if self.outcome.sent > 0 && elapsed < interval {
-            return self.doze(cx, interval - elapsed);
+        match elapsed {
+            _ if self.outcome.sent == 0 => {}
+            0 => return self.sleep(cx),
+            _ if elapsed < interval => return self.doze(cx, interval - elapsed),
+            _ => {}
         }
         let (number, packet) = self.next_echo(cx);
         let sent = cx.send(packet, None);
@@ -132,7 +137,7 @@ impl Ping {
         }
         let clock = cx.clock();
         let ticks = clock.ticks(Span::from_ms(self.interval_ms()));
-        self.wake = Some(Wake::sleeper(clock.fires(cx.now, ticks)));
+        self.wake = Some(Wake::sleeper(clock.fires(cx.now + LOOP_COST, ticks)));
     }
 
     /// poll() for the rest of the interval: an exact sleep, of at least [`NAP_MS`] while an echo

@@ -31,6 +31,9 @@ const RTO_MIN: Span = Span::from_ms(200);
 const RTO_MAX: Span = Span::from_secs(120);
 /// net.ipv4.tcp_retries2, which nobody changes: an established connection is given up after 924 s.
 const RETRIES_ESTABLISHED: u32 = 15;
+/// From the neighbour's timer, which the first segment arms, to the segment's own: the two are
+/// armed in one tick, but not always.
+const ARM_COST: Span = Span::from_us(25);
 /// First port of the ephemeral range (net.ipv4.ip_local_port_range).
 const PORT_MIN: u16 = 32_768;
 /// The most one segment carries: an MTU of 1500 less headers and time stamps.
@@ -116,7 +119,7 @@ impl Conn {
             soft_error: None,
         };
         conn.transmit_head(cx);
-        conn.arm(cx, conn.rto, TimerKind::Retransmit);
+        conn.timer = Some((cx.stack.arm(cx.now + ARM_COST, conn.rto), TimerKind::Retransmit));
         conn
     }
 
@@ -125,7 +128,7 @@ impl Conn {
     }
 
     fn arm(&mut self, cx: &mut Cx<'_>, ticks: u64, kind: TimerKind) {
-        self.timer = Some((cx.arm(ticks), kind));
+        self.timer = Some((cx.stack.arm(cx.now, ticks), kind));
     }
 
     /// The socket is closed without a word: its timer stops, what waits in a queue stays there.
