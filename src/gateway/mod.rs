@@ -1,5 +1,6 @@
 //! What answers a pod: the host's namespace, and the world behind it.
 
+pub mod delay;
 pub mod lab;
 mod pair;
 mod reflex;
