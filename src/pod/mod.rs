@@ -241,9 +241,10 @@ impl Pod {
     /// on another processor. Who is faster decides whether its packet dies with the queue, begins
     /// the next resolution, or takes the rest of the queue with it.
     fn settle_race(&mut self, now: Time, chooser: &mut dyn Chooser) {
-        let Some(failing) = self.stack.failing().filter(|f| f.at <= now) else { return };
-        let rival = |c: &Client| c.wake().is_some_and(|w| w.races && w.timer.at == failing.at);
-        let Some(at) = self.clients.iter().position(rival) else { return };
+        let waking = |c: &Client| c.wake().filter(|w| w.races && w.timer.at <= now).map(|w| w.timer.at);
+        let rival = self.clients.iter().enumerate().find_map(|(at, c)| Some((at, waking(c)?)));
+        let Some((at, when)) = rival else { return };
+        let Some(failing) = self.stack.failing().filter(|f| f.at == when) else { return };
         let id = ClientId(at as u32);
         let weights = if failing.waiting { &RACE_WEIGHTS[..] } else { &RACE_WEIGHTS[..2] };
         match chooser.weigh(ChoiceKind::CpuRace, weights) {

@@ -40,7 +40,7 @@ pub(super) struct Ping {
     /// Tries to send in a row that found no buffer.
     starved: u64,
     longest: Span,
-    /// When it has waited long enough for the last echo.
+    /// Its deadline, or when it has waited long enough for the last echo.
     exit_at: Option<Time>,
     wake: Option<Wake>,
 }
@@ -209,16 +209,17 @@ impl Behaviour for Ping {
     }
 
     fn wake(&self) -> Option<Wake> {
-        let deadline = self.outcome.started.zip(self.spec.deadline).map(|(t, d)| t + d);
-        let exit = [self.exit_at, deadline].into_iter().flatten().min().map(Wake::process);
-        let exit = exit.filter(|_| self.outcome.ended.is_none());
-        [self.wake, exit].into_iter().flatten().min()
+        match self.exit_at {
+            Some(exit) => Some(self.wake.map_or(Wake::process(exit), |w| w.min(Wake::process(exit)))),
+            None => self.wake,
+        }
     }
 
     fn start(&mut self, cx: &mut Cx<'_>) {
         match cx.stack.source_for(self.spec.to) {
             Ok(source) => {
                 self.source = source;
+                self.exit_at = self.spec.deadline.map(|d| cx.now + d);
                 self.turn(cx);
             }
             Err(error) => {
@@ -232,8 +233,7 @@ impl Behaviour for Ping {
     }
 
     fn wake_up(&mut self, cx: &mut Cx<'_>) {
-        let deadline = self.outcome.started.zip(self.spec.deadline).map(|(t, d)| t + d);
-        if [self.exit_at, deadline].into_iter().flatten().any(|t| t <= cx.now) {
+        if self.exit_at.is_some_and(|t| t <= cx.now) {
             return self.finish(cx);
         }
         self.wake = None;
