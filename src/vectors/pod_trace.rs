@@ -178,8 +178,6 @@ pub(super) struct Matcher<'a> {
     next: [usize; KINDS],
     until: f64,
     tolerance: Tolerance,
-    /// What the recorder may have missed after it stopped: marks this close to its last one.
-    last: f64,
     reached: f64,
 }
 
@@ -190,8 +188,7 @@ impl<'a> Matcher<'a> {
         until: f64,
         tolerance: Tolerance,
     ) -> Matcher<'a> {
-        let last = recorded.marks.iter().flatten().copied().fold(f64::MIN, f64::max);
-        Matcher { recorded, compared, next: [0; KINDS], until, tolerance, last, reached: f64::MIN }
+        Matcher { recorded, compared, next: [0; KINDS], until, tolerance, reached: f64::MIN }
     }
 
     /// A mark of the model; the complaint, if it is not in the recording.
@@ -208,7 +205,7 @@ impl<'a> Matcher<'a> {
                 Ok(())
             }
             Some(recorded) => Err(format!("{kind:?} at {at:.4}, recorded at {recorded:.4}")),
-            None if at > self.until || (at - self.last).abs() < BLINK_S => Ok(()),
+            None if at > self.until => Ok(()),
             None => Err(format!("{kind:?} at {at:.4}, not recorded")),
         }
     }
