@@ -104,8 +104,8 @@ fn an_altered_recording_is_noticed() {
     let many = "queued-senders.jsonl";
     assert!(altered(many, "many-40-T10", |_| {}).agrees());
     assert!(
-        !altered(many, "many-60-T10", |r| {
-            r["trials"][0]["outcome_groups"] = serde_json::json!({"EHOSTUNREACH@3": 60});
+        !altered(many, "many-200-T40-noburst", |r| {
+            r["trials"][0]["outcome_groups"] = serde_json::json!({"EHOSTUNREACH@3": 199});
         })
         .agrees()
     );
