@@ -1,5 +1,7 @@
 //! The table "window length → observed delay", row by row as it was measured.
 
+#![allow(clippy::cast_precision_loss, clippy::cast_sign_loss)] // seconds, to be compared with a table
+
 use arplab::gateway::delay::{DelayCell, delay_line, standard_cases};
 use arplab::pod::Failure;
 use arplab::time::Span;

@@ -230,7 +230,7 @@ proptest! {
         }
         prop_assert_eq!(bench.state(), Some(Nud::Failed));
         let asked = bench.events.iter().filter(|e| matches!(e, NeighEvent::Solicit { .. })).count();
-        prop_assert_eq!(asked as i32, set.get(NeighVar::McastSolicit));
+        prop_assert_eq!(i32::try_from(asked).unwrap(), set.get(NeighVar::McastSolicit));
         prop_assert_eq!(bench.given, bench.left);
     }
 

@@ -49,6 +49,20 @@ fn queued_senders() {
     all_agree("queued-senders.jsonl", 8);
 }
 
+/// Recordings from elsewhere: `ARPLAB_VECTORS=FILE cargo test --test pod_vectors -- --ignored`.
+#[test]
+#[ignore = "wants a file of one's own"]
+fn other_recordings() {
+    let path = std::env::var("ARPLAB_VECTORS").expect("ARPLAB_VECTORS names a file");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let verdicts = conform(&text, |_| true).unwrap();
+    for verdict in &verdicts {
+        let late = if verdict.late > 0 { format!(" ({} late)", verdict.late) } else { String::new() };
+        println!("{} {}{late} {:#?}", verdict.name, verdict.agrees(), verdict.faults);
+    }
+    assert!(verdicts.iter().all(Verdict::agrees));
+}
+
 /// A record of a file, with something changed.
 fn altered(file: &str, name: &str, change: impl Fn(&mut serde_json::Value)) -> Verdict {
     let path = format!("{}/tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));

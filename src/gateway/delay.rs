@@ -133,7 +133,7 @@ fn command(text: &str) -> Mutation {
 fn prepare(case: &DelayCase) -> Prepared {
     let (mut host, mut pod) = (lab::host_state(), lab::pod_state());
     let apply = |state: &mut crate::host::HostState, text: &str| {
-        state.apply(&command(text)).map(|_| ()).unwrap_or_else(|e| panic!("{e}"));
+        state.apply(&command(text)).unwrap_or_else(|e| panic!("{e}"));
     };
     apply(&mut pod, &format!("sysctl -w net.ipv4.tcp_syn_linear_timeouts={}", case.linear_timeouts));
     let entry = |nud: &str| {

@@ -73,7 +73,7 @@ pub fn namespace(devices: &[IfName]) -> HostState {
 #[must_use]
 pub fn index(state: &HostState, name: IfName) -> IfIndex {
     let link = state.link_named(name);
-    link.map(crate::host::Link::index).unwrap_or_else(|| panic!("no interface {name}"))
+    link.map_or_else(|| panic!("no interface {name}"), crate::host::Link::index)
 }
 
 fn configured(devices: &[IfName], commands: &[&str]) -> HostState {

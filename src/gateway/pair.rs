@@ -9,7 +9,7 @@ use super::reflex::Reflex;
 use crate::choice::{ChoiceKind, Chooser};
 use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 use crate::host::{IfIndex, Link, LinkChange, Mutation, Refused};
-use crate::packet::{Frame, IpBytes, Packet};
+use crate::packet::{Frame, Packet};
 use crate::pod::{ClientEvent, ClientId, Pod, PodOutput};
 use crate::stack::{Note, Output, Stack};
 use crate::time::{Span, Time};
@@ -195,11 +195,11 @@ impl Pair {
             let mut quiet = true;
             while let Some(output) = self.pod.poll_output() {
                 quiet = false;
-                self.from_pod(output, chooser, watch)?;
+                self.take_from_pod(output, chooser, watch)?;
             }
             while let Some(output) = self.host.poll_output() {
                 quiet = false;
-                self.from_host(output, chooser, watch)?;
+                self.take_from_host(output, chooser, watch)?;
             }
             if quiet {
                 return ControlFlow::Continue(());
@@ -207,7 +207,7 @@ impl Pair {
         }
     }
 
-    fn from_pod(
+    fn take_from_pod(
         &mut self,
         output: PodOutput,
         chooser: &mut dyn Chooser,
@@ -228,7 +228,7 @@ impl Pair {
         }
     }
 
-    fn from_host(
+    fn take_from_host(
         &mut self,
         output: Output,
         chooser: &mut dyn Chooser,
@@ -249,15 +249,15 @@ impl Pair {
                     self.host.receive_packet(now, self.uplink, answer, chooser);
                 }
             }
-            Output::Deliver { packet, .. } => self.served_by_host(packet, chooser),
+            Output::Deliver { packet, .. } => self.served_by_host(&packet, chooser),
             Output::Note(note) => watch(now, Seen::Note(Side::Host, &note))?,
         }
         ControlFlow::Continue(())
     }
 
     /// The host's own services are those of its addresses in the world.
-    fn served_by_host(&mut self, packet: IpBytes, chooser: &mut dyn Chooser) {
-        if let Some(bytes) = self.world.answer(&packet)
+    fn served_by_host(&mut self, packet: &[u8], chooser: &mut dyn Chooser) {
+        if let Some(bytes) = self.world.answer(packet)
             && let Err(error) = self.host.send(self.now, Packet { bytes, owner: None }, chooser)
         {
             tracing::trace!(%error, "the host's answer has no way back");

@@ -108,6 +108,8 @@ pub(super) trait Behaviour {
     }
     /// An ARP reply on the pod's device.
     fn arp(&mut self, _: &mut Cx<'_>, _: &Arp) {}
+    /// Packets may have left the neighbour's queue, or been thrown out of it.
+    fn queue_moved(&mut self, _: &mut Cx<'_>) {}
     /// Makes the packet it would send on waking, without sending it.
     fn race(&mut self, _: &mut Cx<'_>) -> Option<Packet> {
         None
@@ -193,6 +195,10 @@ impl Client {
 
     pub(super) fn wake_up(&mut self, cx: &mut Cx<'_>) {
         self.behaviour_mut().wake_up(cx);
+    }
+
+    pub(super) fn queue_moved(&mut self, cx: &mut Cx<'_>) {
+        self.behaviour_mut().queue_moved(cx);
     }
 
     pub(super) fn race(&mut self, cx: &mut Cx<'_>) -> Option<Packet> {

@@ -29,6 +29,7 @@ mod connect;
 mod event;
 mod outcome;
 mod ping;
+mod rtt;
 mod spec;
 mod stream;
 mod tcp;
@@ -155,7 +156,7 @@ impl Pod {
     /// Starts a client; a second start does nothing.
     pub fn start_client(&mut self, now: Time, id: ClientId, chooser: &mut dyn Chooser) {
         if self.clients.get(id.0 as usize).is_some_and(|c| c.outcome().started.is_none()) {
-            self.with_client(now, id, chooser, |client, cx| client.start(cx));
+            self.with_client(now, id, chooser, Client::start);
             self.deliver(now, chooser);
         }
     }
@@ -163,7 +164,7 @@ impl Pod {
     /// Ends a client, as a signal would; what it has in flight is not answered any more.
     pub fn stop_client(&mut self, now: Time, id: ClientId, chooser: &mut dyn Chooser) {
         if self.clients.get(id.0 as usize).is_some_and(|c| c.outcome().ended.is_none()) {
-            self.with_client(now, id, chooser, |client, cx| client.stop(cx));
+            self.with_client(now, id, chooser, Client::stop);
         }
     }
 
@@ -208,7 +209,7 @@ impl Pod {
             let due = |c: &Client| c.wake().filter(|w| !w.kernel && w.timer.at <= now);
             let woken = self.clients.iter().enumerate().filter_map(|(at, c)| Some((due(c)?, at))).min();
             let Some((_, at)) = woken else { return };
-            self.with_client(now, ClientId(at as u32), chooser, |client, cx| client.wake_up(cx));
+            self.with_client(now, ClientId(at as u32), chooser, Client::wake_up);
             self.deliver(now, chooser);
         }
     }
@@ -234,7 +235,7 @@ impl Pod {
     }
 
     fn run_socket_timer(&mut self, now: Time, at: usize, chooser: &mut dyn Chooser) {
-        self.with_client(now, ClientId(at as u32), chooser, |client, cx| client.wake_up(cx));
+        self.with_client(now, ClientId(at as u32), chooser, Client::wake_up);
     }
 
     /// A process that sleeps on the wheel may wake in the very tick in which a resolution fails,
@@ -249,7 +250,7 @@ impl Pod {
         let weights = if failing.waiting { &RACE_WEIGHTS[..] } else { &RACE_WEIGHTS[..2] };
         match chooser.weigh(ChoiceKind::CpuRace, weights) {
             0 => {}
-            1 => self.with_client(now, id, chooser, |client, cx| client.wake_up(cx)),
+            1 => self.with_client(now, id, chooser, Client::wake_up),
             _ => {
                 let mut raced = None;
                 self.with_client(now, id, chooser, |client, cx| raced = client.race(cx));
@@ -275,8 +276,17 @@ impl Pod {
         cx.flush();
     }
 
-    /// Gives the packets that arrived for this namespace to whom they belong.
+    /// Gives the packets that arrived for this namespace to whom they belong, and then lets the
+    /// connections look after their segments that waited.
     fn deliver(&mut self, now: Time, chooser: &mut dyn Chooser) {
+        self.hand_out(now, chooser);
+        for id in self.clients() {
+            self.with_client(now, id, chooser, Client::queue_moved);
+        }
+        self.hand_out(now, chooser);
+    }
+
+    fn hand_out(&mut self, now: Time, chooser: &mut dyn Chooser) {
         loop {
             self.queues.take(&mut self.stack, self.dev);
             let Some(packet) = self.queues.inbox.pop_front() else { return };

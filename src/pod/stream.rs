@@ -113,6 +113,12 @@ impl Behaviour for Stream {
         self.next = None;
     }
 
+    fn queue_moved(&mut self, cx: &mut Cx<'_>) {
+        if let Some(conn) = self.conn.as_mut().filter(|c| c.is_unqueued(cx)) {
+            conn.resend(cx, 0);
+        }
+    }
+
     fn packet(&mut self, cx: &mut Cx<'_>, ends: Ends, payload: &Payload<'_>) -> bool {
         let Some(conn) = &mut self.conn else { return false };
         match *payload {

@@ -10,12 +10,16 @@
 //!   off all the same.
 //! * "Host unreachable" kills a connection that is dialling. An established one takes a step of
 //!   its back-off back (RFC 6069) and sends at once if that makes it late.
+//! * An established connection whose timer found its segment still waiting sends it again the
+//!   moment it has left the queue, or was thrown out of it (tcp_tsq_write): with or without an
+//!   error.
 //! * The first timer of new data is a loss probe; when it finds its segment still on the host, the
 //!   retransmission timer follows a tick later.
 
 use super::client::Cx;
 use super::event::ClientEvent;
 use super::outcome::SocketError;
+use super::rtt::{RTO_MIN, Rtt};
 use crate::host::conf::Global;
 use crate::neigh::KTimer;
 use crate::packet::Owner;
@@ -25,8 +29,6 @@ use smallvec::SmallVec;
 
 /// TCP_TIMEOUT_INIT, RFC 6298 2.1.
 const RTO_INITIAL: Span = Span::from_secs(1);
-/// TCP_RTO_MIN.
-const RTO_MIN: Span = Span::from_ms(200);
 /// TCP_RTO_MAX.
 const RTO_MAX: Span = Span::from_secs(120);
 /// net.ipv4.tcp_retries2, which nobody changes: an established connection is given up after 924 s.
@@ -86,6 +88,8 @@ pub(super) struct Conn {
     stamp: Time,
     /// When it was first sent.
     first: Time,
+    /// The timer gave the segment up for lost while it still waited for its neighbour.
+    lost: bool,
     rtt: Rtt,
     /// The peer made progress: the next packet vouches for the neighbour.
     confirms: bool,
@@ -114,6 +118,7 @@ impl Conn {
             timer: None,
             stamp: cx.now,
             first: cx.now,
+            lost: false,
             rtt: Rtt::default(),
             confirms: false,
             soft_error: None,
@@ -160,6 +165,7 @@ impl Conn {
     /// Sends the segment that is out, first or again.
     fn transmit_head(&mut self, cx: &mut Cx<'_>) {
         self.stamp = cx.now;
+        self.lost = false;
         let owner = Some(self.owner);
         match self.state {
             State::Dialling => self.transmit(cx, Control::Syn, self.una, 0, owner),
@@ -204,6 +210,8 @@ impl Conn {
         cx.report(ClientEvent::Retransmit { lane, sent });
         if sent {
             self.transmit_head(cx);
+        } else {
+            self.lost = true;
         }
         if self.state != State::Dialling || self.total_rto > cx.count(Global::TcpSynLinearTimeouts) {
             self.backoff += 1;
@@ -211,6 +219,18 @@ impl Conn {
         }
         self.arm(cx, self.rto, TimerKind::Retransmit);
         None
+    }
+
+    /// The segment that was given up for lost while it waited is not waiting any more.
+    pub(super) fn is_unqueued(&self, cx: &Cx<'_>) -> bool {
+        self.lost && self.state == State::Established && !cx.stack.holds(self.owner)
+    }
+
+    /// It is sent again, without counting (tcp_xmit_retransmit_queue).
+    pub(super) fn resend(&mut self, cx: &mut Cx<'_>, lane: u32) {
+        cx.report(ClientEvent::Retransmit { lane, sent: true });
+        self.transmit_head(cx);
+        self.arm(cx, self.rto, TimerKind::Retransmit);
     }
 
     /// tcp_write_timeout()
@@ -275,7 +295,6 @@ impl Conn {
     /// A segment of this connection.
     pub(super) fn segment(&mut self, cx: &mut Cx<'_>, s: &Segment<'_>) -> Step {
         match (self.state, s.control) {
-            (State::Closed, _) => Step::Nothing,
             (State::Dialling, Control::Rst) if s.ack == Some(self.nxt) => {
                 self.abandon();
                 Step::Closed(SocketError::Econnrefused)
@@ -287,7 +306,7 @@ impl Conn {
                 self.transmit(cx, Control::None, self.nxt, 0, None);
                 Step::Connected
             }
-            (State::Dialling, _) => Step::Nothing,
+            (State::Dialling | State::Closed, _) => Step::Nothing,
             (State::Established, Control::Rst) => {
                 self.abandon();
                 Step::Closed(SocketError::Econnreset)
@@ -324,6 +343,7 @@ impl Conn {
         self.confirms = true;
         if self.una == self.nxt {
             self.timer = None;
+            self.lost = false;
         }
     }
 
@@ -364,38 +384,6 @@ fn patience(retransmissions: u32, base: Span) -> Span {
     })
 }
 
-/// The round trip's estimate, in the kernel's scale (tcp_rtt_estimator).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-struct Rtt {
-    /// Eight times the smoothed round trip, microseconds.
-    srtt8_us: u64,
-    /// Four times the mean deviation, microseconds.
-    mdev4_us: u64,
-}
-
-impl Rtt {
-    fn sample(&mut self, rtt: Span) {
-        let m = (rtt.as_ns() / 1_000).max(1);
-        if self.srtt8_us == 0 {
-            (self.srtt8_us, self.mdev4_us) = (m << 3, m << 1);
-            return;
-        }
-        let error = m.abs_diff(self.srtt8_us >> 3);
-        self.srtt8_us = self.srtt8_us - (self.srtt8_us >> 3) + m;
-        self.mdev4_us = self.mdev4_us - (self.mdev4_us >> 2) + error;
-    }
-
-    /// The timeout before any back-off; `None` before the first measurement.
-    fn rto(&self) -> Option<Span> {
-        let deviation = Span::from_us(self.mdev4_us).0.max(RTO_MIN.0);
-        (self.srtt8_us > 0).then(|| Span::from_us(self.srtt8_us >> 3) + Span(deviation))
-    }
-
-    fn twice(&self) -> Span {
-        Span::from_us(self.srtt8_us >> 2)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -405,18 +393,5 @@ mod tests {
         assert_eq!(patience(6, RTO_INITIAL), Span::from_secs(127));
         assert_eq!(patience(2, RTO_INITIAL), Span::from_secs(7));
         assert_eq!(patience(15, RTO_MIN), Span::from_ms(924_600));
-    }
-
-    #[test]
-    fn a_short_round_trip_gives_the_smallest_timeout() {
-        let mut rtt = Rtt::default();
-        assert_eq!(rtt.rto(), None);
-        for _ in 0..20 {
-            rtt.sample(Span::from_us(50));
-        }
-        assert_eq!(rtt.rto(), Some(Span::from_us(200_050)));
-        assert_eq!(rtt.twice(), Span::from_us(100));
-        rtt.sample(Span::from_secs(2));
-        assert!(rtt.rto().unwrap() > Span::from_secs(2));
     }
 }

@@ -139,7 +139,7 @@ impl Model<'_> {
             "attempts" => Some(u64::from(self.run.outcome.sent)),
             "received" => Some(self.answered().count() as u64),
             "unreachable" if value.is_u64() => Some(self.failures().count() as u64),
-            "first_seq_ok" | "first_ok_seq" => self.first_answered().map(|a| u64::from(a.number)),
+            "first_seq_ok" | "first_ok_seq" => return Some(self.first_number(recorded)),
             "revents" => {
                 let failed = self.failures().next().is_some();
                 Some(if failed { POLL_FAILED } else { POLL_CONNECTED })
@@ -151,6 +151,17 @@ impl Model<'_> {
             _ => return None,
         };
         Some(if ours == recorded { Ok(()) } else { Err(format!("{ours:?}")) })
+    }
+
+    /// The echo that was answered first, or one that was answered in the same moment.
+    fn first_number(&self, recorded: Option<u64>) -> Check {
+        let first = self.first_answered();
+        let together = |a: &&Attempt| a.ended == first.and_then(|f| f.ended);
+        let fits = match recorded {
+            None => first.is_none(),
+            Some(number) => self.answered().filter(together).any(|a| u64::from(a.number) == number),
+        };
+        if fits { Ok(()) } else { Err(format!("{:?}", first.map(|a| a.number))) }
     }
 
     /// Keys that hold words, a round trip, or yes and no.
@@ -167,7 +178,7 @@ impl Model<'_> {
                 (None, None) => recorded.filter(|r| r.starts_with("none within")).map(str::to_owned),
             },
             "first" => Some("EINPROGRESS".to_owned()),
-            "ok" => return Some(same(answered.is_some(), value.as_bool() == Some(true))),
+            "ok" => return Some(same(&answered.is_some(), &(value.as_bool() == Some(true)))),
             "text" => match (failure, answered) {
                 (Some(failure), _) => Some(failure.name().to_owned()),
                 (None, Some(_)) => None,
@@ -214,9 +225,10 @@ impl Model<'_> {
         })
     }
 
-    /// Every recorded reply, by its number, with its round trip.
+    /// Every recorded reply to an echo sent while we look, by its number, with its round trip.
     fn replies(&self, recorded: &[Value]) -> Check {
-        for reply in recorded {
+        let sent = u64::from(self.run.outcome.sent);
+        for reply in recorded.iter().filter(|r| r["seq"].as_u64().is_some_and(|n| n <= sent)) {
             let (seq, rtt) = (reply["seq"].as_u64(), reply["rtt_ms"].as_f64());
             let ours = self.run.outcome.attempts.iter().find(|a| Some(u64::from(a.number)) == seq);
             let took = ours.and_then(Attempt::took).map(|t| t.as_ns() as f64 / 1e6);
@@ -289,6 +301,6 @@ fn took_the_same(recorded: f64, ours: f64) -> bool {
     (recorded - ours).abs() < LENGTH_S
 }
 
-fn same<T: PartialEq + core::fmt::Debug>(ours: T, recorded: T) -> Check {
+fn same<T: PartialEq + core::fmt::Debug + ?Sized>(ours: &T, recorded: &T) -> Check {
     if ours == recorded { Ok(()) } else { Err(format!("{ours:?}")) }
 }

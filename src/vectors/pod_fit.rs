@@ -12,7 +12,7 @@ use super::pod_record::Trial;
 use super::pod_trace::{Kind, Matcher, StateMark, Tolerance, Trace};
 use crate::choice::{ChoiceKind, Chooser, Seeded};
 use crate::gateway::lab::pair;
-use crate::gateway::{Act, Pair, Seen, Side};
+use crate::gateway::{Act, Seen, Side};
 use crate::neigh::{Cause, HZ_DEFAULT, KernelClock, Nud};
 use crate::pod::{ClientEvent, Outcome};
 use crate::stack::Note;
@@ -69,9 +69,6 @@ pub(super) fn simulate(
     lab.at(at(start), Act::Start(client));
     let mut trace = Trace::default();
     let mut complaint = None;
-    let has_carrier =
-        |lab: &Pair| lab.pod.stack().state().link(lab.pod.dev()).is_some_and(|l| l.has_carrier());
-    debug_assert!(has_carrier(&lab));
     lab.run(at(plan.until.max(plan.client_until) + 0.02), chooser, &mut |now, seen| {
         let found = watch(&mut trace, rel(now), &seen);
         if let (Some((kind, when)), Some(matcher)) = (found, matcher.as_deref_mut())
@@ -145,6 +142,9 @@ fn next_script(made: &[(u64, u64)]) -> Option<Vec<u64>> {
     Some(script)
 }
 
+/// Looks at a whole run.
+pub(super) type Judge<'a> = dyn Fn(&Run) -> Result<(), String> + 'a;
+
 /// Finds a phase in which the model does what was recorded, and in which no judge has a complaint
 /// about the whole run. Else the complaint of the run that came furthest.
 pub(super) fn fit(
@@ -152,7 +152,7 @@ pub(super) fn fit(
     trial: &Trial,
     compared: [bool; 6],
     tolerance: Tolerance,
-    judge: &[&dyn Fn(&Run) -> Result<(), String>],
+    judges: &[&Judge<'_>],
 ) -> Result<Run, String> {
     let recorded = Trace::recorded(trial);
     let mut furthest = (f64::MIN, String::from("no phase was tried"));
@@ -169,7 +169,7 @@ pub(super) fn fit(
                     let run = simulate(plan, phase_ns, *start, &mut chooser, Some(&mut matcher));
                     let verdict = run.map_err(|why| (matcher.reached(), why)).and_then(|run| {
                         matcher.missing().map_err(|why| (plan.until, why))?;
-                        for (stage, judge) in judge.iter().enumerate() {
+                        for (stage, judge) in judges.iter().enumerate() {
                             judge(&run).map_err(|why| (plan.until + stage as f64 + 1.0, why))?;
                         }
                         Ok(run)

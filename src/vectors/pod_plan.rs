@@ -155,8 +155,7 @@ fn client(record: &Record, trial: &Trial) -> Result<ClientSpec, String> {
             let pause = record.number("pause").unwrap_or(0.0);
             ClientSpec::TcpConnect(ConnectSpec { retry: Some(seconds(pause)), ..ConnectSpec::once(tcp) })
         }
-        (_, Some("tcp" | "tcp-nonblock")) => once,
-        ("solicit" | "garp" | "flap" | "linkup" | "never", None) => once,
+        (_, Some("tcp" | "tcp-nonblock")) | ("solicit" | "garp" | "flap" | "linkup" | "never", None) => once,
         (kind, named) => return Err(format!("no client is known for {kind} {named:?}")),
     })
 }
@@ -170,9 +169,8 @@ fn ping(record: &Record) -> ClientSpec {
 fn prior(record: &Record) -> Option<Nud> {
     match record.kind() {
         "stale" => Some(Nud::Stale),
-        "permanent" => Some(Nud::Permanent),
+        "permanent" | "blackhole" => Some(Nud::Permanent),
         "mac" => record.text("prior").and_then(Nud::by_name),
-        "blackhole" => Some(Nud::Permanent),
         _ if record.text("mode") == Some("forward") => Some(Nud::Permanent),
         _ if record.name.contains("static-neigh") => Some(Nud::Permanent),
         "established" => Some(Nud::Reachable),
@@ -296,8 +294,10 @@ fn starts(record: &Record, trial: &Trial, spec: &ClientSpec) -> Vec<f64> {
     let out = [&trial.arp_requests, &trial.tcp_retransmits].into_iter().flatten().copied();
     let syns = trial.syn_on_wire.iter().flatten().copied();
     let first = sent.chain(out).chain(syns).filter(|t| *t > -0.1).fold(f64::MAX, f64::min);
-    let sends_at_once = record.kind() == "linkup" || first < 0.1;
+    let sends_at_once = first < 0.1;
     match spec {
+        // its zero is when the link came up
+        _ if record.kind() == "linkup" => vec![record.number("when").unwrap_or(0.0) + 0.0001],
         _ if sends_at_once => vec![first - 0.0001],
         ClientSpec::Ping(_) => {
             let late = PROCESS_LATE.map(|n| f64::from(n) * PROCESS_LATE_STEP_S);
@@ -331,7 +331,8 @@ fn until(record: &Record, trial: &Trial, spec: &ClientSpec) -> (f64, f64) {
         }
         _ => {
             let ended = ["connect_s", "total_s", "poll_s"].into_iter().find_map(saw);
-            ended.unwrap_or(trial.wall_s - 1.0) + GRACE_S
+            let when = if record.kind() == "linkup" { record.number("when") } else { None };
+            ended.unwrap_or(trial.wall_s - 1.0) + when.unwrap_or(0.0) + GRACE_S
         }
     };
     (until, until)

@@ -139,6 +139,6 @@ impl Trial {
 /// The bytes of a hexadecimal text.
 pub(super) fn bytes(hex: &str) -> Option<Vec<u8>> {
     let pair = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-    (hex.len() % 2 == 0).then_some(())?;
+    hex.len().is_multiple_of(2).then_some(())?;
     (0..hex.len()).step_by(2).map(pair).collect()
 }
