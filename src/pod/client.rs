@@ -108,6 +108,10 @@ pub(super) trait Behaviour {
     }
     /// An ARP reply on the pod's device.
     fn arp(&mut self, _: &mut Cx<'_>, _: &Arp) {}
+    /// It wants to hear of packets that leave the neighbour's queue.
+    fn watches_queue(&self) -> bool {
+        false
+    }
     /// Packets may have left the neighbour's queue, or been thrown out of it.
     fn queue_moved(&mut self, _: &mut Cx<'_>) {}
     /// Makes the packet it would send on waking, without sending it.
@@ -195,6 +199,10 @@ impl Client {
 
     pub(super) fn wake_up(&mut self, cx: &mut Cx<'_>) {
         self.behaviour_mut().wake_up(cx);
+    }
+
+    pub(super) fn watches_queue(&self) -> bool {
+        self.behaviour().watches_queue()
     }
 
     pub(super) fn queue_moved(&mut self, cx: &mut Cx<'_>) {

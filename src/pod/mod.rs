@@ -46,6 +46,7 @@ use crate::wire::{self, Control, Ends, Payload, Segment, Unreachable};
 use client::{Client, Cx};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 pub use event::{ClientEvent, ClientId, Line};
 pub use outcome::{Attempt, Attempts, Failure, Fate, Outcome, SocketError};
@@ -91,7 +92,12 @@ impl core::hash::Hash for Queues {
 
 impl Pod {
     /// A pod whose namespace is in `state`, with `dev` as its way out.
-    pub fn new(state: HostState, dev: IfIndex, clock: KernelClock, chooser: &mut dyn Chooser) -> Pod {
+    pub fn new(
+        state: impl Into<Arc<HostState>>,
+        dev: IfIndex,
+        clock: KernelClock,
+        chooser: &mut dyn Chooser,
+    ) -> Pod {
         Pod {
             stack: Stack::new(state, clock, chooser),
             dev,
@@ -281,9 +287,11 @@ impl Pod {
     fn deliver(&mut self, now: Time, chooser: &mut dyn Chooser) {
         self.hand_out(now, chooser);
         for id in self.clients() {
-            self.with_client(now, id, chooser, Client::queue_moved);
+            if self.clients[id.0 as usize].watches_queue() {
+                self.with_client(now, id, chooser, Client::queue_moved);
+                self.hand_out(now, chooser);
+            }
         }
-        self.hand_out(now, chooser);
     }
 
     fn hand_out(&mut self, now: Time, chooser: &mut dyn Chooser) {

@@ -113,6 +113,10 @@ impl Behaviour for Stream {
         self.next = None;
     }
 
+    fn watches_queue(&self) -> bool {
+        self.conn.as_ref().is_some_and(Conn::is_lost)
+    }
+
     fn queue_moved(&mut self, cx: &mut Cx<'_>) {
         if let Some(conn) = self.conn.as_mut().filter(|c| c.is_unqueued(cx)) {
             conn.resend(cx, 0);

@@ -221,9 +221,14 @@ impl Conn {
         None
     }
 
+    /// Its segment was given up for lost while it waited for the neighbour.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost && self.state == State::Established
+    }
+
     /// The segment that was given up for lost while it waited is not waiting any more.
     pub(super) fn is_unqueued(&self, cx: &Cx<'_>) -> bool {
-        self.lost && self.state == State::Established && !cx.stack.holds(self.owner)
+        self.is_lost() && !cx.stack.holds(self.owner)
     }
 
     /// It is sent again, without counting (tcp_xmit_retransmit_queue).

@@ -144,9 +144,9 @@ impl core::hash::Hash for Output2 {
 
 impl Stack {
     /// A namespace that is in `state` now.
-    pub fn new(state: HostState, clock: KernelClock, chooser: &mut dyn Chooser) -> Stack {
+    pub fn new(state: impl Into<Arc<HostState>>, clock: KernelClock, chooser: &mut dyn Chooser) -> Stack {
         let mut stack = Stack {
-            state: Arc::new(state),
+            state: state.into(),
             neigh: NeighTable::new(clock),
             queue: ProxyQueue::default(),
             icmp: IcmpBucket::default(),

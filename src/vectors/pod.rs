@@ -9,8 +9,9 @@
 //!   requests, replies, SYNs, retransmissions, states and client outcome, each time within −2.5 ms
 //!   and +10 ms of the recorded one (a process and a timer may be late by two ticks; the recorder's
 //!   zero may be early). A ping that was scheduled late keeps its lateness, because it arms each
-//!   sleep when it wakes from the last: such a trial may be off by 100 ms, three of the wheel's
-//!   buckets, and is counted ([`Verdict::late`]).
+//!   sleep when it wakes from the last, and a timer that ran late may be armed again in another
+//!   bucket. Such a trial may be off by 100 ms, three buckets, and is counted
+//!   ([`Verdict::late`]).
 //! * **The model stays within the recording's range.** Over drawn phases, each outcome of a kind
 //!   that was recorded lies within the recorded times widened by a twentieth and 50 ms, which is
 //!   what the wheel rounds.
@@ -42,7 +43,7 @@ pub struct Verdict {
     pub name: String,
     /// Trials that were compared.
     pub trials: usize,
-    /// Those among them that fit only a ping that was scheduled late.
+    /// Those among them that fit only a machine that ran late.
     pub late: usize,
     /// What differs; empty when the model agrees.
     pub faults: Vec<String>,
@@ -124,11 +125,10 @@ fn replay_trial(record: &Record, trial: &Trial) -> Result<(Seen, bool), String> 
     let plan = plan(record, trial)?;
     match reproduce(&plan, trial, EXACT) {
         Ok(seen) => Ok((seen, false)),
-        Err(why) if matches!(plan.spec, ClientSpec::Ping(_)) => {
+        Err(why) => {
             let late = reproduce(&plan, trial, LATE_PROCESS).map(|seen| (seen, true));
-            late.map_err(|late| format!("{why}; with a late process {late}"))
+            late.map_err(|late| if late == why { why } else { format!("{why}; with lateness {late}") })
         }
-        Err(why) => Err(why),
     }
 }
 

@@ -11,8 +11,6 @@ use serde_json::Value;
 /// Poll flags of a connection that failed and of one that stands: POLLOUT|POLLERR|POLLHUP, POLLOUT.
 const POLL_FAILED: u64 = 28;
 const POLL_CONNECTED: u64 = 4;
-/// A length of time between two moments that may both be late.
-const LENGTH_S: f64 = 0.012;
 /// Times that were rounded to 10 ms before they were recorded.
 const ROUNDED_S: f64 = 0.012;
 /// Keys that are not the model's to answer: the machine's speed.
@@ -128,6 +126,10 @@ impl Model<'_> {
         }
     }
 
+    fn took_the_same(&self, recorded: f64, ours: f64) -> bool {
+        (recorded - ours).abs() < self.tolerance.length_s()
+    }
+
     fn started(&self) -> f64 {
         self.run.outcome.started.map_or(0.0, rel)
     }
@@ -208,7 +210,7 @@ impl Model<'_> {
         let ours = attempt.and_then(Attempt::took).map(|t| t.as_ns() as f64 / 1e6);
         match (ours, value.as_f64()) {
             (None, None) => Ok(()),
-            (Some(ours), Some(recorded)) if took_the_same(recorded / 1e3, ours / 1e3) => Ok(()),
+            (Some(ours), Some(recorded)) if self.took_the_same(recorded / 1e3, ours / 1e3) => Ok(()),
             _ => Err(format!("{ours:?}")),
         }
     }
@@ -232,7 +234,7 @@ impl Model<'_> {
             let (seq, rtt) = (reply["seq"].as_u64(), reply["rtt_ms"].as_f64());
             let ours = self.run.outcome.attempts.iter().find(|a| Some(u64::from(a.number)) == seq);
             let took = ours.and_then(Attempt::took).map(|t| t.as_ns() as f64 / 1e6);
-            let near = took.zip(rtt).is_some_and(|(ours, rtt)| took_the_same(rtt / 1e3, ours / 1e3));
+            let near = took.zip(rtt).is_some_and(|(ours, rtt)| self.took_the_same(rtt / 1e3, ours / 1e3));
             if !near {
                 return Err(format!("icmp_seq {seq:?} took {took:?} ms"));
             }
@@ -243,6 +245,8 @@ impl Model<'_> {
     /// The lines a ping printed about what did not arrive.
     fn unreachable(&self, recorded: &[Value]) -> Check {
         let ours: Vec<_> = self.failures().collect();
+        let seen = |line: &&Value| line["t"].as_f64().is_some_and(|t| t <= self.plan.client_until);
+        let recorded: Vec<&Value> = recorded.iter().filter(seen).collect();
         let fits = |((attempt, failure), line): (&(&Attempt, Failure), &Value)| {
             let same_number = Some(u64::from(attempt.number)) == line["seq"].as_u64();
             let when = Model::end_of(attempt).zip(line["t"].as_f64());
@@ -250,7 +254,7 @@ impl Model<'_> {
                 && line["text"].as_str() == Some(failure.name())
                 && when.is_some_and(|(ours, recorded)| self.tolerance.fits(recorded, ours))
         };
-        if ours.len() == recorded.len() && ours.iter().zip(recorded).all(fits) {
+        if ours.len() == recorded.len() && ours.iter().zip(recorded.iter().copied()).all(fits) {
             return Ok(());
         }
         let show: Vec<_> = ours.iter().map(|(a, f)| (Model::end_of(a), a.number, f.name())).collect();
@@ -265,7 +269,8 @@ impl Model<'_> {
                 .tolerance
                 .fits(line["at"].as_f64().unwrap_or(f64::MAX), rel(attempt.began) - self.started());
             let took = attempt.took().map(|t| t.as_ns() as f64 / 1e9);
-            let took = took.zip(line["dur"].as_f64()).is_some_and(|(ours, dur)| took_the_same(dur, ours));
+            let took =
+                took.zip(line["dur"].as_f64()).is_some_and(|(ours, dur)| self.took_the_same(dur, ours));
             let error = match attempt.fate {
                 Fate::Failed(failure) => Some(failure.name()),
                 _ => None,
@@ -295,10 +300,6 @@ impl Model<'_> {
         let theirs: Vec<&str> = recorded.iter().filter_map(|s| s[1].as_str()).collect();
         same(&ours, &theirs)
     }
-}
-
-fn took_the_same(recorded: f64, ours: f64) -> bool {
-    (recorded - ours).abs() < LENGTH_S
 }
 
 fn same<T: PartialEq + core::fmt::Debug + ?Sized>(ours: &T, recorded: &T) -> Check {

@@ -7,8 +7,8 @@
 //! the race of a failing entry and a waking ping, how long REACHABLE was to last, when a lost
 //! carrier was noticed) is searched or read off the recording too.
 
-use super::pod_plan::{Plan, armed_again};
-use super::pod_record::Trial;
+use super::pod_plan::{BEFORE_S, Plan, armed_again};
+use super::pod_record::{NeighMark, Trial};
 use super::pod_trace::{Kind, Matcher, StateMark, Tolerance, Trace};
 use crate::choice::{ChoiceKind, Chooser, Seeded};
 use crate::gateway::lab::pair;
@@ -225,8 +225,10 @@ fn reachable(plan: &Plan, trial: &Trial) -> u64 {
     }
     let left = trial.neigh.iter().find(|n| n.via == "timer" && matches!(&*n.state, "STALE" | "DELAY"));
     let Some(left) = left else { return NEVER };
-    let entered = trial.neigh.iter().rfind(|n| n.t < left.t && n.state == "REACHABLE").map(|n| n.t);
-    let lasts = ticks(left.t - entered.unwrap_or(-0.5));
+    // what was REACHABLE before the recording was made so by the preparations
+    let in_view = |n: &&NeighMark| (-0.1..left.t).contains(&n.t) && n.state == "REACHABLE";
+    let entered = trial.neigh.iter().rfind(in_view).map(|n| n.t);
+    let lasts = ticks(left.t - entered.unwrap_or(BEFORE_S));
     let bucket = if lasts < 504 {
         8
     } else if lasts < 4096 {

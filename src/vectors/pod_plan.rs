@@ -26,7 +26,7 @@ const END_TO_END_PINGS: u32 = 5;
 /// Datagrams of a window's UDP client, one a second.
 const WINDOW_DATAGRAMS: u32 = 9;
 /// Preparations are made so long before the client starts ...
-const BEFORE_S: f64 = -0.5;
+pub(super) const BEFORE_S: f64 = -0.5;
 /// ... and what is to be fresh, so long.
 const JUST_BEFORE_S: f64 = -0.003;
 /// An established connection is opened so long before the recording begins.
@@ -277,11 +277,11 @@ fn announcements(trial: &Trial) -> Vec<(f64, crate::packet::Frame)> {
         eth.and_then(|e| Arp::parse(e.payload).ok()).is_some_and(|a| a.spa == a.tpa)
     };
     let heard = trial.frames.iter().filter(|f| f.dir == "in").filter_map(|f| Some((f.t, bytes(&f.hex)?)));
-    let list: Vec<_> = if trial.stimulus.is_empty() {
-        heard.filter(|(_, frame)| gratuitous(frame)).collect()
-    } else {
-        crafted.collect()
-    };
+    // where the frame was captured its time is exact; the recorder's own note may be late
+    let mut list: Vec<_> = heard.filter(|(_, frame)| gratuitous(frame)).collect();
+    if list.is_empty() {
+        list = crafted.collect();
+    }
     list.into_iter().map(|(t, frame)| (t, SmallVec::from_vec(frame))).collect()
 }
 

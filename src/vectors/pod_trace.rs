@@ -22,6 +22,11 @@ pub(super) const EXACT: Tolerance = Tolerance { early_s: 0.0025, late_s: 0.010 }
 pub(super) const LATE_PROCESS: Tolerance = Tolerance { early_s: 0.1, late_s: 0.1 };
 
 impl Tolerance {
+    /// How far a length of time may be off, between two moments that may both be late.
+    pub(super) fn length_s(self) -> f64 {
+        self.early_s + self.late_s
+    }
+
     /// A recorded time fits one of the model.
     pub(super) fn fits(self, recorded: f64, modelled: f64) -> bool {
         (-self.early_s..=self.late_s).contains(&(recorded - modelled))
@@ -157,7 +162,9 @@ pub(super) fn settled(states: &[StateMark], before: Option<Nud>) -> Vec<StateMar
     let mut last = (before, None);
     for (at, mark) in states.iter().enumerate() {
         let blink = states.get(at + 1).is_some_and(|next| next.at - mark.at < BLINK_S);
-        if blink || mark.state == Some(Nud::None) {
+        // an entry that was removed for the recording
+        let prepared = mark.state.is_none() && mark.at < 0.0;
+        if blink || prepared || mark.state == Some(Nud::None) {
             continue;
         }
         // the MAC the entry had before is not known until it is named
