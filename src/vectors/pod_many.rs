@@ -3,7 +3,7 @@
 
 use super::pod_fit::{at, rel};
 use super::pod_plan::command;
-use super::pod_record::Record;
+use super::pod_record::{Record, Trial};
 use super::pod_setup::build;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
 use crate::gateway::lab::{PORT, SERVER, pair};
@@ -11,7 +11,7 @@ use crate::gateway::{Act, Endpoint, Reflex, Service};
 use crate::neigh::{HZ_DEFAULT, KernelClock};
 use crate::pod::{ClientSpec, ConnectSpec, Fate};
 use core::ops::ControlFlow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Runs of the model; the recordings have three trials.
 const DRAWS: u64 = 40;
@@ -20,30 +20,62 @@ const END_S: f64 = 140.0;
 /// A recorded number may lie this far beyond the model's, in the model's standard deviations.
 const DEVIATIONS: f64 = 4.0;
 
-type Groups = BTreeMap<String, f64>;
+/// How many connections had that outcome in that second.
+type Groups = BTreeMap<(String, i64), f64>;
 
 /// Compares, over all trials at once, each group "outcome at second".
 pub(super) fn replay(record: &Record) -> Vec<String> {
     let drawn: Result<Vec<Groups>, String> = (0..DRAWS).map(|seed| groups(record, seed)).collect();
-    let drawn = match drawn {
+    let mut drawn = match drawn {
         Ok(drawn) => drawn,
         Err(why) => return vec![why],
     };
+    let mut recorded: Vec<Groups> = record.trials.iter().map(recorded_groups).collect();
+    join_seconds(&mut drawn, &mut recorded);
+    let names: BTreeSet<_> = drawn.iter().chain(&recorded).flat_map(Groups::keys).cloned().collect();
     let mut faults = Vec::new();
-    for (at, trial) in record.trials.iter().enumerate() {
-        let mut theirs: Groups =
-            trial.outcome_groups.iter().map(|(k, n)| (k.clone(), f64::from(*n))).collect();
-        merge_seconds(&mut theirs);
-        let names = theirs.keys().chain(drawn.iter().flat_map(Groups::keys));
-        for name in names.collect::<std::collections::BTreeSet<_>>() {
+    for (at, theirs) in recorded.iter().enumerate() {
+        for name in &names {
             let count = |g: &Groups| g.get(name).copied().unwrap_or(0.0);
             let ours: Vec<f64> = drawn.iter().map(count).collect();
-            if let Err(why) = plausible(count(&theirs), &ours) {
-                faults.push(format!("trial {at}: {name}: {why}"));
+            if let Err(why) = plausible(count(theirs), &ours) {
+                faults.push(format!("trial {at}: {} at {} s: {why}", name.0, name.1));
             }
         }
     }
     faults
+}
+
+/// The recorder's groups, such as `EHOSTUNREACH@3`.
+fn recorded_groups(trial: &Trial) -> Groups {
+    let group = |(name, count): (&String, &u32)| {
+        let (outcome, second) = name.split_once('@')?;
+        Some(((outcome.to_owned(), second.parse().ok()?), f64::from(*count)))
+    };
+    trial.outcome_groups.iter().filter_map(group).collect()
+}
+
+/// The phase of the wheel spreads what belongs together over neighbouring seconds: seconds that
+/// touch, over all runs, are one group, named after the first.
+fn join_seconds(drawn: &mut [Groups], recorded: &mut [Groups]) {
+    let keys: BTreeSet<_> = drawn.iter().chain(&*recorded).flat_map(Groups::keys).cloned().collect();
+    let mut names: BTreeMap<(String, i64), i64> = BTreeMap::new();
+    let mut before: Option<(String, i64)> = None;
+    for (outcome, second) in keys {
+        let follows = before.as_ref().is_some_and(|(o, s)| *o == outcome && second - s <= 1);
+        let last = before.as_ref().and_then(|b| names.get(b)).copied();
+        let name = last.filter(|_| follows).unwrap_or(second);
+        names.insert((outcome.clone(), second), name);
+        before = Some((outcome, second));
+    }
+    for groups in drawn.iter_mut().chain(recorded) {
+        let mut joined = Groups::new();
+        for (key, count) in core::mem::take(groups) {
+            let name = names[&key];
+            *joined.entry((key.0, name)).or_default() += count;
+        }
+        *groups = joined;
+    }
 }
 
 /// A recorded number fits numbers that were drawn.
@@ -55,23 +87,6 @@ fn plausible(theirs: f64, ours: &[f64]) -> Result<(), String> {
     let slack = DEVIATIONS * deviation;
     let fits = (low..=high).contains(&theirs) || (mean - slack..=mean + slack).contains(&theirs);
     if fits { Ok(()) } else { Err(format!("{low} to {high}, mean {mean:.1}; recorded {theirs}")) }
-}
-
-/// A time near a full second falls to either side of it with the phase of the wheel; neighbours
-/// are one group, named after the first.
-fn merge_seconds(groups: &mut Groups) {
-    let mut merged = Groups::new();
-    for (name, count) in core::mem::take(groups) {
-        let Some((outcome, second)) = name.split_once('@') else { continue };
-        let second: i64 = second.parse().unwrap_or(0);
-        let near = merged.keys().find(|k| {
-            k.split_once('@')
-                .is_some_and(|(o, s)| o == outcome && s.parse::<i64>().is_ok_and(|s| (s - second).abs() <= 1))
-        });
-        let name = near.cloned().unwrap_or(name);
-        *merged.entry(name).or_default() += count;
-    }
-    *groups = merged;
 }
 
 fn groups(record: &Record, seed: u64) -> Result<Groups, String> {
@@ -96,9 +111,8 @@ fn groups(record: &Record, seed: u64) -> Result<Groups, String> {
             Fate::Failed(failure) => failure.name(),
             Fate::Pending => "nothing",
         };
-        let second = attempt.ended.map_or(0.0, rel).round();
-        *groups.entry(format!("{outcome}@{second}")).or_default() += 1.0;
+        let second = attempt.ended.map_or(0.0, rel).round() as i64;
+        *groups.entry((outcome.to_owned(), second)).or_default() += 1.0;
     }
-    merge_seconds(&mut groups);
     Ok(groups)
 }
