@@ -44,12 +44,13 @@ fn configured(mut state: HostState, commands: &[&str]) -> HostState {
 }
 
 /// Runs one client on a node with these changes for so many seconds; later changes are the host's.
+#[allow(clippy::needless_pass_by_value)] // the tests read better
 fn run(spec: ClientSpec, host: &[&str], pod: &[&str], later: &[(f64, &str)], seconds: f64) -> Run {
-    run_with(spec, host, pod, later, seconds, &mut Middle)
+    run_with(&spec, host, pod, later, seconds, &mut Middle)
 }
 
 fn run_with(
-    spec: ClientSpec,
+    spec: &ClientSpec,
     host: &[&str],
     pod: &[&str],
     later: &[(f64, &str)],
@@ -67,7 +68,7 @@ fn run_with(
     let (mut lines, mut requests) = (Vec::new(), Vec::new());
     pair.run(at(seconds), chooser, &mut |now, seen| {
         match seen {
-            Seen::Client(_, event) => lines.push(Line(&spec, event).to_string()),
+            Seen::Client(_, event) => lines.push(Line(spec, event).to_string()),
             Seen::Frame(Side::Pod, frame) => {
                 let eth = EthFrame::parse(frame).unwrap();
                 if Arp::parse(eth.payload).is_ok_and(|a| a.op == 1) && eth.ethertype == 0x0806 {
@@ -171,7 +172,7 @@ fn connect_follows_an_unreachable_network_at_once() {
 fn a_burst_of_connects_shares_fifty_errors() {
     let spec = ConnectSpec { parallel: 200, ..ConnectSpec::once(server()) };
     let mut chooser = arplab::choice::Seeded::new(5);
-    let run = run_with(ClientSpec::TcpConnect(spec), SILENT, &[], &[(5.0, ANSWERS)], 140.0, &mut chooser);
+    let run = run_with(&ClientSpec::TcpConnect(spec), SILENT, &[], &[(5.0, ANSWERS)], 140.0, &mut chooser);
     let early = run.outcome().attempts.iter().filter(|a| a.fate != Fate::Answered).count();
     assert!((30..75).contains(&early), "{early}");
     assert_eq!(run.outcome().received as usize + early, 200);

@@ -15,6 +15,7 @@ use crate::time::{Span, Time};
 /// The tick of the kernel whose timers are modelled.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct KernelClock {
+    hz: u64,
     tick_ns: u64,
     phase_ns: u64,
 }
@@ -35,7 +36,7 @@ impl KernelClock {
     #[must_use]
     pub fn new(hz: u32, phase_ns: u64) -> KernelClock {
         let hz = hz.clamp(1, 100_000);
-        KernelClock { tick_ns: 1_000_000_000 / u64::from(hz), phase_ns }
+        KernelClock { hz: u64::from(hz), tick_ns: 1_000_000_000 / u64::from(hz), phase_ns }
     }
 
     /// How many different phases there are, in nanoseconds.
@@ -68,10 +69,16 @@ impl KernelClock {
         span.as_ns().div_ceil(self.tick_ns)
     }
 
+    /// As [`KernelClock::ticks`], of whole milliseconds, without a costly division.
+    #[must_use]
+    pub const fn ticks_of_ms(&self, ms: u64) -> u64 {
+        (ms * self.hz).div_ceil(1000)
+    }
+
     /// A number of 1/100 s (USER_HZ, the unit of `proxy_delay` and `locktime`) in ticks.
     #[must_use]
     pub const fn user_hz_ticks(&self, centiseconds: u64) -> u64 {
-        self.ticks(Span::from_ms(centiseconds * 10))
+        self.ticks_of_ms(centiseconds * 10)
     }
 
     /// When a timer armed now for `delay` ticks goes off (calc_wheel_index).

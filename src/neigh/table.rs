@@ -9,7 +9,7 @@ use crate::addr::Mac;
 use crate::host::IfIndex;
 use crate::host::conf::{NeighSet, NeighVar};
 use crate::packet::{Owner, Packet};
-use crate::time::{Span, Time};
+use crate::time::Time;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
@@ -56,7 +56,7 @@ impl NeighTable {
     fn timing(&self, dev: IfIndex, v6: bool, set: &NeighSet) -> Timing {
         let drawn = self.reachable.iter().find(|(d, f, _)| (*d, *f) == (dev, v6)).map(|r| r.2);
         let base = u64::try_from(set.get(NeighVar::BaseReachableTimeMs)).unwrap_or(0);
-        let reachable = drawn.unwrap_or_else(|| self.clock.ticks(Span::from_ms(base)));
+        let reachable = drawn.unwrap_or_else(|| self.clock.ticks_of_ms(base));
         Timing::new(&self.clock, set, reachable)
     }
 

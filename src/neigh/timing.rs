@@ -2,7 +2,6 @@
 
 use super::clock::KernelClock;
 use crate::host::conf::{NeighSet, NeighVar};
-use crate::time::Span;
 
 /// The parameters of a device, in ticks where they are times.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -36,7 +35,8 @@ impl Timing {
     #[must_use]
     pub fn new(clock: &KernelClock, set: &NeighSet, reachable: u64) -> Timing {
         let count = |v| u32::try_from(set.get(v)).unwrap_or(0);
-        let ms = |v| clock.ticks(Span::from_ms(u64::from(count(v))));
+        let seconds = |v| clock.ticks_of_ms(u64::from(count(v)) * 1000);
+        let ms = |v| clock.ticks_of_ms(u64::from(count(v)));
         Timing {
             mcast: count(NeighVar::McastSolicit),
             ucast: count(NeighVar::UcastSolicit),
@@ -44,10 +44,10 @@ impl Timing {
             mcast_resolicit: count(NeighVar::McastResolicit),
             retrans: ms(NeighVar::RetransTimeMs),
             // HZ / 100 rounds down: 2 ticks of 4 ms at 250 Hz
-            min_interval: Span::from_ms(10).as_ns() / clock.tick().as_ns().max(1),
+            min_interval: clock.ticks_of_ms(1000) / 100,
             base_reachable: ms(NeighVar::BaseReachableTimeMs),
             reachable,
-            delay_first_probe: clock.ticks(Span::from_secs(u64::from(count(NeighVar::DelayFirstProbeTime)))),
+            delay_first_probe: seconds(NeighVar::DelayFirstProbeTime),
             unres_qlen_bytes: count(NeighVar::UnresQlenBytes),
             locktime: clock.user_hz_ticks(u64::from(count(NeighVar::Locktime))),
         }
