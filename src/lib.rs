@@ -3,9 +3,11 @@
 
 pub mod addr;
 pub mod choice;
+pub mod gateway;
 pub mod host;
 pub mod neigh;
 pub mod packet;
+pub mod pod;
 pub mod stack;
 pub mod time;
 pub mod vectors;

@@ -157,7 +157,7 @@ impl Stack {
             return;
         }
         let Some(from) = self.state.select_src6(nd.dev, nd.src) else { return };
-        if !self.allow_error(now, chooser) {
+        if !self.allow_error(now, nd.src.into(), chooser) {
             return;
         }
         let error = own(why.packet(Ends::V6(from, nd.src), about));

@@ -11,12 +11,14 @@ mod forward6;
 mod icmp;
 mod ndisc;
 mod output;
+mod peers;
 mod proxyq;
 mod receive;
+mod timers;
 
 use crate::addr::Mac;
 use crate::choice::{ChoiceKind, Chooser};
-use crate::host::conf::{NeighSet, NeighVar, SysctlKey};
+use crate::host::conf::{NeighSet, NeighVar, Scope, SysctlKey};
 use crate::host::frame::Arp;
 use crate::host::{
     Decision, Effect, Errno, Family, HostState, IfIndex, InputFault, LinkKind, Mutation, NsDecision,
@@ -27,6 +29,7 @@ use crate::packet::{Frame, IpBytes, Packet};
 use crate::time::{Span, Time};
 use dad::DadTests;
 use icmp::IcmpBucket;
+use peers::Peers;
 use proxyq::ProxyQueue;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -56,6 +59,8 @@ pub enum DropWhy {
     Expired,
     /// The way out has no device that is up.
     DeviceDown,
+    /// The device has lost its carrier, and its queue swallows what it is given.
+    NoCarrier,
 }
 
 /// What happened inside, for whoever watches.
@@ -143,6 +148,7 @@ pub struct Stack {
     queue6: ProxyQueue<NsRequest>,
     dad: DadTests,
     icmp: IcmpBucket,
+    peers: Peers,
     uplink: Option<IfIndex>,
     icmp_errors_filtered: bool,
     stations: Vec<bridge::Station>,
@@ -160,14 +166,15 @@ impl core::hash::Hash for Output2 {
 
 impl Stack {
     /// A namespace that is in `state` now.
-    pub fn new(state: HostState, clock: KernelClock, chooser: &mut dyn Chooser) -> Stack {
+    pub fn new(state: impl Into<Arc<HostState>>, clock: KernelClock, chooser: &mut dyn Chooser) -> Stack {
         let mut stack = Stack {
-            state: Arc::new(state),
+            state: state.into(),
             neigh: NeighTable::new(clock),
             queue: ProxyQueue::default(),
             queue6: ProxyQueue::default(),
             dad: DadTests::default(),
             icmp: IcmpBucket::default(),
+            peers: Peers::default(),
             uplink: None,
             icmp_errors_filtered: false,
             stations: Vec::new(),
@@ -216,48 +223,20 @@ impl Stack {
         self.out.pop_front().map(|o| o.0)
     }
 
-    /// When it wants [`Stack::handle_timeout`] to be called.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Time> {
-        let timers = [self.neigh.poll_timeout(), self.queue.timer(), self.queue6.timer(), self.dad.timer()];
-        timers.into_iter().flatten().min()
-    }
-
-    /// Runs what is due.
-    pub fn handle_timeout(&mut self, now: Time, chooser: &mut dyn Chooser) {
-        if self.neigh.poll_timeout().is_some_and(|t| t <= now) {
-            let mut events = VecDeque::new();
-            let state = Arc::clone(&self.state);
-            self.neigh.handle_timeout(now, |dev, v6| params(&state, dev, v6), &mut events);
-            self.act(now, events, chooser);
-        }
-        if self.queue.timer().is_some_and(|t| t <= now) {
-            self.answer_delayed(now, chooser);
-        }
-        if self.queue6.timer().is_some_and(|t| t <= now) {
-            self.answer_delayed6(now, chooser);
-        }
-        if self.dad.timer().is_some_and(|t| t <= now) {
-            self.go_on_with_tests(now, chooser);
-        }
-    }
-
     /// Changes the configuration, with everything that follows from it here.
     pub fn apply(&mut self, now: Time, change: &Mutation, chooser: &mut dyn Chooser) -> Result<(), Refused> {
         self.refuse_neigh(change)?;
         let effects = Arc::make_mut(&mut self.state).apply(change)?;
-        if let Mutation::Sysctl { key: SysctlKey::Neigh4(_, var) | SysctlKey::Neigh6(_, var), .. } = change
+        // a write draws the reachable time of the device that was written, and of no other
+        if let Mutation::Sysctl {
+            key: key @ (SysctlKey::Neigh4(scope, var) | SysctlKey::Neigh6(scope, var)),
+            ..
+        } = change
             && *var == NeighVar::BaseReachableTimeMs
+            && let Scope::Dev(dev) = scope
+            && let Some(dev) = self.state.link_named(*dev).map(crate::host::Link::index)
         {
-            let links: SmallVec<[IfIndex; 4]> =
-                self.state.links().iter().map(crate::host::Link::index).collect();
-            for dev in links {
-                self.draw_reachable(
-                    dev,
-                    matches!(change, Mutation::Sysctl { key: SysctlKey::Neigh6(..), .. }),
-                    chooser,
-                );
-            }
+            self.draw_reachable(dev, matches!(key, SysctlKey::Neigh6(..)), chooser);
         }
         for effect in effects {
             self.effect(now, effect, chooser);

@@ -12,11 +12,24 @@
 //! Times of a real machine carry noise, so "at once" means within [`AT_ONCE`], and drawn delays
 //! are compared as distributions ([`spread`]), never one by one.
 
+// the recordings hold seconds as floating-point numbers; what is lost in them is far below a tick
+#![allow(clippy::cast_precision_loss, clippy::cast_sign_loss)]
+
 mod build;
 mod burst;
 mod command;
 mod craft;
 mod delay;
+pub mod pod;
+mod pod_client;
+mod pod_fit;
+mod pod_frame;
+mod pod_many;
+mod pod_plan;
+mod pod_queue;
+mod pod_record;
+mod pod_setup;
+mod pod_trace;
 mod queued;
 mod record;
 mod rig;

@@ -1,0 +1,121 @@
+//! Group X: what one frame does to the pod's entry in each state.
+
+use super::pod_fit::{at, rel, watch};
+use super::pod_plan::command;
+use super::pod_record::{Record, Trial, bytes};
+use super::pod_setup::build;
+use super::pod_trace::Trace;
+use crate::choice::Seeded;
+use crate::gateway::lab::{SERVER, pair};
+use crate::gateway::{Act, Endpoint, Pair, Reflex, Service};
+use crate::neigh::{HZ_DEFAULT, KernelClock, Nud};
+use crate::pod::{ClientId, ClientSpec, UdpSpec};
+use core::ops::ControlFlow;
+use smallvec::SmallVec;
+use std::net::{IpAddr, SocketAddr};
+
+/// Phases of the wheel each case is run in.
+const PHASES: u64 = 8;
+/// When the recorder read the entry.
+const READ_S: f64 = 0.2;
+/// A state is prepared so long before the frame, unless the trial shows when.
+const FRESH_S: f64 = -0.3;
+const OLD_S: f64 = -1.3;
+const FAILED_S: f64 = -1.8;
+/// Nobody listens there: the server's refusal makes the host look for the pod.
+const CLOSED: u16 = 9;
+
+/// Replays one trial in several phases.
+pub(super) fn replay(record: &Record, trial: &Trial) -> Result<(), String> {
+    for phase in 0..PHASES {
+        let clock = KernelClock::new(HZ_DEFAULT, phase * KernelClock::phases_ns(HZ_DEFAULT) / PHASES + phase);
+        replay_in(record, trial, clock).map_err(|why| format!("phase {phase}: {why}"))?;
+    }
+    Ok(())
+}
+
+fn replay_in(record: &Record, trial: &Trial, clock: KernelClock) -> Result<(), String> {
+    let setup = build(record)?;
+    let world = Reflex::new(&[Endpoint { addr: SERVER, service: Service::Host }]);
+    let mut chooser = Seeded::new(1);
+    let mut lab = pair(setup.node, setup.pod, world, clock, &mut chooser);
+    prepare(record, trial, &mut lab)?;
+    for frame in &trial.stimulus {
+        let hex = bytes(&frame.hex).ok_or("the stimulus is not hexadecimal")?;
+        lab.at(at(frame.t), Act::Frame(SmallVec::from_vec(hex)));
+    }
+    let mut trace = Trace::default();
+    lab.run(at(READ_S), &mut chooser, &mut |now, seen| {
+        watch(&mut trace, rel(now), &seen);
+        ControlFlow::Continue(())
+    });
+    compare(trial, &lab, &trace)
+}
+
+/// Brings the entry into the state the frame is to meet.
+fn prepare(record: &Record, trial: &Trial, lab: &mut Pair) -> Result<(), String> {
+    let Some(prior) = record.text("prior") else { return Ok(()) };
+    let before = |via: &str| trial.neigh.iter().find(|n| n.t < 0.0 && n.via == via).map(|n| n.t);
+    let usual = match prior {
+        "INCOMPLETE" => FRESH_S,
+        "FAILED" => FAILED_S,
+        _ if record.flag("locked") == Some(true) => FRESH_S,
+        _ => OLD_S,
+    };
+    let sender = |lab: &mut Pair| -> ClientId {
+        let to: SocketAddr = (SERVER, CLOSED).into();
+        lab.pod.add_client(ClientSpec::Udp(UdpSpec { count: Some(1), ..UdpSpec::to(to) }))
+    };
+    match prior {
+        "INCOMPLETE" | "FAILED" => {
+            let id = sender(lab);
+            lab.at(at(before("output").unwrap_or(usual)), Act::Start(id));
+        }
+        "DELAY" => {
+            let set = before("update").unwrap_or(usual - 0.001);
+            lab.at(at(set), set_entry("stale")?);
+            let id = sender(lab);
+            lab.at(at(before("output").unwrap_or(usual)), Act::Start(id));
+        }
+        state => {
+            let set = before("update").unwrap_or(usual);
+            lab.at(at(set), set_entry(&state.to_lowercase())?);
+        }
+    }
+    Ok(())
+}
+
+fn set_entry(nud: &str) -> Result<Act, String> {
+    let text = format!("ip neigh replace 169.254.1.1 dev eth0 lladdr ee:ee:ee:ee:ee:ee nud {nud}");
+    command(&text).map(Act::Pod)
+}
+
+fn compare(trial: &Trial, lab: &Pair, trace: &Trace) -> Result<(), String> {
+    // the entry that was looked at is the gateway's, whoever the frame spoke of
+    let entry = lab.pod.stack().neighbours().get(lab.pod.dev(), IpAddr::V4(super::pod_fit::GATEWAY));
+    let state = entry.map(|e| e.state().name().to_owned());
+    let mac = entry.and_then(crate::neigh::Entry::lladdr).map(|m| m.to_string()).unwrap_or_default();
+    let ours = [state, Some(mac)];
+    if trial.got != ours {
+        return Err(format!("entry {ours:?}, recorded {:?}", trial.got));
+    }
+    let after = |t: f64| t >= -1e-6;
+    let sent: Vec<String> =
+        trace.sent_to.iter().filter(|(t, _)| after(*t)).map(|(_, m)| m.to_string()).collect();
+    if sent != trial.queued_packet_sent_to {
+        return Err(format!("packets went to {sent:?}, recorded {:?}", trial.queued_packet_sent_to));
+    }
+    let replies: Vec<Vec<u8>> =
+        trace.replies_out.iter().filter(|(t, _)| after(*t)).map(|(_, f)| f.clone()).collect();
+    let recorded: Vec<Vec<u8>> = trial.pod_replies.iter().filter_map(|r| bytes(&r.hex)).collect();
+    if replies != recorded {
+        return Err(format!("the pod answered {replies:02x?}, recorded {recorded:02x?}"));
+    }
+    let monitored = |s: Nud| s.is_notified();
+    let changed = trace.states.iter().rfind(|m| m.at >= 0.0).and_then(|m| m.state).filter(|s| monitored(*s));
+    let notified = trial.neigh.iter().rfind(|n| n.t >= 0.0 && n.ip == "169.254.1.1");
+    match (changed, notified.and_then(|n| Nud::by_name(&n.state)).filter(|s| monitored(*s))) {
+        (ours, theirs) if ours == theirs => Ok(()),
+        (ours, theirs) => Err(format!("the last change was to {ours:?}, recorded {theirs:?}")),
+    }
+}

@@ -1,0 +1,106 @@
+//! Two kinds of group K that are numbers rather than traces: how much an entry's queue holds, and
+//! how long REACHABLE lasts.
+
+use super::pod_fit::{at, rel, watch};
+use super::pod_plan::command;
+use super::pod_record::{Record, Trial};
+use super::pod_setup::build;
+use super::pod_trace::Trace;
+use crate::choice::{ChoiceKind, Chooser, Seeded};
+use crate::gateway::lab::{PORT, SERVER, pair};
+use crate::gateway::{Act, Endpoint, Reflex, Seen, Service};
+use crate::neigh::{HZ_DEFAULT, KernelClock, Nud};
+use crate::pod::{ClientSpec, UdpSpec};
+use crate::time::Span;
+use crate::wire::{self, Payload};
+use core::ops::ControlFlow;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+
+/// When the gateway begins to answer: after the last datagram, before the second request.
+const ANSWERS_S: f64 = 0.5;
+/// How long the recording went on.
+const QUEUE_END_S: f64 = 1.5;
+/// Resolutions drawn for the distribution of REACHABLE.
+const DRAWS: u64 = 400;
+
+/// So many datagrams at once into an unresolved entry: which of them arrive.
+pub(super) fn replay_queue(record: &Record, trial: &Trial) -> Result<(), String> {
+    let setup = build(record)?;
+    let number = |key: &str| record.number(key).map(|n| n as u64);
+    let (count, size) = (number("n").ok_or("no n")?, number("size").ok_or("no size")?);
+    let endpoints = [Service::Host, Service::Udp(PORT)].map(|service| Endpoint { addr: SERVER, service });
+    let mut chooser = Seeded::new(1);
+    let clock = KernelClock::new(HZ_DEFAULT, 0);
+    let mut lab = pair(setup.node, setup.pod, Reflex::new(&endpoints), clock, &mut chooser);
+    let to: SocketAddr = (SERVER, PORT).into();
+    let size = u16::try_from(size).map_err(|e| e.to_string())?;
+    let spec = UdpSpec { interval: Span::ZERO, count: Some(count as u32), size, ..UdpSpec::to(to) };
+    let id = lab.pod.add_client(ClientSpec::Udp(spec));
+    lab.at(at(0.0), Act::Start(id));
+    lab.at(at(ANSWERS_S), Act::Host(command("sysctl -w net.ipv4.conf.cali0.proxy_arp=1")?));
+    let mut arrived: Vec<u64> = Vec::new();
+    lab.run(at(QUEUE_END_S), &mut chooser, &mut |_, seen| {
+        if let Seen::Served(packet) = seen
+            && let Some((_, Payload::Udp { data, .. })) = wire::parse(packet)
+            && let Some(number) = data.first_chunk::<4>()
+        {
+            // the recorder counted from zero
+            arrived.push(u64::from(u32::from_be_bytes(*number)) - 1);
+        }
+        ControlFlow::Continue(())
+    });
+    let ours = json!({
+        "sent": lab.pod.outcome(id).sent,
+        "delivered": arrived.len(),
+        "first": arrived.first(),
+        "last": arrived.last(),
+        "in_order": arrived.is_sorted(),
+    });
+    let theirs = Value::Object(trial.client.clone());
+    if ours == theirs { Ok(()) } else { Err(format!("{ours}, recorded {theirs}")) }
+}
+
+/// REACHABLE's length over many resolutions, each after a write of base_reachable_time_ms: every
+/// recorded one is possible, and their quarters lie where the model's lie.
+pub(super) fn replay_distribution(record: &Record, trial: &Trial) -> Result<(), String> {
+    let mut ours = (0..DRAWS).map(|seed| reachable_for(record, seed)).collect::<Result<Vec<_>, _>>()?;
+    ours.sort_by(f64::total_cmp);
+    let mut theirs = trial.samples.clone();
+    theirs.sort_by(f64::total_cmp);
+    let (Some(low), Some(high)) = (ours.first(), ours.last()) else { return Err("nothing drawn".into()) };
+    // a tick more or less at the ends, which few draws reach
+    if let Some(strange) = theirs.iter().find(|t| !(low - 0.02..=high + 0.02).contains(*t)) {
+        return Err(format!("{strange} recorded, {low} to {high} drawn"));
+    }
+    // Kolmogorov and Smirnov: at this many samples a greater distance has a chance below 1 in 1000
+    let limit = 1.95 / (theirs.len() as f64).sqrt();
+    let below = |list: &[f64], t: f64| list.partition_point(|x| *x <= t) as f64 / list.len() as f64;
+    let distance = theirs.iter().map(|t| (below(&ours, *t) - below(&theirs, *t)).abs()).fold(0.0, f64::max);
+    if distance > limit {
+        return Err(format!("the distributions are {distance:.3} apart, {limit:.3} is allowed"));
+    }
+    Ok(())
+}
+
+fn reachable_for(record: &Record, seed: u64) -> Result<f64, String> {
+    let setup = build(record)?;
+    let mut chooser = Seeded::new(seed);
+    let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(HZ_DEFAULT));
+    let clock = KernelClock::new(HZ_DEFAULT, phase);
+    let world = Reflex::new(&[Endpoint { addr: SERVER, service: Service::Host }]);
+    let mut lab = pair(setup.node, setup.pod, world, clock, &mut chooser);
+    // the recorder's base of 1 s stands in the title; it is put back before the state is read
+    let base = "sysctl -w net.ipv4.neigh.eth0.base_reachable_time_ms=1000";
+    lab.at(at(-0.1), Act::Pod(command(base)?));
+    let spec = UdpSpec { count: Some(1), ..UdpSpec::to((SERVER, 9).into()) };
+    let id = lab.pod.add_client(ClientSpec::Udp(spec));
+    lab.at(at(0.0), Act::Start(id));
+    let mut trace = Trace::default();
+    lab.run(at(2.0), &mut chooser, &mut |now, seen| {
+        watch(&mut trace, rel(now), &seen);
+        ControlFlow::Continue(())
+    });
+    let when = |state| trace.states.iter().find(|m| m.state == Some(state)).map(|m| m.at);
+    when(Nud::Stale).zip(when(Nud::Reachable)).map(|(end, begin)| end - begin).ok_or("never stale".into())
+}
