@@ -3,6 +3,8 @@
 
 pub mod addr;
 pub mod choice;
+pub mod control;
+pub mod gateway;
 pub mod host;
 pub mod neigh;
 pub mod packet;
