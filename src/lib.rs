@@ -8,6 +8,8 @@ pub mod gateway;
 pub mod host;
 pub mod neigh;
 pub mod packet;
+pub mod scenario;
 pub mod stack;
 pub mod time;
+pub mod trace;
 pub mod wire;

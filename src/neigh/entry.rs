@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// The state of an entry (NUD_*, include/uapi/linux/neighbour.h).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Nud {
     /// Made, not used yet.

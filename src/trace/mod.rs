@@ -1,0 +1,17 @@
+//! What happened: one stream of events for every corner, and what is made of it: a timeline to
+//! read, JSON lines, a capture for Wireshark, the observations that expectations are checked
+//! against.
+
+mod check;
+mod describe;
+mod event;
+mod json;
+mod observe;
+mod pcapng;
+
+pub use check::{Check, check};
+pub use describe::{Described, describe, is_gateway_request};
+pub use event::{ClientNews, Event, Fate, FrameId, Sink, What};
+pub use json::write_json;
+pub use observe::{ClientSeen, Observed, observe};
+pub use pcapng::{PcapError, write_pcapng};
