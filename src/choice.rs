@@ -31,6 +31,9 @@ pub enum ChoiceKind {
     DadDelay,
     /// How long a carrier change stays unnoticed (linkwatch).
     CarrierNotice,
+    /// Which of two processors is faster in one tick: a resolution that fails or a process that
+    /// wakes up and sends.
+    CpuRace,
 }
 
 /// Chooses.
@@ -38,11 +41,20 @@ pub trait Chooser {
     /// A number below `options`, which is at least 1. With one option there is no choice, and
     /// implementations neither draw nor record anything.
     fn choose(&mut self, kind: ChoiceKind, options: u64) -> u64;
+
+    /// As [`Chooser::choose`] where some options are rarer than others. One that enumerates
+    /// takes them all alike; one that draws heeds the weights.
+    fn weigh(&mut self, kind: ChoiceKind, weights: &[u32]) -> u64 {
+        self.choose(kind, weights.len() as u64)
+    }
 }
 
 impl<C: Chooser + ?Sized> Chooser for &mut C {
     fn choose(&mut self, kind: ChoiceKind, options: u64) -> u64 {
         (**self).choose(kind, options)
+    }
+    fn weigh(&mut self, kind: ChoiceKind, weights: &[u32]) -> u64 {
+        (**self).weigh(kind, weights)
     }
 }
 
@@ -75,6 +87,17 @@ impl Chooser for Seeded {
         // multiply-shift: the bias is below options / 2^64, far under anything observable
         ((u128::from(self.0.next_u64()) * u128::from(options)) >> 64) as u64
     }
+
+    fn weigh(&mut self, kind: ChoiceKind, weights: &[u32]) -> u64 {
+        let mut drawn = self.choose(kind, weights.iter().map(|w| u64::from(*w)).sum());
+        for (option, weight) in weights.iter().enumerate() {
+            match drawn.checked_sub(u64::from(*weight)) {
+                Some(rest) => drawn = rest,
+                None => return option as u64,
+            }
+        }
+        0
+    }
 }
 
 /// Always the first option: no faults, shortest delays, first come first served.
@@ -94,6 +117,10 @@ pub struct Middle;
 impl Chooser for Middle {
     fn choose(&mut self, _: ChoiceKind, options: u64) -> u64 {
         options / 2
+    }
+    // what is most likely, which is listed first
+    fn weigh(&mut self, _: ChoiceKind, _: &[u32]) -> u64 {
+        0
     }
 }
 
@@ -121,6 +148,16 @@ impl<C: Chooser> Chooser for Recorder<C> {
         self.made.push((kind, options, choice));
         choice
     }
+
+    fn weigh(&mut self, kind: ChoiceKind, weights: &[u32]) -> u64 {
+        let options = weights.len() as u64;
+        if options <= 1 {
+            return 0;
+        }
+        let choice = self.inner.weigh(kind, weights);
+        self.made.push((kind, options, choice));
+        choice
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +173,19 @@ mod tests {
     }
 
     const KNOWN: [u64; 6] = [858, 771, 450, 627, 519, 93];
+
+    #[test]
+    fn weights_are_heeded_when_drawing_and_ignored_when_enumerating() {
+        let mut s = Seeded::new(3);
+        let mut seen = [0; 3];
+        for _ in 0..4000 {
+            seen[s.weigh(ChoiceKind::CpuRace, &[14, 1, 1]) as usize] += 1;
+        }
+        assert!((3300..3700).contains(&seen[0]) && seen[1] > 150 && seen[2] > 150, "{seen:?}");
+        let mut r = Recorder::new(First);
+        assert_eq!(r.weigh(ChoiceKind::CpuRace, &[14, 1, 1]), 0);
+        assert_eq!(r.made, [(ChoiceKind::CpuRace, 3, 0)]);
+    }
 
     #[test]
     fn one_option_is_no_choice() {

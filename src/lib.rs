@@ -3,12 +3,15 @@
 
 pub mod addr;
 pub mod choice;
+pub mod cli;
 pub mod control;
 pub mod gateway;
 pub mod host;
 pub mod neigh;
 pub mod packet;
+pub mod pod;
 pub mod scenario;
+pub mod sim;
 pub mod stack;
 pub mod time;
 pub mod trace;

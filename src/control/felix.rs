@@ -101,7 +101,8 @@ pub struct Felix {
     endpoint: bool,
     /// The interface waits to be configured.
     marked: bool,
-    static_arp_done: bool,
+    /// The host's permanent entry for the pod is to be written at the next pass.
+    static_arp_due: bool,
     dirty: bool,
     applying: bool,
     tokens: u32,
@@ -119,7 +120,7 @@ impl Felix {
             first_seen: None,
             endpoint: false,
             marked: false,
-            static_arp_done: false,
+            static_arp_due: true,
             dirty: false,
             applying: false,
             tokens: TOKENS_MAX,
@@ -177,7 +178,10 @@ impl Felix {
     fn timer(&mut self, timer: u8, cx: &mut Cx<'_>) {
         match timer {
             T_DAMP => self.push_seen(STOPPED, cx),
-            T_ROUTE_REFRESH => cx.arm(timer, cx.now + self.options.route_refresh),
+            T_ROUTE_REFRESH => {
+                self.static_arp_due |= self.options.static_arp_refresh;
+                cx.arm(timer, cx.now + self.options.route_refresh);
+            }
             T_IPSET_REFRESH => cx.arm(timer, cx.now + self.options.ipset_refresh),
             T_IFACE_REFRESH => {
                 cx.arm(timer, cx.now + self.options.iface_refresh);
@@ -259,8 +263,8 @@ impl Felix {
                 cx.arm(T_GRACE, over);
             }
         }
-        if self.endpoint && up && (self.options.static_arp_each_pass || !self.static_arp_done) {
-            self.static_arp_done = true;
+        if self.endpoint && up && self.static_arp_due {
+            self.static_arp_due = false;
             push(cx, s.static_arp, MAIN, 0, (Span::from_us(30), Span::from_us(200)));
         }
         if self.endpoint && up {
@@ -324,15 +328,16 @@ impl Felix {
     fn take_interface(&mut self, arg: u32, cx: &mut Cx<'_>) {
         match arg {
             RUNNING => {
-                self.marked |= self.running != Some(true);
-                self.running = Some(true);
+                let came_up = self.running.replace(true) != Some(true);
+                self.marked |= came_up;
+                self.static_arp_due |= came_up && self.options.static_arp_refresh;
                 self.first_seen.get_or_insert(cx.now);
             }
             STOPPED => self.running = Some(false),
             _ => {
                 self.running = None;
                 self.first_seen = None;
-                self.static_arp_done = false;
+                self.static_arp_due = true;
             }
         }
         self.dirty = true;

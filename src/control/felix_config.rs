@@ -24,9 +24,10 @@ pub struct FelixOptions {
     pub rp_filter: Option<i32>,
     /// Felix writes route_localnet (not before v3.13).
     pub writes_ipv4: bool,
-    /// The permanent host entry for the pod is rewritten at each pass (not in v3.29.0 to v3.29.6,
-    /// v3.30.0 to v3.30.3, v3.31.0).
-    pub static_arp_each_pass: bool,
+    /// The permanent host entry for the pod is written again when the interface changes and at
+    /// each route refresh; without it, only at first (v3.29.0 to v3.29.6, v3.30.0 to v3.30.3,
+    /// v3.31.0: f0deb44f25, mended by 0fc1d5ee6f).
+    pub static_arp_refresh: bool,
     /// Felix writes endpoint status files (v3.30 on by default).
     pub endpoint_status: bool,
     /// Felix removes routes it knows no endpoint for.
@@ -54,7 +55,7 @@ impl FelixOptions {
             flap_damping: if old { Span::ZERO } else { ms(100) },
             rp_filter: (version >= V3_24).then_some(default_rp_filter),
             writes_ipv4: true,
-            static_arp_each_pass: !(V3_29..=V3_31).contains(&version),
+            static_arp_refresh: !(V3_29..=V3_31).contains(&version),
             endpoint_status: version >= V3_30,
             removes_unknown_routes: true,
             datastore_delay: (ms(30), ms(250)),

@@ -16,8 +16,10 @@
 //! The gateway is sans-IO; the simulator and the live lab drive the same object.
 
 mod outside;
+mod reflex;
 
 pub use outside::{Outside, OutsideSpec, SmoltcpOutside};
+pub use reflex::{Endpoint, Reflex, Service};
 
 use crate::addr::IfName;
 use crate::choice::Chooser;

@@ -4,6 +4,11 @@
 //! of their bucket, so always late, by up to an eighth of their length (kernel/time/timer.c,
 //! "The timer wheel"). A timer re-armed from a tick that lies on a bucket's border is late by the
 //! full bucket: that is the 1.024 s.
+//!
+//! Many timers go off in one tick, and their order matters: the SYN of "three seconds" either
+//! joins the queue just before its resolution fails, and dies with it, or comes just after and
+//! starts the next one. Coarser buckets are emptied first, and within a bucket the timer that was
+//! armed last goes first ([`KTimer`]).
 
 use crate::time::{Span, Time};
 
@@ -20,6 +25,10 @@ pub const HZ_DEFAULT: u32 = 250;
 /// The widest bucket that matters to timers of a few minutes; phases repeat after so many ticks.
 pub const WHEEL_PHASES: u64 = 4096;
 
+/// The tick number at time zero, less the phase. Far from zero, because "long before now" is a
+/// tick number too; a multiple of every bucket's width, so that it shifts no bucket.
+const EPOCH: u64 = 1 << 40;
+
 impl KernelClock {
     /// A kernel of `hz` ticks a second, whose tick counter stands `phase_ns` past a multiple of
     /// [`WHEEL_PHASES`] at time zero.
@@ -35,16 +44,22 @@ impl KernelClock {
         WHEEL_PHASES * (1_000_000_000 / u64::from(hz.clamp(1, 100_000)))
     }
 
+    /// The length of a tick.
+    #[must_use]
+    pub const fn tick(&self) -> Span {
+        Span(self.tick_ns)
+    }
+
     /// The tick counter at a moment.
     #[must_use]
     pub const fn jiffies(&self, now: Time) -> u64 {
-        now.0.saturating_add(self.phase_ns) / self.tick_ns
+        EPOCH + now.0.saturating_add(self.phase_ns) / self.tick_ns
     }
 
     /// The moment of a tick.
     #[must_use]
     pub const fn at(&self, jiffy: u64) -> Time {
-        Time(jiffy.saturating_mul(self.tick_ns).saturating_sub(self.phase_ns))
+        Time(jiffy.saturating_sub(EPOCH).saturating_mul(self.tick_ns).saturating_sub(self.phase_ns))
     }
 
     /// A length in ticks, rounded up as msecs_to_jiffies() does.
@@ -68,22 +83,56 @@ impl KernelClock {
     /// When a timer armed now for the tick `expires` goes off.
     #[must_use]
     pub const fn fires_at(&self, now: Time, expires: u64) -> Time {
-        let delay = expires.saturating_sub(self.jiffies(now));
-        let bucket = bucket_ticks(delay);
+        let bucket = bucket_ticks(level(expires.saturating_sub(self.jiffies(now))));
         self.at((expires / bucket + 1) * bucket)
+    }
+
+    /// As [`KernelClock::fires_at`], with the timer's turn among those of the same tick; `armed`
+    /// counts the timers armed so far.
+    #[must_use]
+    pub const fn arm_at(&self, now: Time, expires: u64, armed: u64) -> KTimer {
+        let level = level(expires.saturating_sub(self.jiffies(now)));
+        let turn = (LEVEL_MAX - level) << TURN_BITS | (TURN_MAX - armed);
+        KTimer { at: self.fires_at(now, expires), turn }
     }
 }
 
-/// Width of the bucket a timer of that many ticks is kept in (LVL_START, LVL_GRAN).
-const fn bucket_ticks(delay: u64) -> u64 {
-    match delay {
-        0..63 => 1,
-        63..504 => 8,
-        504..4032 => 64,
-        4032..32_256 => 512,
-        32_256..258_048 => 4096,
-        _ => 32_768,
+/// A pending timer of the kernel. Timers compare in the order in which they go off.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct KTimer {
+    /// When it goes off.
+    pub at: Time,
+    /// Its turn among the timers of that tick: coarse buckets first, then last armed first.
+    turn: u64,
+}
+
+impl KTimer {
+    /// After every timer of the kernel that is due at the same moment: a process that wakes up.
+    #[must_use]
+    pub const fn last(at: Time) -> KTimer {
+        KTimer { at, turn: u64::MAX }
     }
+}
+
+const LEVEL_MAX: u64 = 7;
+const TURN_BITS: u32 = 60;
+const TURN_MAX: u64 = (1 << TURN_BITS) - 1;
+
+/// The level of the wheel that keeps a timer of that many ticks (LVL_START).
+const fn level(delay: u64) -> u64 {
+    match delay {
+        0..63 => 0,
+        63..504 => 1,
+        504..4032 => 2,
+        4032..32_256 => 3,
+        32_256..258_048 => 4,
+        _ => 5,
+    }
+}
+
+/// Width of a level's buckets (LVL_GRAN).
+const fn bucket_ticks(level: u64) -> u64 {
+    1 << (3 * level)
 }
 
 #[cfg(test)]
@@ -117,5 +166,19 @@ mod tests {
         let third = c.fires(second, 250);
         assert_eq!(second.since(first), Span::from_ms(1024));
         assert_eq!(third.since(second), Span::from_ms(1024));
+    }
+
+    #[test]
+    fn within_a_tick_coarse_buckets_go_first_and_then_the_last_armed() {
+        let c = KernelClock::new(250, 0);
+        // 63 ticks end a bucket of 8 at tick 64, where a timer of 500 armed at tick 12 ends too
+        let early = c.arm_at(c.at(c.jiffies(Time::ZERO)), c.jiffies(Time::ZERO) + 512, 1);
+        let late = c.arm_at(Time::ZERO, c.jiffies(Time::ZERO) + 512, 2);
+        assert_eq!(early.at, late.at);
+        assert!(late < early);
+        let fine = c.arm_at(c.at(c.jiffies(late.at) - 1), c.jiffies(late.at) - 1, 3);
+        assert_eq!(fine.at, late.at);
+        assert!(early < fine, "a coarser bucket goes first, however early it was armed");
+        assert!(fine < KTimer::last(fine.at));
     }
 }

@@ -1,101 +1,20 @@
 //! One neighbour entry: states, timer, queue.
 
-use super::clock::KernelClock;
-use super::table::Timing;
+use super::clock::{KTimer, KernelClock};
+use super::nud::{Nud, UpdateFlags};
+use super::timing::Timing;
 use crate::addr::Mac;
 use crate::packet::Packet;
 use crate::time::Time;
-use core::fmt;
-use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
-
-/// The state of an entry (NUD_*, include/uapi/linux/neighbour.h).
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Nud {
-    /// Made, not used yet.
-    None,
-    /// Asking; packets wait.
-    Incomplete,
-    /// Confirmed lately.
-    Reachable,
-    /// Not confirmed for a while; still used.
-    Stale,
-    /// Used while stale; waits for a confirmation from above before asking.
-    Delay,
-    /// Asking the known address for confirmation.
-    Probe,
-    /// Nobody answered.
-    Failed,
-    /// Needs no resolution.
-    Noarp,
-    /// Set by hand, for ever.
-    Permanent,
-}
-
-impl Nud {
-    /// NUD_VALID: packets are sent to the stored address.
-    #[must_use]
-    pub const fn is_valid(self) -> bool {
-        !matches!(self, Nud::None | Nud::Incomplete | Nud::Failed)
-    }
-    /// NUD_CONNECTED: packets are sent without a thought.
-    #[must_use]
-    pub const fn is_connected(self) -> bool {
-        matches!(self, Nud::Reachable | Nud::Permanent | Nud::Noarp)
-    }
-    /// NUD_IN_TIMER: a timer is running.
-    #[must_use]
-    pub const fn is_timed(self) -> bool {
-        matches!(self, Nud::Incomplete | Nud::Reachable | Nud::Delay | Nud::Probe)
-    }
-    /// The word `ip neigh` prints.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Nud::None => "NONE",
-            Nud::Incomplete => "INCOMPLETE",
-            Nud::Reachable => "REACHABLE",
-            Nud::Stale => "STALE",
-            Nud::Delay => "DELAY",
-            Nud::Probe => "PROBE",
-            Nud::Failed => "FAILED",
-            Nud::Noarp => "NOARP",
-            Nud::Permanent => "PERMANENT",
-        }
-    }
-    /// True for the states rtnetlink reports when they are entered; INCOMPLETE and DELAY pass
-    /// unseen by `ip monitor neigh`.
-    #[must_use]
-    pub const fn is_notified(self) -> bool {
-        !matches!(self, Nud::None | Nud::Incomplete | Nud::Delay)
-    }
-}
-
-impl fmt::Display for Nud {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// How an update treats what is already known (NEIGH_UPDATE_F_*).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct UpdateFlags {
-    /// Another address replaces the known one.
-    pub replace: bool,
-    /// Neighbour discovery: another address makes a connected entry STALE instead.
-    pub weak: bool,
-    /// By hand: PERMANENT entries too.
-    pub admin: bool,
-}
+use std::net::IpAddr;
 
 /// What one entry wants done; [`super::NeighTable`] adds the address and the device.
 #[derive(Debug)]
 pub(super) enum Act {
-    /// Send a request: to that MAC, or to all.
-    Solicit(Option<Mac>),
+    /// Send a request: to that MAC, or to all; from the address of the last packet that waits.
+    Solicit(Option<Mac>, Option<IpAddr>),
     /// Send a packet to a MAC.
     Send(Mac, Packet),
     /// The packet cannot be delivered; its sender is told (arp_error_report).
@@ -104,6 +23,36 @@ pub(super) enum Act {
     Overflow(Packet),
     /// Dropped without a word because no request may be sent (mcast_solicit 0).
     Unasked(Packet),
+    /// Dropped without a word because a new resolution began while the old one was failing.
+    Raced(Packet),
+}
+
+/// The acts of one step; a resolution in which one packet waits has two.
+pub(super) type Acts = SmallVec<[Act; 2]>;
+
+/// What every step of an entry needs to know, and where it puts what it wants.
+pub(super) struct Cx<'a> {
+    pub(super) clock: &'a KernelClock,
+    pub(super) timing: &'a Timing,
+    pub(super) now: Time,
+    /// Timers armed so far in this namespace.
+    pub(super) armed: &'a mut u64,
+    pub(super) acts: &'a mut Acts,
+}
+
+impl Cx<'_> {
+    fn jiffies(&self) -> u64 {
+        self.clock.jiffies(self.now)
+    }
+
+    fn arm_at(&mut self, expires: u64) -> KTimer {
+        *self.armed += 1;
+        self.clock.arm_at(self.now, expires, *self.armed)
+    }
+
+    fn arm(&mut self, delay: u64) -> KTimer {
+        self.arm_at(self.jiffies() + delay)
+    }
 }
 
 /// One neighbour entry (struct neighbour).
@@ -115,7 +64,10 @@ pub struct Entry {
     pub(super) confirmed: u64,
     pub(super) used: u64,
     pub(super) probes: u32,
-    pub(super) timer: Option<Time>,
+    pub(super) timer: Option<KTimer>,
+    /// The link header is cached (hh_cache): from then on a connected entry passes packets on
+    /// without noting that it was used.
+    pub(super) header_cached: bool,
     pub(super) queue: VecDeque<Packet>,
     pub(super) queue_bytes: u32,
 }
@@ -128,10 +80,11 @@ impl Entry {
             lladdr: Mac::ZERO,
             updated: j,
             // far enough in the past that it does not count (neigh_create)
-            confirmed: j.saturating_sub(timing.base_reachable << 1),
+            confirmed: j - (timing.base_reachable << 1),
             used: j,
             probes: 0,
             timer: None,
+            header_cached: false,
             queue: VecDeque::new(),
             queue_bytes: 0,
         }
@@ -152,66 +105,64 @@ impl Entry {
     pub fn waiting(&self) -> usize {
         self.queue.len()
     }
+    /// Bytes that wait, as the kernel counts them against `unres_qlen_bytes`.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> u32 {
+        self.queue_bytes
+    }
     /// When its timer goes off.
     #[must_use]
     pub fn timer(&self) -> Option<Time> {
-        self.timer
+        self.timer.map(|t| t.at)
     }
 
     /// A packet wants out (neigh_output, neigh_event_send).
-    pub(super) fn output(
-        &mut self,
-        clock: &KernelClock,
-        t: &Timing,
-        now: Time,
-        packet: Packet,
-        acts: &mut Vec<Act>,
-    ) {
-        if self.state.is_connected() {
-            // the cached header: `used` is not refreshed on this path
-            acts.push(Act::Send(self.lladdr, packet));
+    pub(super) fn output(&mut self, cx: &mut Cx<'_>, packet: Packet) {
+        if self.state.is_connected() && self.header_cached {
+            // `used` is not refreshed on this path
+            cx.acts.push(Act::Send(self.lladdr, packet));
             return;
         }
-        self.used = clock.jiffies(now);
+        self.used = cx.jiffies();
         match self.state {
-            Nud::Delay | Nud::Probe => {
-                acts.push(Act::Send(self.lladdr, packet));
-                return;
-            }
+            Nud::Incomplete => self.enqueue(cx, packet),
+            Nud::None | Nud::Failed => self.resolve(cx, packet),
             Nud::Stale => {
-                self.state = Nud::Delay;
-                self.updated = clock.jiffies(now);
-                self.timer = Some(clock.fires(now, t.delay_first_probe));
-                acts.push(Act::Send(self.lladdr, packet));
-                return;
+                self.change(Nud::Delay, cx.jiffies());
+                self.timer = Some(cx.arm(cx.timing.delay_first_probe));
+                self.pass_on(cx, packet);
             }
-            Nud::Incomplete => {}
-            _ => {
-                if t.mcast + t.app == 0 {
-                    self.state = Nud::Failed;
-                    self.updated = clock.jiffies(now);
-                    acts.push(Act::Unasked(packet));
-                    return;
-                }
-                // probes count from ucast_solicit, so that the limit is the same in both phases
-                self.probes = t.ucast;
-                self.state = Nud::Incomplete;
-                self.updated = clock.jiffies(now);
-                self.timer = Some(clock.fires(now, t.retrans.max(t.min_interval)));
-                self.enqueue(t, packet, acts);
-                self.solicit(t, acts);
-                return;
-            }
+            _ => self.pass_on(cx, packet),
         }
-        self.enqueue(t, packet, acts);
     }
 
-    fn enqueue(&mut self, t: &Timing, packet: Packet, acts: &mut Vec<Act>) {
+    fn pass_on(&mut self, cx: &mut Cx<'_>, packet: Packet) {
+        self.header_cached = true;
+        cx.acts.push(Act::Send(self.lladdr, packet));
+    }
+
+    /// The first request leaves at once; nothing is held against an entry that failed before.
+    fn resolve(&mut self, cx: &mut Cx<'_>, packet: Packet) {
+        let t = cx.timing;
+        if t.mcast + t.app == 0 {
+            self.change(Nud::Failed, cx.jiffies());
+            cx.acts.push(Act::Unasked(packet));
+            return;
+        }
+        // probes count from ucast_solicit, so that the limit is the same in both phases
+        self.probes = t.ucast;
+        self.change(Nud::Incomplete, cx.jiffies());
+        self.timer = Some(cx.arm(t.retrans.max(t.min_interval)));
+        self.enqueue(cx, packet);
+        self.solicit(cx);
+    }
+
+    fn enqueue(&mut self, cx: &mut Cx<'_>, packet: Packet) {
         let size = packet.truesize();
-        while self.queue_bytes + size > t.unres_qlen_bytes {
+        while self.queue_bytes.saturating_add(size) > cx.timing.unres_qlen_bytes {
             let Some(old) = self.queue.pop_front() else { break };
             self.queue_bytes -= old.truesize();
-            acts.push(Act::Overflow(old));
+            cx.acts.push(Act::Overflow(old));
         }
         self.queue_bytes += size;
         self.queue.push_back(packet);
@@ -219,11 +170,13 @@ impl Entry {
 
     /// One request (neigh_probe, arp_solicit): unicast ones first, then those handed to a
     /// daemon, which do not show on the wire, then broadcasts.
-    fn solicit(&mut self, t: &Timing, acts: &mut Vec<Act>) {
+    fn solicit(&mut self, cx: &mut Cx<'_>) {
+        let t = cx.timing;
+        let src = self.queue.back().and_then(source_of);
         if self.probes < t.ucast {
-            acts.push(Act::Solicit(Some(self.lladdr)));
+            cx.acts.push(Act::Solicit(Some(self.lladdr), src));
         } else if self.probes >= t.ucast + t.app {
-            acts.push(Act::Solicit(None));
+            cx.acts.push(Act::Solicit(None, src));
         }
         self.probes += 1;
     }
@@ -232,22 +185,23 @@ impl Entry {
         t.ucast + t.app + if self.state == Nud::Probe { t.mcast_resolicit } else { t.mcast }
     }
 
+    /// True when its next timer ends the resolution without success.
+    pub(super) fn is_failing(&self, t: &Timing) -> bool {
+        matches!(self.state, Nud::Incomplete | Nud::Probe) && self.probes >= self.max_probes(t)
+    }
+
     /// The timer went off (neigh_timer_handler).
-    pub(super) fn timeout(&mut self, clock: &KernelClock, t: &Timing, now: Time, acts: &mut Vec<Act>) {
+    pub(super) fn timeout(&mut self, cx: &mut Cx<'_>) {
         self.timer = None;
-        let j = clock.jiffies(now);
+        let (j, t) = (cx.jiffies(), cx.timing);
         let retry = j + t.retrans.max(t.min_interval);
-        let before = self.state;
-        let next = match before {
+        let next = match self.state {
             Nud::Reachable if j <= self.confirmed + t.reachable => self.confirmed + t.reachable,
             Nud::Reachable if j <= self.used + t.delay_first_probe => {
                 self.change(Nud::Delay, j);
                 j + t.delay_first_probe
             }
-            Nud::Reachable => {
-                self.change(Nud::Stale, j);
-                j
-            }
+            Nud::Reachable => return self.change(Nud::Stale, j),
             Nud::Delay if j <= self.confirmed + t.delay_first_probe => {
                 self.change(Nud::Reachable, j);
                 self.confirmed + t.reachable
@@ -260,17 +214,33 @@ impl Entry {
             Nud::Probe | Nud::Incomplete => retry,
             _ => return,
         };
-        if matches!(self.state, Nud::Incomplete | Nud::Probe) && self.probes >= self.max_probes(t) {
+        if self.is_failing(t) {
             self.change(Nud::Failed, j);
-            self.fail(acts);
-            return;
+            return self.fail(cx);
         }
-        if self.state.is_timed() {
-            self.timer = Some(clock.fires_at(now, next.max(j + t.min_interval)));
-        }
+        self.timer = Some(cx.arm_at(next.max(j + t.min_interval)));
         if matches!(self.state, Nud::Incomplete | Nud::Probe) {
-            self.solicit(t, acts);
+            self.solicit(cx);
         }
+    }
+
+    /// As [`Entry::timeout`] of an entry that [is failing](Entry::is_failing), while another
+    /// processor sends a packet to it.
+    ///
+    /// neigh_invalidate() gives up the entry's lock while it reports each waiting packet. A packet
+    /// that slips in then begins a new resolution; the loop notices the changed state, stops, and
+    /// throws away what is left in the queue, the new packet included. One sender hears of the
+    /// failure, the others of nothing. Measured with ping, whose clock ticks with the entry's.
+    pub(super) fn fail_amid(&mut self, cx: &mut Cx<'_>, packet: Packet) {
+        self.timer = None;
+        self.change(Nud::Failed, cx.jiffies());
+        if let Some(first) = self.queue.pop_front() {
+            self.queue_bytes -= first.truesize();
+            cx.acts.push(Act::Unreachable(first));
+        }
+        self.output(cx, packet);
+        cx.acts.extend(self.queue.drain(..).map(Act::Raced));
+        self.queue_bytes = 0;
     }
 
     fn change(&mut self, state: Nud, jiffies: u64) {
@@ -279,53 +249,66 @@ impl Entry {
     }
 
     /// Every waiting packet is reported to its sender (neigh_invalidate).
-    fn fail(&mut self, acts: &mut Vec<Act>) {
-        acts.extend(self.queue.drain(..).map(Act::Unreachable));
+    fn fail(&mut self, cx: &mut Cx<'_>) {
+        cx.acts.extend(self.queue.drain(..).map(Act::Unreachable));
         self.queue_bytes = 0;
     }
 
     /// Something was learned about the entry (__neigh_update). Returns false when the update is
     /// refused outright.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn update(
         &mut self,
-        clock: &KernelClock,
-        t: &Timing,
-        now: Time,
+        cx: &mut Cx<'_>,
         lladdr: Option<Mac>,
         new: Nud,
         flags: UpdateFlags,
-        acts: &mut Vec<Act>,
     ) -> bool {
-        let (old, j) = (self.state, clock.jiffies(now));
-        if matches!(old, Nud::Permanent | Nud::Noarp) && !flags.admin {
+        if matches!(self.state, Nud::Permanent | Nud::Noarp) && !flags.admin {
             return false;
         }
         if !new.is_valid() {
-            self.timer = None;
-            self.state = new;
-            if matches!(old, Nud::Incomplete | Nud::Probe) && new == Nud::Failed {
-                self.fail(acts);
-            }
+            self.invalidate(cx, new);
             return true;
         }
+        let old = self.state;
         let Some(mac) = lladdr.or(old.is_valid().then_some(self.lladdr)) else { return false };
-        // an address known to an entry that is not valid counts as new
-        let mut same = old.is_valid() && mac == self.lladdr;
-        let (mut mac, mut new) = (mac, new);
         if new.is_connected() {
-            self.confirmed = j;
+            // even when the address below is refused: a reply from anybody confirms
+            self.confirmed = cx.jiffies();
         }
-        if old.is_valid() {
-            if !same && !flags.replace {
+        // an address known to an entry that is not valid counts as new
+        let same = old.is_valid() && mac == self.lladdr;
+        let (mac, new, same) = match (old.is_valid(), same) {
+            (true, false) if !flags.replace => {
                 if !(flags.weak && old.is_connected()) {
                     return false;
                 }
-                (mac, same, new) = (self.lladdr, true, Nud::Stale);
-            } else if same && new == Nud::Stale && !flags.admin {
-                new = old;
+                (self.lladdr, Nud::Stale, true)
             }
+            (true, true) if new == Nud::Stale && !flags.admin => (mac, old, true),
+            _ => (mac, new, same),
+        };
+        self.take(cx, mac, new, same);
+        if !old.is_valid() {
+            self.drain(cx);
         }
+        true
+    }
+
+    /// The entry loses its address by an update: only a resolution that was under way reports
+    /// what waited for it.
+    fn invalidate(&mut self, cx: &mut Cx<'_>, new: Nud) {
+        let old = core::mem::replace(&mut self.state, new);
+        self.timer = None;
+        if matches!(old, Nud::Incomplete | Nud::Probe) && new == Nud::Failed {
+            self.updated = cx.jiffies();
+            self.fail(cx);
+        }
+    }
+
+    /// Takes over a valid state and address.
+    fn take(&mut self, cx: &mut Cx<'_>, mac: Mac, new: Nud, same: bool) {
+        let (old, j) = (self.state, cx.jiffies());
         if new != old || !same {
             self.updated = j;
         }
@@ -335,34 +318,29 @@ impl Entry {
                 self.probes = 0;
             }
             if new.is_timed() {
-                let wait = if new == Nud::Reachable { t.reachable } else { 0 };
-                self.timer = Some(clock.fires(now, wait));
+                let wait = if new == Nud::Reachable { cx.timing.reachable } else { 0 };
+                self.timer = Some(cx.arm(wait));
             }
             self.state = new;
         }
         if !same {
             self.lladdr = mac;
             if !new.is_connected() {
-                self.confirmed = j.saturating_sub(t.base_reachable << 1);
+                self.confirmed = j - (cx.timing.base_reachable << 1);
             }
         }
-        if !old.is_valid() {
-            self.drain(clock, t, now, acts);
-        }
-        true
     }
 
     /// The queue leaves; if the entry is only STALE, the first packet moves it to DELAY.
-    fn drain(&mut self, clock: &KernelClock, t: &Timing, now: Time, acts: &mut Vec<Act>) {
+    fn drain(&mut self, cx: &mut Cx<'_>) {
         self.queue_bytes = 0;
         let mut queue = core::mem::take(&mut self.queue);
-        let first = !queue.is_empty();
-        for packet in queue.drain(..) {
-            self.output(clock, t, now, packet, acts);
+        if !queue.is_empty() {
+            // these take the slow path in every state, which notes the use
+            self.used = cx.jiffies();
         }
-        if first {
-            // these went by the slow path, which refreshes `used` in every state
-            self.used = clock.jiffies(now);
+        for packet in queue.drain(..) {
+            self.output(cx, packet);
         }
         self.queue = queue;
     }
@@ -375,5 +353,15 @@ impl Entry {
     /// Locktime: a changed address is refused for so long after the last change (arp_process).
     pub(super) fn is_locked(&self, clock: &KernelClock, t: &Timing, now: Time) -> bool {
         clock.jiffies(now) <= self.updated + t.locktime
+    }
+}
+
+/// The source address of an IP packet.
+fn source_of(packet: &Packet) -> Option<IpAddr> {
+    let b = &packet.bytes;
+    match b.first()? >> 4 {
+        4 => b.get(12..16).map(|s| IpAddr::from([s[0], s[1], s[2], s[3]])),
+        6 => b.get(8..24).and_then(|s| <[u8; 16]>::try_from(s).ok()).map(IpAddr::from),
+        _ => None,
     }
 }

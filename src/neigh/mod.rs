@@ -8,8 +8,14 @@
 
 mod clock;
 mod entry;
+mod event;
+mod nud;
 mod table;
+mod timing;
 
-pub use clock::{HZ_DEFAULT, KernelClock, WHEEL_PHASES};
-pub use entry::{Entry, Nud, UpdateFlags};
-pub use table::{Cause, Discarded, NeighEvent, NeighTable, Timing};
+pub use clock::{HZ_DEFAULT, KTimer, KernelClock, WHEEL_PHASES};
+pub use entry::Entry;
+pub use event::{Cause, Discarded, Failing, NeighEvent};
+pub use nud::{Nud, UpdateFlags};
+pub use table::NeighTable;
+pub use timing::Timing;

@@ -1,158 +1,17 @@
 //! The entries of one namespace, by device and address.
 
-use super::clock::KernelClock;
-use super::entry::{Act, Entry, Nud, UpdateFlags};
+use super::clock::{KTimer, KernelClock};
+use super::entry::{Act, Acts, Cx, Entry};
+use super::event::{Cause, Discarded, Failing, NeighEvent};
+use super::nud::{Nud, UpdateFlags};
+use super::timing::Timing;
 use crate::addr::Mac;
 use crate::host::IfIndex;
 use crate::host::conf::{NeighSet, NeighVar};
-use crate::packet::Packet;
+use crate::packet::{Owner, Packet};
 use crate::time::{Span, Time};
 use std::collections::VecDeque;
 use std::net::IpAddr;
-
-/// The parameters of a device, in ticks where they are times.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Timing {
-    /// mcast_solicit
-    pub mcast: u32,
-    /// ucast_solicit
-    pub ucast: u32,
-    /// app_solicit
-    pub app: u32,
-    /// mcast_resolicit
-    pub mcast_resolicit: u32,
-    /// retrans_time_ms, ticks
-    pub retrans: u64,
-    /// HZ/100: no timer is armed for less, ticks
-    pub min_interval: u64,
-    /// base_reachable_time_ms, ticks
-    pub base_reachable: u64,
-    /// What was drawn from it for the device, ticks
-    pub reachable: u64,
-    /// delay_first_probe_time, ticks
-    pub delay_first_probe: u64,
-    /// unres_qlen_bytes
-    pub unres_qlen_bytes: u32,
-    /// locktime, ticks
-    pub locktime: u64,
-}
-
-impl Timing {
-    /// The parameters of `set`, with the reachable time that was drawn for the device.
-    #[must_use]
-    pub fn new(clock: &KernelClock, set: &NeighSet, reachable: u64) -> Timing {
-        let count = |v| u32::try_from(set.get(v)).unwrap_or(0);
-        let ms = |v| clock.ticks(Span::from_ms(u64::from(count(v))));
-        Timing {
-            mcast: count(NeighVar::McastSolicit),
-            ucast: count(NeighVar::UcastSolicit),
-            app: count(NeighVar::AppSolicit),
-            mcast_resolicit: count(NeighVar::McastResolicit),
-            retrans: ms(NeighVar::RetransTimeMs),
-            min_interval: clock.ticks(Span::from_ms(10)).max(1),
-            base_reachable: ms(NeighVar::BaseReachableTimeMs),
-            reachable,
-            delay_first_probe: clock.ticks(Span::from_secs(u64::from(count(NeighVar::DelayFirstProbeTime)))),
-            unres_qlen_bytes: count(NeighVar::UnresQlenBytes),
-            locktime: clock.user_hz_ticks(u64::from(count(NeighVar::Locktime))),
-        }
-    }
-}
-
-/// Why an entry changed.
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Debug,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cause {
-    /// A packet wanted out.
-    Output,
-    /// Its timer.
-    Timer,
-    /// A received frame.
-    Frame,
-    /// A command.
-    Command,
-    /// The device lost its carrier, went down, or changed its MAC.
-    Flush,
-}
-
-/// Why a waiting packet was dropped without a word.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Discarded {
-    /// More than unres_qlen_bytes wait.
-    QueueOverflow,
-    /// mcast_solicit and app_solicit are 0.
-    NoRequestsAllowed,
-    /// The entry went away with its device's carrier.
-    EntryFlushed,
-}
-
-/// What the table wants done or known.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum NeighEvent {
-    /// A request must be sent.
-    Solicit {
-        /// Out of that device.
-        dev: IfIndex,
-        /// Who is wanted.
-        ip: IpAddr,
-        /// To that MAC, or to all.
-        to: Option<Mac>,
-        /// Source address of the packet that wants out, which the request uses if it can.
-        src: Option<IpAddr>,
-    },
-    /// A packet leaves.
-    Send {
-        /// Out of that device.
-        dev: IfIndex,
-        /// To that MAC.
-        mac: Mac,
-        /// The packet.
-        packet: Packet,
-    },
-    /// A packet cannot be delivered: "host unreachable" goes to its sender.
-    Unreachable {
-        /// The device.
-        dev: IfIndex,
-        /// Who did not answer.
-        ip: IpAddr,
-        /// The packet.
-        packet: Packet,
-    },
-    /// A packet is lost without a word.
-    Discard {
-        /// The packet.
-        packet: Packet,
-        /// Why.
-        why: Discarded,
-    },
-    /// An entry changed its state or address.
-    Changed {
-        /// The device.
-        dev: IfIndex,
-        /// The address.
-        ip: IpAddr,
-        /// State before; `None` when the entry is new.
-        old: Option<Nud>,
-        /// State after; `None` when the entry is gone.
-        new: Option<Nud>,
-        /// The MAC it holds now.
-        lladdr: Option<Mac>,
-        /// Why.
-        cause: Cause,
-    },
-}
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Slot {
@@ -166,6 +25,8 @@ struct Slot {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct NeighTable {
     clock: KernelClock,
+    /// Timers armed so far; decides the order of those that go off together.
+    armed: u64,
     slots: Vec<Slot>,
     /// The drawn reachable_time of each device, ticks.
     reachable: Vec<(IfIndex, bool, u64)>,
@@ -175,7 +36,7 @@ impl NeighTable {
     /// An empty table.
     #[must_use]
     pub fn new(clock: KernelClock) -> NeighTable {
-        NeighTable { clock, slots: Vec::new(), reachable: Vec::new() }
+        NeighTable { clock, armed: 0, slots: Vec::new(), reachable: Vec::new() }
     }
 
     /// Its clock.
@@ -214,10 +75,29 @@ impl NeighTable {
         self.slots.iter().map(|s| (s.dev, s.ip, &s.entry))
     }
 
-    /// The earliest timer.
+    /// The timer that goes off next.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<KTimer> {
+        self.slots.iter().filter_map(|s| s.entry.timer).min()
+    }
+
+    /// When it goes off.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.slots.iter().filter_map(|s| s.entry.timer).min()
+        self.next_timer().map(|t| t.at)
+    }
+
+    /// Counts a timer of the same namespace that is armed elsewhere: what goes off in one tick
+    /// goes in the order of arming.
+    pub fn count_armed(&mut self) -> u64 {
+        self.armed += 1;
+        self.armed
+    }
+
+    /// True while a packet of that sender waits for a neighbour.
+    #[must_use]
+    pub fn holds(&self, owner: Owner) -> bool {
+        self.slots.iter().flat_map(|s| &s.entry.queue).any(|p| p.owner == Some(owner))
     }
 
     /// A packet wants out to a next hop.
@@ -232,7 +112,7 @@ impl NeighTable {
     ) {
         let t = self.timing(dev, hop.is_ipv6(), set);
         let at = self.position_or_new(now, dev, hop, &t, out);
-        self.run(at, Cause::Output, out, |entry, clock, acts| entry.output(clock, &t, now, packet, acts));
+        self.run(at, Cause::Output, now, &t, out, |entry, cx| entry.output(cx, packet));
     }
 
     fn position_or_new(
@@ -266,14 +146,51 @@ impl NeighTable {
         params: impl Fn(IfIndex, bool) -> NeighSet,
         out: &mut VecDeque<NeighEvent>,
     ) {
-        for at in 0..self.slots.len() {
-            let (dev, v6) = (self.slots[at].dev, self.slots[at].ip.is_ipv6());
-            if self.slots[at].entry.timer.is_none_or(|t| t > now) {
-                continue;
-            }
-            let t = self.timing(dev, v6, &params(dev, v6));
-            self.run(at, Cause::Timer, out, |entry, clock, acts| entry.timeout(clock, &t, now, acts));
+        while self.run_timer(now, &params, out) {}
+    }
+
+    /// Runs the timer that is due first; false when none is.
+    pub fn run_timer(
+        &mut self,
+        now: Time,
+        params: impl Fn(IfIndex, bool) -> NeighSet,
+        out: &mut VecDeque<NeighEvent>,
+    ) -> bool {
+        let Some((at, t)) = self.first_due(now, params) else { return false };
+        self.run(at, Cause::Timer, now, &t, out, Entry::timeout);
+        true
+    }
+
+    /// Runs the timer that is due first, of an entry that [is failing](NeighTable::failing),
+    /// while `packet` is sent to it by another processor.
+    pub fn run_timer_amid(
+        &mut self,
+        now: Time,
+        params: impl Fn(IfIndex, bool) -> NeighSet,
+        packet: Packet,
+        out: &mut VecDeque<NeighEvent>,
+    ) {
+        if let Some((at, t)) = self.first_due(now, params) {
+            self.run(at, Cause::Timer, now, &t, out, |entry, cx| entry.fail_amid(cx, packet));
         }
+    }
+
+    /// What the timer that goes off next ends, if it ends a resolution without success.
+    pub fn failing(&self, params: impl Fn(IfIndex, bool) -> NeighSet) -> Option<Failing> {
+        let slot = self.slots.iter().filter(|s| s.entry.timer.is_some()).min_by_key(|s| s.entry.timer)?;
+        let v6 = slot.ip.is_ipv6();
+        let t = self.timing(slot.dev, v6, &params(slot.dev, v6));
+        let at = slot.entry.timer()?;
+        slot.entry.is_failing(&t).then_some(Failing { at, waiting: slot.entry.waiting() > 0 })
+    }
+
+    fn first_due(&self, now: Time, params: impl Fn(IfIndex, bool) -> NeighSet) -> Option<(usize, Timing)> {
+        let due = |s: &Slot| s.entry.timer.filter(|t| t.at <= now);
+        let at = (0..self.slots.len())
+            .filter(|at| due(&self.slots[*at]).is_some())
+            .min_by_key(|at| self.slots[*at].entry.timer)?;
+        let (dev, v6) = (self.slots[at].dev, self.slots[at].ip.is_ipv6());
+        Some((at, self.timing(dev, v6, &params(dev, v6))))
     }
 
     /// The sender of a request to us is taken down as STALE, whatever was known of it
@@ -335,8 +252,8 @@ impl NeighTable {
             None if create => self.position_or_new(now, dev, ip, &t, out),
             None => return,
         };
-        self.run(at, cause, out, |entry, clock, acts| {
-            entry.update(clock, &t, now, mac, new, flags, acts);
+        self.run(at, cause, now, &t, out, |entry, cx| {
+            entry.update(cx, mac, new, flags);
         });
     }
 
@@ -398,39 +315,37 @@ impl NeighTable {
         &mut self,
         at: usize,
         cause: Cause,
+        now: Time,
+        timing: &Timing,
         out: &mut VecDeque<NeighEvent>,
-        work: impl FnOnce(&mut Entry, &KernelClock, &mut Vec<Act>),
+        work: impl FnOnce(&mut Entry, &mut Cx<'_>),
     ) {
         let slot = &mut self.slots[at];
         let (dev, ip) = (slot.dev, slot.ip);
         let (old, old_mac) = (slot.entry.state, slot.entry.lladdr());
-        let mut acts = Vec::new();
-        work(&mut slot.entry, &self.clock, &mut acts);
+        let mut acts = Acts::new();
+        let (clock, armed) = (&self.clock, &mut self.armed);
+        work(&mut slot.entry, &mut Cx { clock, timing, now, armed, acts: &mut acts });
         let (new, lladdr) = (slot.entry.state, slot.entry.lladdr());
         if new != old || lladdr != old_mac {
             out.push_back(NeighEvent::Changed { dev, ip, old: Some(old), new: Some(new), lladdr, cause });
         }
         for act in acts {
-            out.push_back(match act {
-                Act::Solicit(to) => {
-                    let src = slot.entry.queue.back().and_then(source_of);
-                    NeighEvent::Solicit { dev, ip, to, src }
-                }
-                Act::Send(mac, packet) => NeighEvent::Send { dev, mac, packet },
-                Act::Unreachable(packet) => NeighEvent::Unreachable { dev, ip, packet },
-                Act::Overflow(packet) => NeighEvent::Discard { packet, why: Discarded::QueueOverflow },
-                Act::Unasked(packet) => NeighEvent::Discard { packet, why: Discarded::NoRequestsAllowed },
-            });
+            out.push_back(slot.report(act));
         }
     }
 }
 
-/// The source address of an IP packet.
-fn source_of(packet: &Packet) -> Option<IpAddr> {
-    let b = &packet.bytes;
-    match b.first()? >> 4 {
-        4 => b.get(12..16).map(|s| IpAddr::from([s[0], s[1], s[2], s[3]])),
-        6 => b.get(8..24).and_then(|s| <[u8; 16]>::try_from(s).ok()).map(IpAddr::from),
-        _ => None,
+impl Slot {
+    fn report(&self, act: Act) -> NeighEvent {
+        let (dev, ip) = (self.dev, self.ip);
+        match act {
+            Act::Solicit(to, src) => NeighEvent::Solicit { dev, ip, to, src },
+            Act::Send(mac, packet) => NeighEvent::Send { dev, mac, packet },
+            Act::Unreachable(packet) => NeighEvent::Unreachable { dev, ip, packet },
+            Act::Overflow(packet) => NeighEvent::Discard { packet, why: Discarded::QueueOverflow },
+            Act::Unasked(packet) => NeighEvent::Discard { packet, why: Discarded::NoRequestsAllowed },
+            Act::Raced(packet) => NeighEvent::Discard { packet, why: Discarded::FailureRaced },
+        }
     }
 }

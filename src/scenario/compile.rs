@@ -293,7 +293,12 @@ pub(super) fn hold_of(hold: &HoldFile, steps: &StepTable, c: &mut Checker) -> Op
         c.at(&hold.step, format!("a hold has one end, this one has {}", ends.len()), Some(help));
         return None;
     };
-    Some(Hold { step, nth: hold.nth, until })
+    if hold.every && hold.nth.is_some() {
+        c.at(&hold.step, "`every` and `nth` exclude each other".into(), None);
+        return None;
+    }
+    let nth = (!hold.every).then_some(hold.nth.unwrap_or(1));
+    Some(Hold { step, nth, until })
 }
 
 pub(super) fn script_step(

@@ -267,8 +267,11 @@ pub struct HoldFile {
     /// Which step.
     #[schemars(with = "String")]
     pub step: Located,
-    /// Which occurrence of it, from 1; every one by default.
+    /// Which occurrence of it, from 1; the first by default.
     pub nth: Option<u16>,
+    /// Every occurrence.
+    #[serde(default)]
+    pub every: bool,
     /// For so long.
     #[serde(rename = "for")]
     pub length: Option<Span>,

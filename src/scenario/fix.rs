@@ -1,6 +1,7 @@
 //! Scenario, fixes and command line put together into a [`Plan`].
 
 use super::compile::{Checker, DURATION_MAX, Scenario, client_of, fault_of, hold_of, script_step};
+use super::expect::{Corner, Expect};
 use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, StepFile};
 use super::overrides::Overrides;
 use super::plan::{ClientPlan, Plan, Target};
@@ -139,6 +140,7 @@ impl Scenario {
         let pod = self.pod_state(&layers, &setting)?;
         let actors = actors(&layers, &setting, &host, script);
         Ok(Plan {
+            version: layers.version(),
             outside: self.outside(&clients),
             setting: Arc::new(setting),
             steps: Arc::new(steps),
@@ -153,6 +155,22 @@ impl Scenario {
             until_clients_done: f.duration.is_none(),
             hz: f.kernel.hz.unwrap_or(crate::neigh::HZ_DEFAULT),
         })
+    }
+
+    /// What is expected of a run in a corner: the scenario's own expectations, or those of the fix.
+    /// Of several fixes together nothing is.
+    #[must_use]
+    pub fn expectations(&self, overrides: &Overrides, corner: Corner) -> Expect {
+        let f = &self.file;
+        let (expect, by_corner) = match &overrides.fixes[..] {
+            [] => (&f.expect, &f.expect_in),
+            [name] => match f.fixes.iter().find(|x| x.name.get_ref() == name) {
+                Some(fix) => (&fix.expect, &fix.expect_in),
+                None => return Expect::default(),
+            },
+            _ => return Expect::default(),
+        };
+        by_corner.get(&corner).map_or_else(|| expect.clone(), |over| expect.overridden(over))
     }
 
     fn no_fix(&self, name: &str) -> PlanError {
@@ -324,7 +342,7 @@ fn apply_hold_overrides(
         };
         holds.retain(|h| h.step != step);
         if over.length > Span::ZERO {
-            holds.push(Hold { step, nth: None, until: Until::Elapsed(over.length) });
+            holds.push(Hold { step, nth: Some(1), until: Until::Elapsed(over.length) });
         }
     }
     Ok(())

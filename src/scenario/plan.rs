@@ -1,9 +1,10 @@
 //! A scenario made ready to run: states, actors, holds, clients, faults.
 
 use super::file::ClientKind;
-use crate::control::{Actors, Gate, Hold, Setting, Side, StepTable};
+use crate::control::{Actors, CalicoVersion, Gate, Hold, Setting, Side, StepTable};
 use crate::gateway::OutsideSpec;
 use crate::host::HostState;
+use crate::pod::{ArpingSpec, ClientSpec, ConnectSpec, PingSpec, StreamSpec, UdpSpec};
 use crate::time::Span;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -127,9 +128,50 @@ pub struct ClientPlan {
     pub recverr: bool,
 }
 
+impl ClientPlan {
+    /// The client as the pod runs it.
+    #[must_use]
+    pub fn spec(&self) -> ClientSpec {
+        match (self.kind, self.to) {
+            (ClientKind::TcpConnect, Target::Port(to)) => ClientSpec::TcpConnect(ConnectSpec {
+                retry: self.retry,
+                timeout: self.timeout,
+                attempts: self.count,
+                parallel: self.parallel,
+                ..ConnectSpec::once(to)
+            }),
+            (ClientKind::TcpStream, Target::Port(to)) => ClientSpec::TcpStream(StreamSpec {
+                interval: self.interval,
+                count: self.count,
+                ..StreamSpec::to(to)
+            }),
+            (ClientKind::Udp, Target::Port(to)) => ClientSpec::Udp(UdpSpec {
+                interval: self.interval,
+                count: self.count,
+                timeout: self.timeout,
+                recverr: self.recverr,
+                ..UdpSpec::to(to)
+            }),
+            (ClientKind::Arping, Target::Host(IpAddr::V4(to))) => ClientSpec::Arping(ArpingSpec {
+                interval: self.interval,
+                count: self.count,
+                ..ArpingSpec::who_has(to)
+            }),
+            (_, to) => ClientSpec::Ping(PingSpec {
+                interval: self.interval,
+                count: self.count,
+                deadline: self.deadline,
+                ..PingSpec::to(to.ip())
+            }),
+        }
+    }
+}
+
 /// A run, ready to begin.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// The version whose program the plugin and Felix follow.
+    pub version: CalicoVersion,
     /// Names and addresses.
     pub setting: Arc<Setting>,
     /// The steps that can happen.

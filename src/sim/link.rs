@@ -3,7 +3,9 @@
 
 use crate::choice::{ChoiceKind, Chooser};
 use crate::control::Side;
-use crate::host::frame::{ARP_LEN, Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST};
+use crate::host::frame::{
+    ARP_LEN, Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST,
+};
 use crate::packet::Frame;
 use crate::scenario::{FaultAction, FaultRule, FrameKind};
 use crate::time::{Span, Time};
@@ -69,7 +71,14 @@ impl Link {
     }
 
     /// Puts a frame on the link.
-    pub(super) fn send(&mut self, now: Time, from: Side, id: FrameId, frame: &Frame, chooser: &mut dyn Chooser) -> Sent {
+    pub(super) fn send(
+        &mut self,
+        now: Time,
+        from: Side,
+        id: FrameId,
+        frame: &Frame,
+        chooser: &mut dyn Chooser,
+    ) -> Sent {
         let to = if from == Side::Pod { Side::Host } else { Side::Pod };
         let mut flight = InFlight { at: now + LATENCY, seq: self.next(), to, id, frame: frame.clone() };
         let released: SmallVec<[InFlight; 1]> = self.take_waiting(to);
@@ -135,7 +144,14 @@ impl Link {
         }
     }
 
-    fn strikes(&mut self, at: usize, rule: &FaultRule, from: Side, frame: &[u8], chooser: &mut dyn Chooser) -> bool {
+    fn strikes(
+        &mut self,
+        at: usize,
+        rule: &FaultRule,
+        from: Side,
+        frame: &[u8],
+        chooser: &mut dyn Chooser,
+    ) -> bool {
         let which = rule.which;
         let group = frame.first().is_some_and(|b| b & 1 != 0);
         if which.from.is_some_and(|f| f != from)
@@ -167,7 +183,8 @@ fn is_kind(kind: FrameKind, frame: &[u8]) -> bool {
         // hop-by-hop headers never come before neighbour discovery in what is sent here
         eth.payload.get(6) == Some(&58) && eth.payload.get(40).is_some_and(|t| matches!(t, 135 | 136))
     };
-    let arp_op = || Some(eth.payload).filter(|p| p.len() >= ARP_LEN).and_then(|p| Arp::parse(p).ok()).map(|a| a.op);
+    let arp_op =
+        || Some(eth.payload).filter(|p| p.len() >= ARP_LEN).and_then(|p| Arp::parse(p).ok()).map(|a| a.op);
     match kind {
         FrameKind::Any => true,
         FrameKind::ArpRequest => eth.ethertype == ETHERTYPE_ARP && arp_op() == Some(OP_REQUEST),

@@ -4,14 +4,10 @@ use super::emit::Emitter;
 use super::link::{InFlight, Link, Sent};
 use super::veth::Veth;
 use crate::choice::{ChoiceKind, Chooser};
-use crate::control::{
-    Act, Control, Gate, Happening, LinkEvent, Side, Taken, TaskResult,
-};
+use crate::control::{Act, Control, Gate, Happening, LinkEvent, Side, Taken, TaskResult};
 use crate::gateway::{Gateway, GatewayOutput, Outside};
 use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame};
-use crate::host::{
-    Decision, IfIndex, LinkChange, LinkKind, Mutation, Reason, Request, decide,
-};
+use crate::host::{Decision, IfIndex, LinkChange, LinkKind, Mutation, Reason, Request, decide};
 use crate::neigh::KernelClock;
 use crate::packet::Frame;
 use crate::pod::{ClientId, Pod, PodOutput};
@@ -26,6 +22,9 @@ const EVENTS_MAX: u64 = 20_000_000;
 
 /// From a packet's leaving by the uplink to the answer's coming in.
 const OUTSIDE_RTT: Span = Span::from_us(400);
+
+/// The number of `eth0` in the pod: the first device after `lo`.
+const POD_DEV: IfIndex = IfIndex(2);
 
 /// Why a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,7 +104,7 @@ impl<O: Outside> World<O> {
         );
         let host = plan.host.clone();
         let gateway = Gateway::new(host, plan.setting.uplink, outside, OUTSIDE_RTT, clock, chooser);
-        let mut pod = Pod::new(plan.pod.clone(), plan.setting.eth, clock, chooser);
+        let mut pod = Pod::new(plan.pod.clone(), POD_DEV, clock, chooser);
         pod.filter_icmp_errors(plan.icmp_errors_filtered);
         let starts = plan
             .clients
@@ -172,7 +171,8 @@ impl<O: Outside> World<O> {
 
     /// Lets whatever is due next happen. `Some` when the run has ended.
     pub fn step<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) -> Option<Ended> {
-        let clients_done = !self.starts.is_empty() && self.starts.iter().all(|s| s.begun) && self.pod.finished();
+        let clients_done =
+            !self.starts.is_empty() && self.starts.iter().all(|s| s.begun) && self.pod.finished();
         if clients_done && self.plan.until_clients_done {
             return Some(Ended::ClientsDone);
         }
@@ -227,16 +227,17 @@ impl<O: Outside> World<O> {
                 self.carry_out(&taken, chooser, sink);
             }
         } else {
-            self.start_clients(chooser);
+            self.start_clients(chooser, sink);
         }
         self.settle(chooser, sink);
     }
 
-    fn start_clients(&mut self, chooser: &mut dyn Chooser) {
+    fn start_clients<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
         for at in 0..self.starts.len() {
             if self.starts[at].due.is_some_and(|t| t <= self.now) {
                 self.starts[at].due = None;
                 self.starts[at].begun = true;
+                self.emit.client_start(self.now, at, sink);
                 self.pod.start_client(self.now, self.starts[at].client, chooser);
                 return;
             }
@@ -257,8 +258,10 @@ impl<O: Outside> World<O> {
         loop {
             if let Some(output) = self.pod.poll_output() {
                 match output {
-                    PodOutput::Transmit { dev, frame } => self.send_from_pod(dev, frame, chooser, sink),
-                    PodOutput::Note(note) => self.emit.stack_note(self.now, Side::Pod, self.pod.state(), note, sink),
+                    PodOutput::Transmit(frame) => self.send_from_pod(&frame, chooser, sink),
+                    PodOutput::Note(note) => {
+                        self.emit.stack_note(self.now, Side::Pod, self.pod.stack().state(), note, sink)
+                    }
                     PodOutput::Client(id, event) => self.emit.client(self.now, id, &event, sink),
                 }
             } else if let Some(output) = self.gateway.poll_output() {
@@ -275,18 +278,20 @@ impl<O: Outside> World<O> {
         self.report(sink);
     }
 
-    /// A frame leaves the pod. Only `eth0` has somebody at its other end.
-    fn send_from_pod<S: Sink>(&mut self, dev: IfIndex, frame: Frame, chooser: &mut dyn Chooser, sink: &mut S) {
-        let on_veth = self.pod.state().link(dev).is_some_and(|l| l.name() == self.plan.setting.eth);
-        if on_veth {
-            if asks_gateway(&frame) {
-                self.control.count_request(self.now, chooser);
-            }
-            self.put_on_link(Side::Pod, &frame, chooser, sink);
+    fn send_from_pod<S: Sink>(&mut self, frame: &Frame, chooser: &mut dyn Chooser, sink: &mut S) {
+        if asks_gateway(frame) {
+            self.control.count_request(self.now, chooser);
         }
+        self.put_on_link(Side::Pod, frame, chooser, sink);
     }
 
-    fn send_from_host<S: Sink>(&mut self, dev: IfIndex, frame: Frame, chooser: &mut dyn Chooser, sink: &mut S) {
+    fn send_from_host<S: Sink>(
+        &mut self,
+        dev: IfIndex,
+        frame: Frame,
+        chooser: &mut dyn Chooser,
+        sink: &mut S,
+    ) {
         if self.veth.host_index(&self.plan.setting, self.gateway.state()) == Some(dev) {
             self.put_on_link(Side::Host, &frame, chooser, sink);
         }
@@ -312,11 +317,7 @@ impl<O: Outside> World<O> {
                 Some(dev) => self.gateway.receive(self.now, dev, &flight.frame, chooser),
                 None => self.gateway.note_unheard(IfIndex(0), None, Reason::NoInterface),
             },
-            Side::Pod => {
-                if let Some(dev) = self.pod.state().link_named(self.plan.setting.eth).map(crate::host::Link::index) {
-                    self.pod.receive(self.now, dev, &flight.frame, chooser);
-                }
-            }
+            Side::Pod => self.pod.receive(self.now, &flight.frame, chooser),
         }
         self.settle(chooser, sink);
         self.emit.end_frame();
@@ -363,7 +364,7 @@ impl<O: Outside> World<O> {
             }
             Act::PodReset => {
                 let _ = self.delete_veth(chooser);
-                self.pod.reset_namespace(self.now, plan.pod.clone(), chooser);
+                self.pod.reset_namespace(plan.pod.clone(), chooser);
                 Ok(())
             }
         }
@@ -378,7 +379,7 @@ impl<O: Outside> World<O> {
         };
         done.map_err(|e| e.to_string())?;
         let plan = Arc::clone(&self.plan);
-        self.veth.update(self.now, &plan.setting, self.gateway.state(), self.pod.state(), chooser);
+        self.veth.update(self.now, &plan.setting, self.gateway.state(), self.pod.stack().state(), chooser);
         self.tell_running(before, chooser);
         Ok(())
     }
@@ -422,7 +423,8 @@ impl<O: Outside> World<O> {
     fn move_veth(&mut self, chooser: &mut dyn Chooser) -> Result<(), String> {
         let plan = Arc::clone(&self.plan);
         let cali = plan.setting.cali;
-        let link = self.pod.state().link_named(cali).ok_or("the host end is not in the pod's namespace")?;
+        let link =
+            self.pod.stack().state().link_named(cali).ok_or("the host end is not in the pod's namespace")?;
         let mac = Some(link.mac());
         self.veth.host_end = None;
         self.change(Side::Pod, &Mutation::LinkDel { dev: cali }, chooser)?;
@@ -497,4 +499,3 @@ fn asks_gateway(frame: &[u8]) -> bool {
             && Arp::parse(eth.payload).is_ok_and(|a| a.op == 1 && a.tpa == crate::control::GATEWAY)
     })
 }
-

@@ -15,19 +15,14 @@ pub(super) struct IcmpBucket {
 }
 
 impl IcmpBucket {
-    /// Takes what one message costs, 0 to 2 drawn evenly, if there is credit.
-    pub(super) fn allow(
-        &mut self,
-        clock: &KernelClock,
-        now: Time,
-        state: &HostState,
-        chooser: &mut dyn Chooser,
-    ) -> bool {
-        if self.credit <= 0 && !self.refill(clock, now, state) {
-            return false;
-        }
-        self.credit -= chooser.choose(ChoiceKind::IcmpCredit, 3) as i64;
-        true
+    /// True when there is credit for one message.
+    pub(super) fn has_credit(&mut self, clock: &KernelClock, now: Time, state: &HostState) -> bool {
+        self.credit > 0 || self.refill(clock, now, state)
+    }
+
+    /// Takes what one message costs: 0 to 2, drawn evenly, which may leave a debt.
+    pub(super) fn consume(&mut self, chooser: &mut dyn Chooser) {
+        self.credit -= chooser.choose(ChoiceKind::IcmpCredit, 3).cast_signed();
     }
 
     fn refill(&mut self, clock: &KernelClock, now: Time, state: &HostState) -> bool {
@@ -38,7 +33,7 @@ impl IcmpBucket {
             return false;
         }
         let per_sec = u64::try_from(state.global(Global::IcmpMsgsPerSec)).unwrap_or(0);
-        let more = (per_sec * delta / second) as i64;
+        let more = (per_sec * delta / second).cast_signed();
         if more == 0 {
             return false;
         }

@@ -8,17 +8,20 @@
 mod icmp;
 mod ndisc;
 mod output;
+mod peers;
 mod proxyq;
 mod receive;
+mod timers;
 
 use crate::choice::{ChoiceKind, Chooser};
-use crate::host::conf::{NeighSet, NeighVar, SysctlKey};
+use crate::host::conf::{NeighSet, NeighVar, Scope, SysctlKey};
 use crate::host::frame::Arp;
 use crate::host::{Decision, Effect, HostState, IfIndex, InputFault, Mutation, Reason, Refused, SetNud};
 use crate::neigh::{Cause, Discarded, KernelClock, NeighEvent, NeighTable, Nud, UpdateFlags};
 use crate::packet::{Frame, IpBytes, Packet};
 use crate::time::{Span, Time};
 use icmp::IcmpBucket;
+use peers::Peers;
 use proxyq::ProxyQueue;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -48,6 +51,8 @@ pub enum DropWhy {
     Expired,
     /// The way out has no device that is up.
     DeviceDown,
+    /// The device has lost its carrier, and its queue swallows what it is given.
+    NoCarrier,
 }
 
 /// What happened inside, for whoever watches.
@@ -122,6 +127,7 @@ pub struct Stack {
     neigh: NeighTable,
     queue: ProxyQueue,
     icmp: IcmpBucket,
+    peers: Peers,
     uplink: Option<IfIndex>,
     icmp_errors_filtered: bool,
     out: VecDeque<Output2>,
@@ -144,6 +150,7 @@ impl Stack {
             neigh: NeighTable::new(clock),
             queue: ProxyQueue::default(),
             icmp: IcmpBucket::default(),
+            peers: Peers::default(),
             uplink: None,
             icmp_errors_filtered: false,
             out: VecDeque::new(),
@@ -166,6 +173,12 @@ impl Stack {
     /// The namespace filters the ICMP errors it sends itself (a netfilter rule in the pod).
     pub fn filter_icmp_errors(&mut self, on: bool) {
         self.icmp_errors_filtered = on;
+    }
+
+    /// Whether it filters the ICMP errors it sends itself.
+    #[must_use]
+    pub fn filters_icmp_errors(&self) -> bool {
+        self.icmp_errors_filtered
     }
 
     /// Its configuration.
@@ -191,40 +204,19 @@ impl Stack {
         self.out.pop_front().map(|o| o.0)
     }
 
-    /// When it wants [`Stack::handle_timeout`] to be called.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Time> {
-        [self.neigh.poll_timeout(), self.queue.timer()].into_iter().flatten().min()
-    }
-
-    /// Runs what is due.
-    pub fn handle_timeout(&mut self, now: Time, chooser: &mut dyn Chooser) {
-        if self.neigh.poll_timeout().is_some_and(|t| t <= now) {
-            let mut events = VecDeque::new();
-            let state = Arc::clone(&self.state);
-            self.neigh.handle_timeout(now, |dev, v6| params(&state, dev, v6), &mut events);
-            self.act(now, events, chooser);
-        }
-        if self.queue.timer().is_some_and(|t| t <= now) {
-            self.answer_delayed(now, chooser);
-        }
-    }
-
     /// Changes the configuration, with everything that follows from it here.
     pub fn apply(&mut self, now: Time, change: &Mutation, chooser: &mut dyn Chooser) -> Result<(), Refused> {
         let effects = Arc::make_mut(&mut self.state).apply(change)?;
-        if let Mutation::Sysctl { key: SysctlKey::Neigh4(_, var) | SysctlKey::Neigh6(_, var), .. } = change
+        // a write draws the reachable time of the device that was written, and of no other
+        if let Mutation::Sysctl {
+            key: key @ (SysctlKey::Neigh4(scope, var) | SysctlKey::Neigh6(scope, var)),
+            ..
+        } = change
             && *var == NeighVar::BaseReachableTimeMs
+            && let Scope::Dev(dev) = scope
+            && let Some(dev) = self.state.link_named(*dev).map(crate::host::Link::index)
         {
-            let links: SmallVec<[IfIndex; 4]> =
-                self.state.links().iter().map(crate::host::Link::index).collect();
-            for dev in links {
-                self.draw_reachable(
-                    dev,
-                    matches!(change, Mutation::Sysctl { key: SysctlKey::Neigh6(..), .. }),
-                    chooser,
-                );
-            }
+            self.draw_reachable(dev, matches!(key, SysctlKey::Neigh6(..)), chooser);
         }
         for effect in effects {
             self.effect(now, effect, chooser);

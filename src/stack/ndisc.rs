@@ -34,7 +34,20 @@ impl Stack {
         self.send_by(now, dev, IpAddr::V6(via), packet, chooser)
     }
 
-    fn owns6(&self, ip: Ipv6Addr) -> bool {
+    /// The source for `dst` out of the route's device: an address of the same scope first.
+    pub(super) fn source_for6(&self, dst: Ipv6Addr) -> Result<IpAddr, SendError> {
+        if self.owns6(dst) {
+            return Ok(dst.into());
+        }
+        let dev = self.state.lookup6(dst).and_then(|r| r.dev).ok_or(SendError::NetUnreachable)?;
+        let addrs = self.state.link(dev).map_or(&[][..], crate::host::Link::addrs6);
+        let usable = || addrs.iter().filter(|a| !a.tentative).map(|a| a.net.addr());
+        let same_scope = |a: &Ipv6Addr| a.is_unicast_link_local() == dst.is_unicast_link_local();
+        let best = usable().find(same_scope).or_else(|| usable().next());
+        best.map(IpAddr::V6).ok_or(SendError::AddressNotAvailable)
+    }
+
+    pub(super) fn owns6(&self, ip: Ipv6Addr) -> bool {
         self.state.links().iter().any(|l| l.addrs6().iter().any(|a| a.net.addr() == ip))
     }
 

@@ -1,5 +1,6 @@
 //! Packets and frames out: routes, neighbours, requests, errors about what did not arrive.
 
+use super::peers::{DECIDE_BURST, SEND_BURST};
 use super::{DropWhy, Note, Output, Stack, own, params};
 use crate::addr::Mac;
 use crate::choice::Chooser;
@@ -49,11 +50,10 @@ impl SendError {
 /// What fib_lookup()'s error becomes in the caller's errno (fib_props).
 fn errno_of(miss: FibMiss) -> SendError {
     match miss {
-        FibMiss::NoRoute => SendError::NetUnreachable,
         FibMiss::Rejected { kind: RouteKind::Unreachable, .. } => SendError::HostUnreachable,
         FibMiss::Rejected { kind: RouteKind::Prohibit, .. }
         | FibMiss::Rule { action: RuleAction::Prohibit, .. } => SendError::Prohibited,
-        FibMiss::Rule { action: RuleAction::Unreachable, .. } => SendError::NetUnreachable,
+        FibMiss::NoRoute | FibMiss::Rule { action: RuleAction::Unreachable, .. } => SendError::NetUnreachable,
         FibMiss::Rejected { .. } | FibMiss::Rule { .. } => SendError::Invalid,
     }
 }
@@ -77,6 +77,7 @@ impl Stack {
     }
 
     /// Own addresses are reached through `lo`, which drops everything while it is down.
+    #[allow(clippy::unnecessary_wraps)] // one of the ways of send(), whose type it shares
     pub(super) fn loop_back(&mut self, packet: Packet) -> Result<(), SendError> {
         if self.state.link(LOOPBACK).is_some_and(crate::host::Link::is_up) {
             self.emit(Output::Deliver { dev: LOOPBACK, packet: packet.bytes });
@@ -135,8 +136,36 @@ impl Stack {
         }
     }
 
+    /// Sends a frame as it is, past routes and neighbours, as a packet socket does.
+    pub fn send_frame(&mut self, dev: IfIndex, frame: Frame) {
+        if self.state.link(dev).is_some_and(|l| l.is_up() && l.has_carrier()) {
+            self.emit(Output::Transmit { dev, frame });
+        }
+    }
+
+    /// The address a socket of this namespace gets that connects to `dst` without having been
+    /// bound (ip_route_output_key): the route's own, else the best of the device.
+    pub fn source_for(&self, dst: IpAddr) -> Result<IpAddr, SendError> {
+        match dst {
+            IpAddr::V4(dst) => {
+                let hit =
+                    self.state.fib_lookup(&Flow::output(dst, Ipv4Addr::UNSPECIFIED)).map_err(errno_of)?;
+                if hit.route.kind == RouteKind::Local {
+                    return Ok(dst.into());
+                }
+                let best = || self.select_addr(hit.hop.dev, hit.hop.via.unwrap_or(dst));
+                Ok(hit.route.src.or_else(best).unwrap_or(Ipv4Addr::UNSPECIFIED).into())
+            }
+            IpAddr::V6(dst) => self.source_for6(dst),
+        }
+    }
+
     pub(super) fn transmit(&mut self, dev: IfIndex, mac: Mac, packet: &[u8]) {
         let Some(link) = self.state.link(dev) else { return };
+        if !link.has_carrier() {
+            let bytes = SmallVec::from_slice(packet);
+            return self.note(Note::Dropped { packet: bytes, why: DropWhy::NoCarrier });
+        }
         let ethertype =
             if packet.first().is_some_and(|b| b >> 4 == 6) { ETHERTYPE_IPV6 } else { ETHERTYPE_IPV4 };
         let mut frame = Frame::new();
@@ -154,21 +183,26 @@ impl Stack {
             IpAddr::V4(target) => target,
             IpAddr::V6(target) => return self.solicit6(dev, target, to, src),
         };
-        let Some(link) = self.state.link(dev) else { return };
-        let announce = self.state.effective4(link, Conf4::ArpAnnounce);
-        let hint = match src {
-            Some(IpAddr::V4(src)) if announce == 0 && self.state.owns(src) => Some(src),
+        // without a carrier the device's queue swallows what it is given
+        let Some(link) = self.state.link(dev).filter(|l| l.has_carrier()) else { return };
+        let shared_subnet =
+            |src: &Ipv4Addr| link.addrs().iter().any(|a| a.net.contains(src) && a.net.contains(&target));
+        let hint = match (src, self.state.effective4(link, Conf4::ArpAnnounce)) {
+            (Some(IpAddr::V4(src)), 0) if self.state.owns(src) => Some(src),
+            (Some(IpAddr::V4(src)), 1) if self.state.owns(src) && shared_subnet(&src) => Some(src),
             _ => None,
         };
         let mac = link.mac();
-        let Some(spa) = hint.or_else(|| self.select_addr(dev, target)) else { return };
+        // with no address at all it asks as 0.0.0.0, which a proxy takes for a probe
+        let spa = hint.or_else(|| self.select_addr(dev, target)).unwrap_or(Ipv4Addr::UNSPECIFIED);
         let frame = Arp::request(mac, spa, target).frame(to.unwrap_or(Mac::BROADCAST), mac);
         self.emit(Output::Transmit { dev, frame: SmallVec::from_slice(&frame) });
     }
 
     /// arp_notify: "who has `ip`, tell `ip`", to all.
     pub(super) fn announce(&mut self, dev: IfIndex, ip: Ipv4Addr) {
-        let Some(mac) = self.state.link(dev).map(crate::host::Link::mac) else { return };
+        let link = self.state.link(dev).filter(|l| l.has_carrier());
+        let Some(mac) = link.map(crate::host::Link::mac) else { return };
         let frame = Arp { tha: mac, ..Arp::request(mac, ip, ip) }.frame(Mac::BROADCAST, mac);
         self.emit(Output::Transmit { dev, frame: SmallVec::from_slice(&frame) });
     }
@@ -183,15 +217,32 @@ impl Stack {
         let here = || link.addrs().iter().filter(fits);
         let own = here().find(|a| a.net.contains(&dst)).or_else(|| here().next());
         let elsewhere = || {
-            let all = self.state.links().iter().flat_map(|l| l.addrs());
+            let all = self.state.links().iter().flat_map(crate::host::Link::addrs);
             all.filter(fits).find(|a| a.scope.min(host_scope) != RtScope::LINK)
         };
         own.or_else(elsewhere).map(|a| a.net.addr())
     }
 
-    pub(super) fn allow_error(&mut self, now: Time, chooser: &mut dyn Chooser) -> bool {
+    /// May an error be sent to `peer` now? Two limits apply: the namespace's, and the peer's
+    /// own, which loopback is free of.
+    pub(super) fn allow_error(&mut self, now: Time, peer: IpAddr, chooser: &mut dyn Chooser) -> bool {
         let clock = *self.clock();
-        self.icmp.allow(&clock, now, &self.state, chooser)
+        let local = match peer {
+            IpAddr::V4(ip) => self.state.owns(ip),
+            IpAddr::V6(ip) => self.owns6(ip),
+        };
+        let allowed = self.icmp.has_credit(&clock, now, &self.state)
+            && (local || self.peers.take(&clock, now, peer, SEND_BURST));
+        if allowed {
+            self.icmp.consume(chooser);
+        }
+        allowed
+    }
+
+    /// May the refusal of an unroutable packet be told to its sender (ip_error)?
+    pub(super) fn allow_refusal(&mut self, now: Time, peer: IpAddr, chooser: &mut dyn Chooser) -> bool {
+        let clock = *self.clock();
+        self.peers.take(&clock, now, peer, DECIDE_BURST) && self.allow_error(now, peer, chooser)
     }
 
     /// A packet of this namespace (or one it forwarded) found no neighbour: its sender gets
@@ -209,7 +260,7 @@ impl Stack {
         };
         let why = if self.icmp_errors_filtered || !self.lo_is_up() {
             DropWhy::ErrorUndeliverable
-        } else if self.allow_error(now, chooser) {
+        } else if self.allow_error(now, from.dst(), chooser) {
             let error = wire::unreachable(from, Unreachable::Host, &packet.bytes);
             if self.send(now, own(error), chooser).is_ok() {
                 DropWhy::Unreachable

@@ -177,10 +177,10 @@ impl Stack {
             | FibMiss::Rule { action: RuleAction::Prohibit, .. } => Unreachable::Prohibited,
             FibMiss::Rejected { .. } | FibMiss::Rule { .. } => return,
         };
-        if !forwarding || !self.allow_error(now, chooser) {
+        let Some((wire::Ends::V4(sender, _), ..)) = wire::ip_parts(about) else { return };
+        if !forwarding || !self.allow_refusal(now, sender.into(), chooser) {
             return;
         }
-        let Some((wire::Ends::V4(sender, _), ..)) = wire::ip_parts(about) else { return };
         let Some(own_ip) = self.select_addr(dev, sender) else { return };
         let error = wire::unreachable(wire::Ends::V4(own_ip, sender), why, about);
         let packet = Packet { bytes: error, owner: None };

@@ -50,8 +50,6 @@ pub enum ClientNews {
         seq: u32,
         /// As the person at the keyboard reads it.
         error: String,
-        /// How long after it was sent, nanoseconds.
-        took_ns: u64,
     },
     /// It is done.
     End {
@@ -76,13 +74,20 @@ pub enum What {
         corner: crate::scenario::Corner,
         /// The seed.
         seed: u64,
+        /// Calico's version.
+        calico: String,
         /// The host end of the veth.
         cali: String,
+        /// The pod, as `namespace/name`.
+        pod: String,
         /// The pod's address.
         pod_ip: IpAddr,
         /// Fixes applied.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         fixes: Vec<String>,
+        /// Holds set on the command line.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        holds: Vec<String>,
     },
     /// A step was done.
     Step {
@@ -242,7 +247,7 @@ impl Sink for () {
 
 /// True for the pod's gateway, of either family.
 #[must_use]
-pub fn is_gateway(ip: IpAddr) -> bool {
+pub(crate) fn is_gateway(ip: IpAddr) -> bool {
     ip == IpAddr::V4(crate::control::GATEWAY) || ip == IpAddr::V6(Mac::CALICO.link_local())
 }
 

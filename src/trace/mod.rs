@@ -8,10 +8,14 @@ mod event;
 mod json;
 mod observe;
 mod pcapng;
+mod summary;
+mod timeline;
 
 pub use check::{Check, check};
-pub use describe::{Described, describe, is_gateway_request};
+pub use describe::{Described, describe, describe_ip, is_gateway_request};
 pub use event::{ClientNews, Event, Fate, FrameId, Sink, What};
-pub use json::write_json;
+pub use json::{Verdict, write_json};
 pub use observe::{ClientSeen, Observed, observe};
 pub use pcapng::{PcapError, write_pcapng};
+pub use summary::{headline, summary};
+pub use timeline::{Style, Timeline};

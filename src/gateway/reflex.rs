@@ -1,0 +1,194 @@
+//! The world behind the host, as a reflex: what a packet is answered with follows from the packet
+//! alone. The explorer can snapshot it for nothing, because there is nothing in it.
+
+use crate::packet::IpBytes;
+use crate::wire::{self, Control, Ends, Payload, Segment, Unreachable};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Something that answers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Service {
+    /// The host itself: it answers echo requests and refuses what is not served on it.
+    Host,
+    /// A TCP port that accepts connections and sends back what it gets.
+    Tcp(u16),
+    /// A UDP port that sends back what it gets.
+    Udp(u16),
+}
+
+/// A service at an address. A host exists as soon as one endpoint has its address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Whose.
+    pub addr: IpAddr,
+    /// What.
+    pub service: Service,
+}
+
+/// A world of hosts that answer at once and remember nothing.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Reflex {
+    endpoints: Arc<[Endpoint]>,
+}
+
+impl Reflex {
+    /// A world of those endpoints.
+    #[must_use]
+    pub fn new(endpoints: &[Endpoint]) -> Reflex {
+        Reflex { endpoints: endpoints.into() }
+    }
+
+    /// The endpoints.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    fn serves(&self, addr: IpAddr, service: Service) -> bool {
+        self.endpoints.contains(&Endpoint { addr, service })
+    }
+
+    /// The answer to a packet: nothing when its destination is no host of this world, when it is
+    /// an answer itself, or when it cannot be read.
+    #[must_use]
+    pub fn answer(&self, packet: &[u8]) -> Option<IpBytes> {
+        let (ends, payload) = wire::parse(packet)?;
+        let here = ends.dst();
+        if !self.endpoints.iter().any(|e| e.addr == here) {
+            return None;
+        }
+        let back = ends.reversed();
+        match payload {
+            Payload::Echo { reply: false, ident, seq, data } => {
+                Some(wire::echo(back, true, ident, seq, data))
+            }
+            Payload::Udp { src_port, dst_port, data } if self.serves(here, Service::Udp(dst_port)) => {
+                Some(wire::udp(back, dst_port, src_port, data))
+            }
+            Payload::Udp { .. } => Some(wire::unreachable(back, Unreachable::Port, packet)),
+            Payload::Tcp(segment) => {
+                let open = self.serves(here, Service::Tcp(segment.dst_port));
+                answer_tcp(back, &segment, open)
+            }
+            Payload::Echo { .. } | Payload::Unreachable { .. } | Payload::Other => None,
+        }
+    }
+}
+
+/// A connection without memory: the first sequence number of this side follows from the other
+/// side's, and every later segment says itself where this side stands.
+fn answer_tcp(back: Ends, segment: &Segment<'_>, open: bool) -> Option<IpBytes> {
+    let answer = Segment {
+        src_port: segment.dst_port,
+        dst_port: segment.src_port,
+        control: Control::None,
+        seq: segment.ack.unwrap_or(0),
+        ack: None,
+        data: &[],
+    };
+    let length = segment.data.len() as u32;
+    let answer = match segment.control {
+        Control::Rst => return None,
+        // RFC 9293 3.10.7.1: with an ACK the reset takes its place, without one it says what it saw
+        _ if !open && segment.ack.is_some() => Segment { control: Control::Rst, ..answer },
+        Control::Syn if !open => {
+            Segment { control: Control::Rst, ack: Some(segment.seq.wrapping_add(1)), ..answer }
+        }
+        _ if !open => {
+            Segment { control: Control::Rst, ack: Some(segment.seq.wrapping_add(length)), ..answer }
+        }
+        Control::Syn => Segment {
+            control: Control::Syn,
+            seq: first_number(segment),
+            ack: Some(segment.seq.wrapping_add(1)),
+            ..answer
+        },
+        Control::Fin => Segment {
+            control: Control::Fin,
+            ack: Some(segment.seq.wrapping_add(length).wrapping_add(1)),
+            ..answer
+        },
+        Control::None if segment.data.is_empty() => return None,
+        Control::None => {
+            Segment { ack: Some(segment.seq.wrapping_add(length)), data: segment.data, ..answer }
+        }
+    };
+    Some(wire::tcp(back, &answer))
+}
+
+/// The same for every copy of a SYN, different for most connections.
+fn first_number(syn: &Segment<'_>) -> u32 {
+    let ports = u32::from(syn.src_port) << 16 | u32::from(syn.dst_port);
+    (syn.seq ^ ports).wrapping_mul(0x9e37_79b9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn world() -> Reflex {
+        let addr = "198.51.100.10".parse().unwrap();
+        let services = [Service::Host, Service::Tcp(80), Service::Udp(53)];
+        Reflex::new(&services.map(|service| Endpoint { addr, service }))
+    }
+
+    fn ends(dst: &str) -> Ends {
+        Ends::new("10.65.0.2".parse().unwrap(), dst.parse().unwrap()).unwrap()
+    }
+
+    fn syn(dst_port: u16) -> Segment<'static> {
+        Segment { src_port: 40_000, dst_port, control: Control::Syn, seq: 7, ack: None, data: &[] }
+    }
+
+    #[test]
+    fn served_hosts_answer_and_others_do_not() {
+        let (w, there) = (world(), ends("198.51.100.10"));
+        let answer = w.answer(&wire::echo(there, false, 1, 2, b"x")).unwrap();
+        let echoed = Payload::Echo { reply: true, ident: 1, seq: 2, data: b"x" };
+        assert_eq!(wire::parse(&answer), Some((there.reversed(), echoed)));
+        assert_eq!(w.answer(&wire::echo(ends("198.51.100.11"), false, 1, 2, b"x")), None);
+        assert_eq!(w.answer(&answer), None, "an answer is not answered");
+        assert_eq!(w.answer(b"junk"), None);
+    }
+
+    #[test]
+    fn udp_ports_echo_or_refuse() {
+        let (w, there) = (world(), ends("198.51.100.10"));
+        let answer = w.answer(&wire::udp(there, 9999, 53, b"who?")).unwrap();
+        let echoed = Payload::Udp { src_port: 53, dst_port: 9999, data: b"who?" };
+        assert_eq!(wire::parse(&answer), Some((there.reversed(), echoed)));
+        let refused = w.answer(&wire::udp(there, 9999, 54, b"who?")).unwrap();
+        assert!(matches!(wire::parse(&refused), Some((_, Payload::Unreachable { code: 3, .. }))));
+    }
+
+    #[test]
+    fn tcp_accepts_resets_and_echoes() {
+        let (w, there) = (world(), ends("198.51.100.10"));
+        let read = |bytes: &IpBytes| match wire::parse(bytes) {
+            Some((_, Payload::Tcp(s))) => (s.control, s.seq, s.ack, s.data.to_vec()),
+            other => panic!("{other:?}"),
+        };
+        let accepted = w.answer(&wire::tcp(there, &syn(80))).unwrap();
+        let (control, seq, ack, _) = read(&accepted);
+        assert_eq!((control, ack), (Control::Syn, Some(8)));
+        assert_eq!(w.answer(&wire::tcp(there, &syn(80))).unwrap(), accepted, "a copy gets a copy");
+        let (control, _, ack, _) = read(&w.answer(&wire::tcp(there, &syn(81))).unwrap());
+        assert_eq!((control, ack), (Control::Rst, Some(8)));
+        let data = Segment {
+            control: Control::None,
+            seq: 8,
+            ack: Some(seq.wrapping_add(1)),
+            data: b"hi",
+            ..syn(80)
+        };
+        let echo = read(&w.answer(&wire::tcp(there, &data)).unwrap());
+        assert_eq!(echo, (Control::None, seq.wrapping_add(1), Some(10), b"hi".to_vec()));
+        let ack = Segment { data: &[], ..data };
+        assert_eq!(w.answer(&wire::tcp(there, &ack)), None);
+        assert_eq!(w.answer(&wire::tcp(there, &Segment { control: Control::Rst, ..ack })), None);
+    }
+}
