@@ -1,1 +1,17 @@
 //! Network namespaces for tests that leave nothing behind.
+
+mod clock;
+mod errno;
+mod mac;
+mod netns;
+pub mod rootless;
+pub mod rtnl;
+mod sysctl;
+pub mod testing;
+
+pub use clock::{RealtimeOffset, monotonic_ns};
+pub use errno::Errno;
+pub use mac::{MacAddr, ParseMacError};
+pub use netns::{ExecError, Netns, NetnsError, NetnsId};
+pub use rtnl::{Blocking, Rtnl, RtnlError};
+pub use sysctl::{Sysctl, SysctlError, SysctlKey};
