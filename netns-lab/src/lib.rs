@@ -3,15 +3,19 @@
 mod clock;
 mod errno;
 mod mac;
+mod monitor;
 mod netns;
+mod reactor;
 pub mod rootless;
 pub mod rtnl;
 mod sysctl;
 pub mod testing;
+mod wait;
 
 pub use clock::{RealtimeOffset, monotonic_ns};
 pub use errno::Errno;
 pub use mac::{MacAddr, ParseMacError};
+pub use monitor::{AsyncMonitor, Change, Event, Monitor, MonitorError};
 pub use netns::{ExecError, Netns, NetnsError, NetnsId};
 pub use rtnl::{Blocking, Rtnl, RtnlError};
 pub use sysctl::{Sysctl, SysctlError, SysctlKey};
