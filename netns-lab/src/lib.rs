@@ -5,10 +5,13 @@ mod errno;
 mod mac;
 mod monitor;
 mod netns;
+pub mod packet;
 mod reactor;
 pub mod rootless;
 pub mod rtnl;
 mod sysctl;
+#[cfg(feature = "tap")]
+mod tap;
 pub mod testing;
 mod wait;
 
@@ -17,5 +20,8 @@ pub use errno::Errno;
 pub use mac::{MacAddr, ParseMacError};
 pub use monitor::{AsyncMonitor, Change, Event, Monitor, MonitorError};
 pub use netns::{ExecError, Netns, NetnsError, NetnsId};
+pub use packet::{AsyncPacketSocket, PacketError, PacketOptions, PacketSocket, RecvBatch};
 pub use rtnl::{Blocking, Rtnl, RtnlError};
 pub use sysctl::{Sysctl, SysctlError, SysctlKey};
+#[cfg(feature = "tap")]
+pub use tap::{AsyncTap, Tap, TapError};

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::unix::AsyncFd;
 
 use super::{Event, Monitor, MonitorError};
 use crate::{Errno, reactor::register};
@@ -21,7 +21,7 @@ pub struct AsyncMonitor {
 
 impl AsyncMonitor {
     pub(super) fn new(monitor: Monitor) -> io::Result<Self> {
-        Ok(Self { inner: register(monitor, Interest::READABLE)? })
+        Ok(Self { inner: register(monitor)? })
     }
 
     /// The next event. If the returned future is dropped before its end, no event is lost.
