@@ -9,6 +9,8 @@ use std::{fmt, io};
 pub struct Errno(i32);
 
 impl Errno {
+    /// No error: an acknowledgement.
+    pub(crate) const NONE: Self = Self(0);
     /// `EPERM`: not permitted.
     pub const EPERM: Self = Self(libc::EPERM);
     /// `ENOENT`: no such file, rule or neighbour.

@@ -5,6 +5,7 @@ mod errno;
 mod mac;
 mod monitor;
 mod netns;
+pub mod nft;
 pub mod packet;
 mod reactor;
 pub mod rootless;

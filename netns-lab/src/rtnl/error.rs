@@ -2,7 +2,7 @@
 
 use std::io;
 
-use netlink_packet_core::{ErrorMessage, NlasIterator};
+use netlink_packet_core::NlasIterator;
 
 use crate::{Errno, ExecError};
 
@@ -140,10 +140,11 @@ const NLMSG_HEADER_BYTES: usize = 16;
 /// `NLMSGERR_ATTR_MSG`.
 const EXPLANATION: u16 = 1;
 
-/// The kernel's explanation in an error message. The socket has NETLINK_CAP_ACK set, so of the
-/// request only the header comes back, and the attributes follow it; see netlink(7).
-pub(super) fn explanation(message: &ErrorMessage) -> Option<String> {
-    let attributes = message.header.get(NLMSG_HEADER_BYTES..)?;
+/// The kernel's explanation in an error message, from what follows the error number. The socket
+/// has NETLINK_CAP_ACK set, so of the request only the header comes back, and then attributes;
+/// see netlink(7).
+pub(crate) fn explanation(after_number: &[u8]) -> Option<String> {
+    let attributes = after_number.get(NLMSG_HEADER_BYTES..)?;
     let found = NlasIterator::new(attributes).flatten().find(|nla| nla.kind() == EXPLANATION)?;
     let text = String::from_utf8_lossy(found.value());
     Some(text.trim_end_matches('\0').to_owned()).filter(|text| !text.is_empty())
@@ -171,10 +172,12 @@ mod tests {
 
     #[test]
     fn finds_the_explanation_after_the_header() {
-        let mut message = ErrorMessage::default();
-        message.header = vec![0; NLMSG_HEADER_BYTES];
+        let mut message = vec![0; NLMSG_HEADER_BYTES];
         assert_eq!(explanation(&message), None);
-        message.header.extend_from_slice(&[7, 0, 1, 0, b'n', b'o', 0, 0]);
+        for part in [[7_u16, 1], [u16::from_ne_bytes(*b"no"), 0]].as_flattened() {
+            message.extend(part.to_ne_bytes());
+        }
         assert_eq!(explanation(&message), Some("no".into()));
+        assert_eq!(explanation(&message[..3]), None);
     }
 }

@@ -40,6 +40,7 @@ pub(crate) use blocking::Local;
 pub use dev::Dev;
 pub(crate) use dev::name_fault;
 pub use error::RtnlError;
+pub(crate) use error::explanation;
 pub use link::{Link, OperState};
 pub use link_change::LinkChange;
 pub(crate) use lookup::index_here;

@@ -154,7 +154,7 @@ impl Rtnl {
     }
 
     fn refused(&self, asked: &str, error: &ErrorMessage) -> RtnlError {
-        self.refused_with(asked, Errno::from_raw(error.raw_code()), explanation(error))
+        self.refused_with(asked, Errno::from_raw(error.raw_code()), explanation(&error.header))
     }
 
     fn refused_with(&self, asked: &str, errno: Errno, kernel_says: Option<String>) -> RtnlError {
