@@ -1,7 +1,9 @@
 //! Network namespaces for tests that leave nothing behind.
 
+pub mod capabilities;
 mod clock;
 mod errno;
+mod limits;
 mod mac;
 mod monitor;
 mod netns;
@@ -18,6 +20,7 @@ mod wait;
 
 pub use clock::{RealtimeOffset, monotonic_ns};
 pub use errno::Errno;
+pub use limits::raise_open_file_limit;
 pub use mac::{MacAddr, ParseMacError};
 pub use monitor::{AsyncMonitor, Change, Event, Monitor, MonitorError};
 pub use netns::{ExecError, Netns, NetnsError, NetnsId};

@@ -131,7 +131,8 @@ pub enum SysctlError {
     /// The kernel took the value and shows another.
     #[error(
         "sysctl {key} in namespace `{label}` is {found} after {value} was written to it; the kernel rounds \
-         times to its clock ticks, clamps some values, or somebody else wrote to it at the same time"
+         times to its clock ticks, clamps some values and takes a leading 0 for octal, or somebody else wrote \
+         to it as well"
     )]
     Changed {
         /// The key.
@@ -170,7 +171,7 @@ impl TryFrom<&SysctlKey> for SysctlKey {
     }
 }
 
-fn advice(error: &io::Error) -> &'static str {
+pub(crate) fn advice(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::ENOENT) => {
             "is the interface there, in this namespace? a dot in its name is written as a slash; \
@@ -211,7 +212,8 @@ impl<'ns> Sysctl<'ns> {
         self.netns.exec(|| self.read_here(&key))?
     }
 
-    /// Writes a value and reads it back.
+    /// Writes a value and reads it back. The kernel reads numbers as C does: `0x40` is 64, and
+    /// `064` is 52.
     ///
     /// # Errors
     /// [`SysctlError::Write`]; [`SysctlError::Changed`] if the kernel shows another value than

@@ -50,7 +50,7 @@ pub enum NetnsError {
     },
 }
 
-fn advise_create(errno: Errno) -> &'static str {
+pub(crate) fn advise_create(errno: Errno) -> &'static str {
     match errno {
         Errno::EPERM => {
             "it takes CAP_SYS_ADMIN: run as root, or call netns_lab::rootless::enter() at the start of main"

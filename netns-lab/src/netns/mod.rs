@@ -16,6 +16,7 @@ use std::{
 
 use nix::sched::{CloneFlags, setns, unshare};
 
+pub(crate) use error::advise_create;
 pub use error::{ExecError, NetnsError};
 use worker::Job;
 pub(crate) use worker::Worker;

@@ -67,7 +67,7 @@ pub enum NftError {
     Exec(#[from] ExecError),
 }
 
-fn advice(errno: Errno) -> &'static str {
+pub(crate) fn advice(errno: Errno) -> &'static str {
     match errno {
         Errno::EPERM => {
             "it takes CAP_NET_ADMIN: run as root, or call netns_lab::rootless::enter() at the start of main"

@@ -72,7 +72,7 @@ impl PacketError {
     }
 }
 
-fn advice(error: &io::Error) -> &'static str {
+pub(crate) fn advice(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
             "it takes CAP_NET_RAW: run as root, or call netns_lab::rootless::enter() at the start of main"

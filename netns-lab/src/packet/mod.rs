@@ -31,6 +31,7 @@ use nix::{
 pub use asynchronous::AsyncPacketSocket;
 pub use batch::{Direction, Frame, RecvBatch, Stamp};
 pub use error::PacketError;
+pub(crate) use error::advice;
 
 use crate::{
     Errno, Netns,

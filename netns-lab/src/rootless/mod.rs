@@ -10,6 +10,7 @@
 //! nothing: at that point there is nothing to start again.)
 
 mod refusal;
+mod trial;
 
 use std::{fs, io};
 
@@ -19,6 +20,7 @@ use nix::{
 };
 
 pub use refusal::Refusal;
+pub(crate) use trial::try_in_child;
 
 use crate::Errno;
 

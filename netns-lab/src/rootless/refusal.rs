@@ -50,6 +50,21 @@ impl Refusal {
         }
     }
 
+    /// The reason, in words.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::LimitIsZero => "user.max_user_namespaces is 0",
+            Self::LimitReached => "a limit on namespaces is reached",
+            Self::CloneSwitch => "kernel.unprivileged_userns_clone is 0",
+            Self::AppArmor => "AppArmor restricts user namespaces of ordinary users",
+            Self::Seccomp => "a seccomp filter, as in a container, forbids it",
+            Self::NotBuilt => "this kernel has no user namespaces",
+            Self::NotDumpable => "this process may not write to its own /proc/self",
+            Self::Unknown => "no known switch explains it",
+        }
+    }
+
     /// What to do about it, as a sentence.
     #[must_use]
     pub fn advice(self) -> &'static str {
@@ -74,20 +89,10 @@ impl Refusal {
     }
 }
 
-/// The reason and the advice in one sentence.
+/// The reason and the advice.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = match self {
-            Self::LimitIsZero => "user.max_user_namespaces is 0",
-            Self::LimitReached => "a limit on namespaces is reached",
-            Self::CloneSwitch => "kernel.unprivileged_userns_clone is 0",
-            Self::AppArmor => "AppArmor restricts user namespaces of ordinary users",
-            Self::Seccomp => "a seccomp filter, as in a container, forbids it",
-            Self::NotBuilt => "this kernel has no user namespaces",
-            Self::NotDumpable => "this process may not write to its own /proc/self",
-            Self::Unknown => "no known switch explains it",
-        };
-        write!(f, "{reason}; {}", self.advice())
+        write!(f, "{}; {}", self.reason(), self.advice())
     }
 }
 

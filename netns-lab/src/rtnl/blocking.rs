@@ -40,7 +40,8 @@ impl<'ns> Blocking<'ns> {
     }
 
     /// Runs several requests in one visit to the namespace's thread, which saves a few
-    /// microseconds for each.
+    /// microseconds for each. The handle is of use only in there: nothing drives it once `work`
+    /// has ended.
     ///
     /// ```no_run
     /// # use netns_lab::{Netns, RtnlError};

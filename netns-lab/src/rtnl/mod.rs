@@ -62,6 +62,11 @@ use crate::Netns;
 pub struct Rtnl {
     handle: rtnetlink::Handle,
     label: Arc<str>,
+    /// Where the socket is driven.
+    runtime: tokio::runtime::Handle,
+    /// Held during a dump: the kernel does one at a time for a socket, and refuses others
+    /// (`EBUSY`).
+    dumping: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Rtnl {
@@ -98,8 +103,9 @@ impl Rtnl {
         connection.set_forward_done(true);
         // No multicast group is joined; dropping this lets the task end with the last handle.
         drop(unsolicited);
-        tokio::spawn(connection);
-        Self { handle, label }
+        let runtime = tokio::runtime::Handle::current();
+        runtime.spawn(connection);
+        Self { handle, label, runtime, dumping: Arc::default() }
     }
 }
 

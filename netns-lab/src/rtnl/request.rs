@@ -75,12 +75,24 @@ impl Rtnl {
         message: &RouteNetlinkMessage,
     ) -> Result<Vec<RouteNetlinkMessage>, RtnlError> {
         for _attempt in 0..DUMP_ATTEMPTS_MAX {
-            let dump = self.exchange(asked, message.clone(), NLM_F_DUMP).await?;
+            let dump = self.dump_once(asked.to_owned(), message.clone()).await?;
             if !dump.torn {
                 return Ok(dump.messages);
             }
         }
         Err(self.unexpected(asked, format!("the table changed during each of {DUMP_ATTEMPTS_MAX} readings")))
+    }
+
+    /// In a task of its own: if the caller loses interest, the kernel goes on with the dump, and
+    /// the next one has to wait for its end all the same.
+    async fn dump_once(&self, asked: String, message: RouteNetlinkMessage) -> Result<Dump, RtnlError> {
+        let rtnl = self.clone();
+        let closed = self.closed(&asked);
+        let task = self.runtime.spawn(async move {
+            let _turn = rtnl.dumping.lock().await;
+            rtnl.exchange(&asked, message, NLM_F_DUMP).await
+        });
+        task.await.unwrap_or(Err(closed))
     }
 
     /// Sends one request and collects what comes until the kernel says that this was all.

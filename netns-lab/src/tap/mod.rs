@@ -85,7 +85,7 @@ impl TapError {
     }
 }
 
-fn advice(error: &io::Error) -> &'static str {
+pub(crate) fn advice(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::ENOENT) => {
             "there is no /dev/net/tun: load the module tun, or give the container --device /dev/net/tun"

@@ -5,7 +5,11 @@
 //! cargo test and cargo nextest take for the real thing.
 #![allow(dead_code, reason = "each test program uses a part")]
 
-use std::time::Duration;
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use libtest_mimic::{Arguments, Trial};
 use netns_lab::{Netns, rtnl::VethEnd, testing};
@@ -66,4 +70,25 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
         .build()
         .expect("a runtime")
         .block_on(work)
+}
+
+/// Set for a child process that is this test program again, to what it shall do.
+const CHILD_VARIABLE: &str = "NETNS_LAB_CHILD";
+
+/// What this process shall do if it is a child of a test.
+pub(crate) fn child_task() -> Option<String> {
+    std::env::var(CHILD_VARIABLE).ok()
+}
+
+/// `program`, which is a copy of this one or this one itself, with a task.
+pub(crate) fn child(program: &Path, task: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env(CHILD_VARIABLE, task).stdin(Stdio::null());
+    command
+}
+
+/// Root of the machine and not of a user namespace only: there nobody is not mapped.
+pub(crate) fn is_real_root() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").expect("a map");
+    map.split_whitespace().nth(2).and_then(|count| count.parse().ok()).is_some_and(|count: u32| count > 65534)
 }
