@@ -91,6 +91,8 @@ impl fmt::Debug for Errno {
     }
 }
 
+impl std::error::Error for Errno {}
+
 impl From<nix::errno::Errno> for Errno {
     fn from(errno: nix::errno::Errno) -> Self {
         Self(errno as i32)

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::fs;
+use std::{fs, time::Instant};
 
 use netns_lab::{Monitor, Netns, PacketOptions, PacketSocket, raise_open_file_limit};
 
@@ -35,6 +35,27 @@ fn drops_return_threads_and_descriptors() {
     assert!(panics.is_err());
     drop(bare);
     assert_eq!(holdings(), before);
+    handles_end_their_tasks();
+}
+
+/// The task behind an async handle ends with its last clone, and closes the socket.
+fn handles_end_their_tasks() {
+    let netns = Netns::new("handles").expect("a namespace");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let before = holdings();
+    runtime.block_on(async {
+        let handles: Vec<_> = (0..20).map(|_| netns.rtnl().expect("a handle")).collect();
+        for handle in &handles {
+            assert_eq!(handle.clone().links().await.expect("links").len(), 1);
+        }
+        assert_eq!(holdings().0, before.0 + 20, "one descriptor each");
+        drop(handles);
+        let begun = Instant::now();
+        while holdings() != before {
+            assert!(begun.elapsed() < common::PATIENCE, "{before:?} became {:?}", holdings());
+            tokio::task::yield_now().await;
+        }
+    });
 }
 
 fn used(count: usize) -> Vec<(Netns, Monitor, PacketSocket)> {

@@ -135,7 +135,9 @@ impl Netns {
     /// (`Command::spawn`), and paths below `/proc/sys/net` and `/proc/thread-self/net`, which
     /// the kernel resolves by the task that opens them. `/proc/net` and `/proc/self/net` are
     /// the *process's* and show the wrong namespace; `/sys/class/net` belongs to whoever
-    /// mounted it. `work` must not call unshare(2) or setns(2).
+    /// mounted it. `work` must not call unshare(2) or setns(2). A child that asks for a signal at
+    /// its parent's death (`PR_SET_PDEATHSIG`) gets it when this value is dropped: the kernel
+    /// means the parent's thread.
     ///
     /// Closures run one after another; a slow one delays the others, and in an async context
     /// the waiting blocks the worker (see [`Netns::exec_async`]). Called from `work` itself,

@@ -7,7 +7,7 @@ use netlink_packet_route::{
     link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State},
 };
 
-use super::{Dev, Rtnl, RtnlError};
+use super::{Dev, Rtnl, RtnlError, request::plain_link};
 use crate::MacAddr;
 
 /// A network interface, as `ip -details link show` has it.
@@ -223,7 +223,7 @@ impl Rtnl {
 
     /// All interfaces of the namespace, in the order of their indices as a rule.
     pub async fn links(&self) -> Result<Vec<Link>, RtnlError> {
-        let message = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let message = RouteNetlinkMessage::GetLink(plain_link());
         let messages = self.dump("ip link show", &message).await?;
         Ok(messages
             .iter()

@@ -23,6 +23,7 @@ mod lookup;
 mod neigh;
 mod request;
 mod route;
+mod route_terms;
 mod route_wire;
 mod rule;
 mod veth;
@@ -46,7 +47,8 @@ pub use link_change::LinkChange;
 pub(crate) use lookup::index_here;
 pub use neigh::{Neighbour, NudState};
 pub(crate) use request::Names;
-pub use route::{NextHop, Route, RouteKind, RouteProtocol, Scope, table};
+pub use route::{NextHop, Route};
+pub use route_terms::{RouteKind, RouteProtocol, Scope, table};
 pub use rule::{Rule, RuleAction};
 pub use veth::VethEnd;
 

@@ -9,7 +9,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{LinkAttribute, LinkMessage},
+    link::{LinkAttribute, LinkExtentMask, LinkMessage},
 };
 
 use super::{Dev, Rtnl, RtnlError, error::explanation};
@@ -132,7 +132,7 @@ impl Rtnl {
 
     /// One link, as the kernel describes it.
     pub(super) async fn get_link(&self, asked: &str, dev: &Dev) -> Result<LinkMessage, RtnlError> {
-        let mut message = LinkMessage::default();
+        let mut message = plain_link();
         match dev {
             Dev::Index(index) => message.header.index = *index,
             Dev::Name(name) => message.attributes.push(LinkAttribute::IfName(name.clone())),
@@ -156,7 +156,7 @@ impl Rtnl {
 
     /// Names by index, for showing dumps.
     pub(super) async fn names(&self) -> Result<Names, RtnlError> {
-        let message = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let message = RouteNetlinkMessage::GetLink(plain_link());
         let messages = self.dump("ip link show", &message).await?;
         Ok(messages.iter().filter_map(name_of).collect())
     }
@@ -184,6 +184,14 @@ impl Rtnl {
     fn unexpected(&self, asked: &str, what: String) -> RtnlError {
         RtnlError::Unexpected { asked: asked.to_owned(), label: self.label.to_string(), what }
     }
+}
+
+/// A question about links without their counters, which are half of the answer
+/// (`RTEXT_FILTER_SKIP_STATS`).
+pub(super) fn plain_link() -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    message
 }
 
 /// The request contradicts itself.
