@@ -86,6 +86,8 @@
 //!   routes to fe80::/64 and ff00::/8, which the kernel goes through one by one. Write 1 to
 //!   `net.ipv6.conf.default.disable_ipv6` in a node of many pods if IPv6 is not the subject.
 
+#![deny(clippy::undocumented_unsafe_blocks)]
+
 pub mod capabilities;
 mod clock;
 mod errno;

@@ -182,6 +182,9 @@ impl<'batch> Frame<'batch> {
 
 /// When the kernel saw a frame at the interface: on its way in before any protocol did, on its
 /// way out just before the device.
+///
+/// The kernel begins to stamp when the first socket asks for it, and a little in the background:
+/// frames of the first moment may bear the time at which they were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// As the kernel gave it: `CLOCK_REALTIME`, nanoseconds since 1970. For capture files.
