@@ -7,6 +7,8 @@ pub mod cli;
 pub mod control;
 pub mod gateway;
 pub mod host;
+#[cfg(feature = "live")]
+pub mod live;
 pub mod neigh;
 pub mod packet;
 pub mod pod;

@@ -18,6 +18,11 @@ impl Fail {
         Fail { code: super::USAGE, message: message.into(), broken_pipe: false }
     }
 
+    /// This machine cannot do it.
+    pub(super) fn cannot(message: impl Into<String>) -> Fail {
+        Fail { code: super::CANNOT, message: message.into(), broken_pipe: false }
+    }
+
     /// The reader of our output went away: no error of ours.
     pub(super) fn is_broken_pipe(&self) -> bool {
         self.broken_pipe

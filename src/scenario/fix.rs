@@ -11,6 +11,7 @@ use crate::control::{
     ScriptStep, Setting, Side, StepTable, Until,
 };
 use crate::gateway::OutsideSpec;
+use crate::host::command::CommandError;
 use crate::host::conf::{Conf4, Global, Scope, SysctlKey};
 use crate::host::{HostState, Mutation};
 use crate::time::Span;
@@ -136,8 +137,8 @@ impl Scenario {
         if let Some(flaw) = c.flaws.first() {
             return Err(PlanError::Flawed(format!("{}: {}", self.origin, flaw.message)));
         }
-        let host = self.host_state(&layers, &setting)?;
-        let pod = self.pod_state(&layers, &setting)?;
+        let (host, host_setup) = host_state(&layers, &setting)?;
+        let (pod, pod_setup) = self.pod_state(&layers, &setting)?;
         let actors = actors(&layers, &setting, &host, script);
         Ok(Plan {
             version: layers.version(),
@@ -148,6 +149,8 @@ impl Scenario {
             actors,
             host,
             pod,
+            host_setup,
+            pod_setup,
             icmp_errors_filtered: f.pod.icmp_errors_filtered,
             clients,
             faults,
@@ -209,39 +212,14 @@ impl Scenario {
         Ok(Some((ActorName::Pod, ScriptStep { step, gate, delay: zero, every: None, times: 1, acts })))
     }
 
-    fn host_state(&self, layers: &Layers<'_>, s: &Setting) -> Result<HostState, PlanError> {
-        let mut state = HostState::new();
-        let base = [
-            "ip link set lo up".to_owned(),
-            format!("ip link add {} address 02:00:c6:33:64:0a type ethernet", s.uplink),
-            format!("ip link set {} up", s.uplink),
-            format!("ip addr add {}/24 dev {}", s.node_ip, s.uplink),
-            format!("ip route add default via {} dev {}", s.router, s.uplink),
-            "sysctl -w net.ipv4.ip_forward=1".to_owned(),
-            "sysctl -w net.ipv4.conf.default.rp_filter=1".to_owned(),
-            "sysctl -w net.ipv6.conf.all.forwarding=1".to_owned(),
-            format!("ip addr add {}/64 dev {} nodad", s.node_ip6, s.uplink),
-            format!("ip -6 route add default via {} dev {}", s.router6, s.uplink),
-        ];
-        let texts = base.iter().map(String::as_str).chain(layers.node.iter().map(|c| c.as_str()));
-        for text in texts {
-            apply(&mut state, &s.expand(text), Side::Host)?;
-        }
-        Ok(state)
-    }
-
-    fn pod_state(&self, layers: &Layers<'_>, s: &Setting) -> Result<HostState, PlanError> {
-        let mut state = HostState::new();
-        apply(&mut state, "ip link set lo up", Side::Pod)?;
+    fn pod_state(&self, layers: &Layers<'_>, s: &Setting) -> Result<(HostState, Vec<Mutation>), PlanError> {
+        let mut commands = vec!["ip link set lo up".to_owned()];
         if self.file.kernel.before_6_5 {
             let key = SysctlKey::Global(Global::TcpSynLinearTimeouts);
-            let change = Mutation::Sysctl { key, value: 0 };
-            apply(&mut state, &change.to_string(), Side::Pod)?;
+            commands.push(Mutation::Sysctl { key, value: 0 }.to_string());
         }
-        for command in &layers.pod {
-            apply(&mut state, &s.expand(command.as_str()), Side::Pod)?;
-        }
-        Ok(state)
+        commands.extend(layers.pod.iter().map(|c| c.as_str().to_owned()));
+        set_up(&commands, s, Side::Pod)
     }
 
     /// The world that was described, and whoever the clients talk to when nothing was.
@@ -262,11 +240,36 @@ impl Scenario {
     }
 }
 
-fn apply(state: &mut HostState, command: &str, side: Side) -> Result<(), PlanError> {
+/// The node before the pod: an uplink with an address and a default route, forwarding on, strict
+/// reverse path check by default.
+fn host_state(layers: &Layers<'_>, s: &Setting) -> Result<(HostState, Vec<Mutation>), PlanError> {
+    let base = [
+        "ip link set lo up".to_owned(),
+        format!("ip link add {} address 02:00:c6:33:64:0a type ethernet", s.uplink),
+        format!("ip link set {} up", s.uplink),
+        format!("ip addr add {}/24 dev {}", s.node_ip, s.uplink),
+        format!("ip route add default via {} dev {}", s.router, s.uplink),
+        "sysctl -w net.ipv4.ip_forward=1".to_owned(),
+        "sysctl -w net.ipv4.conf.default.rp_filter=1".to_owned(),
+        "sysctl -w net.ipv6.conf.all.forwarding=1".to_owned(),
+        format!("ip addr add {}/64 dev {} nodad", s.node_ip6, s.uplink),
+        format!("ip -6 route add default via {} dev {}", s.router6, s.uplink),
+    ];
+    let commands: Vec<String> =
+        base.into_iter().chain(layers.node.iter().map(|c| c.as_str().to_owned())).collect();
+    set_up(&commands, s, Side::Host)
+}
+
+/// A new namespace after these commands, and the commands as changes.
+fn set_up(commands: &[String], s: &Setting, side: Side) -> Result<(HostState, Vec<Mutation>), PlanError> {
     let fail = |why: String| PlanError::Setup { side, why };
-    let change: Mutation =
-        command.parse().map_err(|e: crate::host::command::CommandError| fail(e.to_string()))?;
-    state.apply(&change).map(|_| ()).map_err(|e| fail(e.to_string()))
+    let (mut state, mut changes) = (HostState::new(), Vec::new());
+    for command in commands {
+        let change: Mutation = s.expand(command).parse().map_err(|e: CommandError| fail(e.to_string()))?;
+        state.apply(&change).map_err(|e| fail(e.to_string()))?;
+        changes.push(change);
+    }
+    Ok((state, changes))
 }
 
 fn actors(

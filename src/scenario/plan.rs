@@ -3,7 +3,7 @@
 use super::file::ClientKind;
 use crate::control::{Actors, CalicoVersion, Gate, Hold, Setting, Side, StepTable};
 use crate::gateway::OutsideSpec;
-use crate::host::HostState;
+use crate::host::{HostState, Mutation};
 use crate::pod::{ArpingSpec, ClientSpec, ConnectSpec, PingSpec, StreamSpec, UdpSpec};
 use crate::time::Span;
 use schemars::JsonSchema;
@@ -184,6 +184,10 @@ pub struct Plan {
     pub host: HostState,
     /// A new namespace of the pod, as the runtime hands it to the plugin.
     pub pod: HostState,
+    /// The changes that made the node's namespace from a new one.
+    pub host_setup: Vec<Mutation>,
+    /// The changes that made the pod's.
+    pub pod_setup: Vec<Mutation>,
     /// The pod filters the errors its kernel sends to it.
     pub icmp_errors_filtered: bool,
     /// The world behind the node.

@@ -2,7 +2,6 @@
 
 use crate::control::{HoldNews, Side, StepTable, Taken, TaskResult, Until};
 use crate::host::{Decision, HostState, Reason};
-use crate::packet::Frame;
 use crate::pod::{ClientEvent, ClientId, Failure, Outcome};
 use crate::scenario::Plan;
 use crate::stack::{DropWhy, Note};
@@ -12,22 +11,22 @@ use std::sync::Arc;
 
 /// Builds events, if the sink wants any.
 #[derive(Clone, Debug)]
-pub(super) struct Emitter {
+pub(crate) struct Emitter {
     plan: Arc<Plan>,
     frame: Option<FrameId>,
 }
 
 impl Emitter {
-    pub(super) fn new(plan: &Arc<Plan>) -> Emitter {
+    pub(crate) fn new(plan: &Arc<Plan>) -> Emitter {
         Emitter { plan: Arc::clone(plan), frame: None }
     }
 
     /// What is reported next is about this frame.
-    pub(super) fn begin_frame(&mut self, id: FrameId) {
+    pub(crate) fn begin_frame(&mut self, id: FrameId) {
         self.frame = Some(id);
     }
 
-    pub(super) fn end_frame(&mut self) {
+    pub(crate) fn end_frame(&mut self) {
         self.frame = None;
     }
 
@@ -35,7 +34,7 @@ impl Emitter {
         &self.plan.steps
     }
 
-    pub(super) fn step<S: Sink>(&self, now: Time, taken: &Taken, result: &TaskResult, sink: &mut S) {
+    pub(crate) fn step<S: Sink>(&self, now: Time, taken: &Taken, result: &TaskResult, sink: &mut S) {
         if !S::WANTED {
             return;
         }
@@ -49,7 +48,7 @@ impl Emitter {
         sink.take(now, What::Step { step, actor: taken.actor, acts, refused });
     }
 
-    pub(super) fn hold<S: Sink>(&self, now: Time, news: HoldNews, sink: &mut S) {
+    pub(crate) fn hold<S: Sink>(&self, now: Time, news: HoldNews, sink: &mut S) {
         if !S::WANTED {
             return;
         }
@@ -74,7 +73,7 @@ impl Emitter {
     }
 
     /// Why a frame that was put on a veth without carrier is lost.
-    pub(super) fn no_carrier(&self, host: &HostState) -> String {
+    pub(crate) fn no_carrier(&self, host: &HostState) -> String {
         let reason = match host.link_named(self.plan.setting.cali) {
             None => Reason::NoInterface,
             Some(l) if !l.is_up() => Reason::LinkDown,
@@ -83,12 +82,12 @@ impl Emitter {
         reason.to_string()
     }
 
-    pub(super) fn frame<S: Sink>(
+    pub(crate) fn frame<S: Sink>(
         &self,
         now: Time,
         id: FrameId,
         from: Side,
-        frame: &Frame,
+        frame: &[u8],
         fate: Fate,
         sink: &mut S,
     ) {
@@ -98,7 +97,7 @@ impl Emitter {
         }
     }
 
-    pub(super) fn gateway<S: Sink>(&self, now: Time, silence: Option<Reason>, sink: &mut S) {
+    pub(crate) fn gateway<S: Sink>(&self, now: Time, silence: Option<Reason>, sink: &mut S) {
         sink.take(
             now,
             What::Gateway {
@@ -109,7 +108,7 @@ impl Emitter {
         );
     }
 
-    pub(super) fn stack_note<S: Sink>(
+    pub(crate) fn stack_note<S: Sink>(
         &self,
         now: Time,
         side: Side,
@@ -155,7 +154,7 @@ impl Emitter {
         sink.take(now, what);
     }
 
-    pub(super) fn client_start<S: Sink>(&self, now: Time, at: usize, sink: &mut S) {
+    pub(crate) fn client_start<S: Sink>(&self, now: Time, at: usize, sink: &mut S) {
         if S::WANTED
             && let Some(plan) = self.plan.clients.get(at)
         {
@@ -164,7 +163,7 @@ impl Emitter {
         }
     }
 
-    pub(super) fn client<S: Sink>(&self, now: Time, id: ClientId, event: &ClientEvent, sink: &mut S) {
+    pub(crate) fn client<S: Sink>(&self, now: Time, id: ClientId, event: &ClientEvent, sink: &mut S) {
         if !S::WANTED {
             return;
         }
@@ -182,7 +181,7 @@ impl Emitter {
         sink.take(now, What::Client { client: plan.name.clone(), news });
     }
 
-    pub(super) fn client_end<S: Sink>(&self, now: Time, id: ClientId, outcome: &Outcome, sink: &mut S) {
+    pub(crate) fn client_end<S: Sink>(&self, now: Time, id: ClientId, outcome: &Outcome, sink: &mut S) {
         if S::WANTED
             && outcome.started.is_some()
             && let Some(plan) = self.plan.clients.get(id.0 as usize)

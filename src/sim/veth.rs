@@ -11,9 +11,9 @@ const LINKWATCH_INTERVAL: Span = Span::from_secs(1);
 
 /// The state of the pair as a wire.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(super) struct Veth {
+pub(crate) struct Veth {
     /// Where the host end is; `None` while there is no pair.
-    pub(super) host_end: Option<Side>,
+    pub(crate) host_end: Option<Side>,
     carries: bool,
     linkwatch_free: Option<Time>,
     /// A change of the carrier that the kernel has yet to notice, and when it does.
@@ -22,16 +22,16 @@ pub(super) struct Veth {
 
 impl Veth {
     /// Forgets the pair.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         *self = Veth { linkwatch_free: self.linkwatch_free, ..Veth::default() };
     }
 
     /// True when frames pass.
-    pub(super) fn carries(&self) -> bool {
+    pub(crate) fn carries(&self) -> bool {
         self.carries
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Time> {
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
         self.pending.map(|p| p.1)
     }
 
@@ -39,7 +39,7 @@ impl Veth {
     /// veth_close). The kernel notices at once when the two ends have different numbers, as on
     /// any real node; ends with equal numbers look to it like plain devices, whose changes it
     /// handles at most once a second (linkwatch_urgent_event; seen on 6.18).
-    pub(super) fn update(
+    pub(crate) fn update(
         &mut self,
         now: Time,
         setting: &Setting,
@@ -75,7 +75,7 @@ impl Veth {
     }
 
     /// The carrier that the kernel notices now, as changes of both ends.
-    pub(super) fn take_notice(&mut self, now: Time, setting: &Setting) -> Option<[(Side, Mutation); 2]> {
+    pub(crate) fn take_notice(&mut self, now: Time, setting: &Setting) -> Option<[(Side, Mutation); 2]> {
         let (carrier, at) = self.pending?;
         if at > now {
             return None;
@@ -87,7 +87,7 @@ impl Veth {
     }
 
     /// The number of the host end in the host's namespace.
-    pub(super) fn host_index(&self, setting: &Setting, host: &HostState) -> Option<IfIndex> {
+    pub(crate) fn host_index(&self, setting: &Setting, host: &HostState) -> Option<IfIndex> {
         (self.host_end == Some(Side::Host))
             .then(|| host.link_named(setting.cali).map(crate::host::Link::index))
             .flatten()

@@ -54,6 +54,14 @@ impl AsyncTap {
         self.inner.get_ref().try_recv(buffer)
     }
 
+    /// Pulls the cable out or puts it back; see [`Tap::set_carrier`].
+    ///
+    /// # Errors
+    /// As [`Tap::set_carrier`].
+    pub fn set_carrier(&self, carrier: bool) -> Result<(), TapError> {
+        self.inner.get_ref().set_carrier(carrier)
+    }
+
     /// Gives the namespace one frame, waiting for room.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ use crate::{
     wait::{Deadline, wait_for},
 };
 
+nix::ioctl_write_ptr!(tun_set_carrier, b'T', 226, libc::c_int);
+
 /// A TAP could not be opened, or has something to say other than frames.
 #[derive(Debug, thiserror::Error)]
 pub enum TapError {
@@ -205,6 +207,22 @@ impl Tap {
                 .map_err(|source| self.fault("poll", Errno::of(&source)))?;
         }
         Ok(())
+    }
+
+    /// Pulls the cable out (`false`) or puts it back (`true`): the interface loses or regains its
+    /// carrier, as when the far end of a veth goes down. A new TAP has carrier (`TUNSETCARRIER`).
+    ///
+    /// # Errors
+    /// [`TapError::Deleted`] when the interface is gone; [`TapError::Io`] on kernels before 5.0.
+    pub fn set_carrier(&self, carrier: bool) -> Result<(), TapError> {
+        let value = libc::c_int::from(carrier);
+        // SAFETY: the descriptor is an open TAP, and the kernel reads one int through the pointer
+        // before the call returns.
+        let done = unsafe { tun_set_carrier(self.fd.as_raw_fd(), &raw const value) };
+        done.map(drop).map_err(|errno| match Errno::from(errno) {
+            gone if gone.raw() == libc::EBADFD => self.deleted(),
+            errno => self.fault("ioctl(TUNSETCARRIER)", errno),
+        })
     }
 
     /// The same device for async use in the current tokio runtime.
