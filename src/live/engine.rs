@@ -312,6 +312,9 @@ impl Lab {
 
     fn client_news(&mut self, message: Message) {
         let start = &mut self.starts[message.client];
+        if start.finished {
+            return;
+        }
         let name = self.plan.clients[message.client].name.clone();
         match message.what {
             Report::News(news) => {
@@ -319,6 +322,10 @@ impl Lab {
                     ClientNews::Try { .. } => start.sent += 1,
                     ClientNews::Success { .. } => start.answered += 1,
                     _ => {}
+                }
+                if self.plan.clients[message.client].stop_after.is_some_and(|n| start.answered >= n) {
+                    start.running = None;
+                    start.finished = true;
                 }
                 self.events.take(message.at, What::Client { client: name, news });
             }

@@ -90,14 +90,6 @@ impl PodLink {
         Ok(PodLink::Veth { socket, batch: RecvBatch::default(), next: 0, far, rtnl: far_rtnl })
     }
 
-    /// What it is.
-    pub(super) fn kind(&self) -> LinkKind {
-        match self {
-            PodLink::Tap(..) => LinkKind::Tap,
-            PodLink::Veth { .. } => LinkKind::Veth,
-        }
-    }
-
     /// The next frame that the pod sent; `None` when the link is gone for good.
     pub(super) async fn recv(&mut self) -> Option<Vec<u8>> {
         match self {
@@ -111,7 +103,13 @@ impl PodLink {
             PodLink::Veth { socket, batch, next, .. } => loop {
                 if *next < batch.len() {
                     *next += 1;
-                    return batch.frames().nth(*next - 1).map(|f| f.bytes.to_vec());
+                    return batch.frames().nth(*next - 1).map(|f| {
+                        let mut bytes = f.bytes.to_vec();
+                        if f.checksum_missing {
+                            crate::wire::fill_checksum(&mut bytes);
+                        }
+                        bytes
+                    });
                 }
                 *next = 0;
                 match socket.recv(batch).await {

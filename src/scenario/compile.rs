@@ -386,6 +386,7 @@ pub(super) fn client_of(client: &ClientFile, steps: &StepTable, c: &mut Checker)
         delay: client.delay.map_or((Span::ZERO, Span::ZERO), |d| (d.from, d.to)),
         interval,
         count: client.count,
+        stop_after: client.stop_after,
         deadline: client.deadline,
         retry: client.retry,
         timeout: client.timeout,

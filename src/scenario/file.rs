@@ -368,6 +368,8 @@ pub struct ClientFile {
     pub interval: Option<Span>,
     /// How many to send.
     pub count: Option<u32>,
+    /// It stops after so many answers.
+    pub stop_after: Option<u32>,
     /// When to give up altogether, from its start.
     pub deadline: Option<Span>,
     /// tcp-connect: pause before the next attempt; without it there is one attempt.

@@ -116,6 +116,8 @@ pub struct ClientPlan {
     pub interval: Span,
     /// How many.
     pub count: Option<u32>,
+    /// It stops after so many answers.
+    pub stop_after: Option<u32>,
     /// When to give up altogether.
     pub deadline: Option<Span>,
     /// Pause before the next attempt.

@@ -262,7 +262,10 @@ impl<O: Outside> World<O> {
                     PodOutput::Note(note) => {
                         self.emit.stack_note(self.now, Side::Pod, self.pod.stack().state(), note, sink)
                     }
-                    PodOutput::Client(id, event) => self.emit.client(self.now, id, &event, sink),
+                    PodOutput::Client(id, event) => {
+                        self.emit.client(self.now, id, &event, sink);
+                        self.stop_if_served(id, chooser);
+                    }
                 }
             } else if let Some(output) = self.gateway.poll_output() {
                 match output {
@@ -276,6 +279,15 @@ impl<O: Outside> World<O> {
             }
         }
         self.report(sink);
+    }
+
+    /// A client that has had as many answers as it wants stops.
+    fn stop_if_served(&mut self, id: ClientId, chooser: &mut dyn Chooser) {
+        let wants = self.plan.clients.get(id.0 as usize).and_then(|c| c.stop_after);
+        let outcome = self.pod.outcome(id);
+        if outcome.ended.is_none() && wants.is_some_and(|n| outcome.received >= n) {
+            self.pod.stop_client(self.now, id, chooser);
+        }
     }
 
     fn send_from_pod<S: Sink>(&mut self, frame: &Frame, chooser: &mut dyn Chooser, sink: &mut S) {

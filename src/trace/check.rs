@@ -71,7 +71,7 @@ pub fn check(expect: &Expect, seen: &Observed, holds_changed: bool) -> Vec<Check
         }
         let want: Vec<&str> = expect.states.iter().map(|s| s.name()).collect();
         let got: Vec<&str> = seen.states.iter().map(|s| s.1.map_or("absent", |n| n.name())).collect();
-        c.add("states of the pod's entry", want.join(" > "), shorten(&got), next.is_none());
+        c.timed("states of the pod's entry", want.join(" > "), shorten(&got), next.is_none());
     }
     if let Some(entry) = &expect.entry {
         let got = seen.entry().map_or("absent", |n| n.name());

@@ -158,7 +158,9 @@ impl Timeline {
             What::Neigh { side, ip, old, new, lladdr, .. } => self.neigh(t, *side, *ip, *old, *new, *lladdr),
             What::Gateway { answers, why, .. } => self.gateway(t, *answers, why.as_deref()),
             What::Client { client, news } => self.client(t, client, news),
-            What::Dropped { side, summary, why } if self.style.full || *side == Side::Host => {
+            What::Dropped { side, summary, why }
+                if self.style.full || (*side == Side::Host && !is_background(summary)) =>
+            {
                 self.dropped(t, *side, summary, why);
             }
             What::Note { text } => {
@@ -225,7 +227,7 @@ impl Timeline {
         } else if from == Side::Host && d.answers.is_some_and(is_gateway) {
             self.flush(t, None);
             self.row(t, Some(LaneName::Pod), Tone::Good, arrow(from, summary));
-        } else if self.style.full || d.asks.is_some() || d.answers.is_some() {
+        } else if self.style.full || ((d.asks.is_some() || d.answers.is_some()) && !is_background(summary)) {
             self.flush(t, None);
             self.row(t, Some(LaneName::Pod), Tone::Dim, arrow(from, summary));
         }
@@ -454,6 +456,11 @@ impl Timeline {
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
+}
+
+/// What a kernel with IPv6 says of its own accord: nobody's traffic.
+fn is_background(summary: &str) -> bool {
+    summary.contains("> ff02::") && !summary.contains("solicitation, who has fe80::ecee:eeff:feee:eeee")
 }
 
 fn arrow(from: Side, summary: &str) -> String {

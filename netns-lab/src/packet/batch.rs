@@ -152,6 +152,9 @@ pub struct Frame<'batch> {
     pub time: Option<Stamp>,
     /// Whether the kernel had taken a VLAN tag out, which is now back in `bytes`.
     pub vlan_restored: bool,
+    /// Whether the TCP or UDP checksum is still to be computed: a sender on the same machine
+    /// leaves that to a device that, being virtual, never does it (`TP_STATUS_CSUMNOTREADY`).
+    pub checksum_missing: bool,
 }
 
 impl<'batch> Frame<'batch> {
@@ -170,6 +173,7 @@ impl<'batch> Frame<'batch> {
                 uncertainty_ns: clocks.uncertainty_ns,
             }),
             vlan_restored,
+            checksum_missing: slot.parsed.aux.is_some_and(|aux| aux.status & libc::TP_STATUS_CSUMNOTREADY != 0),
         }
     }
 
