@@ -75,7 +75,7 @@ fn sees_links_addresses_routes_and_rules() {
         Change::Route(seen) if seen.table == 77 => Some(seen.to_string()),
         _ => None,
     });
-    assert_eq!(seen, "10.42.0.7/32 dev host0 table 77 scope link");
+    assert_eq!(seen, "10.42.0.7 dev host0 table 77 scope link");
     net.delete_route(&route).expect("a deletion");
     wait_for(&mut monitor, |change| {
         matches!(change, Change::RouteGone(seen) if seen.table == 77).then_some(())

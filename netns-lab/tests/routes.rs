@@ -197,7 +197,7 @@ fn dumps_read_as_ip_writes_them() {
     let texts: Vec<_> = node.blocking().routes().expect("routes").iter().map(ToString::to_string).collect();
     for wanted in [
         "10.0.0.0/24 dev host0 proto kernel scope link src 10.0.0.1",
-        "local 10.0.0.1/32 dev host0 table local proto kernel scope host src 10.0.0.1",
+        "local 10.0.0.1 dev host0 table local proto kernel scope host src 10.0.0.1",
         "fd00::/64 dev host0 proto kernel metric 256",
     ] {
         assert!(texts.iter().any(|text| text == wanted), "{wanted:?} is not among {texts:#?}");

@@ -190,6 +190,10 @@ fn print(
     writeln!(out, "{}\n", crate::trace::headline(events))?;
     out.write_all(Timeline::render(events, style).as_bytes())?;
     writeln!(out, "\n{}", crate::trace::summary(seen, style))?;
+    let kernel = crate::trace::kernel_view(events);
+    if !kernel.is_empty() {
+        writeln!(out, "{kernel}")?;
+    }
     print_checks(expect, checks, style.unicode, out)?;
     print_fixes(args, scenario, out)
 }

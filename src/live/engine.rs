@@ -81,6 +81,7 @@ pub fn run(plan: Plan, options: &LiveOptions, events: &mut Vec<Event>) -> Result
     let end = runtime.block_on(async {
         let mut lab = Lab::new(plan, options)?;
         let end = lab.drive().await;
+        lab.look_at_pod().await;
         lab.finish();
         events.append(&mut lab.events);
         end
@@ -669,6 +670,19 @@ impl Lab {
             apply(&mut place, change).await.map_err(|e| LiveError::Build(format!("the pod's set-up: {e}")))?;
         }
         Ok(())
+    }
+
+    /// The pod's routes and neighbours as its kernel has them at the end.
+    async fn look_at_pod(&mut self) {
+        let v4 = |net: &ipnet::IpNet| matches!(net, ipnet::IpNet::V4(_));
+        let (Ok(routes), Ok(entries)) = (self.pod.rtnl.routes().await, self.pod.rtnl.neighbours().await) else {
+            return;
+        };
+        let main = routes.iter().filter(|r| r.table == netns_lab::rtnl::table::MAIN && v4(&r.destination));
+        let routes = main.map(ToString::to_string).collect();
+        let neighbours = entries.iter().filter(|n| n.address.is_ipv4()).map(ToString::to_string).collect();
+        let now = self.now();
+        self.events.take(now, What::Kernel { side: Side::Pod, routes, neighbours });
     }
 
     fn finish(&mut self) {

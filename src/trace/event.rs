@@ -193,6 +193,15 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
     },
+    /// What a real kernel's own tables hold, as ip(8) prints them.
+    Kernel {
+        /// Whose.
+        side: Side,
+        /// `ip route`, IPv4.
+        routes: Vec<String>,
+        /// `ip neigh`, IPv4.
+        neighbours: Vec<String>,
+    },
     /// News of a client.
     Client {
         /// Its name.

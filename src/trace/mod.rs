@@ -17,5 +17,5 @@ pub use event::{ClientNews, Event, Fate, FrameId, Sink, What};
 pub use json::{Verdict, write_json};
 pub use observe::{ClientSeen, Observed, observe};
 pub use pcapng::{PcapError, write_pcapng};
-pub use summary::{headline, summary};
+pub use summary::{headline, kernel_view, summary};
 pub use timeline::{Style, Timeline};

@@ -25,6 +25,23 @@ pub fn headline(events: &[Event]) -> String {
     line
 }
 
+/// What the real kernel of a live run had to say at the end; empty for the simulator.
+#[must_use]
+pub fn kernel_view(events: &[Event]) -> String {
+    let mut out = String::new();
+    for event in events {
+        if let What::Kernel { side, routes, neighbours } = &event.what {
+            for (command, lines) in [("ip route", routes), ("ip neigh", neighbours)] {
+                let _ = writeln!(out, "{side}# {command}");
+                for line in lines {
+                    let _ = writeln!(out, "{line}");
+                }
+            }
+        }
+    }
+    out
+}
+
 /// What came of it: the gateway, the pod's entry, each client.
 #[must_use]
 pub fn summary(seen: &Observed, style: Style) -> String {

@@ -46,7 +46,7 @@ impl NextHop {
     }
 }
 
-/// A route, shown as `10.42.0.7/32 dev cali0 scope link`.
+/// A route, shown as `10.42.0.7 dev cali0 scope link`.
 ///
 /// What is `None` is left to the kernel when the route is made, as ip(8) would, and matches
 /// anything when it is deleted.
@@ -191,9 +191,12 @@ impl fmt::Display for Route {
         if self.kind != RouteKind::Unicast {
             write!(f, "{} ", self.kind)?;
         }
-        match (self.destination.prefix_len(), self.destination.addr().is_unspecified()) {
+        let net = self.destination;
+        match (net.prefix_len(), net.addr().is_unspecified()) {
             (0, true) => f.write_str("default")?,
-            _ => write!(f, "{}", self.destination)?,
+            // as ip(8) prints one address
+            (length, _) if length == net.max_prefix_len() => write!(f, "{}", net.addr())?,
+            _ => write!(f, "{net}")?,
         }
         let only = if let [only] = self.next_hops.as_slice() { Some(only) } else { None };
         if let Some(hop) = only {

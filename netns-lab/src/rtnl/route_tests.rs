@@ -16,7 +16,7 @@ fn shows_as_ip_does() {
     let cases = [
         (
             Route::unicast(net("10.42.0.7/32")).dev("cali0").scope(Scope::Link),
-            "10.42.0.7/32 dev cali0 scope link",
+            "10.42.0.7 dev cali0 scope link",
         ),
         (
             Route::unicast(net("0.0.0.0/0")).via(Ipv4Addr::new(169, 254, 1, 1)).dev("eth0").onlink(),
@@ -28,7 +28,7 @@ fn shows_as_ip_does() {
         ),
         (
             Route::local(net("10.0.0.1/32")).dev("lo").protocol(RouteProtocol::KERNEL).scope(Scope::Host),
-            "local 10.0.0.1/32 dev lo table local proto kernel scope host",
+            "local 10.0.0.1 dev lo table local proto kernel scope host",
         ),
         (
             Route::unicast(net("10.1.0.0/16"))
