@@ -176,6 +176,27 @@ macro_rules! serde_as_text {
         }
     };
 }
+macro_rules! schema_as_text {
+    ($t:ty, $name:literal, $pattern:literal, $description:literal) => {
+        impl schemars::JsonSchema for $t {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({
+                    "type": "string", "pattern": $pattern, "description": $description
+                })
+            }
+        }
+    };
+}
+pub(crate) use schema_as_text;
+schema_as_text!(
+    Mac,
+    "Mac",
+    "^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$",
+    "An Ethernet address, such as ee:ee:ee:ee:ee:ee"
+);
 serde_as_text!(Mac);
 serde_as_text!(IfName);
 

@@ -1,3 +1,6 @@
 //! The `arplab` command.
 #![forbid(unsafe_code)]
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    arplab::cli::main()
+}

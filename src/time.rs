@@ -178,6 +178,13 @@ impl FromStr for Span {
     }
 }
 
+crate::addr::schema_as_text!(
+    Span,
+    "Span",
+    r"^[0-9]+(\.[0-9]+)? ?(ns|us|ms|s|sec|m|min|h)$",
+    "A length of time with its unit, such as 250ms, 1.5s, 2min"
+);
+
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)

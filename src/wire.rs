@@ -391,6 +391,20 @@ fn icmp6(ends: Ends, payload: &[u8]) -> Option<Payload<'_>> {
     })
 }
 
+/// Computes the TCP or UDP checksum of an Ethernet frame that its sender left to a device.
+pub fn fill_checksum(frame: &mut [u8]) {
+    let Some(packet) = frame.get_mut(14..) else { return };
+    let Some((ends, protocol, payload)) = ip_parts(packet) else { return };
+    let (start, len) = (payload.as_ptr() as usize - packet.as_ptr() as usize, payload.len());
+    let (src, dst) = (ends.src().into(), ends.dst().into());
+    let Some(payload) = packet.get_mut(start..start + len) else { return };
+    match protocol {
+        IpProtocol::Tcp if payload.len() >= 20 => TcpPacket::new_unchecked(payload).fill_checksum(&src, &dst),
+        IpProtocol::Udp if payload.len() >= 8 => UdpPacket::new_unchecked(payload).fill_checksum(&src, &dst),
+        _ => {}
+    }
+}
+
 /// Reads a TCP header without checking its sum: of a whole segment or of one quoted in an error.
 #[must_use]
 pub fn segment(payload: &[u8]) -> Option<Segment<'_>> {
@@ -471,6 +485,23 @@ mod tests {
             let Some((_, Payload::Unreachable { about, .. })) = parse(&error) else { panic!("{error:?}") };
             let quoted = &about[if about[0] >> 4 == 4 { 20 } else { 40 }..];
             assert_eq!(segment(quoted).unwrap().src_port, 40_000);
+        }
+    }
+
+    #[test]
+    fn a_checksum_left_to_the_device_is_filled_in() {
+        for ends in ends() {
+            let packet = udp(ends, 1000, 53, b"hello");
+            let mut frame = vec![0; 14];
+            frame.extend_from_slice(&packet);
+            let wanted = frame.clone();
+            let at = frame.len() - 7;
+            frame[at] ^= 0x55;
+            fill_checksum(&mut frame);
+            assert_eq!(frame, wanted);
+            for len in 0..frame.len() {
+                fill_checksum(&mut frame[..len].to_vec());
+            }
         }
     }
 

@@ -1,9 +1,179 @@
-//! What answers a pod: the host's namespace, and the world behind it.
+//! The software gateway: stands in for the host's proxy ARP and plays the world behind it.
+//!
+//! # Theory of operation
+//!
+//! A frame from the pod first meets a [`Stack`]: the model of the node's namespace. There
+//! [`decide`](crate::host::decide()) judges ARP, and IP takes the input route of a real node,
+//! reverse path check and all. What the route sends out of the uplink comes to the outside world,
+//! a smoltcp `Interface` on a [`phy::Device`](smoltcp::phy::Device) of IP packets that answers
+//! echo requests, accepts TCP connections and echoes UDP at the addresses a scenario names. Its
+//! answers go back through the stack, so a missing route to the pod loses them as it does in
+//! life.
+//!
+//! Because the interface behind the stack speaks plain IP, smoltcp's own ARP is never asked and
+//! cannot answer for anyone; its neighbour cache is not a model of Linux and is not used.
+//!
+//! The gateway is sans-IO; the simulator and the live lab drive the same object.
 
 pub mod delay;
 pub mod lab;
+mod outside;
 mod pair;
 mod reflex;
 
+pub use outside::{Outside, OutsideSpec, SmoltcpOutside};
 pub use pair::{Act, Pair, Seen, Side, Watch};
 pub use reflex::{Endpoint, Reflex, Service};
+
+use crate::addr::IfName;
+use crate::choice::Chooser;
+use crate::host::{HostState, IfIndex, Mutation, Reason, Refused};
+use crate::neigh::KernelClock;
+use crate::packet::{Frame, IpBytes};
+use crate::stack::{Note, Output, Stack};
+use crate::time::{Span, Time};
+use std::collections::VecDeque;
+
+/// What the gateway wants done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum GatewayOutput {
+    /// A frame leaves by an interface of the node.
+    Transmit {
+        /// By which.
+        dev: IfIndex,
+        /// The frame.
+        frame: Frame,
+    },
+    /// Something to watch.
+    Note(Note),
+}
+
+/// A node's namespace with the world behind its uplink.
+#[derive(Clone, Debug)]
+pub struct Gateway<O> {
+    stack: Stack,
+    uplink: IfIndex,
+    outside: O,
+    /// Time from a packet's leaving by the uplink to the answer's coming in.
+    rtt: Span,
+    returning: VecDeque<(Time, IpBytes)>,
+    out: VecDeque<GatewayOutput>,
+}
+
+impl<O: core::hash::Hash> core::hash::Hash for Gateway<O> {
+    fn hash<H: core::hash::Hasher>(&self, h: &mut H) {
+        self.stack.hash(h);
+        self.outside.hash(h);
+        self.returning.hash(h);
+    }
+}
+
+impl<O: Outside> Gateway<O> {
+    /// A node in `state`, whose interface `uplink` leads to `outside`, `rtt` away.
+    pub fn new(
+        state: HostState,
+        uplink: IfName,
+        outside: O,
+        rtt: Span,
+        clock: KernelClock,
+        chooser: &mut dyn Chooser,
+    ) -> Gateway<O> {
+        let mut stack = Stack::new(state, clock, chooser);
+        // without such an interface nothing is ever sent to it
+        let uplink = stack.state().link_named(uplink).map_or(IfIndex(0), crate::host::Link::index);
+        stack.set_uplink(uplink);
+        Gateway { stack, uplink, outside, rtt, returning: VecDeque::new(), out: VecDeque::new() }
+    }
+
+    /// The node's namespace.
+    #[must_use]
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// The node's configuration.
+    #[must_use]
+    pub fn state(&self) -> &HostState {
+        self.stack.state()
+    }
+
+    /// Changes the node's configuration.
+    pub fn apply(&mut self, now: Time, change: &Mutation, chooser: &mut dyn Chooser) -> Result<(), Refused> {
+        let done = self.stack.apply(now, change, chooser);
+        self.settle(now, chooser);
+        done
+    }
+
+    /// A frame arrived at an interface of the node.
+    pub fn receive(&mut self, now: Time, dev: IfIndex, frame: &[u8], chooser: &mut dyn Chooser) {
+        self.stack.receive(now, dev, frame, chooser);
+        self.settle(now, chooser);
+    }
+
+    /// A frame never reached the node, and the link knows why.
+    pub fn note_unheard(&mut self, dev: IfIndex, arp: Option<crate::host::frame::Arp>, reason: Reason) {
+        self.stack.note_unheard(dev, arp, reason);
+        self.collect();
+    }
+
+    /// When [`Gateway::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let back = self.returning.front().map(|r| r.0);
+        [self.stack.poll_timeout(), self.outside.poll_timeout(), back].into_iter().flatten().min()
+    }
+
+    /// Runs what is due.
+    pub fn handle_timeout(&mut self, now: Time, chooser: &mut dyn Chooser) {
+        if self.stack.poll_timeout().is_some_and(|t| t <= now) {
+            self.stack.handle_timeout(now, chooser);
+        }
+        if self.outside.poll_timeout().is_some_and(|t| t <= now) {
+            self.outside.handle_timeout(now);
+        }
+        self.settle(now, chooser);
+    }
+
+    /// The next thing it wants done.
+    pub fn poll_output(&mut self) -> Option<GatewayOutput> {
+        self.out.pop_front()
+    }
+
+    /// Passes packets between the stack and the world until both are still.
+    fn settle(&mut self, now: Time, chooser: &mut dyn Chooser) {
+        loop {
+            self.collect_with(now);
+            while let Some(packet) = self.outside.poll_packet() {
+                self.returning.push_back((now + self.rtt, packet));
+            }
+            match self.returning.front() {
+                Some((due, _)) if *due <= now => {}
+                _ => return,
+            }
+            if let Some((_, packet)) = self.returning.pop_front() {
+                self.stack.receive_packet(now, self.uplink, packet, chooser);
+            }
+        }
+    }
+
+    fn collect_with(&mut self, now: Time) {
+        while let Some(output) = self.stack.poll_output() {
+            match output {
+                Output::Uplink { packet } => self.outside.handle_packet(now, &packet, false),
+                Output::Deliver { packet, .. } => self.outside.handle_packet(now, &packet, true),
+                Output::Transmit { dev, frame } => self.out.push_back(GatewayOutput::Transmit { dev, frame }),
+                Output::Note(note) => self.out.push_back(GatewayOutput::Note(note)),
+            }
+        }
+    }
+
+    fn collect(&mut self) {
+        while let Some(output) = self.stack.poll_output() {
+            match output {
+                Output::Transmit { dev, frame } => self.out.push_back(GatewayOutput::Transmit { dev, frame }),
+                Output::Note(note) => self.out.push_back(GatewayOutput::Note(note)),
+                Output::Uplink { .. } | Output::Deliver { .. } => {}
+            }
+        }
+    }
+}

@@ -286,6 +286,18 @@ pub enum SysctlKey {
 }
 
 impl SysctlKey {
+    /// The interface the key is of, when it is of one.
+    #[must_use]
+    pub fn device(&self) -> Option<IfName> {
+        match self {
+            SysctlKey::Conf4(Scope::Dev(d), _)
+            | SysctlKey::Conf6(Scope::Dev(d), _)
+            | SysctlKey::Neigh4(Scope::Dev(d), _)
+            | SysctlKey::Neigh6(Scope::Dev(d), _) => Some(*d),
+            _ => None,
+        }
+    }
+
     /// The path below `/proc/sys`, in which an interface name keeps its dots.
     #[must_use]
     pub fn path(&self) -> String {

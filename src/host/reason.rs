@@ -174,10 +174,19 @@ impl fmt::Display for InputText<'_> {
                 write!(f, "the route back to the sender is a {} route", kind.name())
             }
             InputFault::Source(SourceFault::NoRouteBack { miss, level }) => {
-                write!(f, "no route back to the pod ({}) under {}", MissText(miss), rp_text(*level))
+                write!(
+                    f,
+                    "the host has no way back to the pod ({}), and {} wants one",
+                    MissText(miss),
+                    rp_text(*level)
+                )
             }
             InputFault::Source(SourceFault::OtherDevice { level, .. }) => {
-                write!(f, "the route back to the pod leaves by another interface, under {}", rp_text(*level))
+                write!(
+                    f,
+                    "the host's way back to the pod leaves by another interface, and {} refuses that",
+                    rp_text(*level)
+                )
             }
         }
     }
@@ -221,6 +230,14 @@ macro_rules! pointers {
                         code: $code, kernel: $kernel, document: $document, catalogue: $catalogue,
                     },)*
                 }
+            }
+            /// The pointer of a code.
+            #[must_use]
+            pub fn pointer_of(code: &str) -> Option<Pointer> {
+                const ALL: &[Pointer] = &[$(Pointer {
+                    code: $code, kernel: $kernel, document: $document, catalogue: $catalogue,
+                },)*];
+                ALL.iter().find(|p| p.code == code).copied()
             }
             /// Every code, for the schema.
             pub const CODES: &'static [&'static str] = &[$($code,)*];

@@ -4,7 +4,9 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The state of an entry (NUD_*, include/uapi/linux/neighbour.h).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Nud {
     /// Made, not used yet.

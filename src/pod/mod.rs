@@ -113,6 +113,13 @@ impl Pod {
         &self.stack
     }
 
+    /// Throws the namespace away and takes a new one in `state`; what its kernel knew is gone.
+    pub fn reset_namespace(&mut self, state: HostState, chooser: &mut dyn Chooser) {
+        let filtered = self.stack.filters_icmp_errors();
+        self.stack = Stack::new(state, *self.stack.clock(), chooser);
+        self.stack.filter_icmp_errors(filtered);
+    }
+
     /// Its way out.
     #[must_use]
     pub fn dev(&self) -> IfIndex {

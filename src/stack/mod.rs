@@ -200,6 +200,12 @@ impl Stack {
         self.icmp_errors_filtered = on;
     }
 
+    /// Whether it filters the ICMP errors it sends itself.
+    #[must_use]
+    pub fn filters_icmp_errors(&self) -> bool {
+        self.icmp_errors_filtered
+    }
+
     /// Its configuration.
     #[must_use]
     pub fn state(&self) -> &HostState {

@@ -1,0 +1,114 @@
+//! The command line: one file a subcommand, no logic of its own.
+
+mod fail;
+mod list;
+mod output;
+mod run;
+mod schema;
+mod show;
+
+use clap::{Parser, Subcommand};
+use fail::Fail;
+use std::process::ExitCode;
+
+/// Exit status: everything was as expected.
+const AS_EXPECTED: u8 = 0;
+/// Exit status: an expectation failed.
+const UNEXPECTED: u8 = 1;
+/// Exit status: wrong usage or bad input.
+const USAGE: u8 = 2;
+/// Exit status: this machine cannot do it.
+const CANNOT: u8 = 3;
+/// Exit status: ended by Ctrl-C or SIGTERM, as a shell reports it.
+const INTERRUPTED: u8 = 130;
+
+/// A lab for the gateway ARP of Kubernetes pods under Calico.
+///
+/// A pod under Calico reaches everything through one made-up gateway, 169.254.1.1, for which the
+/// host end of its veth answers by proxy ARP. arplab shows the ways in which that answer is late,
+/// missing or wrong, on one machine, on demand, the same way each time, and tells why.
+#[derive(Debug, Parser)]
+#[command(name = "arplab", version, max_term_width = 100)]
+#[command(after_help = "Exit status: 0 as expected, 1 an expectation failed, 2 usage or bad input, \
+                        3 this machine cannot (and what is missing).\n\
+                        Start with: arplab run 8689")]
+struct Cli {
+    /// More logging on standard error; RUST_LOG is heeded too
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the scenarios, or those that an issue number leads to
+    List(list::Args),
+    /// Tell a scenario's story, mechanism, sources and fixes
+    Show(show::Args),
+    /// Run a scenario and check what it expects
+    Run(run::Args),
+    /// Print the JSON Schema of scenario files or of events
+    Schema(schema::Args),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// Runs the program. Call it before any thread is started: a live run without root enters a user
+/// namespace, which the kernel allows to a single thread only.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // --help and --version are no errors
+            let code = if e.use_stderr() { USAGE } else { AS_EXPECTED };
+            let _ = e.print();
+            return ExitCode::from(code);
+        }
+    };
+    start_logging(cli.verbose);
+    match dispatch(cli.command) {
+        Ok(code) => ExitCode::from(code),
+        Err(fail) if fail.is_broken_pipe() => ExitCode::from(AS_EXPECTED),
+        Err(fail) => {
+            eprintln!("arplab: {fail}");
+            ExitCode::from(fail.code)
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<u8, Fail> {
+    match command {
+        Command::List(args) => list::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Completions { shell } => schema::completions(shell),
+        Command::Man => schema::man(),
+    }
+}
+
+fn start_logging(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "arplab=info,netns_lab=info",
+        2 => "arplab=debug,netns_lab=debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    // fails only when a subscriber is set already, as in tests that call main() twice
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// The command as clap knows it, for completions, the manual page and tests.
+#[must_use]
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}

@@ -1,0 +1,50 @@
+//! Where output goes, and how it looks there.
+
+use crate::trace::Style;
+use std::io::IsTerminal;
+
+/// Colours on a terminal, unless NO_COLOR is set; box-drawing where the locale speaks UTF-8.
+pub(super) fn style(full: bool) -> Style {
+    let terminal = std::io::stdout().is_terminal();
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    Style { color: terminal && !no_color, unicode: !terminal || speaks_utf8(), full }
+}
+
+/// What the locale says; a pipe gets UTF-8, as files are UTF-8.
+fn speaks_utf8() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|v: &String| !v.is_empty());
+    let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG"));
+    locale.is_none_or(|l| {
+        let l = l.to_ascii_lowercase();
+        l.contains("utf-8") || l.contains("utf8")
+    })
+}
+
+/// Text folded to so many columns, every paragraph indented.
+pub(super) fn fold(text: &str, indent: usize, width: usize) -> String {
+    let mut out = String::new();
+    for (i, paragraph) in text.trim().split("\n\n").enumerate() {
+        if i > 0 {
+            out.push('\n');
+        }
+        let mut column = 0;
+        for word in paragraph.split_whitespace() {
+            let len = word.chars().count();
+            if column > 0 && column + 1 + len > width {
+                out.push('\n');
+                column = 0;
+            }
+            if column == 0 {
+                out.push_str(&" ".repeat(indent));
+                column = indent;
+            } else {
+                out.push(' ');
+                column += 1;
+            }
+            out.push_str(word);
+            column += len;
+        }
+        out.push('\n');
+    }
+    out
+}

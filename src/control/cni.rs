@@ -1,0 +1,360 @@
+//! Calico's CNI plugin: ADD, step by step, in the order of the version's source
+//! (`DoNetworking` in cni-plugin/pkg/dataplane/linux/dataplane_linux.go; in v3.13
+//! internal/pkg/utils/network_linux.go).
+
+use super::act::{Act, Side};
+use super::engine::{Cx, Happening, Lane, Task, TaskResult, Wait};
+use super::setting::{GATEWAY, Setting};
+use super::step::{ActorName, StepId, StepTable};
+use super::version::CalicoVersion;
+use crate::addr::{IfName, Mac};
+use crate::host::conf::{Conf4, Conf6, NeighVar, Scope, SysctlKey};
+use crate::host::{LinkChange, Mutation, Op, RouteSpec, RtScope};
+use crate::time::Span;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use smallvec::SmallVec;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// What is configured for the plugin beyond its version.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct CniOptions {
+    /// `policy_setup_timeout_seconds` (v3.28 on): wait for Felix's endpoint status, at most so
+    /// long; `None` is off, the default.
+    pub endpoint_status_wait: Option<Span>,
+    /// `cni.projectcalico.org/hwAddr` (v3.24 on): a MAC for the pod end.
+    pub pod_hwaddr: Option<Mac>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Do {
+    DeleteOld,
+    Create,
+    HostMac,
+    HostUpInPod,
+    PodUp,
+    PodHwaddr,
+    GatewayRoute,
+    DefaultRoute,
+    PodAddress,
+    PodSysctls,
+    PodIpv6,
+    Move,
+    RouteLocalnet,
+    ProxyDelay,
+    ProxyArp,
+    Forwarding,
+    SysctlIpv6,
+    HostUp,
+    HostRoute,
+    WriteWep,
+    WaitStatus,
+    Return,
+}
+
+impl Do {
+    /// Name of the step and how long it takes, in microseconds: one netlink request or one write
+    /// below /proc, a move that waits for readers of the device, a write to the API server.
+    const fn step(self) -> (&'static str, u64, u64) {
+        match self {
+            Do::DeleteOld => ("cni.delete-old-veth", 40, 200),
+            Do::Create => ("cni.veth-create", 300, 1_500),
+            Do::HostMac => ("cni.host-mac", 40, 150),
+            Do::HostUpInPod => ("cni.host-up-in-pod-ns", 60, 300),
+            Do::PodUp => ("cni.pod-up", 60, 300),
+            Do::PodHwaddr => ("cni.pod-hwaddr", 40, 150),
+            Do::GatewayRoute => ("cni.pod-gateway-route", 30, 120),
+            Do::DefaultRoute => ("cni.pod-default-route", 30, 120),
+            Do::PodAddress => ("cni.pod-address", 30, 120),
+            Do::PodSysctls => ("cni.pod-sysctls", 20, 80),
+            Do::PodIpv6 => ("cni.pod-ipv6", 100, 600),
+            Do::Move => ("cni.move-host-end", 5_000, 30_000),
+            Do::RouteLocalnet => ("cni.sysctl.route_localnet", 20, 80),
+            Do::ProxyDelay => ("cni.sysctl.proxy_delay", 20, 80),
+            Do::ProxyArp => ("cni.sysctl.proxy_arp", 20, 80),
+            Do::Forwarding => ("cni.sysctl.forwarding", 20, 80),
+            Do::SysctlIpv6 => ("cni.sysctl.ipv6", 60, 240),
+            Do::HostUp => ("cni.host-up", 60, 300),
+            Do::HostRoute => ("cni.host-route-add", 30, 120),
+            Do::WriteWep => ("cni.wep-write", 4_000, 25_000),
+            Do::WaitStatus => ("cni.wait-endpoint-status", 0, 0),
+            Do::Return => ("cni.add-return", 200, 1_000),
+        }
+    }
+}
+
+/// The plugin at work.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Cni {
+    version: CalicoVersion,
+    options: CniOptions,
+    program: Vec<Do>,
+    at: u16,
+}
+
+const MAIN: Lane = Lane(0);
+
+impl Cni {
+    /// The plugin of a version.
+    #[must_use]
+    pub fn new(version: CalicoVersion, options: CniOptions, setting: &Setting) -> Cni {
+        let program = program(version, &options, setting.pod_ip6.is_some());
+        Cni { version, options, program, at: 0 }
+    }
+
+    /// The names of the steps of ADD, in order.
+    #[must_use]
+    pub fn steps(&self) -> Vec<&'static str> {
+        self.program.iter().map(|d| d.step().0).collect()
+    }
+
+    pub(super) fn name(&self) -> ActorName {
+        ActorName::Cni
+    }
+
+    pub(super) fn notice(&mut self, what: Happening, cx: &mut Cx<'_>) {
+        if what == Happening::Done(StepTable::built_in("kubelet.sandbox-create")) {
+            self.at = 0;
+            self.push(cx);
+        }
+    }
+
+    fn push(&self, cx: &mut Cx<'_>) {
+        let Some(doing) = self.program.get(self.at as usize) else { return };
+        let (name, from, to) = doing.step();
+        let wait = (*doing == Do::WaitStatus).then(|| Wait {
+            step: StepTable::built_in("felix.endpoint-status"),
+            timeout: self.options.endpoint_status_wait.unwrap_or(Span::ZERO),
+        });
+        let takes = (Span::from_us(from), Span::from_us(to));
+        cx.push(Task { step: StepTable::built_in(name), lane: MAIN, arg: u32::from(self.at), takes, wait });
+    }
+
+    pub(super) fn acts(&self, task: &Task, cx: &Cx<'_>) -> SmallVec<[Act; 2]> {
+        match self.program.get(task.arg as usize) {
+            Some(doing) if task.step != StepTable::built_in("cni.add-fail") => {
+                acts(*doing, self.version, &self.options, cx.setting)
+            }
+            _ => SmallVec::from_iter([Act::Mark]),
+        }
+    }
+
+    pub(super) fn done(&mut self, task: &Task, result: &TaskResult, cx: &mut Cx<'_>) {
+        let failed: StepId = StepTable::built_in("cni.add-fail");
+        match result {
+            TaskResult::Done if task.step != failed => {
+                self.at += 1;
+                self.push(cx);
+            }
+            TaskResult::Done => {}
+            TaskResult::Refused(_) => {
+                // ADD returns the error; what was made so far stays until DEL
+                let takes = (Span::from_us(200), Span::from_ms(1));
+                cx.push(Task { step: failed, lane: MAIN, arg: 0, takes, wait: None });
+            }
+        }
+    }
+}
+
+/// The order of the steps (catalogue 5.1 to 5.6).
+fn program(version: CalicoVersion, options: &CniOptions, v6: bool) -> Vec<Do> {
+    let mut p = vec![Do::DeleteOld, Do::Create, Do::HostMac];
+    let hwaddr = options.pod_hwaddr.is_some() && version >= CalicoVersion::V3_24;
+    let pod_routes = |p: &mut Vec<Do>| {
+        p.extend([Do::GatewayRoute, Do::DefaultRoute]);
+        p.extend(v6.then_some(Do::PodIpv6));
+        p.extend([Do::PodAddress, Do::PodSysctls]);
+    };
+    let sysctls = |p: &mut Vec<Do>| {
+        p.extend(version.writes_route_localnet().then_some(Do::RouteLocalnet));
+        p.extend([Do::ProxyDelay, Do::ProxyArp, Do::Forwarding]);
+        p.extend(v6.then_some(Do::SysctlIpv6));
+    };
+    if version.moves_host_end() {
+        p.push(Do::HostUpInPod);
+        // v3.13 creates the pod end up
+        p.extend((version >= CalicoVersion::V3_24).then_some(Do::PodUp));
+        p.extend(hwaddr.then_some(Do::PodHwaddr));
+        pod_routes(&mut p);
+        p.push(Do::Move);
+        if version.plugin_configures_host() {
+            sysctls(&mut p);
+        }
+        p.push(Do::HostUp);
+    } else {
+        sysctls(&mut p);
+        p.extend([Do::HostUp, Do::PodUp]);
+        p.extend(hwaddr.then_some(Do::PodHwaddr));
+        pod_routes(&mut p);
+    }
+    p.extend(version.plugin_configures_host().then_some(Do::HostRoute));
+    p.push(Do::WriteWep);
+    let waits = options.endpoint_status_wait.is_some() && version >= CalicoVersion::V3_28;
+    p.extend(waits.then_some(Do::WaitStatus));
+    p.push(Do::Return);
+    p
+}
+
+fn acts(doing: Do, version: CalicoVersion, options: &CniOptions, s: &Setting) -> SmallVec<[Act; 2]> {
+    let host_side = if version.moves_host_end() { Side::Pod } else { Side::Host };
+    let link = |side, dev, change| Act::Change(side, Mutation::LinkSet { dev, change });
+    let one = |act: Act| SmallVec::from_iter([act]);
+    match doing {
+        Do::DeleteOld => one(Act::VethDelete),
+        Do::Create => one(Act::VethCreate { host_end: host_side, pod_up: version <= CalicoVersion::V3_13 }),
+        // a failed call only warns, and the random MAC stays
+        Do::HostMac => {
+            let change = LinkChange::Address(Mac::CALICO);
+            let mut acts = one(Act::Try(host_side, Mutation::LinkSet { dev: s.cali, change }));
+            if s.pod_ip6.is_some() && version >= CalicoVersion::V3_24 {
+                acts.push(Act::Change(Side::Pod, conf6(s.eth, Conf6::AcceptDad, 0)));
+                if version.moves_host_end() {
+                    // lost again when the host end is moved
+                    acts.push(Act::Change(Side::Pod, conf6(s.cali, Conf6::AcceptDad, 0)));
+                }
+            }
+            acts
+        }
+        Do::HostUpInPod => one(link(Side::Pod, s.cali, LinkChange::Up(true))),
+        Do::PodUp => one(link(Side::Pod, s.eth, LinkChange::Up(true))),
+        Do::PodHwaddr => {
+            one(link(Side::Pod, s.eth, LinkChange::Address(options.pod_hwaddr.unwrap_or(s.pod_mac))))
+        }
+        Do::GatewayRoute => {
+            let spec = RouteSpec { scope: Some(RtScope::LINK), ..RouteSpec::direct(host4(GATEWAY), s.eth) };
+            one(Act::Change(Side::Pod, Mutation::Route { op: Op::Add, spec }))
+        }
+        Do::DefaultRoute => {
+            let all = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+            let spec = RouteSpec::through(all, GATEWAY.into(), Some(s.eth));
+            one(Act::Change(Side::Pod, Mutation::Route { op: Op::Add, spec }))
+        }
+        Do::PodAddress => pod_addresses(s),
+        Do::PodSysctls => {
+            // allow_ip_forwarding is off by default
+            let key = SysctlKey::Global(crate::host::conf::Global::IpForward);
+            one(Act::Change(Side::Pod, Mutation::Sysctl { key, value: 0 }))
+        }
+        Do::PodIpv6 => pod_ipv6(s),
+        Do::Move => one(Act::VethMove),
+        Do::RouteLocalnet => one(Act::Change(Side::Host, conf4(s.cali, Conf4::RouteLocalnet, 1))),
+        Do::ProxyDelay => {
+            let write = proxy_delay(s.cali);
+            one(if version.proxy_delay_is_fatal() {
+                Act::Change(Side::Host, write)
+            } else {
+                Act::Try(Side::Host, write)
+            })
+        }
+        Do::ProxyArp => one(Act::Change(Side::Host, conf4(s.cali, Conf4::ProxyArp, 1))),
+        Do::Forwarding => one(Act::Change(Side::Host, conf4(s.cali, Conf4::Forwarding, 1))),
+        Do::SysctlIpv6 => host_sysctls6(version, s),
+        Do::HostUp => one(link(Side::Host, s.cali, LinkChange::Up(true))),
+        Do::HostRoute => host_routes(s, Op::Add),
+        Do::WriteWep | Do::WaitStatus | Do::Return => one(Act::Mark),
+    }
+}
+
+pub(super) fn conf4(dev: IfName, key: Conf4, value: i32) -> Mutation {
+    Mutation::Sysctl { key: SysctlKey::Conf4(Scope::Dev(dev), key), value }
+}
+
+pub(super) fn conf6(dev: IfName, key: Conf6, value: i32) -> Mutation {
+    Mutation::Sysctl { key: SysctlKey::Conf6(Scope::Dev(dev), key), value }
+}
+
+pub(super) fn proxy_delay(dev: IfName) -> Mutation {
+    Mutation::Sysctl { key: SysctlKey::Neigh4(Scope::Dev(dev), NeighVar::ProxyDelay), value: 0 }
+}
+
+pub(super) fn host4(ip: Ipv4Addr) -> IpNet {
+    Ipv4Net::new_assert(ip, 32).into()
+}
+
+fn host6(ip: Ipv6Addr) -> IpNet {
+    Ipv6Net::new_assert(ip, 128).into()
+}
+
+/// The host's routes to the pod's addresses, scope link as the plugin writes them.
+pub(super) fn host_routes(s: &Setting, op: Op) -> SmallVec<[Act; 2]> {
+    let route = |spec| Act::Change(Side::Host, Mutation::Route { op, spec });
+    let mut acts = SmallVec::new();
+    let spec = RouteSpec { scope: Some(RtScope::LINK), ..RouteSpec::direct(host4(s.pod_ip), s.cali) };
+    acts.push(route(spec));
+    acts.extend(s.pod_ip6.map(|ip| route(RouteSpec::direct(host6(ip), s.cali))));
+    acts
+}
+
+fn pod_addresses(s: &Setting) -> SmallVec<[Act; 2]> {
+    let add = |net| {
+        let change = Mutation::AddrAdd { dev: s.eth, net, scope: None, nodad: true, broadcast: None };
+        Act::Change(Side::Pod, change)
+    };
+    let v4 =
+        Mutation::AddrAdd { dev: s.eth, net: host4(s.pod_ip), scope: None, nodad: false, broadcast: None };
+    let mut acts = SmallVec::from_iter([Act::Change(Side::Pod, v4)]);
+    acts.extend(s.pod_ip6.map(|ip| add(host6(ip))));
+    acts
+}
+
+fn pod_ipv6(s: &Setting) -> SmallVec<[Act; 2]> {
+    let all = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
+    let gateway = Mac::CALICO.link_local();
+    let spec = RouteSpec::through(all, gateway.into(), Some(s.eth));
+    SmallVec::from_iter([
+        Act::Change(Side::Pod, conf6(s.eth, Conf6::DisableIpv6, 0)),
+        Act::Change(Side::Pod, Mutation::Route { op: Op::Add, spec }),
+    ])
+}
+
+fn host_sysctls6(version: CalicoVersion, s: &Setting) -> SmallVec<[Act; 2]> {
+    let mut acts = SmallVec::new();
+    if !version.moves_host_end() {
+        acts.push(Act::Change(Side::Host, conf6(s.cali, Conf6::AcceptDad, 0)));
+    }
+    for (key, value) in [(Conf6::DisableIpv6, 0), (Conf6::ProxyNdp, 1), (Conf6::Forwarding, 1)] {
+        acts.push(Act::Change(Side::Host, conf6(s.cali, key, value)));
+    }
+    if version >= CalicoVersion::V3_24 {
+        acts.push(Act::Try(Side::Host, conf6(s.cali, Conf6::AcceptRa, 0)));
+    }
+    acts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(version: CalicoVersion) -> Vec<&'static str> {
+        Cni::new(version, CniOptions::default(), &Setting::new("default", "web-0")).steps()
+    }
+
+    fn place(steps: &[&str], name: &str) -> usize {
+        steps.iter().position(|s| *s == name).unwrap_or_else(|| panic!("{name} in {steps:?}"))
+    }
+
+    #[test]
+    fn switches_are_written_before_the_host_end_is_up_in_every_version() {
+        for version in CalicoVersion::ALL.into_iter().filter(|v| v.plugin_configures_host()) {
+            let s = steps(version);
+            assert!(place(&s, "cni.sysctl.forwarding") < place(&s, "cni.host-up"), "{version}");
+            // the order that ended the divide by zero (felix #1937)
+            assert!(place(&s, "cni.sysctl.proxy_delay") < place(&s, "cni.sysctl.proxy_arp"), "{version}");
+        }
+    }
+
+    #[test]
+    fn from_v3_27_the_host_route_comes_last() {
+        let old = steps(CalicoVersion::V3_26);
+        let new = steps(CalicoVersion::V3_27);
+        assert!(place(&old, "cni.pod-up") < place(&old, "cni.sysctl.proxy_arp"));
+        assert!(place(&new, "cni.pod-up") > place(&new, "cni.sysctl.proxy_arp"));
+        assert_eq!(place(&new, "cni.host-route-add") + 1, place(&new, "cni.wep-write"));
+        assert!(!new.contains(&"cni.move-host-end"));
+    }
+
+    #[test]
+    fn before_2017_the_plugin_leaves_the_host_alone() {
+        let s = steps(CalicoVersion::FelixOnly);
+        assert!(s.iter().all(|n| !n.contains("sysctl.p") && *n != "cni.host-route-add"), "{s:?}");
+    }
+}

@@ -1,0 +1,505 @@
+//! [`Control`]: runs the actors.
+
+use super::act::{Act, LinkEvent};
+use super::cni::Cni;
+use super::felix::Felix;
+use super::hold::{Hold, Until};
+use super::kubelet::Kubelet;
+use super::script::Script;
+use super::setting::Setting;
+use super::step::{ActorName, StepId, StepTable};
+use crate::addr::IfName;
+use crate::choice::{ChoiceKind, Chooser};
+use crate::host::HostState;
+use crate::time::{Span, Time};
+use core::fmt;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// One of an actor's threads of work.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Lane(pub u8);
+
+/// What a task waits for, on top of its turn, before it is done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Wait {
+    /// Until this step is done,
+    pub step: StepId,
+    /// or this long at most.
+    pub timeout: Span,
+}
+
+/// A step to be done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Task {
+    /// Which.
+    pub step: StepId,
+    /// On which lane.
+    pub lane: Lane,
+    /// The actor's own note.
+    pub arg: u32,
+    /// How long it takes: from, to.
+    pub takes: (Span, Span),
+    /// What it waits for.
+    pub wait: Option<Wait>,
+}
+
+/// What actors are told.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Happening {
+    /// The run begins.
+    Start,
+    /// A step is done.
+    Done(StepId),
+    /// An interface of the host changed.
+    Link(IfName, LinkEvent),
+    /// A timer that the actor armed.
+    Timer(u8),
+}
+
+/// How a task's acts went.
+#[derive(Clone, Debug)]
+pub enum TaskResult {
+    /// All done.
+    Done,
+    /// The kernel refused one; the text is its error.
+    Refused(String),
+}
+
+/// What an actor sees and can ask for.
+pub struct Cx<'a> {
+    /// Now.
+    pub now: Time,
+    /// Names and addresses.
+    pub setting: &'a Setting,
+    /// The host's namespace as it is.
+    pub host: &'a HostState,
+    tasks: SmallVec<[Task; 8]>,
+    timers: SmallVec<[(u8, Time); 2]>,
+}
+
+impl<'a> Cx<'a> {
+    fn new(now: Time, setting: &'a Setting, host: &'a HostState) -> Cx<'a> {
+        Cx { now, setting, host, tasks: SmallVec::new(), timers: SmallVec::new() }
+    }
+    /// Puts a task at the end of its lane.
+    pub fn push(&mut self, task: Task) {
+        self.tasks.push(task);
+    }
+    /// Asks for [`Happening::Timer`] at a moment; an earlier request for that timer is dropped.
+    pub fn arm(&mut self, timer: u8, at: Time) {
+        self.timers.push((timer, at));
+    }
+}
+
+/// Somebody who does steps. Implement it to test a changed program of your own.
+pub trait Actor: fmt::Debug + Send + Sync {
+    /// Whose lane its steps are drawn in.
+    fn name(&self) -> ActorName;
+    /// Something happened; tasks may be pushed, timers armed.
+    fn notice(&mut self, what: Happening, cx: &mut Cx<'_>);
+    /// What a task of its does, at the moment it is done.
+    fn acts(&self, task: &Task, cx: &Cx<'_>) -> SmallVec<[Act; 2]>;
+    /// A task of its was carried out.
+    fn done(&mut self, task: &Task, result: &TaskResult, cx: &mut Cx<'_>);
+    /// A copy.
+    fn boxed(&self) -> Box<dyn Actor>;
+    /// Two actors in the same state give the same bytes; the explorer tells states apart by it.
+    fn fingerprint(&self, into: &mut Vec<u8>);
+}
+
+/// The built-in actors, and whatever else implements [`Actor`].
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum Actors {
+    Kubelet(Kubelet),
+    Cni(Cni),
+    Felix(Box<Felix>),
+    Script(Script),
+    Custom(Box<dyn Actor>),
+}
+
+impl Clone for Actors {
+    fn clone(&self) -> Self {
+        match self {
+            Actors::Kubelet(a) => Actors::Kubelet(a.clone()),
+            Actors::Cni(a) => Actors::Cni(a.clone()),
+            Actors::Felix(a) => Actors::Felix(a.clone()),
+            Actors::Script(a) => Actors::Script(a.clone()),
+            Actors::Custom(a) => Actors::Custom(a.boxed()),
+        }
+    }
+}
+
+impl core::hash::Hash for Actors {
+    fn hash<H: core::hash::Hasher>(&self, h: &mut H) {
+        core::mem::discriminant(self).hash(h);
+        match self {
+            Actors::Kubelet(a) => a.hash(h),
+            Actors::Cni(a) => a.hash(h),
+            Actors::Felix(a) => a.hash(h),
+            Actors::Script(a) => a.hash(h),
+            Actors::Custom(a) => {
+                let mut bytes = Vec::new();
+                a.fingerprint(&mut bytes);
+                bytes.hash(h);
+            }
+        }
+    }
+}
+
+macro_rules! each {
+    ($self:expr, $a:ident => $e:expr) => {
+        match $self {
+            Actors::Kubelet($a) => $e,
+            Actors::Cni($a) => $e,
+            Actors::Felix($a) => $e,
+            Actors::Script($a) => $e,
+            Actors::Custom($a) => $e,
+        }
+    };
+}
+
+impl Actors {
+    fn name(&self) -> ActorName {
+        each!(self, a => a.name())
+    }
+    fn notice(&mut self, what: Happening, cx: &mut Cx<'_>) {
+        each!(self, a => a.notice(what, cx));
+    }
+    fn acts(&self, task: &Task, cx: &Cx<'_>) -> SmallVec<[Act; 2]> {
+        each!(self, a => a.acts(task, cx))
+    }
+    fn done(&mut self, task: &Task, result: &TaskResult, cx: &mut Cx<'_>) {
+        each!(self, a => a.done(task, result, cx));
+    }
+}
+
+#[derive(Clone, Hash, Debug)]
+enum Run {
+    /// Kept back by the hold of that number until then (or until its condition).
+    Held(u16, Time),
+    /// Being done; has its effect then.
+    Busy(Time),
+    /// Done but for what it waits for; gives up then.
+    Waiting(Wait, Time),
+}
+
+#[derive(Clone, Hash, Debug)]
+struct LaneState {
+    lane: Lane,
+    queue: VecDeque<Task>,
+    run: Option<Run>,
+}
+
+#[derive(Clone, Hash, Debug)]
+struct Slot {
+    actor: Actors,
+    lanes: SmallVec<[LaneState; 3]>,
+    timers: SmallVec<[(u8, Time); 4]>,
+}
+
+/// A task whose time has come, with what it does.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// Which actor's, for [`Control::finish`].
+    pub slot: usize,
+    /// Whose.
+    pub actor: ActorName,
+    /// The task.
+    pub task: Task,
+    /// What to carry out, in order.
+    pub acts: SmallVec<[Act; 2]>,
+    /// It gave up waiting.
+    pub timed_out: bool,
+}
+
+/// News for the trace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HoldNews {
+    /// A step could start but is held.
+    Held(StepId, Until),
+    /// A held step goes on.
+    Released(StepId),
+}
+
+/// Runs the actors of a run; see the module's documentation.
+#[derive(Clone, Debug)]
+pub struct Control {
+    setting: Arc<Setting>,
+    steps: Arc<StepTable>,
+    holds: Arc<[Hold]>,
+    slots: Vec<Slot>,
+    done: Vec<u16>,
+    started: Vec<u16>,
+    requests: u32,
+    news: VecDeque<HoldNews>,
+}
+
+impl core::hash::Hash for Control {
+    fn hash<H: core::hash::Hasher>(&self, h: &mut H) {
+        self.slots.hash(h);
+        self.done.hash(h);
+        self.started.hash(h);
+        // beyond the largest number a hold waits for, more requests change nothing
+        let most = self.holds.iter().filter_map(|x| match x.until {
+            Until::Requests(n) => Some(n),
+            _ => None,
+        });
+        self.requests.min(most.max().unwrap_or(0)).hash(h);
+    }
+}
+
+impl Control {
+    /// Sets the actors up; nothing happens before [`Control::start`].
+    #[must_use]
+    pub fn new(
+        setting: Arc<Setting>,
+        steps: Arc<StepTable>,
+        holds: Vec<Hold>,
+        actors: Vec<Actors>,
+    ) -> Control {
+        let count = steps.len();
+        let slots = actors
+            .into_iter()
+            .map(|actor| Slot { actor, lanes: SmallVec::new(), timers: SmallVec::new() })
+            .collect();
+        Control {
+            setting,
+            steps,
+            holds: holds.into(),
+            slots,
+            done: vec![0; count],
+            started: vec![0; count],
+            requests: 0,
+            news: VecDeque::new(),
+        }
+    }
+
+    /// The steps of the run.
+    #[must_use]
+    pub fn steps(&self) -> &StepTable {
+        &self.steps
+    }
+
+    /// Names and addresses of the run.
+    #[must_use]
+    pub fn setting(&self) -> &Setting {
+        &self.setting
+    }
+
+    /// How often a step was done.
+    #[must_use]
+    pub fn done_count(&self, step: StepId) -> u16 {
+        self.done[step.0 as usize]
+    }
+
+    /// Holds that began or ended since the last call.
+    pub fn poll_news(&mut self) -> Option<HoldNews> {
+        self.news.pop_front()
+    }
+
+    /// Lets the run begin.
+    pub fn start(&mut self, now: Time, host: &HostState, chooser: &mut dyn Chooser) {
+        self.notice(now, Happening::Start, host, chooser);
+    }
+
+    /// Tells every actor what happened.
+    pub fn notice(&mut self, now: Time, what: Happening, host: &HostState, chooser: &mut dyn Chooser) {
+        for slot in 0..self.slots.len() {
+            self.tell(slot, now, what, host, chooser);
+        }
+    }
+
+    /// Counts a request of the pod for its gateway, for holds that wait for it.
+    pub fn count_request(&mut self, now: Time, chooser: &mut dyn Chooser) {
+        self.requests += 1;
+        self.release(now, chooser);
+    }
+
+    fn tell(&mut self, slot: usize, now: Time, what: Happening, host: &HostState, chooser: &mut dyn Chooser) {
+        let setting = Arc::clone(&self.setting);
+        let mut cx = Cx::new(now, &setting, host);
+        self.slots[slot].actor.notice(what, &mut cx);
+        self.take_over(slot, cx, chooser);
+    }
+
+    fn take_over(&mut self, slot: usize, cx: Cx<'_>, chooser: &mut dyn Chooser) {
+        let (now, tasks, timers) = (cx.now, cx.tasks, cx.timers);
+        let s = &mut self.slots[slot];
+        for (timer, at) in timers {
+            s.timers.retain(|t| t.0 != timer);
+            s.timers.push((timer, at));
+        }
+        for task in tasks {
+            match s.lanes.iter_mut().find(|l| l.lane == task.lane) {
+                Some(lane) => lane.queue.push_back(task),
+                None => {
+                    s.lanes.push(LaneState { lane: task.lane, queue: VecDeque::from([task]), run: None });
+                }
+            }
+        }
+        for lane in 0..self.slots[slot].lanes.len() {
+            self.advance(slot, lane, now, chooser);
+        }
+    }
+
+    /// Starts the next task of a lane, or holds it.
+    fn advance(&mut self, slot: usize, lane: usize, now: Time, chooser: &mut dyn Chooser) {
+        let state = &self.slots[slot].lanes[lane];
+        let Some(task) = state.queue.front().copied() else { return };
+        if state.run.is_some() {
+            return;
+        }
+        let nth = {
+            let n = &mut self.started[task.step.0 as usize];
+            *n = n.saturating_add(1);
+            *n
+        };
+        let hold = self.holds.iter().position(|h| h.step == task.step && h.nth.is_none_or(|n| n == nth));
+        if let Some(at) = hold {
+            let until = self.holds[at].until;
+            if !self.is_over(until) {
+                let deadline = match until {
+                    Until::Elapsed(span) => now + span,
+                    Until::At(time) => time.max(now),
+                    _ => Time::FOREVER,
+                };
+                self.news.push_back(HoldNews::Held(task.step, until));
+                self.slots[slot].lanes[lane].run = Some(Run::Held(at as u16, deadline));
+                return;
+            }
+        }
+        self.begin(slot, lane, now, &task, chooser);
+    }
+
+    fn begin(&mut self, slot: usize, lane: usize, now: Time, task: &Task, chooser: &mut dyn Chooser) {
+        /// Durations are drawn in microseconds: finer than anything the pod can notice.
+        const GRAIN: u64 = 1_000;
+        let (from, to) = task.takes;
+        let options = (to - from).as_ns() / GRAIN + 1;
+        let takes = from + Span::from_ns(chooser.choose(ChoiceKind::StepDelay, options) * GRAIN);
+        self.slots[slot].lanes[lane].run = Some(Run::Busy(now + takes));
+    }
+
+    fn is_over(&self, until: Until) -> bool {
+        match until {
+            Until::Done(step) => self.done[step.0 as usize] > 0,
+            Until::Requests(n) => self.requests >= n,
+            Until::Elapsed(_) | Until::At(_) | Until::Never => false,
+        }
+    }
+
+    /// Lets held and waiting tasks go on whose condition has come true.
+    fn release(&mut self, now: Time, chooser: &mut dyn Chooser) {
+        for slot in 0..self.slots.len() {
+            for lane in 0..self.slots[slot].lanes.len() {
+                let state = &self.slots[slot].lanes[lane];
+                let task = state.queue.front().copied();
+                match (&state.run, task) {
+                    (Some(Run::Held(hold, deadline)), Some(task))
+                        if *deadline <= now || self.is_over(self.holds[*hold as usize].until) =>
+                    {
+                        self.news.push_back(HoldNews::Released(task.step));
+                        self.begin(slot, lane, now, &task, chooser);
+                    }
+                    (Some(Run::Waiting(wait, _)), Some(_)) if self.done[wait.step.0 as usize] > 0 => {
+                        self.slots[slot].lanes[lane].run = Some(Run::Waiting(*wait, now));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// When something is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let runs = self.slots.iter().flat_map(|s| &s.lanes).filter_map(|l| match l.run {
+            Some(Run::Busy(t) | Run::Held(_, t) | Run::Waiting(_, t)) => Some(t),
+            None => None,
+        });
+        let timers = self.slots.iter().flat_map(|s| &s.timers).map(|t| t.1);
+        runs.chain(timers).filter(|t| *t != Time::FOREVER).min()
+    }
+
+    /// True when no task is under way or waiting, timers aside.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.slots.iter().flat_map(|s| &s.lanes).all(|l| l.queue.is_empty())
+    }
+
+    /// Takes one task that is due. When several are, the chooser says which; holds and timers
+    /// that are due are dealt with first.
+    pub fn take_due(&mut self, now: Time, host: &HostState, chooser: &mut dyn Chooser) -> Option<Taken> {
+        self.fire_timers(now, host, chooser);
+        self.release(now, chooser);
+        let mut due: SmallVec<[(usize, usize); 4]> = SmallVec::new();
+        for (s, slot) in self.slots.iter().enumerate() {
+            for (l, lane) in slot.lanes.iter().enumerate() {
+                match lane.run {
+                    Some(Run::Busy(t) | Run::Waiting(_, t)) if t <= now => due.push((s, l)),
+                    _ => {}
+                }
+            }
+        }
+        if due.is_empty() {
+            return None;
+        }
+        let (slot, lane) = due[chooser.choose(ChoiceKind::Order, due.len() as u64) as usize];
+        self.take(slot, lane, now, host)
+    }
+
+    fn take(&mut self, slot: usize, lane: usize, now: Time, host: &HostState) -> Option<Taken> {
+        let state = &mut self.slots[slot].lanes[lane];
+        let task = *state.queue.front()?;
+        let mut timed_out = false;
+        match (&state.run, task.wait) {
+            (Some(Run::Busy(_)), Some(wait)) if self.done[wait.step.0 as usize] == 0 => {
+                state.run = Some(Run::Waiting(wait, now + wait.timeout));
+                return None;
+            }
+            (Some(Run::Waiting(wait, _)), _) => timed_out = self.done[wait.step.0 as usize] == 0,
+            _ => {}
+        }
+        state.queue.pop_front();
+        state.run = None;
+        let setting = Arc::clone(&self.setting);
+        let cx = Cx::new(now, &setting, host);
+        let actor = &self.slots[slot].actor;
+        Some(Taken { slot, actor: actor.name(), task, acts: actor.acts(&task, &cx), timed_out })
+    }
+
+    fn fire_timers(&mut self, now: Time, host: &HostState, chooser: &mut dyn Chooser) {
+        for slot in 0..self.slots.len() {
+            loop {
+                let timers = &mut self.slots[slot].timers;
+                let Some(at) = timers.iter().position(|t| t.1 <= now) else { break };
+                let timer = timers.remove(at).0;
+                self.tell(slot, now, Happening::Timer(timer), host, chooser);
+            }
+        }
+    }
+
+    /// Reports how the acts of a taken task went. `host` is the host's namespace afterwards.
+    pub fn finish(
+        &mut self,
+        now: Time,
+        taken: &Taken,
+        result: &TaskResult,
+        host: &HostState,
+        chooser: &mut dyn Chooser,
+    ) {
+        let setting = Arc::clone(&self.setting);
+        let mut cx = Cx::new(now, &setting, host);
+        self.slots[taken.slot].actor.done(&taken.task, result, &mut cx);
+        self.take_over(taken.slot, cx, chooser);
+        if matches!(result, TaskResult::Done) {
+            let n = &mut self.done[taken.task.step.0 as usize];
+            *n = n.saturating_add(1);
+            self.notice(now, Happening::Done(taken.task.step), host, chooser);
+            self.release(now, chooser);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Holds: what keeps a step from starting, and for how long.
+
+use super::step::StepId;
+use crate::time::{Span, Time};
+
+/// What ends a hold.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Until {
+    /// A length of time, from the moment the step could have started.
+    Elapsed(Span),
+    /// A moment of the run.
+    At(Time),
+    /// Another step is done.
+    Done(StepId),
+    /// The pod has sent so many requests for its gateway.
+    Requests(u32),
+    /// Nothing: the step never happens.
+    Never,
+}
+
+/// A step held up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Hold {
+    /// Which step.
+    pub step: StepId,
+    /// Which occurrence of it, from 1; `None` for every one.
+    pub nth: Option<u16>,
+    /// What ends it.
+    pub until: Until,
+}

@@ -1,0 +1,195 @@
+//! Steps by name. A run numbers the steps it can meet, so that states stay small.
+
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// Who does something.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum ActorName {
+    /// Calico's CNI plugin.
+    Cni,
+    /// Calico's node agent.
+    Felix,
+    /// Starts and stops containers.
+    Kubelet,
+    /// The device manager, with systemd-sysctl behind it.
+    Udev,
+    /// The kernel, of its own accord.
+    Kernel,
+    /// A person, or what they installed: network managers, hardening scripts.
+    Operator,
+    /// Whatever runs inside the pod.
+    Pod,
+}
+
+impl ActorName {
+    /// Every actor, in the order their lanes are drawn.
+    pub const ALL: [ActorName; 7] = [
+        ActorName::Kubelet,
+        ActorName::Cni,
+        ActorName::Felix,
+        ActorName::Udev,
+        ActorName::Operator,
+        ActorName::Kernel,
+        ActorName::Pod,
+    ];
+
+    /// The word before the dot of a step's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ActorName::Cni => "cni",
+            ActorName::Felix => "felix",
+            ActorName::Kubelet => "kubelet",
+            ActorName::Udev => "udev",
+            ActorName::Kernel => "kernel",
+            ActorName::Operator => "operator",
+            ActorName::Pod => "pod",
+        }
+    }
+
+    /// The actor whose name stands before the dot.
+    #[must_use]
+    pub fn of_step(step: &str) -> Option<ActorName> {
+        let word = step.split('.').next()?;
+        Self::ALL.into_iter().find(|a| a.name() == word)
+    }
+}
+
+impl fmt::Display for ActorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A step's number in its run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct StepId(pub u16);
+
+/// What a step is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StepInfo {
+    /// `actor.what`, such as `cni.host-route-add`.
+    pub name: String,
+    /// Who does it.
+    pub actor: ActorName,
+    /// What it does, in words.
+    pub title: String,
+}
+
+/// The built-in steps: name and meaning. Their numbers are their places here.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("kubelet.sandbox-create", "the kubelet has the pod's network namespace made and calls CNI ADD"),
+    ("kubelet.container-start", "ADD has returned; the containers start"),
+    ("kubelet.sandbox-delete", "the kubelet calls CNI DEL for the pod"),
+    ("cni.delete-old-veth", "a link of that name left over from an earlier pod is deleted"),
+    ("cni.veth-create", "the veth pair is made"),
+    ("cni.host-mac", "the host end gets the MAC ee:ee:ee:ee:ee:ee"),
+    ("cni.host-up-in-pod-ns", "the host end is set up while still in the pod's namespace"),
+    ("cni.pod-up", "the pod end is set up"),
+    ("cni.pod-hwaddr", "the pod end gets the MAC asked for by annotation, while it is up"),
+    ("cni.pod-gateway-route", "the pod gets its link route to 169.254.1.1"),
+    ("cni.pod-default-route", "the pod gets its default route via 169.254.1.1"),
+    ("cni.pod-address", "the pod gets its address"),
+    ("cni.pod-sysctls", "forwarding inside the pod is set"),
+    ("cni.pod-ipv6", "the pod's IPv6 is switched on and routed"),
+    ("cni.move-host-end", "the host end is moved to the host's namespace; its switches start anew"),
+    ("cni.sysctl.route_localnet", "route_localnet=1 on the host end"),
+    ("cni.sysctl.proxy_delay", "proxy_delay=0 on the host end"),
+    ("cni.sysctl.proxy_arp", "proxy_arp=1 on the host end"),
+    ("cni.sysctl.forwarding", "forwarding=1 on the host end"),
+    ("cni.sysctl.ipv6", "the IPv6 switches of the host end"),
+    ("cni.host-up", "the host end is set up"),
+    ("cni.host-route-add", "the host gets its route to the pod"),
+    ("cni.wep-write", "the WorkloadEndpoint is written to the datastore"),
+    ("cni.wait-endpoint-status", "ADD waits for Felix's word that the endpoint is up"),
+    ("cni.add-return", "ADD returns with success"),
+    ("cni.add-fail", "ADD returns with an error"),
+    ("cni.del", "DEL removes the veth pair"),
+    ("felix.iface-seen", "Felix's interface monitor handles a change of the interface"),
+    ("felix.endpoint-known", "the WorkloadEndpoint has reached Felix through datastore and Typha"),
+    ("felix.apply", "Felix begins a pass over the dataplane"),
+    ("felix.sysctl.ipv6", "Felix writes the IPv6 switches"),
+    ("felix.sysctl.route_localnet", "Felix writes route_localnet=1"),
+    ("felix.sysctl.proxy_delay", "Felix writes proxy_delay=0"),
+    ("felix.sysctl.proxy_arp", "Felix writes proxy_arp=1"),
+    ("felix.sysctl.forwarding", "Felix writes forwarding=1"),
+    ("felix.sysctl.rp_filter", "Felix writes rp_filter, a copy of conf.default at its start"),
+    ("felix.configure-skip", "Felix skips the configuration because the interface is oper down"),
+    ("felix.host-route-add", "Felix programs the route to the pod"),
+    ("felix.host-route-del", "Felix removes a route it knows no endpoint for, after its grace period"),
+    ("felix.static-arp", "Felix writes the host's permanent entry for the pod"),
+    ("felix.endpoint-status", "Felix reports the endpoint as up"),
+];
+
+/// The steps of a run, by number and by name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StepTable {
+    steps: Vec<StepInfo>,
+}
+
+impl Default for StepTable {
+    fn default() -> Self {
+        let steps = BUILT_IN
+            .iter()
+            .map(|(name, title)| StepInfo {
+                name: (*name).to_owned(),
+                actor: ActorName::of_step(name).unwrap_or(ActorName::Operator),
+                title: (*title).to_owned(),
+            })
+            .collect();
+        StepTable { steps }
+    }
+}
+
+impl StepTable {
+    /// The number of a built-in step.
+    ///
+    /// # Panics
+    /// When there is no such step: the names are literals of this crate.
+    #[must_use]
+    pub fn built_in(name: &str) -> StepId {
+        let at = BUILT_IN.iter().position(|(n, _)| *n == name);
+        StepId(at.unwrap_or_else(|| panic!("no built-in step {name}")) as u16)
+    }
+
+    /// The number of a step.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<StepId> {
+        self.steps.iter().position(|s| s.name == name).map(|i| StepId(i as u16))
+    }
+
+    /// Adds a step of a scenario's own; the number of the one of that name if there is one.
+    pub fn add(&mut self, name: &str, actor: ActorName, title: &str) -> StepId {
+        self.find(name).unwrap_or_else(|| {
+            self.steps.push(StepInfo { name: name.to_owned(), actor, title: title.to_owned() });
+            StepId((self.steps.len() - 1) as u16)
+        })
+    }
+
+    /// What a step is.
+    #[must_use]
+    pub fn info(&self, id: StepId) -> &StepInfo {
+        &self.steps[id.0 as usize]
+    }
+
+    /// Every step.
+    pub fn iter(&self) -> impl Iterator<Item = (StepId, &StepInfo)> {
+        self.steps.iter().enumerate().map(|(i, s)| (StepId(i as u16), s))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Never true: the built-in steps are always there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}

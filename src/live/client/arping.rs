@@ -1,0 +1,88 @@
+//! `arping` with a real packet socket.
+
+use super::{Context, Running};
+use crate::addr::Mac;
+use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY};
+use crate::pod::ArpingSpec;
+use crate::time::{Span, Time};
+use netns_lab::{PacketOptions, PacketSocket, RecvBatch};
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const DEV: &str = "eth0";
+/// How long one sleep lasts at most, so that the end of the run is noticed.
+const NAP: Duration = Duration::from_millis(50);
+/// How long the last answer is waited for.
+const LINGER: Span = Span::from_secs(1);
+
+pub(super) fn start(cx: Context, spec: ArpingSpec) -> Running {
+    let over = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&over);
+    let thread = std::thread::Builder::new().name("arping".into()).spawn(move || {
+        if let Err(error) = run(&cx, &spec, &flag) {
+            let (number, _) = cx.began();
+            cx.failed(number, error);
+        }
+        cx.finished();
+    });
+    let stop = move || {
+        over.store(true, Ordering::Relaxed);
+        if let Ok(thread) = thread {
+            let _ = thread.join();
+        }
+    };
+    Running { task: None, stop: Some(Box::new(stop)) }
+}
+
+fn run(cx: &Context, spec: &ArpingSpec, over: &AtomicBool) -> Result<(), String> {
+    let options = PacketOptions::new().ethertype(ETHERTYPE_ARP).ignore_outgoing(true);
+    let socket = PacketSocket::open(&cx.netns, DEV, &options).map_err(|e| e.to_string())?;
+    let (mac, own) = identity(cx).map_err(|e| e.to_string())?;
+    let source = spec.source.unwrap_or(own);
+    let mut batch = RecvBatch::default();
+    let mut waiting: VecDeque<(u32, Time)> = VecDeque::new();
+    let mut sent = 0;
+    while !over.load(Ordering::Relaxed) && spec.count.is_none_or(|n| sent < n) {
+        let (number, began) = cx.began();
+        sent += 1;
+        let frame = Arp::request(mac, source, spec.target).frame(Mac::BROADCAST, mac);
+        match socket.send(&frame) {
+            Ok(()) => waiting.push_back((number, began)),
+            Err(e) => cx.failed(number, e.to_string()),
+        }
+        let last = spec.count.is_some_and(|n| sent >= n);
+        let until = cx.now() + if last { LINGER } else { spec.interval };
+        while cx.now() < until && !over.load(Ordering::Relaxed) && !(last && waiting.is_empty()) {
+            let left = Duration::from(until.since(cx.now())).min(NAP);
+            socket.recv(&mut batch, Some(left)).map_err(|e| e.to_string())?;
+            for frame in batch.frames() {
+                if answers(frame.bytes, spec.target)
+                    && let Some((number, began)) = waiting.pop_front()
+                {
+                    cx.answered(number, began);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn answers(frame: &[u8], target: Ipv4Addr) -> bool {
+    EthFrame::parse(frame)
+        .and_then(|eth| Arp::parse(eth.payload))
+        .is_ok_and(|arp| arp.op == OP_REPLY && arp.spa == target)
+}
+
+/// The pod end's MAC and address.
+fn identity(cx: &Context) -> Result<(Mac, Ipv4Addr), netns_lab::RtnlError> {
+    let blocking = cx.netns.blocking();
+    let mac = blocking.link(DEV)?.mac.map_or(Mac::ZERO, |m| Mac(m.octets()));
+    let ip = blocking.addresses()?.into_iter().find_map(|a| match (a.dev.name(), a.net.addr()) {
+        (Some(DEV), std::net::IpAddr::V4(ip)) => Some(ip),
+        _ => None,
+    });
+    Ok((mac, ip.unwrap_or(Ipv4Addr::UNSPECIFIED)))
+}

@@ -1,0 +1,211 @@
+//! `ping` with a real raw socket, on a thread that sleeps as iputils does: in recvmsg() with
+//! SO_RCVTIMEO while nothing comes back, in poll() once something has.
+
+use super::{Context, Running, text_of};
+use crate::pod::PingSpec;
+use crate::time::{Span, Time};
+use crate::wire::{self, Ends, Payload, Unreachable};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// iputils waits so long for the last answer.
+const LINGER: Span = Span::from_secs(10);
+
+pub(super) fn start(cx: Context, spec: PingSpec) -> Running {
+    let over = Arc::new(AtomicBool::new(false));
+    let opened = cx.netns.exec(move || open(spec.to)).map_err(io::Error::other).and_then(|r| r);
+    let socket = match opened {
+        Ok(socket) => socket,
+        Err(e) => {
+            let (number, _) = cx.began();
+            cx.failed(number, text_of(&e));
+            cx.finished();
+            return Running { task: None, stop: None };
+        }
+    };
+    let waker = socket.try_clone().ok();
+    let flag = Arc::clone(&over);
+    let thread = std::thread::Builder::new().name("ping".into()).spawn(move || {
+        Ping { cx: &cx, spec, socket, over: &flag, waiting: BTreeMap::new(), heard: 0 }.run();
+        cx.finished();
+    });
+    let stop = move || {
+        over.store(true, Ordering::Relaxed);
+        if let Some(socket) = waker {
+            // wakes a recvmsg() under way; ENOTCONN is what a raw socket says to that
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        if let Ok(thread) = thread {
+            let _ = thread.join();
+        }
+    };
+    Running { task: None, stop: Some(Box::new(stop)) }
+}
+
+fn open(to: IpAddr) -> io::Result<Socket> {
+    match to {
+        IpAddr::V4(_) => Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)),
+        IpAddr::V6(_) => Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6)),
+    }
+}
+
+struct Ping<'a> {
+    cx: &'a Context,
+    spec: PingSpec,
+    socket: Socket,
+    over: &'a AtomicBool,
+    waiting: BTreeMap<u16, (u32, Time)>,
+    heard: u32,
+}
+
+impl Ping<'_> {
+    fn run(&mut self) {
+        let start = self.cx.now();
+        let interval = self.spec.interval;
+        let mut sent = 0;
+        while !self.over.load(Ordering::Relaxed) {
+            if self.spec.deadline.is_some_and(|d| self.cx.now() >= start + d) {
+                return;
+            }
+            if self.spec.count.is_none_or(|n| sent < n) {
+                sent += 1;
+                self.send();
+            } else if self.spec.count.is_some_and(|n| self.heard >= n) {
+                return;
+            }
+            let last = self.spec.count.is_some_and(|n| sent >= n);
+            let wait = if last { LINGER.max(interval) } else { interval };
+            self.listen(self.cx.now() + wait, last);
+            if last {
+                return;
+            }
+        }
+    }
+
+    fn send(&mut self) {
+        let (number, began) = self.cx.began();
+        let seq = number as u16;
+        // the kernel chooses the source and, for ICMPv6, fills the checksum in
+        let to = SocketAddr::new(self.spec.to, 0);
+        let data = vec![0x61; usize::from(self.spec.size)];
+        let packet = wire::echo(self.ends(), false, self.spec.ident, seq, &data);
+        let header = if to.is_ipv4() { 20 } else { 40 };
+        match self.socket.send_to(&packet[header..], &SockAddr::from(to)) {
+            Ok(_) => {
+                self.waiting.insert(seq, (number, began));
+            }
+            Err(e) => {
+                self.heard += 1;
+                self.cx.failed(number, text_of(&e));
+            }
+        }
+    }
+
+    fn ends(&self) -> Ends {
+        match self.spec.to {
+            IpAddr::V4(to) => Ends::V4(std::net::Ipv4Addr::UNSPECIFIED, to),
+            IpAddr::V6(to) => Ends::V6(std::net::Ipv6Addr::UNSPECIFIED, to),
+        }
+    }
+
+    /// Takes in what comes until `until`; at the end of a count, until everything was heard.
+    fn listen(&mut self, until: Time, last: bool) {
+        let mut sleeps_in_kernel = true;
+        while !self.over.load(Ordering::Relaxed) {
+            let left = Duration::from(until.since(self.cx.now()));
+            if left.is_zero() || (last && self.spec.count.is_some_and(|n| self.heard >= n)) {
+                return;
+            }
+            if sleeps_in_kernel {
+                let _ = self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1))));
+            } else if !self.ready(left) {
+                return;
+            }
+            let mut buffer = [0; 2048];
+            match (&self.socket).read(&mut buffer) {
+                Ok(0) => return,
+                Ok(n) => sleeps_in_kernel &= !self.take(&buffer[..n]),
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => return,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    tracing::debug!(%e, "ping cannot receive");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn ready(&self, left: Duration) -> bool {
+        let timeout = PollTimeout::try_from(left.as_millis().max(1)).unwrap_or(PollTimeout::MAX);
+        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, timeout).is_ok_and(|n| n > 0)
+    }
+
+    /// True when it was about one of our echoes.
+    fn take(&mut self, bytes: &[u8]) -> bool {
+        let Some((seq, error)) = self.read(bytes) else { return false };
+        let Some((number, began)) = self.waiting.remove(&seq) else { return false };
+        self.heard += 1;
+        match error {
+            None => self.cx.answered(number, began),
+            Some(error) => self.cx.failed(number, error),
+        }
+        true
+    }
+
+    /// The sequence number something is about, and the error if it is one. IPv6 raw sockets
+    /// deliver without the IP header.
+    fn read(&self, bytes: &[u8]) -> Option<(u16, Option<String>)> {
+        if let IpAddr::V6(_) = self.spec.to {
+            return self.read6(bytes);
+        }
+        match wire::parse(bytes)?.1 {
+            Payload::Echo { reply: true, ident, seq, .. } if ident == self.spec.ident => Some((seq, None)),
+            Payload::Unreachable { code, about } => {
+                let seq = self.quoted(about, 20)?;
+                Some((seq, Some(code_of(code).text(false).to_owned())))
+            }
+            _ => None,
+        }
+    }
+
+    fn read6(&self, bytes: &[u8]) -> Option<(u16, Option<String>)> {
+        let word = |at: usize| Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
+        match bytes.first()? {
+            129 if word(4)? == self.spec.ident => Some((word(6)?, None)),
+            1 => {
+                let seq = self.quoted(bytes.get(8..)?, 40)?;
+                let why = match bytes.get(1)? {
+                    0 => Unreachable::Net,
+                    1 => Unreachable::Prohibited,
+                    _ => Unreachable::Host,
+                };
+                Some((seq, Some(why.text(true).to_owned())))
+            }
+            _ => None,
+        }
+    }
+
+    /// The sequence number of our echo that an error quotes.
+    fn quoted(&self, about: &[u8], header: usize) -> Option<u16> {
+        let echo = about.get(header..header + 8)?;
+        let ident = u16::from_be_bytes([echo[4], echo[5]]);
+        (ident == self.spec.ident).then(|| u16::from_be_bytes([echo[6], echo[7]]))
+    }
+}
+
+fn code_of(code: u8) -> Unreachable {
+    match code {
+        0 => Unreachable::Net,
+        13 => Unreachable::Prohibited,
+        3 => Unreachable::Port,
+        _ => Unreachable::Host,
+    }
+}

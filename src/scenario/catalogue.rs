@@ -1,0 +1,40 @@
+//! The scenarios built into the program: the files of `scenarios/`.
+
+use super::compile::Scenario;
+use super::error::ScenarioError;
+use include_dir::{Dir, include_dir};
+
+static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
+
+/// A built-in file: its name and its text.
+pub fn files() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FILES.files().filter_map(|f| {
+        let name = f.path().file_name()?.to_str()?;
+        (f.path().extension()? == "toml").then_some((name, f.contents_utf8()?))
+    })
+}
+
+/// Every built-in scenario, by id.
+pub fn all() -> Result<Vec<Scenario>, ScenarioError> {
+    let mut all: Vec<Scenario> = files()
+        .map(|(name, text)| Scenario::parse(&format!("scenarios/{name}"), text))
+        .collect::<Result<_, _>>()?;
+    all.sort_by(|a, b| a.id().cmp(b.id()));
+    Ok(all)
+}
+
+/// How well a word fits a scenario.
+fn fits(scenario: &Scenario, word: &str) -> bool {
+    scenario.id() == word || scenario.file().aliases.iter().any(|a| a.eq_ignore_ascii_case(word))
+}
+
+/// The scenarios that an id or an alias names: one, or every candidate for an issue.
+pub fn find(word: &str) -> Result<Vec<Scenario>, ScenarioError> {
+    let word = word.trim_start_matches('#');
+    let mut found: Vec<Scenario> = all()?.into_iter().filter(|s| fits(s, word)).collect();
+    // an id beats an alias
+    if let Some(at) = found.iter().position(|s| s.id() == word) {
+        found = vec![found.swap_remove(at)];
+    }
+    Ok(found)
+}

@@ -1,0 +1,424 @@
+//! From a file to a scenario: what types cannot say is checked here, with places.
+
+use super::error::{Flaw, ScenarioError};
+use super::file::{
+    CalicoFile, ClientFile, ClientKind, FaultFile, HoldFile, Located, ScenarioFile, StepFile, VethFile,
+};
+use super::plan::{ClientPlan, FaultAction, FaultMatch, FaultRule, FrameKind, Target};
+use crate::control::{
+    Act, ActorName, CalicoVersion, Gate, Hold, ScriptStep, Setting, Side, StepId, StepTable, Until,
+};
+use crate::time::{Span, Time};
+use std::net::{IpAddr, SocketAddr};
+
+/// The longest file that is read, bytes: fifty times the longest of the catalogue.
+const FILE_MAX: usize = 1 << 20;
+/// The longest run: the longest timer any mechanism waits for is a few minutes.
+pub(super) const DURATION_MAX: Span = Span::from_secs(3600);
+/// Steps, holds, faults, clients of one file: far above what a person writes.
+const ITEMS_MAX: usize = 256;
+/// Repetitions of a step.
+const TIMES_MAX: u32 = 100_000;
+/// Connections of one client at once; the kernel recordings go up to 500.
+const PARALLEL_MAX: u32 = 1000;
+/// The shortest interval of a client or a repeated step: below it a run is all events.
+const INTERVAL_MIN: Span = Span::from_ms(1);
+/// Most sends of one client.
+const COUNT_MAX: u32 = 100_000;
+
+/// A scenario that holds together.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub(super) origin: String,
+    pub(super) source: String,
+    pub(super) file: ScenarioFile,
+}
+
+/// Collects what is wrong.
+pub(super) struct Checker {
+    pub(super) flaws: Vec<Flaw>,
+}
+
+impl Checker {
+    pub(super) fn flaw(&mut self, span: core::ops::Range<usize>, message: String, help: Option<String>) {
+        self.flaws.push(Flaw { span, message, help });
+    }
+    fn at(&mut self, place: &Located, message: String, help: Option<String>) {
+        self.flaw(place.span(), message, help);
+    }
+}
+
+impl Scenario {
+    /// Reads a scenario file. `origin` names it in errors.
+    pub fn parse(origin: &str, text: &str) -> Result<Scenario, ScenarioError> {
+        let whole = |message: String| ScenarioError {
+            origin: origin.to_owned(),
+            source: String::new(),
+            flaws: vec![Flaw { span: 0..0, message, help: None }],
+        };
+        if text.len() > FILE_MAX {
+            return Err(whole(format!("a file of {} bytes; at most {FILE_MAX} are read", text.len())));
+        }
+        let file: ScenarioFile =
+            toml::from_str(text).map_err(|e| ScenarioError::from_toml(origin, text, &e))?;
+        let scenario = Scenario { origin: origin.to_owned(), source: text.to_owned(), file };
+        let mut check = Checker { flaws: Vec::new() };
+        scenario.check(&mut check);
+        if check.flaws.is_empty() {
+            return Ok(scenario);
+        }
+        check.flaws.sort_by_key(|f| f.span.start);
+        Err(ScenarioError { origin: origin.to_owned(), source: text.to_owned(), flaws: check.flaws })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.file.id.get_ref()
+    }
+
+    /// The file as it was read.
+    #[must_use]
+    pub fn file(&self) -> &ScenarioFile {
+        &self.file
+    }
+
+    /// The text of the file.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    fn check(&self, c: &mut Checker) {
+        let f = &self.file;
+        if !is_kebab(f.id.get_ref()) {
+            c.at(&f.id, "an id is made of lower-case letters, digits and hyphens".into(), None);
+        }
+        if let Some(d) = &f.duration
+            && *d.get_ref() > DURATION_MAX
+        {
+            c.flaw(d.span(), format!("a run lasts at most {DURATION_MAX}"), None);
+        }
+        let mut steps = StepTable::default();
+        let declared = f.steps.iter().chain(f.fixes.iter().flat_map(|x| &x.change.steps));
+        for step in declared.clone() {
+            declare(step, &mut steps, c);
+        }
+        for step in declared {
+            gate(step.after.as_ref(), &steps, c);
+            check_step(step, c);
+        }
+        version(&f.calico, c);
+        for hold in &f.holds {
+            let _ = hold_of(hold, &steps, c);
+        }
+        for client in &f.clients {
+            let _ = client_of(client, &steps, c);
+        }
+        for fault in &f.faults {
+            let _ = fault_of(fault, c);
+        }
+        let many = f.steps.len() + f.holds.len() + f.faults.len() + f.clients.len();
+        if many > ITEMS_MAX {
+            c.at(&f.id, format!("{many} steps, holds, faults and clients; at most {ITEMS_MAX}"), None);
+        }
+        self.check_names(c);
+        self.check_fixes(&steps, c);
+    }
+
+    fn check_names(&self, c: &mut Checker) {
+        let f = &self.file;
+        let mut seen: Vec<String> = Vec::new();
+        for client in &f.clients {
+            let name = client_name(client);
+            if seen.contains(&name) {
+                let place = client.name.as_ref().map_or(client.to.span(), Located::span);
+                c.flaw(
+                    place,
+                    format!("there are two clients named {name:?}"),
+                    Some("give one a `name`".into()),
+                );
+            }
+            seen.push(name);
+        }
+        // without clients the run has the default ones
+        if f.clients.is_empty() {
+            return;
+        }
+        let expects = [&f.expect].into_iter().chain(f.expect_in.values());
+        let fixes = f.fixes.iter().flat_map(|x| [&x.expect].into_iter().chain(x.expect_in.values()));
+        for name in expects.chain(fixes).flat_map(|e| e.client.keys()) {
+            if !seen.contains(name) {
+                let span = find_word(&self.source, name);
+                c.flaw(
+                    span,
+                    format!("something is expected of {name:?}, but there is no such client"),
+                    Some(format!("clients are: {}", seen.join(", "))),
+                );
+            }
+        }
+    }
+
+    fn check_fixes(&self, steps: &StepTable, c: &mut Checker) {
+        let mut seen: Vec<&str> = Vec::new();
+        for fix in &self.file.fixes {
+            let name = fix.name.get_ref().as_str();
+            if !is_kebab(name) {
+                c.at(
+                    &fix.name,
+                    "a fix's name is made of lower-case letters, digits and hyphens".into(),
+                    None,
+                );
+            }
+            if seen.contains(&name) {
+                c.at(&fix.name, format!("there are two fixes named {name:?}"), None);
+            }
+            seen.push(name);
+            version(&fix.change.calico, c);
+            for hold in &fix.change.holds {
+                let _ = hold_of(hold, steps, c);
+            }
+            for step in &fix.change.drop_steps {
+                if !self.file.steps.iter().any(|s| s.id.get_ref() == step.get_ref()) {
+                    c.at(step, format!("the scenario has no step {:?} to drop", step.get_ref()), None);
+                }
+            }
+            for step in &fix.change.drop_holds {
+                if !self.file.holds.iter().any(|h| h.step.get_ref() == step.get_ref()) {
+                    c.at(step, format!("the scenario has no hold on {:?}", step.get_ref()), None);
+                }
+            }
+        }
+    }
+}
+
+fn is_kebab(s: &str) -> bool {
+    !s.is_empty()
+        && s.split('-')
+            .all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
+}
+
+fn find_word(source: &str, word: &str) -> core::ops::Range<usize> {
+    source.find(word).map_or(0..0, |at| at..at + word.len())
+}
+
+fn declare(step: &StepFile, steps: &mut StepTable, c: &mut Checker) {
+    let name = step.id.get_ref();
+    let Some(actor) = ActorName::of_step(name).filter(|a| name.len() > a.name().len() + 1) else {
+        let actors = ActorName::ALL.map(ActorName::name).join(", ");
+        return c.at(
+            &step.id,
+            format!("{name:?} names no actor"),
+            Some(format!("`ACTOR.WHAT`, with one of {actors}")),
+        );
+    };
+    if let Some(id) = steps.find(name)
+        && id.0 < StepTable::default().len() as u16
+    {
+        return c.at(&step.id, format!("{name:?} is a built-in step"), Some("choose another name".into()));
+    }
+    steps.add(name, actor, &step.title);
+}
+
+fn check_step(step: &StepFile, c: &mut Checker) {
+    if step.every.is_some_and(|e| e < INTERVAL_MIN) {
+        c.at(&step.id, format!("repeated more often than every {INTERVAL_MIN}"), None);
+    }
+    if step.times.is_some_and(|t| t == 0 || t > TIMES_MAX) {
+        c.at(&step.id, format!("`times` is 1 to {TIMES_MAX}"), None);
+    }
+    if step.times.is_some_and(|t| t > 1) && step.every.is_none() {
+        c.at(&step.id, "`times` without `every`".into(), Some("say at which interval".into()));
+    }
+}
+
+fn version(calico: &CalicoFile, c: &mut Checker) -> Option<CalicoVersion> {
+    let text = calico.version.as_ref()?;
+    match text.get_ref().parse() {
+        Ok(version) => Some(version),
+        Err(e) => {
+            c.at(text, format!("{e}"), None);
+            None
+        }
+    }
+}
+
+/// The step of that name, or a flaw that lists the nearest ones.
+pub(super) fn step_named(name: &Located, steps: &StepTable, c: &mut Checker) -> Option<StepId> {
+    let found = steps.find(name.get_ref());
+    if found.is_none() {
+        let actor = name.get_ref().split('.').next().unwrap_or_default();
+        let near: Vec<&str> =
+            steps.iter().filter(|(_, i)| i.actor.name() == actor).map(|(_, i)| i.name.as_str()).collect();
+        let help = if near.is_empty() {
+            "steps are named ACTOR.WHAT; `arplab list --steps` lists them".to_owned()
+        } else {
+            format!("{actor} has: {}", near.join(", "))
+        };
+        c.at(name, format!("there is no step {:?}", name.get_ref()), Some(help));
+    }
+    found
+}
+
+fn gate(after: Option<&Located>, steps: &StepTable, c: &mut Checker) -> Option<Gate> {
+    match after {
+        None => Some(Gate::Start),
+        Some(name) => step_named(name, steps, c).map(Gate::After),
+    }
+}
+
+pub(super) fn hold_of(hold: &HoldFile, steps: &StepTable, c: &mut Checker) -> Option<Hold> {
+    let step = step_named(&hold.step, steps, c)?;
+    let mut ends: Vec<Until> = Vec::new();
+    ends.extend(hold.length.map(Until::Elapsed));
+    ends.extend(hold.until_time.map(|t| Until::At(Time::ZERO + t)));
+    ends.extend(hold.until_requests.map(Until::Requests));
+    ends.extend(hold.never.then_some(Until::Never));
+    if let Some(name) = &hold.until {
+        let until = step_named(name, steps, c)?;
+        if until == step {
+            c.at(name, "a step cannot wait for itself".into(), None);
+            return None;
+        }
+        ends.push(Until::Done(until));
+    }
+    let [until] = ends[..] else {
+        let help = "one of `for`, `until`, `until-time`, `until-requests`, `never`".to_owned();
+        c.at(&hold.step, format!("a hold has one end, this one has {}", ends.len()), Some(help));
+        return None;
+    };
+    if hold.every && hold.nth.is_some() {
+        c.at(&hold.step, "`every` and `nth` exclude each other".into(), None);
+        return None;
+    }
+    let nth = (!hold.every).then_some(hold.nth.unwrap_or(1));
+    Some(Hold { step, nth, until })
+}
+
+pub(super) fn script_step(
+    step: &StepFile,
+    steps: &StepTable,
+    setting: &Setting,
+    c: &mut Checker,
+) -> Option<(ActorName, ScriptStep)> {
+    let id = steps.find(step.id.get_ref())?;
+    let actor = ActorName::of_step(step.id.get_ref())?;
+    let mut acts: Vec<Act> = match step.veth {
+        Some(VethFile::Create) => vec![Act::VethCreate { host_end: Side::Host, pod_up: false }],
+        Some(VethFile::Delete) => vec![Act::VethDelete],
+        None => Vec::new(),
+    };
+    for (side, commands) in [(Side::Host, &step.node), (Side::Pod, &step.pod)] {
+        for command in commands {
+            match command.mutation(setting) {
+                Ok(m) if step.may_fail => acts.push(Act::Try(side, m)),
+                Ok(m) => acts.push(Act::Change(side, m)),
+                Err(e) => c.at(&step.id, e, None),
+            }
+        }
+    }
+    if acts.is_empty() {
+        acts.push(Act::Mark);
+    }
+    let delay = step.delay.map_or((Span::ZERO, Span::ZERO), |d| (d.from, d.to));
+    let gate = gate(step.after.as_ref(), steps, c)?;
+    // repeated without a number of times: until the end of the run
+    let times = step.times.unwrap_or(if step.every.is_some() { TIMES_MAX } else { 1 });
+    Some((actor, ScriptStep { step: id, gate, delay, every: step.every, times, acts }))
+}
+
+pub(super) fn client_name(client: &ClientFile) -> String {
+    client.name.as_ref().map_or_else(|| client.kind.get_ref().to_string(), |n| n.get_ref().clone())
+}
+
+pub(super) fn client_of(client: &ClientFile, steps: &StepTable, c: &mut Checker) -> Option<ClientPlan> {
+    let kind = *client.kind.get_ref();
+    let to = match kind {
+        ClientKind::Ping | ClientKind::Arping => client.to.get_ref().parse::<IpAddr>().ok().map(Target::Host),
+        _ => client.to.get_ref().parse::<SocketAddr>().ok().map(Target::Port),
+    };
+    if to.is_none() {
+        let want = if matches!(kind, ClientKind::Ping | ClientKind::Arping) {
+            "an address, such as 203.0.113.8"
+        } else {
+            "an address and a port, such as 10.43.51.131:9004"
+        };
+        c.at(&client.to, format!("{kind} goes to {want}"), None);
+    }
+    let not_for: [(&str, bool, &[ClientKind]); 4] = [
+        ("retry", client.retry.is_some(), &[ClientKind::TcpConnect]),
+        ("timeout", client.timeout.is_some(), &[ClientKind::TcpConnect, ClientKind::Udp]),
+        ("parallel", client.parallel.is_some(), &[ClientKind::TcpConnect]),
+        ("recverr", client.recverr, &[ClientKind::Udp]),
+    ];
+    for (key, given, kinds) in not_for {
+        if given && !kinds.contains(&kind) {
+            c.flaw(client.kind.span(), format!("`{key}` is nothing a {kind} client has"), None);
+        }
+    }
+    let interval = client.interval.unwrap_or(Span::from_secs(1));
+    if interval < INTERVAL_MIN {
+        c.flaw(client.kind.span(), format!("an interval below {INTERVAL_MIN}"), None);
+    }
+    let parallel = client.parallel.unwrap_or(1);
+    if parallel == 0 || parallel > PARALLEL_MAX {
+        c.flaw(client.kind.span(), format!("`parallel` is 1 to {PARALLEL_MAX}"), None);
+    }
+    if client.count.is_some_and(|n| n == 0 || n > COUNT_MAX) {
+        c.flaw(client.kind.span(), format!("`count` is 1 to {COUNT_MAX}"), None);
+    }
+    let started = StepTable::built_in("kubelet.container-start");
+    let gate = match &client.after {
+        None => Gate::After(started),
+        Some(name) => Gate::After(step_named(name, steps, c)?),
+    };
+    Some(ClientPlan {
+        name: client_name(client),
+        kind,
+        to: to?,
+        gate,
+        delay: client.delay.map_or((Span::ZERO, Span::ZERO), |d| (d.from, d.to)),
+        interval,
+        count: client.count,
+        stop_after: client.stop_after,
+        deadline: client.deadline,
+        retry: client.retry,
+        timeout: client.timeout,
+        parallel,
+        recverr: client.recverr,
+    })
+}
+
+pub(super) fn fault_of(fault: &FaultFile, c: &mut Checker) -> Option<FaultRule> {
+    let mut actions = Vec::new();
+    actions.extend(fault.drop.then_some(FaultAction::Drop));
+    actions.extend(fault.delay.map(|d| FaultAction::Delay(d.from, d.to)));
+    actions.extend(fault.duplicate.map(FaultAction::Duplicate));
+    actions.extend(fault.reorder.then_some(FaultAction::Reorder));
+    actions.extend(fault.corrupt.then_some(FaultAction::Corrupt));
+    let [action] = actions[..] else {
+        let message = format!("a fault does one thing, this one does {}", actions.len());
+        c.flaw(0..0, message, Some("one of `drop`, `delay`, `duplicate`, `reorder`, `corrupt`".into()));
+        return None;
+    };
+    let per_mille = fault.per_mille.unwrap_or(1000);
+    if per_mille == 0 || per_mille > 1000 || fault.nth == Some(0) {
+        c.flaw(0..0, "`per-mille` is 1 to 1000, `nth` counts from 1".into(), None);
+        return None;
+    }
+    let which = FaultMatch {
+        kind: fault.frame.unwrap_or(FrameKind::Any),
+        from: fault.from,
+        group: fault.group,
+        first: fault.nth.unwrap_or(1),
+        count: fault.count.unwrap_or(if fault.nth.is_some() { 1 } else { u32::MAX }),
+        per_mille,
+    };
+    Some(FaultRule { which, action })
+}

@@ -1,0 +1,81 @@
+//! What is wrong with a scenario file, and where.
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use core::fmt;
+use core::ops::Range;
+
+/// One thing that is wrong, with its place in the file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Flaw {
+    /// Bytes of the file it is about.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// A scenario file that cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScenarioError {
+    /// Where it came from.
+    pub origin: String,
+    /// Its text.
+    pub source: String,
+    /// What is wrong with it; at least one.
+    pub flaws: Vec<Flaw>,
+}
+
+impl ScenarioError {
+    pub(super) fn from_toml(origin: &str, source: &str, error: &toml::de::Error) -> ScenarioError {
+        let span = error.span().unwrap_or(0..0);
+        let flaw = Flaw { span, message: error.message().to_owned(), help: None };
+        ScenarioError { origin: origin.to_owned(), source: source.to_owned(), flaws: vec![flaw] }
+    }
+
+    /// Line and column, from 1, of the first flaw.
+    #[must_use]
+    pub fn place(&self) -> (usize, usize) {
+        let at = self.flaws.first().map_or(0, |f| f.span.start).min(self.source.len());
+        let before = &self.source.as_bytes()[..at];
+        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+        (line, at - start + 1)
+    }
+}
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let renderer = Renderer::plain();
+        for (i, flaw) in self.flaws.iter().enumerate() {
+            let span = clamp(&self.source, &flaw.span);
+            let snippet = Snippet::source(&self.source)
+                .path(&self.origin)
+                .annotation(AnnotationKind::Primary.span(span).label(""));
+            let mut group = Level::ERROR.primary_title(&flaw.message).element(snippet);
+            if let Some(help) = &flaw.help {
+                group = group.element(Level::HELP.message(help));
+            }
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            f.write_str(&renderer.render(&[group]))?;
+        }
+        Ok(())
+    }
+}
+
+/// A span that lies within the text and on character borders, whatever the parser said.
+fn clamp(source: &str, span: &Range<usize>) -> Range<usize> {
+    let border = |mut at: usize| {
+        at = at.min(source.len());
+        while !source.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let start = border(span.start);
+    start..border(span.end).max(start)
+}
+
+impl std::error::Error for ScenarioError {}

@@ -1,0 +1,383 @@
+//! Scenario, fixes and command line put together into a [`Plan`].
+
+use super::compile::{Checker, DURATION_MAX, Scenario, client_of, fault_of, hold_of, script_step};
+use super::expect::{Corner, Expect};
+use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, StepFile};
+use super::overrides::Overrides;
+use super::plan::{ClientPlan, Plan, Target};
+use super::text::CommandText;
+use crate::control::{
+    Act, ActorName, Actors, CalicoVersion, Cni, CniOptions, Felix, FelixOptions, Gate, Hold, Kubelet, Script,
+    ScriptStep, Setting, Side, StepTable, Until,
+};
+use crate::gateway::OutsideSpec;
+use crate::host::command::CommandError;
+use crate::host::conf::{Conf4, Global, Scope, SysctlKey};
+use crate::host::{HostState, Mutation};
+use crate::time::Span;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Why a scenario cannot be made ready.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// There is no such fix.
+    #[error("scenario {scenario} has no fix {name:?}; it has: {known}")]
+    NoFix {
+        /// The scenario.
+        scenario: String,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// There is no such step.
+    #[error("there is no step {step:?} to hold; {help}")]
+    NoStep {
+        /// What was asked for.
+        step: String,
+        /// What there is.
+        help: String,
+    },
+    /// A command of the set-up is refused by the kernel's rules.
+    #[error("the {side}'s set-up fails: {why}")]
+    Setup {
+        /// Whose.
+        side: Side,
+        /// The refusal.
+        why: String,
+    },
+    /// A fix does not hold together.
+    #[error("{0}")]
+    Flawed(String),
+}
+
+/// Everything the layers say, the last word last.
+struct Layers<'a> {
+    calico: Vec<&'a CalicoFile>,
+    node: Vec<&'a CommandText>,
+    pod: Vec<&'a CommandText>,
+    before_start: Vec<&'a CommandText>,
+    steps: Vec<&'a StepFile>,
+    holds: Vec<&'a HoldFile>,
+    faults: bool,
+}
+
+impl<'a> Layers<'a> {
+    fn of(scenario: &'a Scenario) -> Layers<'a> {
+        let f = &scenario.file;
+        Layers {
+            calico: vec![&f.calico],
+            node: f.node.setup.iter().collect(),
+            pod: f.pod.setup.iter().collect(),
+            before_start: f.pod.before_start.iter().collect(),
+            steps: f.steps.iter().collect(),
+            holds: f.holds.iter().collect(),
+            faults: true,
+        }
+    }
+
+    fn change(&mut self, change: &'a ChangeFile) {
+        self.calico.push(&change.calico);
+        self.node.extend(&change.node);
+        self.pod.extend(&change.pod);
+        self.before_start.extend(&change.pod_before_start);
+        self.steps.retain(|s| !change.drop_steps.iter().any(|d| d.get_ref() == s.id.get_ref()));
+        self.holds.retain(|h| {
+            let same = |d: &super::file::Located| d.get_ref() == h.step.get_ref();
+            !change.drop_holds.iter().any(same) && !change.holds.iter().any(|x| same(&x.step))
+        });
+        self.steps.extend(&change.steps);
+        self.holds.extend(&change.holds);
+        self.faults &= !change.drop_faults;
+    }
+
+    /// The last layer that says something says it.
+    fn last<T>(&self, pick: impl Fn(&'a CalicoFile) -> Option<T>) -> Option<T> {
+        self.calico.iter().rev().find_map(|c| pick(c))
+    }
+
+    fn version(&self) -> CalicoVersion {
+        self.last(|c| c.version.as_ref().and_then(|v| v.get_ref().parse().ok()))
+            .unwrap_or(CalicoVersion::V3_26)
+    }
+}
+
+impl Scenario {
+    /// Makes the scenario ready to run, with fixes and the command line's changes.
+    pub fn plan(&self, overrides: &Overrides) -> Result<Plan, PlanError> {
+        let f = &self.file;
+        let mut layers = Layers::of(self);
+        for name in &overrides.fixes {
+            let fix = f.fixes.iter().find(|x| x.name.get_ref() == name);
+            layers.change(&fix.ok_or_else(|| self.no_fix(name))?.change);
+        }
+        let setting = self.setting();
+        let mut c = Checker { flaws: Vec::new() };
+        let mut steps = StepTable::default();
+        for step in &layers.steps {
+            let actor = ActorName::of_step(step.id.get_ref()).unwrap_or(ActorName::Operator);
+            steps.add(step.id.get_ref(), actor, &step.title);
+        }
+        let before_start = self.before_start(&layers, &setting, &mut steps)?;
+        let script: Vec<(ActorName, ScriptStep)> = layers
+            .steps
+            .iter()
+            .filter_map(|s| script_step(s, &steps, &setting, &mut c))
+            .chain(before_start)
+            .collect();
+        let mut holds: Vec<Hold> = layers.holds.iter().filter_map(|h| hold_of(h, &steps, &mut c)).collect();
+        apply_hold_overrides(&mut holds, overrides, &steps)?;
+        let clients = if f.clients.is_empty() {
+            default_clients()
+        } else {
+            f.clients.iter().filter_map(|x| client_of(x, &steps, &mut c)).collect()
+        };
+        let faults = f.faults.iter().filter(|_| layers.faults).filter_map(|x| fault_of(x, &mut c)).collect();
+        if let Some(flaw) = c.flaws.first() {
+            return Err(PlanError::Flawed(format!("{}: {}", self.origin, flaw.message)));
+        }
+        let (host, host_setup) = host_state(&layers, &setting)?;
+        let (pod, pod_setup) = self.pod_state(&layers, &setting)?;
+        let actors = actors(&layers, &setting, &host, script);
+        Ok(Plan {
+            version: layers.version(),
+            outside: self.outside(&clients),
+            setting: Arc::new(setting),
+            steps: Arc::new(steps),
+            holds,
+            actors,
+            host,
+            pod,
+            host_setup,
+            pod_setup,
+            icmp_errors_filtered: f.pod.icmp_errors_filtered,
+            clients,
+            faults,
+            duration: f.duration.as_ref().map_or(DURATION_MAX, |d| *d.get_ref()),
+            until_clients_done: f.duration.is_none(),
+            hz: f.kernel.hz.unwrap_or(crate::neigh::HZ_DEFAULT),
+        })
+    }
+
+    /// What is expected of a run in a corner: the scenario's own expectations, or those of the fix.
+    /// Of several fixes together nothing is.
+    #[must_use]
+    pub fn expectations(&self, overrides: &Overrides, corner: Corner) -> Expect {
+        let f = &self.file;
+        let (expect, by_corner) = match &overrides.fixes[..] {
+            [] => (&f.expect, &f.expect_in),
+            [name] => match f.fixes.iter().find(|x| x.name.get_ref() == name) {
+                Some(fix) => (&fix.expect, &fix.expect_in),
+                None => return Expect::default(),
+            },
+            _ => return Expect::default(),
+        };
+        by_corner.get(&corner).map_or_else(|| expect.clone(), |over| expect.overridden(over))
+    }
+
+    fn no_fix(&self, name: &str) -> PlanError {
+        let known: Vec<&str> = self.file.fixes.iter().map(|x| x.name.get_ref().as_str()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        PlanError::NoFix { scenario: self.id().to_owned(), name: name.to_owned(), known }
+    }
+
+    fn setting(&self) -> Setting {
+        let p = &self.file.pod;
+        let namespace = p.namespace.as_deref().unwrap_or("default");
+        let mut setting = Setting::new(namespace, p.name.as_deref().unwrap_or("web-0"));
+        setting.pod_ip6 = p.ip6;
+        setting
+    }
+
+    /// Commands in the pod between ADD and the start of its containers are a step of the pod's.
+    fn before_start(
+        &self,
+        layers: &Layers<'_>,
+        setting: &Setting,
+        steps: &mut StepTable,
+    ) -> Result<Option<(ActorName, ScriptStep)>, PlanError> {
+        if layers.before_start.is_empty() {
+            return Ok(None);
+        }
+        let step = steps.add("pod.before-start", ActorName::Pod, "an init container prepares the pod");
+        let flawed = |e| PlanError::Flawed(format!("{}: {e}", self.origin));
+        let acts = layers
+            .before_start
+            .iter()
+            .map(|c| c.mutation(setting).map(|m| Act::Change(Side::Pod, m)).map_err(flawed))
+            .collect::<Result<Vec<Act>, _>>()?;
+        let gate = Gate::After(StepTable::built_in("cni.add-return"));
+        let zero = (Span::ZERO, Span::ZERO);
+        Ok(Some((ActorName::Pod, ScriptStep { step, gate, delay: zero, every: None, times: 1, acts })))
+    }
+
+    fn pod_state(&self, layers: &Layers<'_>, s: &Setting) -> Result<(HostState, Vec<Mutation>), PlanError> {
+        let mut commands = vec!["ip link set lo up".to_owned()];
+        if self.file.kernel.before_6_5 {
+            let key = SysctlKey::Global(Global::TcpSynLinearTimeouts);
+            commands.push(Mutation::Sysctl { key, value: 0 }.to_string());
+        }
+        commands.extend(layers.pod.iter().map(|c| c.as_str().to_owned()));
+        set_up(&commands, s, Side::Pod)
+    }
+
+    /// The world that was described, and whoever the clients talk to when nothing was.
+    fn outside(&self, clients: &[ClientPlan]) -> OutsideSpec {
+        let w = &self.file.world;
+        let mut spec = OutsideSpec { hosts: w.hosts.clone(), tcp: w.tcp.clone(), udp: w.udp.clone() };
+        if w.hosts.is_empty() && w.tcp.is_empty() && w.udp.is_empty() {
+            for client in clients {
+                match (client.kind, client.to) {
+                    (ClientKind::Ping, Target::Host(ip)) => spec.hosts.push(ip),
+                    (ClientKind::TcpConnect | ClientKind::TcpStream, Target::Port(at)) => spec.tcp.push(at),
+                    (ClientKind::Udp, Target::Port(at)) => spec.udp.push(at),
+                    _ => {}
+                }
+            }
+        }
+        spec
+    }
+}
+
+/// The node before the pod: an uplink with an address and a default route, forwarding on, strict
+/// reverse path check by default.
+fn host_state(layers: &Layers<'_>, s: &Setting) -> Result<(HostState, Vec<Mutation>), PlanError> {
+    let base = [
+        "ip link set lo up".to_owned(),
+        format!("ip link add {} address 02:00:c6:33:64:0a type ethernet", s.uplink),
+        format!("ip link set {} up", s.uplink),
+        format!("ip addr add {}/24 dev {}", s.node_ip, s.uplink),
+        format!("ip route add default via {} dev {}", s.router, s.uplink),
+        "sysctl -w net.ipv4.ip_forward=1".to_owned(),
+        "sysctl -w net.ipv4.conf.default.rp_filter=1".to_owned(),
+        "sysctl -w net.ipv6.conf.all.forwarding=1".to_owned(),
+        format!("ip addr add {}/64 dev {} nodad", s.node_ip6, s.uplink),
+        format!("ip -6 route add default via {} dev {}", s.router6, s.uplink),
+    ];
+    let commands: Vec<String> =
+        base.into_iter().chain(layers.node.iter().map(|c| c.as_str().to_owned())).collect();
+    set_up(&commands, s, Side::Host)
+}
+
+/// A new namespace after these commands, and the commands as changes.
+fn set_up(commands: &[String], s: &Setting, side: Side) -> Result<(HostState, Vec<Mutation>), PlanError> {
+    let fail = |why: String| PlanError::Setup { side, why };
+    let (mut state, mut changes) = (HostState::new(), Vec::new());
+    for command in commands {
+        let change: Mutation = s.expand(command).parse().map_err(|e: CommandError| fail(e.to_string()))?;
+        state.apply(&change).map_err(|e| fail(e.to_string()))?;
+        changes.push(change);
+    }
+    Ok((state, changes))
+}
+
+fn actors(
+    layers: &Layers<'_>,
+    setting: &Setting,
+    host: &HostState,
+    script: Vec<(ActorName, ScriptStep)>,
+) -> Vec<Actors> {
+    let version = layers.version();
+    let options = CniOptions {
+        endpoint_status_wait: layers.last(|c| c.endpoint_status_wait),
+        pod_hwaddr: layers.last(|c| c.pod_hwaddr),
+    };
+    let mut actors =
+        vec![Actors::Kubelet(Kubelet::default()), Actors::Cni(Cni::new(version, options, setting))];
+    if !layers.calico.iter().any(|c| c.no_felix) {
+        actors.push(Actors::Felix(Box::new(Felix::new(felix_options(layers, version, host)))));
+    }
+    for name in ActorName::ALL {
+        let steps: Vec<ScriptStep> =
+            script.iter().filter(|(a, _)| *a == name).map(|(_, s)| s.clone()).collect();
+        if !steps.is_empty() {
+            actors.push(Actors::Script(Script::new(name, steps)));
+        }
+    }
+    actors
+}
+
+fn felix_options(layers: &Layers<'_>, version: CalicoVersion, host: &HostState) -> FelixOptions {
+    let default_rp = host.sysctl(&SysctlKey::Conf4(Scope::Default, Conf4::RpFilter)).unwrap_or(1);
+    let mut o = FelixOptions::new(version, default_rp);
+    let set = |slot: &mut Span, value: Option<Span>| {
+        if let Some(v) = value {
+            *slot = v;
+        }
+    };
+    set(&mut o.route_refresh, layers.last(|c| c.route_refresh));
+    set(&mut o.iface_refresh, layers.last(|c| c.interface_refresh));
+    set(&mut o.ipset_refresh, layers.last(|c| c.ipsets_refresh));
+    set(&mut o.route_grace, layers.last(|c| c.route_grace));
+    if let Some(r) = layers.last(|c| c.datastore_delay) {
+        o.datastore_delay = (r.from, r.to);
+    }
+    if let Some(r) = layers.last(|c| c.apply_takes) {
+        o.apply_takes = (r.from, r.to);
+    }
+    if let Some(remove) = layers.last(|c| c.remove_external_routes) {
+        o.removes_unknown_routes = remove;
+    }
+    if layers.last(|c| c.endpoint_status_wait).is_some() && version >= CalicoVersion::V3_28 {
+        // whoever lets ADD wait also tells Felix to write the status
+        o.endpoint_status = true;
+    }
+    o
+}
+
+fn apply_hold_overrides(
+    holds: &mut Vec<Hold>,
+    overrides: &Overrides,
+    steps: &StepTable,
+) -> Result<(), PlanError> {
+    for over in &overrides.holds {
+        let Some(step) = steps.find(&over.step) else {
+            let actor = over.step.split('.').next().unwrap_or_default();
+            let near: Vec<&str> =
+                steps.iter().filter(|(_, i)| i.actor.name() == actor).map(|(_, i)| i.name.as_str()).collect();
+            let help = if near.is_empty() {
+                "steps are named ACTOR.WHAT; `arplab list --steps` lists them".to_owned()
+            } else {
+                format!("{actor} has: {}", near.join(", "))
+            };
+            return Err(PlanError::NoStep { step: over.step.clone(), help });
+        };
+        holds.retain(|h| h.step != step);
+        if over.length > Span::ZERO {
+            holds.push(Hold { step, nth: Some(1), until: Until::Elapsed(over.length) });
+        }
+    }
+    Ok(())
+}
+
+/// What runs in the pod when a scenario names nothing: somebody who pings the world, and somebody
+/// who retries a connection to a service, as in the reports.
+fn default_clients() -> Vec<ClientPlan> {
+    let gate = Gate::After(StepTable::built_in("kubelet.container-start"));
+    let base = ClientPlan {
+        name: "ping".into(),
+        kind: ClientKind::Ping,
+        to: Target::Host([203, 0, 113, 8].into()),
+        gate,
+        delay: (Span::ZERO, Span::ZERO),
+        interval: Span::from_secs(1),
+        count: None,
+        stop_after: Some(3),
+        deadline: None,
+        retry: None,
+        timeout: None,
+        parallel: 1,
+        recverr: false,
+    };
+    let service = SocketAddr::from(([10, 43, 51, 131], 9004));
+    let tcp = ClientPlan {
+        name: "tcp-connect".into(),
+        kind: ClientKind::TcpConnect,
+        to: Target::Port(service),
+        retry: Some(Span::from_secs(1)),
+        count: None,
+        ..base.clone()
+    };
+    vec![base, tcp]
+}

@@ -1,0 +1,22 @@
+//! Scenarios: a public report as a file that can be read, run, and checked.
+//!
+//! [`file`] is the format, [`Scenario`] what a valid file means, [`catalogue`] the files that are
+//! built in.
+
+pub mod catalogue;
+mod compile;
+mod error;
+mod expect;
+pub mod file;
+mod fix;
+mod overrides;
+mod plan;
+mod text;
+
+pub use compile::Scenario;
+pub use error::{Flaw, ScenarioError};
+pub use expect::{ClientExpect, Corner, Expect, Range};
+pub use fix::PlanError;
+pub use overrides::{HoldOverride, Overrides};
+pub use plan::{ClientPlan, FaultAction, FaultMatch, FaultRule, FrameKind, Plan, Target};
+pub use text::CommandText;

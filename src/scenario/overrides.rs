@@ -1,0 +1,40 @@
+//! What the command line changes about a scenario.
+
+use crate::time::Span;
+use core::str::FromStr;
+
+/// `--hold STEP=DURATION`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HoldOverride {
+    /// Which step.
+    pub step: String,
+    /// For how long; zero lifts a hold of the scenario.
+    pub length: Span,
+}
+
+/// Why a text is no hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no hold: STEP=DURATION is wanted, such as felix.iface-seen=5s ({why})")]
+pub struct HoldOverrideError {
+    text: String,
+    why: String,
+}
+
+impl FromStr for HoldOverride {
+    type Err = HoldOverrideError;
+    fn from_str(text: &str) -> Result<Self, HoldOverrideError> {
+        let fail = |why: String| HoldOverrideError { text: text.to_owned(), why };
+        let (step, length) = text.split_once('=').ok_or_else(|| fail("there is no =".into()))?;
+        let length = length.parse().map_err(|e: crate::time::SpanError| fail(e.to_string()))?;
+        Ok(HoldOverride { step: step.trim().to_owned(), length })
+    }
+}
+
+/// All that the command line changes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Overrides {
+    /// Holds set, or lifted.
+    pub holds: Vec<HoldOverride>,
+    /// Fixes applied, by name, in this order.
+    pub fixes: Vec<String>,
+}

@@ -1,0 +1,207 @@
+//! A scenario made ready to run: states, actors, holds, clients, faults.
+
+use super::file::ClientKind;
+use crate::control::{Actors, CalicoVersion, Gate, Hold, Setting, Side, StepTable};
+use crate::gateway::OutsideSpec;
+use crate::host::{HostState, Mutation};
+use crate::pod::{ArpingSpec, ClientSpec, ConnectSpec, PingSpec, StreamSpec, UdpSpec};
+use crate::time::Span;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Kinds of frame a link fault can pick.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FrameKind {
+    /// Any frame.
+    Any,
+    /// An ARP request.
+    ArpRequest,
+    /// An ARP reply.
+    ArpReply,
+    /// IPv4.
+    Ip,
+    /// IPv6, neighbour discovery aside.
+    Ip6,
+    /// Neighbour solicitations and advertisements.
+    Ndp,
+}
+
+/// Which frames a fault is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FaultMatch {
+    /// Kind.
+    pub kind: FrameKind,
+    /// Sender.
+    pub from: Option<Side>,
+    /// To a group address, or not.
+    pub group: Option<bool>,
+    /// The first frame that counts, from 1.
+    pub first: u32,
+    /// How many count.
+    pub count: u32,
+    /// In how many of a thousand cases it strikes.
+    pub per_mille: u32,
+}
+
+/// What a fault does.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FaultAction {
+    /// The frame is lost.
+    Drop,
+    /// It is late.
+    Delay(Span, Span),
+    /// It comes twice.
+    Duplicate(Span),
+    /// It comes behind the next frame of that direction.
+    Reorder,
+    /// One byte is changed.
+    Corrupt,
+}
+
+/// A fault of the link.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FaultRule {
+    /// Which frames.
+    pub which: FaultMatch,
+    /// What happens to them.
+    pub action: FaultAction,
+}
+
+/// Where a client sends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Target {
+    /// An address.
+    Host(IpAddr),
+    /// A port.
+    Port(SocketAddr),
+}
+
+impl Target {
+    /// The address.
+    #[must_use]
+    pub fn ip(&self) -> IpAddr {
+        match self {
+            Target::Host(ip) => *ip,
+            Target::Port(at) => at.ip(),
+        }
+    }
+}
+
+impl core::fmt::Display for Target {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Target::Host(ip) => write!(f, "{ip}"),
+            Target::Port(at) => write!(f, "{at}"),
+        }
+    }
+}
+
+/// A client of the pod and when it starts.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ClientPlan {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: ClientKind,
+    /// Whom it talks to.
+    pub to: Target,
+    /// What starts it.
+    pub gate: Gate,
+    /// How long after.
+    pub delay: (Span, Span),
+    /// Time between two sends.
+    pub interval: Span,
+    /// How many.
+    pub count: Option<u32>,
+    /// It stops after so many answers.
+    pub stop_after: Option<u32>,
+    /// When to give up altogether.
+    pub deadline: Option<Span>,
+    /// Pause before the next attempt.
+    pub retry: Option<Span>,
+    /// Patience with one attempt.
+    pub timeout: Option<Span>,
+    /// So many at once.
+    pub parallel: u32,
+    /// IP_RECVERR.
+    pub recverr: bool,
+}
+
+impl ClientPlan {
+    /// The client as the pod runs it.
+    #[must_use]
+    pub fn spec(&self) -> ClientSpec {
+        match (self.kind, self.to) {
+            (ClientKind::TcpConnect, Target::Port(to)) => ClientSpec::TcpConnect(ConnectSpec {
+                retry: self.retry,
+                timeout: self.timeout,
+                attempts: self.count,
+                parallel: self.parallel,
+                ..ConnectSpec::once(to)
+            }),
+            (ClientKind::TcpStream, Target::Port(to)) => ClientSpec::TcpStream(StreamSpec {
+                interval: self.interval,
+                count: self.count,
+                ..StreamSpec::to(to)
+            }),
+            (ClientKind::Udp, Target::Port(to)) => ClientSpec::Udp(UdpSpec {
+                interval: self.interval,
+                count: self.count,
+                timeout: self.timeout,
+                recverr: self.recverr,
+                ..UdpSpec::to(to)
+            }),
+            (ClientKind::Arping, Target::Host(IpAddr::V4(to))) => ClientSpec::Arping(ArpingSpec {
+                interval: self.interval,
+                count: self.count,
+                ..ArpingSpec::who_has(to)
+            }),
+            (_, to) => ClientSpec::Ping(PingSpec {
+                interval: self.interval,
+                count: self.count,
+                deadline: self.deadline,
+                ..PingSpec::to(to.ip())
+            }),
+        }
+    }
+}
+
+/// A run, ready to begin.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The version whose program the plugin and Felix follow.
+    pub version: CalicoVersion,
+    /// Names and addresses.
+    pub setting: Arc<Setting>,
+    /// The steps that can happen.
+    pub steps: Arc<StepTable>,
+    /// Those held up.
+    pub holds: Vec<Hold>,
+    /// Who does them.
+    pub actors: Vec<Actors>,
+    /// The node's namespace at the start.
+    pub host: HostState,
+    /// A new namespace of the pod, as the runtime hands it to the plugin.
+    pub pod: HostState,
+    /// The changes that made the node's namespace from a new one.
+    pub host_setup: Vec<Mutation>,
+    /// The changes that made the pod's.
+    pub pod_setup: Vec<Mutation>,
+    /// The pod filters the errors its kernel sends to it.
+    pub icmp_errors_filtered: bool,
+    /// The world behind the node.
+    pub outside: OutsideSpec,
+    /// What runs in the pod.
+    pub clients: Vec<ClientPlan>,
+    /// What the link does.
+    pub faults: Vec<FaultRule>,
+    /// How long the run lasts at most.
+    pub duration: Span,
+    /// The run ends as soon as every client is done.
+    pub until_clients_done: bool,
+    /// Ticks a second.
+    pub hz: u32,
+}

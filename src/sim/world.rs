@@ -1,0 +1,513 @@
+//! [`World`]: the parts of a run and the loop that drives them.
+
+use super::emit::Emitter;
+use super::link::{InFlight, Link, Sent};
+use super::veth::Veth;
+use crate::choice::{ChoiceKind, Chooser};
+use crate::control::{Act, Control, Gate, Happening, LinkEvent, Side, Taken, TaskResult};
+use crate::gateway::{Gateway, GatewayOutput, Outside};
+use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame};
+use crate::host::{Decision, IfIndex, LinkChange, LinkKind, Mutation, Reason, Request, decide};
+use crate::neigh::KernelClock;
+use crate::packet::Frame;
+use crate::pod::{ClientId, Pod, PodOutput};
+use crate::scenario::Plan;
+use crate::time::{Span, Time};
+use crate::trace::{Fate, FrameId, Sink, What};
+use std::sync::Arc;
+
+/// Events after which a run is given up: far above any scenario of an hour, so only a loop that
+/// never lets time go on meets it.
+const EVENTS_MAX: u64 = 20_000_000;
+
+/// From a packet's leaving by the uplink to the answer's coming in.
+const OUTSIDE_RTT: Span = Span::from_us(400);
+
+/// The number of `eth0` in the pod: the first device after `lo`.
+const POD_DEV: IfIndex = IfIndex(2);
+
+/// Why a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// Every client was done.
+    ClientsDone,
+    /// Its time was up.
+    TimeUp,
+    /// Nothing was left to happen.
+    Quiet,
+    /// [`EVENTS_MAX`] events happened: the scenario never comes to rest.
+    TooManyEvents,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Start {
+    gate: Gate,
+    delay: (Span, Span),
+    due: Option<Time>,
+    begun: bool,
+    client: ClientId,
+}
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct World<O> {
+    now: Time,
+    plan: Arc<Plan>,
+    control: Control,
+    gateway: Gateway<O>,
+    pod: Pod,
+    veth: Veth,
+    link: Link,
+    starts: Vec<Start>,
+    frames: u32,
+    events: u64,
+    /// What the gateway would say to the pod's request, as last reported.
+    verdict: Option<Option<Reason>>,
+    emit: Emitter,
+}
+
+impl<O: core::hash::Hash> core::hash::Hash for World<O> {
+    fn hash<H: core::hash::Hasher>(&self, h: &mut H) {
+        self.now.hash(h);
+        self.control.hash(h);
+        self.gateway.hash(h);
+        self.pod.hash(h);
+        self.veth.hash(h);
+        self.link.hash(h);
+        self.starts.hash(h);
+    }
+}
+
+/// Runs a plan to its end.
+pub fn run<O: Outside, S: Sink>(plan: Plan, outside: O, chooser: &mut dyn Chooser, sink: &mut S) -> Ended {
+    let mut world = World::new(Arc::new(plan), outside, chooser);
+    world.start(chooser, sink);
+    let ended = loop {
+        if let Some(ended) = world.step(chooser, sink) {
+            break ended;
+        }
+    };
+    world.finish(sink);
+    ended
+}
+
+impl<O: Outside> World<O> {
+    /// The parts of a run, before it begins.
+    pub fn new(plan: Arc<Plan>, outside: O, chooser: &mut dyn Chooser) -> World<O> {
+        let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(plan.hz));
+        let clock = KernelClock::new(plan.hz, phase);
+        let control = Control::new(
+            Arc::clone(&plan.setting),
+            Arc::clone(&plan.steps),
+            plan.holds.clone(),
+            plan.actors.clone(),
+        );
+        let host = plan.host.clone();
+        let gateway = Gateway::new(host, plan.setting.uplink, outside, OUTSIDE_RTT, clock, chooser);
+        let mut pod = Pod::new(plan.pod.clone(), POD_DEV, clock, chooser);
+        pod.filter_icmp_errors(plan.icmp_errors_filtered);
+        let starts = plan
+            .clients
+            .iter()
+            .map(|c| {
+                let client = pod.add_client(c.spec());
+                Start { gate: c.gate, delay: c.delay, due: None, begun: false, client }
+            })
+            .collect();
+        let link = Link::new(plan.faults.clone());
+        let emit = Emitter::new(&plan);
+        World {
+            now: Time::ZERO,
+            plan,
+            control,
+            gateway,
+            pod,
+            veth: Veth::default(),
+            link,
+            starts,
+            frames: 0,
+            events: 0,
+            verdict: None,
+            emit,
+        }
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The pod.
+    #[must_use]
+    pub fn pod(&self) -> &Pod {
+        &self.pod
+    }
+
+    /// The node.
+    #[must_use]
+    pub fn gateway(&self) -> &Gateway<O> {
+        &self.gateway
+    }
+
+    /// The actors.
+    #[must_use]
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// How many events happened.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Lets the run begin.
+    pub fn start<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
+        self.open_gates(Gate::Start, chooser);
+        self.control.start(self.now, self.gateway.state(), chooser);
+        self.report(sink);
+    }
+
+    /// Lets whatever is due next happen. `Some` when the run has ended.
+    pub fn step<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) -> Option<Ended> {
+        let clients_done =
+            !self.starts.is_empty() && self.starts.iter().all(|s| s.begun) && self.pod.finished();
+        if clients_done && self.plan.until_clients_done {
+            return Some(Ended::ClientsDone);
+        }
+        let Some(next) = self.poll_timeout() else { return Some(Ended::Quiet) };
+        if next > Time::ZERO + self.plan.duration {
+            self.now = Time::ZERO + self.plan.duration;
+            return Some(Ended::TimeUp);
+        }
+        self.events += 1;
+        if self.events > EVENTS_MAX {
+            return Some(Ended::TooManyEvents);
+        }
+        debug_assert!(next >= self.now, "time runs backwards: {next:?} after {:?}", self.now);
+        self.now = self.now.max(next);
+        self.happen(chooser, sink);
+        None
+    }
+
+    /// When something happens next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let starts = self.starts.iter().filter_map(|s| s.due).min();
+        [
+            self.link.poll_timeout(),
+            self.pod.poll_timeout(),
+            self.gateway.poll_timeout(),
+            self.control.poll_timeout(),
+            self.veth.poll_timeout(),
+            starts,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// One event of this moment, in the order that the module's documentation gives.
+    fn happen<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
+        let now = self.now;
+        if let Some(flight) = self.link.take_due(now) {
+            self.arrive(&flight, chooser, sink);
+        } else if self.pod.poll_timeout().is_some_and(|t| t <= now) {
+            self.pod.handle_timeout(now, chooser);
+        } else if self.gateway.poll_timeout().is_some_and(|t| t <= now) {
+            self.gateway.handle_timeout(now, chooser);
+        } else if let Some(changes) = self.veth.take_notice(now, &self.plan.setting) {
+            for (side, change) in changes {
+                // an end that is gone by now has no carrier to notice
+                let _ = self.change(side, &change, chooser);
+            }
+        } else if self.control.poll_timeout().is_some_and(|t| t <= now) {
+            if let Some(taken) = self.control.take_due(now, self.gateway.state(), chooser) {
+                self.carry_out(&taken, chooser, sink);
+            }
+        } else {
+            self.start_clients(chooser, sink);
+        }
+        self.settle(chooser, sink);
+    }
+
+    fn start_clients<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
+        for at in 0..self.starts.len() {
+            if self.starts[at].due.is_some_and(|t| t <= self.now) {
+                self.starts[at].due = None;
+                self.starts[at].begun = true;
+                self.emit.client_start(self.now, at, sink);
+                self.pod.start_client(self.now, self.starts[at].client, chooser);
+                return;
+            }
+        }
+    }
+
+    fn open_gates(&mut self, gate: Gate, chooser: &mut dyn Chooser) {
+        let now = self.now;
+        for s in self.starts.iter_mut().filter(|s| s.gate == gate && s.due.is_none() && !s.begun) {
+            let grains = (s.delay.1 - s.delay.0).as_ns() / 1_000 + 1;
+            let extra = Span::from_ns(chooser.choose(ChoiceKind::ClientStart, grains) * 1_000);
+            s.due = Some(now + s.delay.0 + extra);
+        }
+    }
+
+    /// Carries frames and notes until both sides are still.
+    fn settle<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
+        loop {
+            if let Some(output) = self.pod.poll_output() {
+                match output {
+                    PodOutput::Transmit(frame) => self.send_from_pod(&frame, chooser, sink),
+                    PodOutput::Note(note) => {
+                        self.emit.stack_note(self.now, Side::Pod, self.pod.stack().state(), note, sink)
+                    }
+                    PodOutput::Client(id, event) => {
+                        self.emit.client(self.now, id, &event, sink);
+                        self.stop_if_served(id, chooser);
+                    }
+                }
+            } else if let Some(output) = self.gateway.poll_output() {
+                match output {
+                    GatewayOutput::Transmit { dev, frame } => self.send_from_host(dev, frame, chooser, sink),
+                    GatewayOutput::Note(note) => {
+                        self.emit.stack_note(self.now, Side::Host, self.gateway.state(), note, sink);
+                    }
+                }
+            } else {
+                break;
+            }
+        }
+        self.report(sink);
+    }
+
+    /// A client that has had as many answers as it wants stops.
+    fn stop_if_served(&mut self, id: ClientId, chooser: &mut dyn Chooser) {
+        let wants = self.plan.clients.get(id.0 as usize).and_then(|c| c.stop_after);
+        let outcome = self.pod.outcome(id);
+        if outcome.ended.is_none() && wants.is_some_and(|n| outcome.received >= n) {
+            self.pod.stop_client(self.now, id, chooser);
+        }
+    }
+
+    fn send_from_pod<S: Sink>(&mut self, frame: &Frame, chooser: &mut dyn Chooser, sink: &mut S) {
+        if asks_gateway(frame) {
+            self.control.count_request(self.now, chooser);
+        }
+        self.put_on_link(Side::Pod, frame, chooser, sink);
+    }
+
+    fn send_from_host<S: Sink>(
+        &mut self,
+        dev: IfIndex,
+        frame: Frame,
+        chooser: &mut dyn Chooser,
+        sink: &mut S,
+    ) {
+        if self.veth.host_index(&self.plan.setting, self.gateway.state()) == Some(dev) {
+            self.put_on_link(Side::Host, &frame, chooser, sink);
+        }
+    }
+
+    fn put_on_link<S: Sink>(&mut self, from: Side, frame: &Frame, chooser: &mut dyn Chooser, sink: &mut S) {
+        self.frames += 1;
+        let id = FrameId(self.frames);
+        let fate = if !self.veth.carries() {
+            Fate::Lost(self.emit.no_carrier(self.gateway.state()))
+        } else if self.link.send(self.now, from, id, frame, chooser) == Sent::Lost {
+            Fate::Lost("a fault of the link".into())
+        } else {
+            Fate::Delivered
+        };
+        self.emit.frame(self.now, id, from, frame, fate, sink);
+    }
+
+    fn arrive<S: Sink>(&mut self, flight: &InFlight, chooser: &mut dyn Chooser, sink: &mut S) {
+        self.emit.begin_frame(flight.id);
+        match flight.to {
+            Side::Host => match self.veth.host_index(&self.plan.setting, self.gateway.state()) {
+                Some(dev) => self.gateway.receive(self.now, dev, &flight.frame, chooser),
+                None => self.gateway.note_unheard(IfIndex(0), None, Reason::NoInterface),
+            },
+            Side::Pod => self.pod.receive(self.now, &flight.frame, chooser),
+        }
+        self.settle(chooser, sink);
+        self.emit.end_frame();
+    }
+
+    /// A step is done: its acts, then the news.
+    fn carry_out<S: Sink>(&mut self, taken: &Taken, chooser: &mut dyn Chooser, sink: &mut S) {
+        let mut result = TaskResult::Done;
+        for act in &taken.acts {
+            match (self.act(act, chooser), act) {
+                (Ok(()), _) | (Err(_), Act::Try(..)) => {}
+                (Err(why), _) => {
+                    result = TaskResult::Refused(why);
+                    break;
+                }
+            }
+        }
+        self.emit.step(self.now, taken, &result, sink);
+        self.control.finish(self.now, taken, &result, self.gateway.state(), chooser);
+        if matches!(result, TaskResult::Done) {
+            self.open_gates(Gate::After(taken.task.step), chooser);
+        }
+    }
+
+    fn act(&mut self, act: &Act, chooser: &mut dyn Chooser) -> Result<(), String> {
+        let plan = Arc::clone(&self.plan);
+        let s = &plan.setting;
+        match act {
+            Act::Mark => Ok(()),
+            Act::Change(side, change) | Act::Try(side, change) => {
+                if let Mutation::LinkDel { dev } = change
+                    && (*dev == s.cali || *dev == s.eth)
+                {
+                    return self.delete_veth(chooser);
+                }
+                self.change(*side, change, chooser)
+            }
+            Act::VethCreate { host_end, pod_up } => self.create_veth(*host_end, *pod_up, chooser),
+            Act::VethMove => self.move_veth(chooser),
+            Act::VethDelete => {
+                // deleting what is not there is what the plugin hopes for
+                let _ = self.delete_veth(chooser);
+                Ok(())
+            }
+            Act::PodReset => {
+                let _ = self.delete_veth(chooser);
+                self.pod.reset_namespace(plan.pod.clone(), chooser);
+                Ok(())
+            }
+        }
+    }
+
+    /// One change of a namespace, with what the wire and the actors notice of it.
+    fn change(&mut self, side: Side, change: &Mutation, chooser: &mut dyn Chooser) -> Result<(), String> {
+        let before = self.host_running();
+        let done = match side {
+            Side::Host => self.gateway.apply(self.now, change, chooser),
+            Side::Pod => self.pod.apply(self.now, change, chooser),
+        };
+        done.map_err(|e| e.to_string())?;
+        let plan = Arc::clone(&self.plan);
+        self.veth.update(self.now, &plan.setting, self.gateway.state(), self.pod.stack().state(), chooser);
+        self.tell_running(before, chooser);
+        Ok(())
+    }
+
+    /// IFF_RUNNING of the host end; `None` when it is not in the host's namespace.
+    fn host_running(&self) -> Option<bool> {
+        self.gateway.state().link_named(self.plan.setting.cali).map(|l| l.is_up() && l.has_carrier())
+    }
+
+    fn tell_running(&mut self, before: Option<bool>, chooser: &mut dyn Chooser) {
+        let event = match (before, self.host_running()) {
+            (None, Some(_)) => LinkEvent::New,
+            (Some(_), None) => LinkEvent::Gone,
+            (Some(false), Some(true)) => LinkEvent::Running,
+            (Some(true), Some(false)) => LinkEvent::Stopped,
+            _ => return,
+        };
+        let what = Happening::Link(self.plan.setting.cali, event);
+        self.control.notice(self.now, what, self.gateway.state(), chooser);
+    }
+
+    fn create_veth(&mut self, host_end: Side, pod_up: bool, chooser: &mut dyn Chooser) -> Result<(), String> {
+        let plan = Arc::clone(&self.plan);
+        let s = &plan.setting;
+        let add = |name, mac| Mutation::LinkAdd { name, kind: LinkKind::Veth, mac };
+        self.change(Side::Pod, &add(s.eth, Some(s.pod_mac)), chooser)?;
+        if let Err(e) = self.change(host_end, &add(s.cali, None), chooser) {
+            let _ = self.change(Side::Pod, &Mutation::LinkDel { dev: s.eth }, chooser);
+            return Err(e);
+        }
+        self.veth.host_end = Some(host_end);
+        if pod_up {
+            let change = LinkChange::Up(true);
+            self.change(Side::Pod, &Mutation::LinkSet { dev: s.eth, change }, chooser)?;
+        }
+        Ok(())
+    }
+
+    /// dev_change_net_namespace(): closed, taken out, put in anew with the other namespace's
+    /// defaults; the MAC stays.
+    fn move_veth(&mut self, chooser: &mut dyn Chooser) -> Result<(), String> {
+        let plan = Arc::clone(&self.plan);
+        let cali = plan.setting.cali;
+        let link =
+            self.pod.stack().state().link_named(cali).ok_or("the host end is not in the pod's namespace")?;
+        let mac = Some(link.mac());
+        self.veth.host_end = None;
+        self.change(Side::Pod, &Mutation::LinkDel { dev: cali }, chooser)?;
+        self.change(Side::Host, &Mutation::LinkAdd { name: cali, kind: LinkKind::Veth, mac }, chooser)?;
+        self.veth.host_end = Some(Side::Host);
+        Ok(())
+    }
+
+    /// Either end goes, and the other with it.
+    fn delete_veth(&mut self, chooser: &mut dyn Chooser) -> Result<(), String> {
+        let plan = Arc::clone(&self.plan);
+        let s = &plan.setting;
+        let far = self.veth.host_end.ok_or_else(|| format!("there is no interface {}", s.cali))?;
+        self.veth.reset();
+        self.change(far, &Mutation::LinkDel { dev: s.cali }, chooser)?;
+        self.change(Side::Pod, &Mutation::LinkDel { dev: s.eth }, chooser)
+    }
+
+    /// Tells of holds, and of a change in what the gateway would say.
+    fn report<S: Sink>(&mut self, sink: &mut S) {
+        while let Some(news) = self.control.poll_news() {
+            self.emit.hold(self.now, news, sink);
+        }
+        if !S::WANTED {
+            return;
+        }
+        let verdict = self.silence();
+        if self.verdict != Some(verdict) {
+            self.verdict = Some(verdict);
+            self.emit.gateway(self.now, verdict, sink);
+        }
+    }
+
+    /// Why a request of the pod for its gateway would go unanswered now; `None` when it would
+    /// not.
+    #[must_use]
+    pub fn silence(&self) -> Option<Reason> {
+        let host = self.gateway.state();
+        let Some(dev) = self.veth.host_index(&self.plan.setting, host) else {
+            return Some(Reason::NoInterface);
+        };
+        let request = gateway_request(&self.plan, dev);
+        match decide(host, &request) {
+            Decision::Reply { .. } if !self.veth.carries() => Some(Reason::NoCarrier),
+            Decision::Reply { .. } => None,
+            Decision::Silent(reason) => Some(reason),
+        }
+    }
+
+    /// Says the last word.
+    pub fn finish<S: Sink>(&mut self, sink: &mut S) {
+        for (at, _) in self.plan.clients.iter().enumerate() {
+            let id = self.starts[at].client;
+            self.emit.client_end(self.now, id, self.pod.outcome(id), sink);
+        }
+        if S::WANTED {
+            sink.take(self.now, What::End { steps: Some(self.events) });
+        }
+    }
+}
+
+/// The question all this is about, as the pod broadcasts it.
+fn gateway_request(plan: &Plan, dev: IfIndex) -> Request {
+    let s = &plan.setting;
+    let arp = Arp::request(s.pod_mac, s.pod_ip, crate::control::GATEWAY);
+    Request { dev, cast: Cast::Broadcast, arp, sender_known: true, again: false, leg: 0 }
+}
+
+fn asks_gateway(frame: &[u8]) -> bool {
+    EthFrame::parse(frame).is_ok_and(|eth| {
+        eth.ethertype == ETHERTYPE_ARP
+            && Arp::parse(eth.payload).is_ok_and(|a| a.op == 1 && a.tpa == crate::control::GATEWAY)
+    })
+}

@@ -1,0 +1,21 @@
+//! What happened: one stream of events for every corner, and what is made of it: a timeline to
+//! read, JSON lines, a capture for Wireshark, the observations that expectations are checked
+//! against.
+
+mod check;
+mod describe;
+mod event;
+mod json;
+mod observe;
+mod pcapng;
+mod summary;
+mod timeline;
+
+pub use check::{Check, check};
+pub use describe::{Described, describe, describe_ip, is_gateway_request};
+pub use event::{ClientNews, Event, Fate, FrameId, Sink, What};
+pub use json::{Verdict, write_json};
+pub use observe::{ClientSeen, Observed, observe};
+pub use pcapng::{PcapError, write_pcapng};
+pub use summary::{headline, kernel_view, summary};
+pub use timeline::{Style, Timeline};

@@ -1,0 +1,175 @@
+//! What a run showed, in numbers: the ground on which expectations are checked and corners are
+//! compared.
+
+use super::event::{ClientNews, Event, Fate, What, is_gateway};
+use crate::addr::Mac;
+use crate::control::Side;
+use crate::neigh::Nud;
+use crate::time::{Span, Time};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What one client saw.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ClientSeen {
+    /// When it started.
+    pub start_ns: Option<Time>,
+    /// Sent, or attempted.
+    pub sent: u32,
+    /// Answered.
+    pub answered: u32,
+    /// Failures it was told of.
+    pub failures: u32,
+    /// Neither.
+    pub lost: u32,
+    /// Moment of the first success.
+    pub first_success_ns: Option<Time>,
+    /// Moments of every success.
+    #[serde(skip)]
+    pub successes: Vec<Time>,
+    /// The longest spell between two successes.
+    pub longest_gap: Option<Span>,
+    /// What it was told, and how often.
+    pub errors: BTreeMap<String, u32>,
+}
+
+/// A request of the pod for its gateway.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Asked {
+    /// When it was sent.
+    pub t_ns: Time,
+    /// To all, or to one MAC.
+    pub broadcast: bool,
+    /// When the reply left, if one did.
+    pub answered_ns: Option<Time>,
+    /// The condition that failed, by code.
+    pub reason: Option<String>,
+}
+
+/// What a run showed.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Observed {
+    /// Requests of the pod for its gateway, in order.
+    pub asked: Vec<Asked>,
+    /// Replies the pod got for its gateway: when, and with which MAC.
+    pub replies: Vec<(Time, Option<Mac>)>,
+    /// When the gateway began to answer for good, if it was ever silent while the pod asked.
+    pub window_end_ns: Option<Time>,
+    /// How long the pod asked in vain: from its first request to that moment.
+    pub window: Option<Span>,
+    /// Reasons met, by code.
+    pub reasons: BTreeSet<String>,
+    /// States the pod's entry for the gateway passed through; `None` is "no entry".
+    pub states: Vec<(Time, Option<Nud>)>,
+    /// The MAC of that entry at the end.
+    pub lladdr: Option<Mac>,
+    /// Per client.
+    pub clients: BTreeMap<String, ClientSeen>,
+}
+
+impl Observed {
+    /// Requests nobody answered.
+    #[must_use]
+    pub fn unanswered(&self) -> u32 {
+        self.asked.iter().filter(|a| a.answered_ns.is_none()).count() as u32
+    }
+
+    /// The state of the pod's entry at the end.
+    #[must_use]
+    pub fn entry(&self) -> Option<Nud> {
+        self.states.last().and_then(|s| s.1)
+    }
+}
+
+/// Reads the events of a run.
+#[must_use]
+pub fn observe(events: &[Event]) -> Observed {
+    let mut o = Observed::default();
+    let mut silence: Option<Time> = None;
+    for event in events {
+        let t = event.t_ns;
+        match &event.what {
+            What::Frame { from, bytes, fate, .. } => frame(&mut o, t, *from, bytes, fate),
+            What::Judged { side: Side::Host, target, answered: false, reason: Some(code), .. }
+                if is_gateway(*target) =>
+            {
+                if let Some(a) =
+                    o.asked.iter_mut().rev().find(|a| a.answered_ns.is_none() && a.reason.is_none())
+                {
+                    a.reason = Some(code.clone());
+                }
+                o.reasons.insert(code.clone());
+            }
+            What::Neigh { side: Side::Pod, ip, new, lladdr, .. } if is_gateway(*ip) => {
+                o.states.push((t, *new));
+                o.lladdr = *lladdr;
+            }
+            What::Gateway { answers, .. } => match (answers, silence) {
+                (false, None) => silence = Some(t),
+                (true, Some(_)) => {
+                    silence = None;
+                    o.window_end_ns = Some(t);
+                }
+                _ => {}
+            },
+            What::Client { client, news } => client_news(&mut o, t, client, news),
+            _ => {}
+        }
+    }
+    finish(&mut o, events.last().map_or(Time::ZERO, |e| e.t_ns), silence);
+    o
+}
+
+fn frame(o: &mut Observed, t: Time, from: Side, bytes: &[u8], fate: &Fate) {
+    let d = super::describe(bytes);
+    if from == Side::Pod && super::is_gateway_request(&d) {
+        let reason = match fate {
+            Fate::Lost(_) => Some("lost-on-link".to_owned()),
+            Fate::Delivered => None,
+        };
+        o.asked.push(Asked { t_ns: t, broadcast: d.group, answered_ns: None, reason });
+    }
+    if from == Side::Host && *fate == Fate::Delivered && d.answers.is_some_and(is_gateway) {
+        let mac = bytes.get(22..28).map(|b| Mac([b[0], b[1], b[2], b[3], b[4], b[5]]));
+        o.replies.push((t, mac));
+        // replies carry no number: each goes to the oldest request that still waits
+        if let Some(a) = o.asked.iter_mut().find(|a| a.answered_ns.is_none() && a.reason.is_none()) {
+            a.answered_ns = Some(t);
+        }
+    }
+}
+
+fn client_news(o: &mut Observed, t: Time, client: &str, news: &ClientNews) {
+    let c = o.clients.entry(client.to_owned()).or_default();
+    match news {
+        ClientNews::Start { .. } => c.start_ns = c.start_ns.or(Some(t)),
+        ClientNews::Try { .. } => c.sent += 1,
+        ClientNews::Success { .. } => {
+            c.answered += 1;
+            c.first_success_ns = c.first_success_ns.or(Some(t));
+            c.successes.push(t);
+        }
+        ClientNews::Failure { error, .. } => {
+            c.failures += 1;
+            *c.errors.entry(error.clone()).or_default() += 1;
+        }
+        ClientNews::End { .. } => {}
+    }
+}
+
+fn finish(o: &mut Observed, end: Time, silence: Option<Time>) {
+    for c in o.clients.values_mut() {
+        c.lost = c.sent.saturating_sub(c.answered + c.failures);
+        c.longest_gap = c.successes.windows(2).map(|w| w[1].since(w[0])).max();
+    }
+    let Some(first) = o.asked.first().map(|a| a.t_ns) else { return };
+    let over = match silence {
+        // still silent at the end
+        Some(_) => Some(end),
+        None => o.window_end_ns,
+    };
+    if silence.is_some() {
+        o.window_end_ns = None;
+    }
+    o.window = Some(over.map_or(Span::ZERO, |over| over.since(first)));
+}

@@ -1,0 +1,117 @@
+//! A run in a few lines.
+
+use super::event::{Event, What};
+use super::observe::{ClientSeen, Observed};
+use super::timeline::{Style, rounded};
+use crate::neigh::Nud;
+use crate::time::Time;
+use core::fmt::Write as _;
+
+/// What was run, in one line.
+#[must_use]
+pub fn headline(events: &[Event]) -> String {
+    let Some(What::Start { corner, seed, calico, cali, pod, pod_ip, fixes, holds, .. }) =
+        events.first().map(|e| &e.what)
+    else {
+        return String::new();
+    };
+    let mut line = format!("{corner}, seed {seed}, Calico {calico}, pod {pod} at {pod_ip}, host end {cali}");
+    for fix in fixes {
+        let _ = write!(line, ", fix {fix}");
+    }
+    for hold in holds {
+        let _ = write!(line, ", hold {hold}");
+    }
+    line
+}
+
+/// What the real kernel of a live run had to say at the end; empty for the simulator.
+#[must_use]
+pub fn kernel_view(events: &[Event]) -> String {
+    let mut out = String::new();
+    for event in events {
+        if let What::Kernel { side, routes, neighbours } = &event.what {
+            for (command, lines) in [("ip route", routes), ("ip neigh", neighbours)] {
+                let _ = writeln!(out, "{side}# {command}");
+                for line in lines {
+                    let _ = writeln!(out, "{line}");
+                }
+            }
+        }
+    }
+    out
+}
+
+/// What came of it: the gateway, the pod's entry, each client.
+#[must_use]
+pub fn summary(seen: &Observed, style: Style) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "Gateway      {}", gateway(seen));
+    for code in &seen.reasons {
+        let _ = writeln!(out, "             because of {}", pointer(code));
+    }
+    let entry = match (seen.entry(), seen.lladdr) {
+        (None | Some(Nud::None), _) => "none".to_owned(),
+        (Some(state), Some(mac)) => format!("169.254.1.1 lladdr {mac} {state}"),
+        (Some(state), None) => format!("169.254.1.1 {state}"),
+    };
+    let _ = writeln!(out, "Pod's entry  {entry}");
+    for (name, client) in &seen.clients {
+        let _ = writeln!(out, "{name:<12} {}", client_line(client, seen.window_end_ns));
+    }
+    let _ = style;
+    out
+}
+
+fn gateway(seen: &Observed) -> String {
+    let (asked, unanswered) = (seen.asked.len(), seen.unanswered());
+    match seen.window {
+        None => "the pod never asked for it".to_owned(),
+        Some(_) if unanswered == 0 => format!("answered each of {asked} requests"),
+        Some(window) if seen.window_end_ns.is_some() => format!(
+            "silent for {} after the pod's first request; {unanswered} of {asked} requests unanswered",
+            rounded(window.as_ns())
+        ),
+        Some(window) => format!(
+            "silent to the end, {} after the pod's first request; {unanswered} of {asked} requests unanswered",
+            rounded(window.as_ns())
+        ),
+    }
+}
+
+/// A reason's code with where to read on.
+fn pointer(code: &str) -> String {
+    match crate::host::Reason::pointer_of(code) {
+        Some(p) => {
+            let parts: Vec<String> = [("kernel ", p.kernel), ("", p.document), ("catalogue ", p.catalogue)]
+                .into_iter()
+                .filter(|(_, v)| !v.is_empty())
+                .map(|(k, v)| format!("{k}{v}"))
+                .collect();
+            if parts.is_empty() { code.to_owned() } else { format!("{code} ({})", parts.join("; ")) }
+        }
+        None => code.to_owned(),
+    }
+}
+
+fn client_line(c: &ClientSeen, window_end: Option<Time>) -> String {
+    let Some(start) = c.start_ns else { return "did not start".to_owned() };
+    let mut line = match c.first_success_ns {
+        None => "no answer".to_owned(),
+        Some(t) => {
+            let mut text = format!("first answer after {}", rounded(t.since(start).as_ns()));
+            if let Some(end) = window_end.filter(|e| *e <= t && *e > start) {
+                let _ = write!(text, ", {} after the gateway answers", rounded(t.since(end).as_ns()));
+            }
+            text
+        }
+    };
+    let _ = write!(line, "; {} sent, {} answered", c.sent, c.answered);
+    if c.lost > 0 {
+        let _ = write!(line, ", {} never heard of", c.lost);
+    }
+    for (error, n) in &c.errors {
+        let _ = write!(line, ", {n} x {error}");
+    }
+    line
+}

@@ -1,0 +1,481 @@
+//! The timeline a person reads: actors in lanes, the window drawn beside them, each unanswered
+//! request with its reason.
+//!
+//! ```text
+//!     time  kubelet  cni  felix  pod
+//!   0.412s     |      |     |     *  ┃ who-has 169.254.1.1          no reply: ...
+//! ```
+//!
+//! A pod that asks in vain for a minute asks some sixty times. Requests of one resolution are one
+//! line, with the moments they left; a reason is spelled out when it is new.
+
+use super::event::{ClientNews, Event, Fate, What, is_gateway};
+use crate::control::{ActorName, Side};
+use crate::neigh::Nud;
+use crate::time::{Span, Time};
+use core::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a timeline looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Style {
+    /// ANSI colours.
+    pub color: bool,
+    /// Box-drawing characters; plain ASCII otherwise.
+    pub unicode: bool,
+    /// Every event on a line of its own.
+    pub full: bool,
+}
+
+struct Glyphs {
+    rail: &'static str,
+    dot: &'static str,
+    window: &'static str,
+    open: &'static str,
+    close: &'static str,
+    no: &'static str,
+    yes: &'static str,
+}
+
+const UNICODE: Glyphs =
+    Glyphs { rail: "│", dot: "●", window: "┃", open: "┏", close: "┗", no: "✗", yes: "✓" };
+const ASCII: Glyphs = Glyphs { rail: ".", dot: "*", window: "#", open: "#", close: "#", no: "x", yes: "v" };
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tone {
+    Plain,
+    Dim,
+    Good,
+    Bad,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum LaneName {
+    Actor(ActorName),
+    Pod,
+}
+
+struct Row {
+    t: Time,
+    lane: Option<LaneName>,
+    text: String,
+    tone: Tone,
+    /// Lines below it that belong to it.
+    more: Vec<(Tone, String)>,
+    /// Its place in the order in which rows came to be known.
+    number: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Window {
+    Closed,
+    Open,
+    Opens,
+    Closes,
+}
+
+/// Requests that belong to one resolution.
+#[derive(Default)]
+struct Burst {
+    from: Option<Time>,
+    sent: Vec<Time>,
+    reasons: Vec<(String, String)>,
+}
+
+/// Turns events into text.
+pub struct Timeline {
+    style: Style,
+    rows: Vec<Row>,
+    silent: bool,
+    /// The pod has asked during this silence.
+    asking: bool,
+    burst: Burst,
+    /// The reason given last.
+    said: Option<String>,
+    /// Errors of clients that were shown already.
+    errors: BTreeSet<(String, String)>,
+    /// Steps without effect that were shown already.
+    idle_steps: BTreeSet<String>,
+    /// Clients that had a success.
+    served: BTreeSet<String>,
+    /// From the first request in vain to the moment the gateway answers, with the number of rows
+    /// there were then.
+    windows: Vec<(Time, Time, usize)>,
+    /// Packets dropped, by what is alike of them, with the row that tells of the first.
+    drops: BTreeMap<String, (usize, u32)>,
+}
+
+impl Timeline {
+    /// The timeline of these events.
+    #[must_use]
+    pub fn render(events: &[Event], style: Style) -> String {
+        let mut t = Timeline {
+            style,
+            rows: Vec::new(),
+            silent: false,
+            asking: false,
+            burst: Burst::default(),
+            said: None,
+            errors: BTreeSet::new(),
+            idle_steps: BTreeSet::new(),
+            served: BTreeSet::new(),
+            windows: Vec::new(),
+            drops: BTreeMap::new(),
+        };
+        for event in events {
+            t.event(event);
+        }
+        t.flush(events.last().map_or(Time::ZERO, |e| e.t_ns), None);
+        t.count_drops();
+        // a burst is known only when it is over, but belongs where it began
+        t.rows.sort_by_key(|r| r.t);
+        t.draw()
+    }
+
+    fn row(&mut self, t: Time, lane: Option<LaneName>, tone: Tone, text: String) {
+        let number = self.rows.len();
+        self.rows.push(Row { t, lane, text, tone, more: Vec::new(), number });
+    }
+
+    fn event(&mut self, event: &Event) {
+        let t = event.t_ns;
+        match &event.what {
+            What::Step { step, actor, acts, refused } => self.step(t, step, *actor, acts, refused.as_deref()),
+            What::Held { step, until } => {
+                let lane = ActorName::of_step(step).map(LaneName::Actor);
+                self.row(t, lane, Tone::Bad, format!("{step} is held {until}"));
+            }
+            What::Released { step } => {
+                let lane = ActorName::of_step(step).map(LaneName::Actor);
+                self.row(t, lane, Tone::Good, format!("{step} goes on"));
+            }
+            What::Frame { from, summary, bytes, fate, .. } => self.frame(t, *from, summary, bytes, fate),
+            What::Judged { side: Side::Host, target, answered, delayed, reason, why, .. }
+                if is_gateway(*target) =>
+            {
+                self.judged(t, *answered, *delayed, reason.as_deref(), why.as_deref());
+            }
+            What::Neigh { side, ip, old, new, lladdr, .. } => self.neigh(t, *side, *ip, *old, *new, *lladdr),
+            What::Gateway { answers, why, .. } => self.gateway(t, *answers, why.as_deref()),
+            What::Client { client, news } => self.client(t, client, news),
+            What::Dropped { side, summary, why }
+                if self.style.full || (*side == Side::Host && !is_background(summary)) =>
+            {
+                self.dropped(t, *side, summary, why);
+            }
+            What::Note { text } => {
+                self.row(t, None, Tone::Dim, text.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// One line for the first packet lost for a reason, with the number of those like it.
+    fn dropped(&mut self, t: Time, side: Side, summary: &str, why: &str) {
+        let text = format!("the {side} drops {summary}: {why}");
+        let alike = format!("{side} {} {why}", summary.split(", ").next().unwrap_or_default());
+        match self.drops.get_mut(&alike) {
+            Some((_, n)) if !self.style.full => *n += 1,
+            _ => {
+                self.drops.insert(alike, (self.rows.len(), 1));
+                self.row(t, None, Tone::Dim, text);
+            }
+        }
+    }
+
+    fn count_drops(&mut self) {
+        for (row, n) in self.drops.values() {
+            if *n > 1 {
+                let _ = write!(self.rows[*row].text, " ({} more like it)", n - 1);
+            }
+        }
+    }
+
+    fn step(&mut self, t: Time, step: &str, actor: ActorName, acts: &[String], refused: Option<&str>) {
+        if acts.is_empty()
+            && refused.is_none()
+            && !self.idle_steps.insert(step.to_owned())
+            && !self.style.full
+        {
+            return;
+        }
+        let mut text =
+            if acts.is_empty() { step.to_owned() } else { format!("{step:<28} {}", acts.join("; ")) };
+        let tone = if refused.is_some() { Tone::Bad } else { Tone::Plain };
+        if let Some(why) = refused {
+            let _ = write!(text, " -- {why}");
+        }
+        self.row(t, Some(LaneName::Actor(actor)), tone, text);
+    }
+
+    fn frame(&mut self, t: Time, from: Side, summary: &str, bytes: &[u8], fate: &Fate) {
+        let d = super::describe(bytes);
+        if from == Side::Pod && super::is_gateway_request(&d) {
+            if self.silent || *fate != Fate::Delivered {
+                if !core::mem::replace(&mut self.asking, true) {
+                    self.windows.push((t, Time::FOREVER, usize::MAX));
+                }
+                self.burst.from.get_or_insert(t);
+                self.burst.sent.push(t);
+                if let Fate::Lost(why) = fate {
+                    self.burst.reasons.push((String::new(), format!("the request never arrived: {why}")));
+                }
+            } else {
+                self.flush(t, None);
+                self.row(t, Some(LaneName::Pod), Tone::Plain, arrow(from, summary));
+            }
+        } else if from == Side::Host && d.answers.is_some_and(is_gateway) {
+            self.flush(t, None);
+            self.row(t, Some(LaneName::Pod), Tone::Good, arrow(from, summary));
+        } else if self.style.full || ((d.asks.is_some() || d.answers.is_some()) && !is_background(summary)) {
+            self.flush(t, None);
+            self.row(t, Some(LaneName::Pod), Tone::Dim, arrow(from, summary));
+        }
+    }
+
+    fn judged(&mut self, t: Time, answered: bool, delayed: bool, reason: Option<&str>, why: Option<&str>) {
+        if answered {
+            if delayed {
+                self.row(
+                    t,
+                    Some(LaneName::Pod),
+                    Tone::Plain,
+                    "the host will answer after proxy_delay".into(),
+                );
+            }
+            return;
+        }
+        let (code, text) = (reason.unwrap_or_default().to_owned(), why.unwrap_or_default().to_owned());
+        if self.burst.from.is_none() {
+            // a probe of an entry that was valid, or a request lost to a passing condition
+            let glyphs = self.glyphs();
+            self.row(t, Some(LaneName::Pod), Tone::Bad, format!("{} no reply: {text} [{code}]", glyphs.no));
+            return;
+        }
+        if !self.burst.reasons.iter().any(|(c, _)| *c == code) {
+            self.burst.reasons.push((code, text));
+        }
+    }
+
+    fn neigh(
+        &mut self,
+        t: Time,
+        side: Side,
+        ip: std::net::IpAddr,
+        old: Option<Nud>,
+        new: Option<Nud>,
+        lladdr: Option<crate::addr::Mac>,
+    ) {
+        let name = |n: Option<Nud>| n.map_or("(no entry)", Nud::name);
+        if side == Side::Pod && is_gateway(ip) {
+            match new {
+                Some(Nud::None | Nud::Incomplete) if !self.style.full => return,
+                Some(Nud::Failed) => return self.flush(t, Some("FAILED")),
+                _ => {}
+            }
+            self.flush(t, None);
+            let mac = lladdr.map(|m| format!(" lladdr {m}")).unwrap_or_default();
+            let tone = match new {
+                Some(Nud::Reachable) => Tone::Good,
+                Some(Nud::Probe) => Tone::Bad,
+                _ => Tone::Plain,
+            };
+            let text = format!("pod: {ip}{mac} {} -> {}", name(old), name(new));
+            self.row(t, Some(LaneName::Pod), tone, text);
+        } else if self.style.full {
+            self.flush(t, None);
+            self.row(t, None, Tone::Dim, format!("{side}: {ip} {} -> {}", name(old), name(new)));
+        }
+    }
+
+    fn gateway(&mut self, t: Time, answers: bool, why: Option<&str>) {
+        let was_silent = core::mem::replace(&mut self.silent, !answers);
+        let glyphs = self.glyphs();
+        if answers && was_silent && self.asking {
+            self.flush(t, None);
+            self.asking = false;
+            if let Some(window) = self.windows.last_mut() {
+                (window.1, window.2) = (t, self.rows.len());
+            }
+            self.row(t, None, Tone::Good, format!("{} from here on the gateway answers", glyphs.yes));
+        } else if !answers && !self.served.is_empty() && !was_silent {
+            // silence before the pod is there to ask is not news
+            let why = why.unwrap_or_default();
+            self.row(t, None, Tone::Bad, format!("{} from here on the gateway is silent: {why}", glyphs.no));
+            self.said = Some(why.to_owned());
+        }
+    }
+
+    fn client(&mut self, t: Time, client: &str, news: &ClientNews) {
+        let lane = Some(LaneName::Pod);
+        match news {
+            ClientNews::Start { title } => {
+                self.row(t, lane, Tone::Plain, format!("{client} starts: {title}"));
+            }
+            ClientNews::Failure { seq, error } => {
+                let new = self.errors.insert((client.to_owned(), error.clone()));
+                if new || self.style.full {
+                    self.row(t, lane, Tone::Bad, format!("{client} {seq}: {error}"));
+                }
+            }
+            ClientNews::Success { seq, took_ns } => {
+                const LATE_NS: u64 = 100_000_000;
+                let first = self.served.insert(client.to_owned());
+                if self.style.full || first || *took_ns > LATE_NS {
+                    let text = format!("{client} {seq}: answered after {}", rounded(*took_ns));
+                    self.row(t, lane, Tone::Good, text);
+                }
+            }
+            ClientNews::Try { .. } | ClientNews::End { .. } => {}
+        }
+    }
+
+    /// Writes the requests collected so far as one line.
+    fn flush(&mut self, t: Time, end: Option<&str>) {
+        let burst = core::mem::take(&mut self.burst);
+        let Some(from) = burst.from else {
+            if let Some(end) = end {
+                self.row(t, Some(LaneName::Pod), Tone::Bad, format!("pod: 169.254.1.1 {end}"));
+            }
+            return;
+        };
+        let glyphs = self.glyphs();
+        let mut times = String::new();
+        for sent in &burst.sent {
+            let _ = write!(times, " {sent}");
+        }
+        let mut text = format!("who-has 169.254.1.1 at{times} {} no reply", glyphs.no);
+        if let Some(end) = end {
+            let _ = write!(text, ", {end} at {t}");
+        }
+        self.row(from, Some(LaneName::Pod), Tone::Bad, text);
+        for (code, why) in burst.reasons {
+            if self.said.as_deref() != Some(why.as_str()) {
+                let code = if code.is_empty() { String::new() } else { format!(" [{code}]") };
+                if let Some(row) = self.rows.last_mut() {
+                    row.more.push((Tone::Bad, format!("  because {why}{code}")));
+                }
+                self.said = Some(why);
+            }
+        }
+    }
+
+    fn glyphs(&self) -> &'static Glyphs {
+        if self.style.unicode { &UNICODE } else { &ASCII }
+    }
+
+    fn draw(&self) -> String {
+        let mut lanes: Vec<LaneName> = self.rows.iter().filter_map(|r| r.lane).collect();
+        lanes.sort_by_key(|l| match l {
+            LaneName::Actor(a) => ActorName::ALL.iter().position(|x| x == a).unwrap_or(99),
+            LaneName::Pod => 100,
+        });
+        lanes.dedup();
+        let names: Vec<&str> = lanes
+            .iter()
+            .map(|l| match l {
+                LaneName::Actor(ActorName::Pod) => "init",
+                LaneName::Actor(a) => a.name(),
+                LaneName::Pod => "pod",
+            })
+            .collect();
+        let mut out = format!("{:>10}  {}\n", "time", names.join("  "));
+        for at in 0..self.rows.len() {
+            self.draw_row(at, &lanes, &names, &mut out);
+        }
+        out
+    }
+
+    /// Whether a row lies in a window.
+    fn inside(&self, row: &Row) -> bool {
+        self.windows
+            .iter()
+            .any(|(from, to, rows)| *from <= row.t && (row.t < *to || (row.t == *to && row.number < *rows)))
+    }
+
+    fn draw_row(&self, at: usize, lanes: &[LaneName], names: &[&str], out: &mut String) {
+        let row = &self.rows[at];
+        let inside = |at: usize| self.rows.get(at).is_some_and(|r| self.inside(r));
+        let before = at.checked_sub(1).is_some_and(inside);
+        let window = match (before, inside(at), inside(at + 1)) {
+            (_, false, _) => Window::Closed,
+            (false, true, _) => Window::Opens,
+            (_, true, true) => Window::Open,
+            (_, true, false) => Window::Closes,
+        };
+        self.draw_line(&row.t.to_string(), row.lane, window, row.tone, &row.text, lanes, names, out);
+        let window = if inside(at + 1) { Window::Open } else { Window::Closed };
+        for (tone, text) in &row.more {
+            self.draw_line("", None, window, *tone, text, lanes, names, out);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn draw_line(
+        &self,
+        time: &str,
+        at: Option<LaneName>,
+        window: Window,
+        tone: Tone,
+        text: &str,
+        lanes: &[LaneName],
+        names: &[&str],
+        out: &mut String,
+    ) {
+        let g = self.glyphs();
+        let mut line = format!("{time:>10}  ");
+        for (lane, name) in lanes.iter().zip(names) {
+            let mark = if at == Some(*lane) { g.dot } else { g.rail };
+            let left = name.len() / 2;
+            let _ = write!(line, "{:left$}{mark}{:right$}  ", "", "", right = name.len() - left - 1);
+        }
+        let window = match window {
+            Window::Closed => " ",
+            Window::Open => g.window,
+            Window::Opens => g.open,
+            Window::Closes => g.close,
+        };
+        line.truncate(line.trim_end().len());
+        let pad = 12 + names.iter().map(|n| n.len() + 2).sum::<usize>();
+        let width = line.chars().count();
+        let _ = write!(line, "{:fill$}", "", fill = pad.saturating_sub(width));
+        let window = self.paint(window, Tone::Bad);
+        let text = self.paint(text, tone);
+        let full = format!("{line}{window} {text}");
+        out.push_str(full.trim_end());
+        out.push('\n');
+    }
+
+    fn paint(&self, text: &str, tone: Tone) -> String {
+        let code = match tone {
+            _ if !self.style.color || text.trim().is_empty() => return text.to_owned(),
+            Tone::Plain => return text.to_owned(),
+            Tone::Dim => "2",
+            Tone::Good => "32",
+            Tone::Bad => "31",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}
+
+/// What a kernel with IPv6 says of its own accord: nobody's traffic.
+fn is_background(summary: &str) -> bool {
+    summary.contains("> ff02::") && !summary.contains("solicitation, who has fe80::ecee:eeff:feee:eeee")
+}
+
+fn arrow(from: Side, summary: &str) -> String {
+    match from {
+        Side::Pod => format!("pod > host  {summary}"),
+        Side::Host => format!("host > pod  {summary}"),
+    }
+}
+
+/// A time with three digits that count, for people.
+pub(super) fn rounded(ns: u64) -> String {
+    let unit = match ns {
+        0..1_000_000 => 1_000,
+        1_000_000..1_000_000_000 => 100_000,
+        _ => 1_000_000,
+    };
+    Span::from_ns(ns / unit * unit).to_string()
+}
