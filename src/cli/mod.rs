@@ -2,6 +2,7 @@
 
 mod fail;
 mod list;
+mod matrix;
 mod output;
 mod run;
 mod schema;
@@ -48,6 +49,8 @@ enum Command {
     Show(show::Args),
     /// Run a scenario and check what it expects
     Run(run::Args),
+    /// Run scenarios with mitigations and tell which cure, shorten, do nothing or break something
+    Matrix(matrix::Args),
     /// Print the JSON Schema of scenario files or of events
     Schema(schema::Args),
     /// Print a completion script for a shell
@@ -88,6 +91,7 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => schema::completions(shell),
         Command::Man => schema::man(),

@@ -20,6 +20,9 @@ pub(super) struct Args {
     /// Apply a fix of the scenario; may be given several times
     #[arg(long, value_name = "NAME")]
     fix: Vec<String>,
+    /// Apply a mitigation, which any scenario can have; `arplab list --mitigations` lists them
+    #[arg(long, value_name = "NAME")]
+    with: Vec<String>,
     /// Hold a step for a time (0s lifts a hold), such as felix.iface-seen=5s
     #[arg(long, value_name = "STEP=DURATION")]
     hold: Vec<HoldOverride>,
@@ -68,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         return live(args);
     }
     let scenario = show::load(&args.scenario)?;
-    let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    let overrides = overrides(args)?;
     let plan = scenario.plan(&overrides)?;
     let mut events: Vec<Event> = Vec::new();
     let mut chooser = Seeded::new(args.seed);
@@ -81,13 +84,21 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     report(args, &scenario, &overrides, Corner::Sim, &events)
 }
 
+fn overrides(args: &Args) -> Result<Overrides, Fail> {
+    let mut overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    for name in &args.with {
+        overrides.with(&super::matrix::find(name)?.name);
+    }
+    Ok(overrides)
+}
+
 #[cfg(feature = "live")]
 fn live(args: &Args) -> Result<u8, Fail> {
     use crate::live::{LinkKind, LiveEnd, LiveOptions};
     // before anything else: it wants a process with one thread
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
     let scenario = show::load(&args.scenario)?;
-    let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    let overrides = overrides(args)?;
     let corner = Corner::LiveSmoltcp;
     if let Some(why) = scenario.file().not_live.get(&corner) {
         return Err(Fail::cannot(format!("{} cannot be staged in {corner}: {why}", scenario.id())));

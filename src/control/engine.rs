@@ -1,6 +1,6 @@
 //! [`Control`]: runs the actors.
 
-use super::act::{Act, LinkEvent};
+use super::act::{Act, Ask, LinkEvent};
 use super::cni::Cni;
 use super::felix::Felix;
 use super::hold::{Hold, Until};
@@ -54,6 +54,8 @@ pub enum Happening {
     Done(StepId),
     /// An interface of the host changed.
     Link(IfName, LinkEvent),
+    /// Somebody asks an actor for something.
+    Asked(Ask),
     /// A timer that the actor armed.
     Timer(u8),
 }

@@ -28,6 +28,9 @@ pub struct FelixOptions {
     /// each route refresh; without it, only at first (v3.29.0 to v3.29.6, v3.30.0 to v3.30.3,
     /// v3.31.0: f0deb44f25, mended by 0fc1d5ee6f).
     pub static_arp_refresh: bool,
+    /// News of a gone interface is taken for news of its successor of the same name (issue 11016;
+    /// mended after v3.32 by ead4f41f18).
+    pub mixes_indexes: bool,
     /// Felix writes endpoint status files (v3.30 on by default).
     pub endpoint_status: bool,
     /// Felix removes routes it knows no endpoint for.
@@ -56,6 +59,7 @@ impl FelixOptions {
             rp_filter: (version >= V3_24).then_some(default_rp_filter),
             writes_ipv4: true,
             static_arp_refresh: !(V3_29..=V3_31).contains(&version),
+            mixes_indexes: version < CalicoVersion::Master,
             endpoint_status: version >= V3_30,
             removes_unknown_routes: true,
             datastore_delay: (ms(30), ms(250)),

@@ -1,6 +1,6 @@
-//! The kubelet, as far as it gates the pod: sandbox, CNI ADD, containers.
+//! The kubelet, as far as it gates the pod: sandbox, CNI ADD, containers, and the way back.
 
-use super::act::Act;
+use super::act::{Act, Ask};
 use super::engine::{Cx, Happening, Lane, Task, TaskResult};
 use super::step::{ActorName, StepId, StepTable};
 use crate::time::Span;
@@ -12,6 +12,8 @@ pub struct Kubelet {
     sandbox: StepId,
     container: StepId,
     add_return: StepId,
+    delete: StepId,
+    del: StepId,
 }
 
 impl Default for Kubelet {
@@ -20,6 +22,8 @@ impl Default for Kubelet {
             sandbox: StepTable::built_in("kubelet.sandbox-create"),
             container: StepTable::built_in("kubelet.container-start"),
             add_return: StepTable::built_in("cni.add-return"),
+            delete: StepTable::built_in("kubelet.sandbox-delete"),
+            del: StepTable::built_in("cni.del"),
         }
     }
 }
@@ -36,6 +40,10 @@ impl Kubelet {
         let (step, from, to) = match what {
             Happening::Start => (self.sandbox, 0, 0),
             Happening::Done(step) if step == self.add_return => (self.container, 150, 450),
+            // the containers are asked to end, and do so within a second or two
+            Happening::Asked(Ask::PodRecreate) => (self.delete, 1_000, 2_000),
+            // the controller writes a new pod, the scheduler places it
+            Happening::Done(step) if step == self.del => (self.sandbox, 500, 1_500),
             _ => return,
         };
         let takes = (Span::from_ms(from), Span::from_ms(to));

@@ -116,6 +116,12 @@ impl<O: Outside> Gateway<O> {
         self.collect();
     }
 
+    /// Every delayed answer of the node is thrown away (pneigh_queue_purge).
+    pub fn purge_delayed(&mut self) {
+        self.stack.purge_all_delayed();
+        self.collect();
+    }
+
     /// When [`Gateway::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {

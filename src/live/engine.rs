@@ -474,7 +474,14 @@ impl Lab {
         let plan = Arc::clone(&self.plan);
         let s = &plan.setting;
         match act {
-            Act::Mark => Ok(Ok(())),
+            // an interface of another namespace is nothing to this kernel (6.0 on)
+            Act::Mark | Act::DownElsewhere => Ok(Ok(())),
+            Act::AnnounceGateway => Ok(Err("a live run cannot announce the gateway".to_owned())),
+            Act::Ask(ask) => {
+                let what = Happening::Asked(*ask);
+                self.control.notice(self.now(), what, self.gateway.state(), &mut self.chooser);
+                Ok(Ok(()))
+            }
             Act::Change(side, Mutation::LinkDel { dev }) | Act::Try(side, Mutation::LinkDel { dev })
                 if *dev == s.cali || *dev == s.eth =>
             {

@@ -238,13 +238,10 @@ fn check_step(step: &StepFile, c: &mut Checker) {
     }
 }
 
-fn version(calico: &CalicoFile, c: &mut Checker) -> Option<CalicoVersion> {
-    let text = calico.version.as_ref()?;
-    match text.get_ref().parse() {
-        Ok(version) => Some(version),
-        Err(e) => {
+fn version(calico: &CalicoFile, c: &mut Checker) {
+    for text in [&calico.version, &calico.at_least].into_iter().flatten() {
+        if let Err(e) = text.get_ref().parse::<CalicoVersion>() {
             c.at(text, format!("{e}"), None);
-            None
         }
     }
 }
@@ -323,6 +320,9 @@ pub(super) fn script_step(
             }
         }
     }
+    acts.extend(step.ask.map(Act::Ask));
+    acts.extend(step.down_elsewhere.then_some(Act::DownElsewhere));
+    acts.extend(step.announce_gateway.then_some(Act::AnnounceGateway));
     if acts.is_empty() {
         acts.push(Act::Mark);
     }

@@ -76,6 +76,9 @@ pub struct ScenarioFile {
     /// What is to be seen in one corner where it differs.
     #[serde(default)]
     pub expect_in: BTreeMap<Corner, Expect>,
+    /// What a run shows in which all is well. By default every client has its first success at
+    /// once and none later than its interval; needed where that is not the point.
+    pub healthy: Option<Expect>,
     /// Where the scenario cannot be staged on a real kernel, and why.
     #[serde(default)]
     pub not_live: BTreeMap<Corner, String>,
@@ -138,6 +141,9 @@ pub struct CalicoFile {
     /// Release line; v3.26 by default.
     #[schemars(with = "Option<String>")]
     pub version: Option<Located>,
+    /// The release line, if the one chosen so far is older.
+    #[schemars(with = "Option<String>")]
+    pub at_least: Option<Located>,
     /// `policy_setup_timeout_seconds` of the plugin (v3.28 on).
     pub endpoint_status_wait: Option<Span>,
     /// `cni.projectcalico.org/hwAddr` of the pod.
@@ -157,6 +163,8 @@ pub struct CalicoFile {
     pub datastore_delay: Option<Range<Span>>,
     /// What a pass of Felix takes before it reaches the interface.
     pub apply_takes: Option<Range<Span>>,
+    /// Felix writes its permanent entry for the pod anew when the interface changes; by version.
+    pub static_arp_refresh: Option<bool>,
     /// Felix does not run.
     #[serde(default)]
     pub no_felix: bool,
@@ -171,6 +179,10 @@ pub struct KernelFile {
     /// Before 6.5 the SYN schedule doubles from the first retransmission.
     #[serde(default)]
     pub before_6_5: bool,
+    /// Before 6.0 an interface that goes down in any namespace throws away the delayed answers of
+    /// all (mended by 66ba215cb513).
+    #[serde(default)]
+    pub before_6_0: bool,
 }
 
 /// The node at the start of the run.
@@ -248,6 +260,14 @@ pub struct StepFile {
     pub may_fail: bool,
     /// Something done to the veth pair itself.
     pub veth: Option<VethFile>,
+    /// Something an actor is asked for.
+    pub ask: Option<crate::control::Ask>,
+    /// An interface of some other namespace of this kernel goes down.
+    #[serde(default)]
+    pub down_elsewhere: bool,
+    /// The host end announces 169.254.1.1 to the pod.
+    #[serde(default)]
+    pub announce_gateway: bool,
 }
 
 /// What can be done to the veth pair itself.
@@ -449,6 +469,8 @@ pub struct ChangeFile {
     /// Faults of the link are gone.
     #[serde(default)]
     pub drop_faults: bool,
+    /// Who answers ARP on the host end.
+    pub responder: Option<super::plan::Responder>,
     /// Steps added.
     #[serde(default, rename = "step")]
     pub steps: Vec<StepFile>,

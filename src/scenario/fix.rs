@@ -3,8 +3,8 @@
 use super::compile::{Checker, DURATION_MAX, Scenario, client_of, fault_of, hold_of, script_step};
 use super::expect::{Corner, Expect};
 use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, StepFile};
-use super::overrides::Overrides;
-use super::plan::{ClientPlan, Plan, Target};
+use super::overrides::{MITIGATION, Overrides};
+use super::plan::{ClientPlan, Plan, Responder, Target};
 use super::text::CommandText;
 use crate::control::{
     Act, ActorName, Actors, CalicoVersion, Cni, CniOptions, Felix, FelixOptions, Gate, Hold, Kubelet, Script,
@@ -61,6 +61,12 @@ struct Layers<'a> {
     steps: Vec<&'a StepFile>,
     holds: Vec<&'a HoldFile>,
     faults: bool,
+    responder: Option<Responder>,
+}
+
+/// A step's name, or the beginning of one with a star behind it.
+fn names(pattern: &str, step: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == step, |start| step.starts_with(start))
 }
 
 impl<'a> Layers<'a> {
@@ -74,6 +80,7 @@ impl<'a> Layers<'a> {
             steps: f.steps.iter().collect(),
             holds: f.holds.iter().collect(),
             faults: true,
+            responder: None,
         }
     }
 
@@ -82,11 +89,18 @@ impl<'a> Layers<'a> {
         self.node.extend(&change.node);
         self.pod.extend(&change.pod);
         self.before_start.extend(&change.pod_before_start);
-        self.steps.retain(|s| !change.drop_steps.iter().any(|d| d.get_ref() == s.id.get_ref()));
+        self.steps.retain(|s| !change.drop_steps.iter().any(|d| names(d.get_ref(), s.id.get_ref())));
+        // what waited for a step that no longer happens does not happen either
+        for _ in 0..self.steps.len() {
+            let kept: Vec<&str> = self.steps.iter().map(|s| s.id.get_ref().as_str()).collect();
+            let can_come = |gate: &str| StepTable::is_built_in(gate) || kept.contains(&gate);
+            self.steps.retain(|s| s.after.as_ref().is_none_or(|a| can_come(a.get_ref())));
+        }
         self.holds.retain(|h| {
-            let same = |d: &super::file::Located| d.get_ref() == h.step.get_ref();
+            let same = |d: &super::file::Located| names(d.get_ref(), h.step.get_ref());
             !change.drop_holds.iter().any(same) && !change.holds.iter().any(|x| same(&x.step))
         });
+        self.responder = change.responder.or(self.responder);
         self.steps.extend(&change.steps);
         self.holds.extend(&change.holds);
         self.faults &= !change.drop_faults;
@@ -98,8 +112,11 @@ impl<'a> Layers<'a> {
     }
 
     fn version(&self) -> CalicoVersion {
-        self.last(|c| c.version.as_ref().and_then(|v| v.get_ref().parse().ok()))
-            .unwrap_or(CalicoVersion::V3_26)
+        let parse = |v: &super::file::Located| v.get_ref().parse::<CalicoVersion>().ok();
+        self.calico.iter().fold(CalicoVersion::V3_26, |so_far, c| {
+            let named = c.version.as_ref().and_then(parse).unwrap_or(so_far);
+            c.at_least.as_ref().and_then(parse).map_or(named, |least| named.max(least))
+        })
     }
 }
 
@@ -109,8 +126,7 @@ impl Scenario {
         let f = &self.file;
         let mut layers = Layers::of(self);
         for name in &overrides.fixes {
-            let fix = f.fixes.iter().find(|x| x.name.get_ref() == name);
-            layers.change(&fix.ok_or_else(|| self.no_fix(name))?.change);
+            layers.change(self.change_named(name).ok_or_else(|| self.no_fix(name))?);
         }
         let setting = self.setting();
         let mut c = Checker { flaws: Vec::new() };
@@ -151,6 +167,8 @@ impl Scenario {
             pod,
             host_setup,
             pod_setup,
+            queue_purged_by_all: f.kernel.before_6_0,
+            responder: layers.responder.unwrap_or_default(),
             icmp_errors_filtered: f.pod.icmp_errors_filtered,
             clients,
             faults,
@@ -174,6 +192,14 @@ impl Scenario {
             _ => return Expect::default(),
         };
         by_corner.get(&corner).map_or_else(|| expect.clone(), |over| expect.overridden(over))
+    }
+
+    /// What a fix of the scenario changes, or a mitigation (see [`Overrides::with`]).
+    fn change_named(&self, name: &str) -> Option<&ChangeFile> {
+        if let Some(name) = name.strip_prefix(MITIGATION) {
+            return super::mitigation::mitigation(name).map(|m| &m.change);
+        }
+        self.file.fixes.iter().find(|x| x.name.get_ref() == name).map(|x| &x.change)
     }
 
     fn no_fix(&self, name: &str) -> PlanError {
@@ -318,6 +344,9 @@ fn felix_options(layers: &Layers<'_>, version: CalicoVersion, host: &HostState) 
     }
     if let Some(remove) = layers.last(|c| c.remove_external_routes) {
         o.removes_unknown_routes = remove;
+    }
+    if let Some(refresh) = layers.last(|c| c.static_arp_refresh) {
+        o.static_arp_refresh = refresh;
     }
     if layers.last(|c| c.endpoint_status_wait).is_some() && version >= CalicoVersion::V3_28 {
         // whoever lets ADD wait also tells Felix to write the status

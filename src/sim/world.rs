@@ -3,15 +3,16 @@
 use super::emit::Emitter;
 use super::link::{InFlight, Link, Sent};
 use super::veth::Veth;
+use crate::addr::Mac;
 use crate::choice::{ChoiceKind, Chooser};
 use crate::control::{Act, Control, Gate, Happening, LinkEvent, Side, Taken, TaskResult};
 use crate::gateway::{Gateway, GatewayOutput, Outside};
-use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame};
+use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 use crate::host::{Decision, IfIndex, LinkChange, LinkKind, Mutation, Reason, Request, decide};
 use crate::neigh::KernelClock;
 use crate::packet::Frame;
 use crate::pod::{ClientId, Pod, PodOutput};
-use crate::scenario::Plan;
+use crate::scenario::{Plan, Responder};
 use crate::time::{Span, Time};
 use crate::trace::{Fate, FrameId, Sink, What};
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub struct World<O> {
     veth: Veth,
     link: Link,
     starts: Vec<Start>,
+    /// Frames that a step sends from the host end.
+    announcements: Vec<Frame>,
     frames: u32,
     events: u64,
     /// What the gateway would say to the pod's request, as last reported.
@@ -125,6 +128,7 @@ impl<O: Outside> World<O> {
             veth: Veth::default(),
             link,
             starts,
+            announcements: Vec::new(),
             frames: 0,
             events: 0,
             verdict: None,
@@ -274,6 +278,8 @@ impl<O: Outside> World<O> {
                         self.emit.stack_note(self.now, Side::Host, self.gateway.state(), note, sink);
                     }
                 }
+            } else if let Some(frame) = self.announcements.pop() {
+                self.put_on_link(Side::Host, &frame, chooser, sink);
             } else {
                 break;
             }
@@ -326,6 +332,7 @@ impl<O: Outside> World<O> {
         self.emit.begin_frame(flight.id);
         match flight.to {
             Side::Host => match self.veth.host_index(&self.plan.setting, self.gateway.state()) {
+                Some(dev) if self.plan.responder != Responder::Kernel && self.datapath_reply(dev, flight, chooser, sink) => {}
                 Some(dev) => self.gateway.receive(self.now, dev, &flight.frame, chooser),
                 None => self.gateway.note_unheard(IfIndex(0), None, Reason::NoInterface),
             },
@@ -333,6 +340,29 @@ impl<O: Outside> World<O> {
         }
         self.settle(chooser, sink);
         self.emit.end_frame();
+    }
+
+    /// A program at the ingress of the host end answers for everything but the pod's own address,
+    /// whatever the node's routes and switches say, and the kernel's ARP never sees the request.
+    fn datapath_reply<S: Sink>(
+        &mut self,
+        dev: IfIndex,
+        flight: &InFlight,
+        chooser: &mut dyn Chooser,
+        sink: &mut S,
+    ) -> bool {
+        let Ok(eth) = EthFrame::parse(&flight.frame) else { return false };
+        let Some(arp) = (eth.ethertype == ETHERTYPE_ARP).then(|| Arp::parse(eth.payload).ok()).flatten() else {
+            return false;
+        };
+        let Some(link) = self.gateway.state().link(dev).filter(|l| l.is_up()) else { return false };
+        let own = arp.tpa == self.plan.setting.pod_ip && self.plan.responder == Responder::Datapath;
+        if arp.op != OP_REQUEST || own || arp.spa.is_unspecified() {
+            return false;
+        }
+        let reply = Arp::reply(link.mac(), arp.tpa, arp.sha, arp.spa).frame(arp.sha, link.mac());
+        self.put_on_link(Side::Host, &Frame::from_slice(&reply), chooser, sink);
+        true
     }
 
     /// A step is done: its acts, then the news.
@@ -359,6 +389,16 @@ impl<O: Outside> World<O> {
         let s = &plan.setting;
         match act {
             Act::Mark => Ok(()),
+            Act::Ask(ask) => {
+                let what = Happening::Asked(*ask);
+                self.control.notice(self.now, what, self.gateway.state(), chooser);
+                Ok(())
+            }
+            Act::AnnounceGateway => self.announce_gateway(),
+            Act::DownElsewhere => {
+                self.down_elsewhere();
+                Ok(())
+            }
             Act::Change(side, change) | Act::Try(side, change) => {
                 if let Mutation::LinkDel { dev } = change
                     && (*dev == s.cali || *dev == s.eth)
@@ -377,6 +417,11 @@ impl<O: Outside> World<O> {
             Act::PodReset => {
                 let _ = self.delete_veth(chooser);
                 self.pod.reset_namespace(plan.pod.clone(), chooser);
+                // processes end with their namespace; the new containers start new ones
+                self.pod.reset_clients();
+                for start in &mut self.starts {
+                    (start.due, start.begun) = (None, false);
+                }
                 Ok(())
             }
         }
@@ -390,10 +435,29 @@ impl<O: Outside> World<O> {
             Side::Pod => self.pod.apply(self.now, change, chooser),
         };
         done.map_err(|e| e.to_string())?;
+        if side == Side::Pod && takes_down(change) {
+            self.down_elsewhere();
+        }
         let plan = Arc::clone(&self.plan);
         self.veth.update(self.now, &plan.setting, self.gateway.state(), self.pod.stack().state(), chooser);
         self.tell_running(before, chooser);
         Ok(())
+    }
+
+    fn announce_gateway(&mut self) -> Result<(), String> {
+        let s = &self.plan.setting;
+        let mac = self.gateway.state().link_named(s.cali).ok_or("the host end does not exist")?.mac();
+        let arp = Arp::request(mac, crate::control::GATEWAY, s.pod_ip);
+        self.announcements.push(Frame::from_slice(&arp.frame(Mac::BROADCAST, mac)));
+        Ok(())
+    }
+
+    /// An interface of another namespace than the host's went down: before Linux 6.0 that emptied
+    /// every namespace's queue of delayed answers.
+    fn down_elsewhere(&mut self) {
+        if self.plan.queue_purged_by_all {
+            self.gateway.purge_delayed();
+        }
     }
 
     /// IFF_RUNNING of the host end; `None` when it is not in the host's namespace.
@@ -449,7 +513,10 @@ impl<O: Outside> World<O> {
     fn delete_veth(&mut self, chooser: &mut dyn Chooser) -> Result<(), String> {
         let plan = Arc::clone(&self.plan);
         let s = &plan.setting;
-        let far = self.veth.host_end.ok_or_else(|| format!("there is no interface {}", s.cali))?;
+        let Some(far) = self.veth.host_end else {
+            // not this pod's, but somebody's of that name
+            return self.change(Side::Host, &Mutation::LinkDel { dev: s.cali }, chooser);
+        };
         self.veth.reset();
         self.change(far, &Mutation::LinkDel { dev: s.cali }, chooser)?;
         self.change(Side::Pod, &Mutation::LinkDel { dev: s.eth }, chooser)
@@ -478,6 +545,10 @@ impl<O: Outside> World<O> {
         let Some(dev) = self.veth.host_index(&self.plan.setting, host) else {
             return Some(Reason::NoInterface);
         };
+        if self.plan.responder != Responder::Kernel {
+            let up = host.link(dev).is_some_and(crate::host::Link::is_up);
+            return (!up || !self.veth.carries()).then_some(if up { Reason::NoCarrier } else { Reason::LinkDown });
+        }
         let request = gateway_request(&self.plan, dev);
         match decide(host, &request) {
             Decision::Reply { .. } if !self.veth.carries() => Some(Reason::NoCarrier),
@@ -496,6 +567,15 @@ impl<O: Outside> World<O> {
             sink.take(self.now, What::End { steps: Some(self.events) });
         }
     }
+}
+
+/// neigh_ifdown() runs for an interface that goes down, loses its carrier or goes away.
+fn takes_down(change: &Mutation) -> bool {
+    matches!(
+        change,
+        Mutation::LinkDel { .. }
+            | Mutation::LinkSet { change: LinkChange::Up(false) | LinkChange::Carrier(false), .. }
+    )
 }
 
 /// The question all this is about, as the pod broadcasts it.

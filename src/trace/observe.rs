@@ -1,7 +1,7 @@
 //! What a run showed, in numbers: the ground on which expectations are checked and corners are
 //! compared.
 
-use super::event::{ClientNews, Event, Fate, What, is_gateway};
+use super::event::{ClientNews, Event, Fate, What, is_dad, is_gateway};
 use crate::addr::Mac;
 use crate::control::Side;
 use crate::neigh::Nud;
@@ -90,8 +90,8 @@ pub fn observe(events: &[Event]) -> Observed {
         let t = event.t_ns;
         match &event.what {
             What::Frame { from, bytes, fate, .. } => frame(&mut o, t, *from, bytes, fate),
-            What::Judged { side: Side::Host, target, answered: false, reason: Some(code), .. }
-                if is_gateway(*target) =>
+            What::Judged { side: Side::Host, target, sender, answered: false, reason: Some(code), .. }
+                if is_gateway(*target) && !is_dad(*sender) =>
             {
                 if let Some(a) =
                     o.asked.iter_mut().rev().find(|a| a.answered_ns.is_none() && a.reason.is_none())

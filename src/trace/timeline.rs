@@ -9,7 +9,7 @@
 //! A pod that asks in vain for a minute asks some sixty times. Requests of one resolution are one
 //! line, with the moments they left; a reason is spelled out when it is new.
 
-use super::event::{ClientNews, Event, Fate, What, is_gateway};
+use super::event::{ClientNews, Event, Fate, What, is_dad, is_gateway};
 use crate::control::{ActorName, Side};
 use crate::neigh::Nud;
 use crate::time::{Span, Time};
@@ -150,8 +150,8 @@ impl Timeline {
                 self.row(t, lane, Tone::Good, format!("{step} goes on"));
             }
             What::Frame { from, summary, bytes, fate, .. } => self.frame(t, *from, summary, bytes, fate),
-            What::Judged { side: Side::Host, target, answered, delayed, reason, why, .. }
-                if is_gateway(*target) =>
+            What::Judged { side: Side::Host, target, sender, answered, delayed, reason, why, .. }
+                if is_gateway(*target) && !is_dad(*sender) =>
             {
                 self.judged(t, *answered, *delayed, reason.as_deref(), why.as_deref());
             }
