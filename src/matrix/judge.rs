@@ -3,7 +3,7 @@
 use super::outage::{Outage, outages};
 use super::play::Played;
 use crate::scenario::file::FixEffect;
-use crate::scenario::{Mitigation, Scenario};
+use crate::scenario::{PlanError, Scenario};
 use crate::time::Span;
 use crate::trace::{What, check};
 use serde::Serialize;
@@ -31,6 +31,20 @@ pub struct Cell {
     /// What it breaks beside; empty when nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub also: Option<String>,
+}
+
+impl Cell {
+    /// The mitigation cannot be made in that scenario.
+    pub(super) fn refused(mitigation: &str, why: &PlanError) -> Cell {
+        Cell {
+            mitigation: mitigation.to_owned(),
+            effect: FixEffect::Nothing,
+            before: Span::ZERO,
+            after: Span::ZERO,
+            reason: format!("it cannot be made here: {why}").replace('\n', " "),
+            also: None,
+        }
+    }
 }
 
 /// What runs with the same switches have in common.
@@ -70,13 +84,13 @@ fn summary(scenario: &Scenario, runs: &[Played]) -> Summary {
 
 /// Compares a scenario's runs with a mitigation with those without.
 #[must_use]
-pub fn judge(scenario: &Scenario, base: &[Played], with: &[Played], mitigation: &Mitigation) -> Cell {
+pub fn judge(scenario: &Scenario, base: &[Played], with: &[Played], mitigation: &str) -> Cell {
     let (b, w) = (summary(scenario, base), summary(scenario, with));
     let effect = effect_of(&b, &w);
     let same = base.iter().zip(with).all(|(x, y)| frames(x).eq(frames(y)));
     let reason = reason_of(effect, &b, &w, same);
     Cell {
-        mitigation: mitigation.name.clone(),
+        mitigation: mitigation.to_owned(),
         effect,
         before: b.outage,
         after: w.outage,

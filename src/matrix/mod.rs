@@ -87,8 +87,11 @@ pub fn matrix(
     let width = mitigations.len();
     let cells = spread(scenarios.len() * width, threads, |at| {
         let (row, mitigation) = (at / width.max(1), &mitigations[at % width.max(1)]);
-        let with = runs(&scenarios[row], Some(mitigation))?;
-        Ok(judge(&scenarios[row], &bases[row], &with, mitigation))
+        Ok(match runs(&scenarios[row], Some(mitigation)) {
+            Ok(with) => judge(&scenarios[row], &bases[row], &with, &mitigation.name),
+            // the kernel would refuse it here, or the scenario has no place for it
+            Err(why) => Cell::refused(&mitigation.name, &why),
+        })
     })?;
     let mut cells = cells.into_iter();
     let rows = scenarios
