@@ -43,7 +43,10 @@ const ESTABLISHED: &str = "Issue 8689 established: the gateway's entry is absent
                            simulator; here is what of this it shows, and what would tell it from the others.";
 
 fn looks_like(seen: &Symptoms, out: &mut dyn Write) -> Result<(), Fail> {
-    let seconds = |s: Span| format!("{:.1}", s.as_ns() as f64 / 1e9);
+    let seconds = |s: Span| {
+        let ms = s.as_ns() / 1_000_000;
+        format!("{}.{}", ms / 1000, ms % 1000 / 100)
+    };
     let outage = if seen.outage.0 == seen.outage.1 {
         seconds(seen.outage.0)
     } else {

@@ -116,7 +116,8 @@ fn why(matrix: &Matrix, out: &mut dyn Write) -> Result<(), Fail> {
 
 /// Written beside its place and then moved there, so that nobody meets half a file.
 fn write_page(path: &Path, matrix: &Matrix) -> Result<(), Fail> {
-    let fail = |e: &dyn core::fmt::Display| Fail::usage(format!("writing the page {} failed: {e}", path.display()));
+    let fail =
+        |e: &dyn core::fmt::Display| Fail::usage(format!("writing the page {} failed: {e}", path.display()));
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir).map_err(|e| fail(&e))?;
     write_html(matrix, &mut file).map_err(|e| fail(&e))?;

@@ -3,6 +3,7 @@
 mod fail;
 mod list;
 mod matrix;
+mod minute;
 mod output;
 mod run;
 mod schema;
@@ -51,6 +52,8 @@ enum Command {
     Run(run::Args),
     /// Run scenarios with mitigations and tell which cure, shorten, do nothing or break something
     Matrix(matrix::Args),
+    /// Tell every way in which a minute is lost: mechanism, client, timers
+    WhyAMinute(minute::Args),
     /// Print the JSON Schema of scenario files or of events
     Schema(schema::Args),
     /// Print a completion script for a shell
@@ -92,6 +95,7 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
         Command::Show(args) => show::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Matrix(args) => matrix::run(&args),
+        Command::WhyAMinute(args) => minute::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => schema::completions(shell),
         Command::Man => schema::man(),

@@ -59,7 +59,9 @@ pub enum Act {
 }
 
 /// What an actor can be asked for from outside its program.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ask {
     /// The kubelet deletes the pod and creates one of the same name: CNI DEL, a new namespace,

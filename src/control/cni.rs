@@ -5,7 +5,7 @@
 use super::act::{Act, Side};
 use super::engine::{Cx, Happening, Lane, Task, TaskResult, Wait};
 use super::setting::{GATEWAY, Setting};
-use super::step::{ActorName, StepId, StepTable};
+use super::step::{StepId, StepTable};
 use super::version::CalicoVersion;
 use crate::addr::{IfName, Mac};
 use crate::host::conf::{Conf4, Conf6, NeighVar, Scope, SysctlKey};
@@ -116,10 +116,6 @@ impl Cni {
         self.program.iter().map(|d| d.step().0).collect()
     }
 
-    pub(super) fn name(&self) -> ActorName {
-        ActorName::Cni
-    }
-
     pub(super) fn notice(&mut self, what: Happening, cx: &mut Cx<'_>) {
         if what == Happening::Done(StepTable::built_in("kubelet.sandbox-create")) {
             self.at = 0;
@@ -127,7 +123,13 @@ impl Cni {
             self.push(cx);
         } else if what == Happening::Done(StepTable::built_in("kubelet.sandbox-delete")) {
             let step = StepTable::built_in("cni.del");
-            cx.push(Task { step, lane: MAIN, arg: DEL, takes: (Span::from_ms(5), Span::from_ms(40)), wait: None });
+            cx.push(Task {
+                step,
+                lane: MAIN,
+                arg: DEL,
+                takes: (Span::from_ms(5), Span::from_ms(40)),
+                wait: None,
+            });
         }
     }
 
@@ -193,7 +195,13 @@ impl Cni {
         }
         self.at -= 1;
         let step = StepTable::built_in("cni.host-mac");
-        cx.push(Task { step, lane: MAIN, arg: u32::from(self.at), takes: (MAC_PAUSE, MAC_PAUSE), wait: None });
+        cx.push(Task {
+            step,
+            lane: MAIN,
+            arg: u32::from(self.at),
+            takes: (MAC_PAUSE, MAC_PAUSE),
+            wait: None,
+        });
         true
     }
 }
@@ -357,7 +365,11 @@ fn pod_ipv6(version: CalicoVersion, cx: &Cx<'_>) -> SmallVec<[Act; 2]> {
     let mut gateway = seen;
     if version >= CalicoVersion::V3_32 && seen != expected {
         let set = |change| Act::Change(Side::Host, Mutation::LinkSet { dev: s.cali, change });
-        acts.extend([set(LinkChange::Up(false)), set(LinkChange::Address(Mac::CALICO)), set(LinkChange::Up(true))]);
+        acts.extend([
+            set(LinkChange::Up(false)),
+            set(LinkChange::Address(Mac::CALICO)),
+            set(LinkChange::Up(true)),
+        ]);
         gateway = expected;
     }
     let spec = RouteSpec::through(all, gateway.into(), Some(s.eth));

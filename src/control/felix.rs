@@ -17,7 +17,7 @@ use super::cni::{conf4, conf6, host_routes, proxy_delay};
 use super::engine::{Cx, Happening, Lane, Task, TaskResult};
 use super::felix_config::FelixOptions;
 use super::setting::Setting;
-use super::step::{ActorName, StepId, StepTable};
+use super::step::{StepId, StepTable};
 use crate::host::conf::{Conf4, Conf6};
 use crate::host::{HostState, Mutation, Op, RouteKind, SetNud};
 use crate::time::{Span, Time};
@@ -139,10 +139,6 @@ impl Felix {
             tokens: TOKENS_MAX,
             token_at: Time::ZERO,
         }
-    }
-
-    pub(super) fn name(&self) -> ActorName {
-        ActorName::Felix
     }
 
     pub(super) fn notice(&mut self, what: Happening, cx: &mut Cx<'_>) {

@@ -1,8 +1,8 @@
 //! The kubelet, as far as it gates the pod: sandbox, CNI ADD, containers, and the way back.
 
 use super::act::{Act, Ask};
-use super::engine::{Cx, Happening, Lane, Task, TaskResult};
-use super::step::{ActorName, StepId, StepTable};
+use super::engine::{Cx, Happening, Lane, Task};
+use super::step::{StepId, StepTable};
 use crate::time::Span;
 use smallvec::SmallVec;
 
@@ -31,10 +31,6 @@ impl Default for Kubelet {
 const MAIN: Lane = Lane(0);
 
 impl Kubelet {
-    pub(super) fn name(&self) -> ActorName {
-        ActorName::Kubelet
-    }
-
     pub(super) fn notice(&mut self, what: Happening, cx: &mut Cx<'_>) {
         // image present, container made and started: a few hundred milliseconds
         let (step, from, to) = match what {
@@ -53,6 +49,4 @@ impl Kubelet {
     pub(super) fn acts(&self, task: &Task, _: &Cx<'_>) -> SmallVec<[Act; 2]> {
         SmallVec::from_iter([if task.step == self.sandbox { Act::PodReset } else { Act::Mark }])
     }
-
-    pub(super) fn done(&mut self, _: &Task, _: &TaskResult, _: &mut Cx<'_>) {}
 }

@@ -1,6 +1,7 @@
 //! Names and addresses of a run: which pod, which interface, which node.
 
 use crate::addr::{IfName, Mac};
+use core::fmt::Write as _;
 use sha1::{Digest, Sha1};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -63,7 +64,11 @@ impl Setting {
     #[must_use]
     pub fn host_end(namespace: &str, pod: &str) -> IfName {
         let digest = Sha1::digest(format!("{namespace}.{pod}"));
-        let hex: String = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
+        let hex = digest.iter().take(6).fold(String::new(), |mut hex, b| {
+            // writing to a String cannot fail
+            let _ = write!(hex, "{b:02x}");
+            hex
+        });
         format!("cali{}", &hex[..11]).parse().unwrap_or(IfName::literal("cali"))
     }
 

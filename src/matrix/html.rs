@@ -15,7 +15,10 @@ td.c{border-color:#121212}td.nothing{background:#263238}td.shortens{color:#222}t
 
 /// The page. Every text is escaped; a cell's reason is its tooltip.
 pub fn write_html(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
-    write!(out, "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>arplab: scenarios and mitigations</title>")?;
+    write!(
+        out,
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>arplab: scenarios and mitigations</title>"
+    )?;
     write!(out, "<style>{STYLE}</style></head><body><h1>Scenarios and mitigations</h1>")?;
     write!(
         out,
@@ -48,9 +51,19 @@ pub fn write_html(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
     }
     write!(out, "</tbody></table><h2>Mitigations</h2><dl>")?;
     for column in &matrix.columns {
-        write!(out, "<dt>{}</dt><dd>{}: {}", escaped(&column.name), escaped(&column.title), escaped(&column.why))?;
+        write!(
+            out,
+            "<dt>{}</dt><dd>{}: {}",
+            escaped(&column.name),
+            escaped(&column.title),
+            escaped(&column.why)
+        )?;
         if !column.unknown_settings.is_empty() {
-            write!(out, " Settings that no release knows: {}.", escaped(&column.unknown_settings.join(", ")))?;
+            write!(
+                out,
+                " Settings that no release knows: {}.",
+                escaped(&column.unknown_settings.join(", "))
+            )?;
         }
         writeln!(out, "</dd>")?;
     }

@@ -1,10 +1,10 @@
 //! What a mitigation does to a scenario, from their runs.
 
-use super::outage::{Outage, outages};
+use super::outage::{FOR_GOOD, Outage, outages};
 use super::play::Played;
 use crate::scenario::file::FixEffect;
 use crate::scenario::{PlanError, Scenario};
-use crate::time::Span;
+use crate::time::{Span, Time};
 use crate::trace::{What, check};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -14,6 +14,9 @@ use std::collections::BTreeSet;
 const AT_ONCE: Span = Span::from_ms(60);
 /// What a mitigation must save to count as shortening: more than the kernel's rounding of timers.
 const SAVED_MIN: Span = Span::from_ms(300);
+
+/// A start of the containers later by this is worth a word.
+const START_LATER: Span = Span::from_secs(2);
 
 /// A cell of the matrix.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -50,7 +53,10 @@ impl Cell {
 /// What runs with the same switches have in common.
 struct Summary {
     healthy: bool,
+    /// The mean of the longest outage.
     outage: Span,
+    /// The longest outage of each run.
+    each: Vec<Span>,
     reasons: BTreeSet<String>,
     errors: BTreeSet<String>,
     unserved: BTreeSet<String>,
@@ -59,8 +65,9 @@ struct Summary {
 
 fn summary(scenario: &Scenario, runs: &[Played]) -> Summary {
     let lost: Vec<Vec<Outage>> = runs.iter().map(outages).collect();
-    let worst = |l: &Vec<Outage>| l.iter().map(|o| o.longest.as_ns()).max().unwrap_or(0);
-    let total: u64 = lost.iter().map(worst).sum();
+    let worst = |l: &Vec<Outage>| l.iter().map(|o| o.longest).max().unwrap_or(Span::ZERO);
+    let each: Vec<Span> = lost.iter().map(worst).collect();
+    let total: u64 = each.iter().map(|s| s.as_ns()).sum();
     let healthy = match &scenario.file().healthy {
         Some(expect) => runs.iter().all(|r| check(expect, &r.seen, false).iter().all(|c| c.ok)),
         None => lost.iter().flatten().all(|o| o.served && o.longest <= AT_ONCE),
@@ -71,6 +78,7 @@ fn summary(scenario: &Scenario, runs: &[Played]) -> Summary {
     Summary {
         healthy,
         outage: Span::from_ns(total / runs.len().max(1) as u64),
+        each,
         reasons: runs.iter().flat_map(|r| r.seen.reasons.iter().cloned()).collect(),
         errors: runs
             .iter()
@@ -100,26 +108,28 @@ pub fn judge(scenario: &Scenario, base: &[Played], with: &[Played], mitigation: 
 }
 
 fn effect_of(b: &Summary, w: &Summary) -> FixEffect {
-    let saved = Span::from_ns(b.outage.as_ns().saturating_sub(w.outage.as_ns()));
-    let cost = Span::from_ns(w.outage.as_ns().saturating_sub(b.outage.as_ns()));
-    let fifth = |s: Span| Span::from_ns(s.as_ns() / 5);
     if w.healthy {
         return if b.healthy { FixEffect::Nothing } else { FixEffect::Cures };
     }
-    let worse = cost > SAVED_MIN && cost > fifth(b.outage);
+    // a mitigation shifts the dice; only what every throw shows counts
+    let pairs = || b.each.iter().zip(&w.each);
+    let worse = pairs().all(|(b, w)| saves(*w, *b));
     let lost_for_good = !w.unserved.is_subset(&b.unserved);
     if b.healthy || (w.add_failed && !b.add_failed) || worse || lost_for_good {
         return FixEffect::Breaks;
     }
-    let served_now = w.unserved.len() < b.unserved.len();
-    if (saved > SAVED_MIN && saved >= fifth(b.outage)) || served_now {
+    if pairs().all(|(b, w)| saves(*b, *w)) {
         return FixEffect::Shortens;
     }
     // as long, but with another symptom than before
-    if w.errors.difference(&b.errors).next().is_some() && w.errors.is_disjoint(&b.errors) && !b.errors.is_empty() {
-        return FixEffect::Breaks;
-    }
-    FixEffect::Nothing
+    let other = !w.errors.is_empty() && !b.errors.is_empty() && w.errors.is_disjoint(&b.errors);
+    if other { FixEffect::Breaks } else { FixEffect::Nothing }
+}
+
+/// `after` is less than `before` by more than rounding and by a fifth.
+fn saves(before: Span, after: Span) -> bool {
+    let saved = Span::from_ns(before.as_ns().saturating_sub(after.as_ns()));
+    saved > SAVED_MIN && saved.as_ns() >= before.as_ns() / 5
 }
 
 fn frames(run: &Played) -> impl Iterator<Item = (u64, &[u8])> {
@@ -134,6 +144,12 @@ fn list(codes: &BTreeSet<String>) -> String {
 }
 
 fn rounded(span: Span) -> String {
+    if span >= FOR_GOOD {
+        return "everything from then on".to_owned();
+    }
+    if span.as_ns() > FOR_GOOD.as_ns() / 10 {
+        return "in some runs everything from then on".to_owned();
+    }
     let ms = span.as_ns() / 1_000_000;
     if ms >= 10_000 { format!("{} s", ms / 1000) } else { format!("{}.{} s", ms / 1000, ms % 1000 / 100) }
 }
@@ -148,10 +164,16 @@ fn reason_of(effect: FixEffect, b: &Summary, w: &Summary, same: bool) -> String 
         }
         FixEffect::Cures => format!("{} no longer keeps the gateway silent", list(&gone)),
         FixEffect::Shortens => {
-            let rest = if w.reasons.is_empty() { String::new() } else { format!("; what is left: {}", list(&w.reasons)) };
+            let rest = if w.reasons.is_empty() {
+                String::new()
+            } else {
+                format!("; what is left: {}", list(&w.reasons))
+            };
             format!("{} lost instead of {}{rest}", rounded(w.outage), rounded(b.outage))
         }
-        FixEffect::Nothing if same => "not a frame of the run is different: it touches nothing here".to_owned(),
+        FixEffect::Nothing if same => {
+            "not a frame of the run is different: it touches nothing here".to_owned()
+        }
         FixEffect::Nothing if b.healthy => "there is nothing to cure".to_owned(),
         FixEffect::Nothing if w.reasons.is_empty() && !gone.is_empty() => format!(
             "the gateway answers now, yet {} are lost: {}",
@@ -174,15 +196,26 @@ fn reason_of(effect: FixEffect, b: &Summary, w: &Summary, same: bool) -> String 
     }
 }
 
+/// When the pod's containers started.
+fn started(run: &Played) -> Option<Time> {
+    let is_start = |w: &What| matches!(w, What::Step { step, .. } if step == "kubelet.container-start");
+    run.events.iter().find(|e| is_start(&e.what)).map(|e| e.t_ns)
+}
+
 /// What the mitigation leaves behind that was not there without it.
 fn also(base: &[Played], with: &[Played]) -> Option<String> {
     let any = |runs: &[Played], f: fn(&Played) -> bool| runs.iter().any(f);
-    let mut parts = Vec::new();
+    let mut parts: Vec<String> = Vec::new();
     if any(with, |r| r.claims_pod_address) && !any(base, |r| r.claims_pod_address) {
-        parts.push("the host answers for the pod's own address");
+        parts.push("the host answers for the pod's own address".to_owned());
     }
     if any(with, |r| r.gateway_is_local) && !any(base, |r| r.gateway_is_local) {
-        parts.push("packets for 169.254.1.1 end in the node's local branch");
+        parts.push("packets for 169.254.1.1 end in the node's local branch".to_owned());
+    }
+    let later = |(b, w): (&Played, &Played)| Some(started(w)?.0.saturating_sub(started(b)?.0));
+    let delay = base.iter().zip(with).filter_map(later).min().map_or(Span::ZERO, Span::from_ns);
+    if delay > START_LATER {
+        parts.push(format!("the containers start {} later", rounded(delay)));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -194,5 +227,8 @@ pub(super) fn describe(scenario: &Scenario, base: &[Played]) -> String {
         return "nothing is lost".to_owned();
     }
     let reasons = if b.reasons.is_empty() { "the gateway answers".to_owned() } else { list(&b.reasons) };
+    if b.outage == Span::ZERO {
+        return format!("no time is lost, yet it is not as it should be; {reasons}");
+    }
     format!("{} lost; {reasons}", rounded(b.outage))
 }

@@ -8,6 +8,7 @@
 
 mod html;
 mod judge;
+mod minute;
 mod outage;
 mod play;
 mod render;
@@ -15,7 +16,8 @@ mod symptoms;
 
 pub use html::write_html;
 pub use judge::{Cell, judge};
-pub use outage::{Outage, outages};
+pub use minute::{ABOUT, Minute, minutes};
+pub use outage::{FOR_GOOD, Outage, outages};
 pub use play::{Played, play};
 pub use render::{write_csv, write_json, write_text};
 pub use symptoms::{Fits, Symptoms, symptoms};
@@ -84,9 +86,9 @@ pub fn matrix(
 ) -> Result<Matrix, PlanError> {
     // the runs without a mitigation come first: every cell of a row is compared with them
     let bases = spread(scenarios.len(), threads, |at| runs(&scenarios[at], None))?;
-    let width = mitigations.len();
-    let cells = spread(scenarios.len() * width, threads, |at| {
-        let (row, mitigation) = (at / width.max(1), &mitigations[at % width.max(1)]);
+    let columns = mitigations.len();
+    let cells = spread(scenarios.len() * columns, threads, |at| {
+        let (row, mitigation) = (at / columns.max(1), &mitigations[at % columns.max(1)]);
         Ok(match runs(&scenarios[row], Some(mitigation)) {
             Ok(with) => judge(&scenarios[row], &bases[row], &with, &mitigation.name),
             // the kernel would refuse it here, or the scenario has no place for it
@@ -102,10 +104,10 @@ pub fn matrix(
             title: s.file().title.clone(),
             look_alike: s.file().look_alike,
             without: judge::describe(s, base),
-            cells: cells.by_ref().take(width).collect(),
+            cells: cells.by_ref().take(columns).collect(),
         })
         .collect();
-    let columns = mitigations
+    let heads = mitigations
         .iter()
         .map(|m| Column {
             name: m.name.clone(),
@@ -114,7 +116,7 @@ pub fn matrix(
             unknown_settings: m.unknown_settings.clone(),
         })
         .collect();
-    Ok(Matrix { columns, rows })
+    Ok(Matrix { columns: heads, rows })
 }
 
 fn runs(scenario: &Scenario, mitigation: Option<&Mitigation>) -> Result<Vec<Played>, PlanError> {

@@ -5,6 +5,10 @@ use crate::time::{Span, Time};
 use crate::trace::{ClientNews, Event, What};
 use serde::Serialize;
 
+/// An outage without an end within the run, whose length says more about the client's patience
+/// than about the fault.
+pub const FOR_GOOD: Span = Span::from_secs(3600);
+
 /// What a client lost.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Outage {
@@ -24,6 +28,8 @@ pub struct Outage {
 }
 
 /// The outage of each client of a run.
+///
+/// A client that was never served, or not any more at its end, has lost [`FOR_GOOD`].
 #[must_use]
 pub fn outages(run: &Played) -> Vec<Outage> {
     run.intervals.iter().map(|(name, interval)| outage(&run.events, name, *interval)).collect()
@@ -61,6 +67,9 @@ fn outage(events: &[Event], name: &str, interval: u64) -> Outage {
     let start = last.unwrap_or(tried);
     if tried > start {
         o.at_the_end = o.spell(start, tried, slack);
+    }
+    if o.at_the_end || !o.served {
+        (o.longest, o.from, o.to) = (FOR_GOOD, start, tried);
     }
     o
 }

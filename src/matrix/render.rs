@@ -45,7 +45,10 @@ pub fn write_text(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
         }
         writeln!(out, "  {}{}", if row.look_alike { "(not ARP) " } else { "" }, row.without)?;
     }
-    writeln!(out, "\n+ cures  * cures, and leaves something behind  / shortens  . nothing  ! breaks something else\n")?;
+    writeln!(
+        out,
+        "\n+ cures  * cures, and leaves something behind  / shortens  . nothing  ! breaks something else\n"
+    )?;
     for (n, column) in matrix.columns.iter().enumerate() {
         let unknown = if column.unknown_settings.is_empty() { "" } else { " (no release knows these)" };
         writeln!(out, "{:>3} {:<32} {}{unknown}", n + 1, column.name, column.title)?;

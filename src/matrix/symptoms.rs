@@ -61,7 +61,8 @@ pub fn symptoms(scenario: &Scenario) -> Result<Symptoms, PlanError> {
         .iter()
         .map(|seed| play(scenario, &Overrides::default(), *seed))
         .collect::<Result<Vec<Played>, _>>()?;
-    let worst: Vec<Outage> = runs.iter().filter_map(|r| outages(r).into_iter().max_by_key(|o| o.longest)).collect();
+    let worst: Vec<Outage> =
+        runs.iter().filter_map(|r| outages(r).into_iter().max_by_key(|o| o.longest)).collect();
     let count = |f: &dyn Fn(&Played, &Outage) -> bool| Fits {
         runs: runs.iter().zip(&worst).filter(|(r, o)| f(r, o)).count(),
         of: runs.len(),
@@ -120,14 +121,20 @@ fn look_at(runs: &[Played]) -> Vec<String> {
     let unanswered = runs.iter().any(|r| r.seen.unanswered() > 0);
     let codes: BTreeSet<&str> = runs.iter().flat_map(|r| r.seen.reasons.iter().map(String::as_str)).collect();
     lines.extend(codes.iter().map(|code| format!("{code}: {}", command_for(code))));
-    let other_mac = runs.iter().flat_map(|r| &r.seen.replies).any(|(_, mac)| mac.is_some_and(|m| m != Mac::CALICO));
+    let other_mac =
+        runs.iter().flat_map(|r| &r.seen.replies).any(|(_, mac)| mac.is_some_and(|m| m != Mac::CALICO));
     if other_mac {
         lines.push("the gateway's MAC is not ee:ee:ee:ee:ee:ee: `ip link show CALI` on the host, `ip neigh` in the pod".into());
     }
     if !asked {
-        lines.push("the pod sends no request: `ip route` and `ip neigh` in the pod, `dmesg` on the node".into());
+        lines.push(
+            "the pod sends no request: `ip route` and `ip neigh` in the pod, `dmesg` on the node".into(),
+        );
     } else if !unanswered {
-        lines.push("every request is answered: it is not the gateway's ARP; `ip route get POD_IP` on the host".into());
+        lines.push(
+            "every request is answered: it is not the gateway's ARP; `ip route get POD_IP` on the host"
+                .into(),
+        );
     } else if codes.is_empty() {
         lines.push("requests do not reach the host: `ip link show CALI` (state, carrier)".into());
     }

@@ -332,7 +332,9 @@ impl<O: Outside> World<O> {
         self.emit.begin_frame(flight.id);
         match flight.to {
             Side::Host => match self.veth.host_index(&self.plan.setting, self.gateway.state()) {
-                Some(dev) if self.plan.responder != Responder::Kernel && self.datapath_reply(dev, flight, chooser, sink) => {}
+                Some(dev)
+                    if self.plan.responder != Responder::Kernel
+                        && self.datapath_reply(dev, flight, chooser, sink) => {}
                 Some(dev) => self.gateway.receive(self.now, dev, &flight.frame, chooser),
                 None => self.gateway.note_unheard(IfIndex(0), None, Reason::NoInterface),
             },
@@ -352,7 +354,8 @@ impl<O: Outside> World<O> {
         sink: &mut S,
     ) -> bool {
         let Ok(eth) = EthFrame::parse(&flight.frame) else { return false };
-        let Some(arp) = (eth.ethertype == ETHERTYPE_ARP).then(|| Arp::parse(eth.payload).ok()).flatten() else {
+        let Some(arp) = (eth.ethertype == ETHERTYPE_ARP).then(|| Arp::parse(eth.payload).ok()).flatten()
+        else {
             return false;
         };
         let Some(link) = self.gateway.state().link(dev).filter(|l| l.is_up()) else { return false };
@@ -547,7 +550,11 @@ impl<O: Outside> World<O> {
         };
         if self.plan.responder != Responder::Kernel {
             let up = host.link(dev).is_some_and(crate::host::Link::is_up);
-            return (!up || !self.veth.carries()).then_some(if up { Reason::NoCarrier } else { Reason::LinkDown });
+            return (!up || !self.veth.carries()).then_some(if up {
+                Reason::NoCarrier
+            } else {
+                Reason::LinkDown
+            });
         }
         let request = gateway_request(&self.plan, dev);
         match decide(host, &request) {

@@ -90,9 +90,9 @@ pub fn observe(events: &[Event]) -> Observed {
         let t = event.t_ns;
         match &event.what {
             What::Frame { from, bytes, fate, .. } => frame(&mut o, t, *from, bytes, fate),
-            What::Judged { side: Side::Host, target, sender, answered: false, reason: Some(code), .. }
-                if is_gateway(*target) && !is_dad(*sender) =>
-            {
+            What::Judged {
+                side: Side::Host, target, sender, answered: false, reason: Some(code), ..
+            } if is_gateway(*target) && !is_dad(*sender) => {
                 if let Some(a) =
                     o.asked.iter_mut().rev().find(|a| a.answered_ns.is_none() && a.reason.is_none())
                 {
