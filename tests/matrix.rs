@@ -94,3 +94,26 @@ fn what_issue_8689_established_is_read_off_the_runs() {
     assert_eq!(mac.entry_absent.to_string(), "no", "{mac:?}");
     assert_eq!(mac.heals_alone.to_string(), "yes", "{mac:?}");
 }
+
+#[test]
+fn each_scenario_is_among_the_best_for_what_its_own_outage_looks_like() {
+    use arplab::matrix::{Observation, identify, signature};
+    let all = catalogue::all().unwrap();
+    for id in ["late-responder", "host-mac-changes", "pod-flap", "neighbour-table-full", "static-entry-stale"]
+    {
+        let sig = signature(&scenario(id)).unwrap().unwrap();
+        let only = |set: &std::collections::BTreeSet<bool>| set.first().copied();
+        let seen = Observation {
+            entry: sig.entry.first().cloned(),
+            asked: only(&sig.asked),
+            heard: only(&sig.heard),
+            answered: only(&sig.answered),
+            error: sig.errors.first().cloned(),
+            ..Observation::default()
+        };
+        let found = identify(&all, &seen).unwrap();
+        let best = found[0].against.len();
+        let own = found.iter().find(|c| c.signature.scenario == id).unwrap();
+        assert_eq!(own.against.len(), best, "{id}: {own:?}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, no logic of its own.
 
 mod fail;
+mod identify;
 mod list;
 mod matrix;
 mod minute;
@@ -54,6 +55,8 @@ enum Command {
     Matrix(matrix::Args),
     /// Tell every way in which a minute is lost: mechanism, client, timers
     WhyAMinute(minute::Args),
+    /// Rank the mechanisms that fit what you see
+    Identify(identify::Args),
     /// Print the JSON Schema of scenario files or of events
     Schema(schema::Args),
     /// Print a completion script for a shell
@@ -94,6 +97,7 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Identify(args) => identify::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::WhyAMinute(args) => minute::run(&args),
         Command::Schema(args) => schema::run(&args),

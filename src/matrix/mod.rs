@@ -7,6 +7,7 @@
 //! place, and the matrix is the same however many threads there are.
 
 mod html;
+mod identify;
 mod judge;
 mod minute;
 mod outage;
@@ -15,6 +16,7 @@ mod render;
 mod symptoms;
 
 pub use html::write_html;
+pub use identify::{Candidate, Observation, Signature, identify, next_looks, signature};
 pub use judge::{Cell, judge};
 pub use minute::{ABOUT, Minute, minutes};
 pub use outage::{FOR_GOOD, Outage, outages};

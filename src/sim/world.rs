@@ -1,13 +1,14 @@
 //! [`World`]: the parts of a run and the loop that drives them.
 
+mod extra;
+
 use super::emit::Emitter;
 use super::link::{InFlight, Link, Sent};
 use super::veth::Veth;
-use crate::addr::Mac;
 use crate::choice::{ChoiceKind, Chooser};
 use crate::control::{Act, Control, Gate, Happening, LinkEvent, Side, Taken, TaskResult};
 use crate::gateway::{Gateway, GatewayOutput, Outside};
-use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
+use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame};
 use crate::host::{Decision, IfIndex, LinkChange, LinkKind, Mutation, Reason, Request, decide};
 use crate::neigh::KernelClock;
 use crate::packet::Frame;
@@ -344,30 +345,6 @@ impl<O: Outside> World<O> {
         self.emit.end_frame();
     }
 
-    /// A program at the ingress of the host end answers for everything but the pod's own address,
-    /// whatever the node's routes and switches say, and the kernel's ARP never sees the request.
-    fn datapath_reply<S: Sink>(
-        &mut self,
-        dev: IfIndex,
-        flight: &InFlight,
-        chooser: &mut dyn Chooser,
-        sink: &mut S,
-    ) -> bool {
-        let Ok(eth) = EthFrame::parse(&flight.frame) else { return false };
-        let Some(arp) = (eth.ethertype == ETHERTYPE_ARP).then(|| Arp::parse(eth.payload).ok()).flatten()
-        else {
-            return false;
-        };
-        let Some(link) = self.gateway.state().link(dev).filter(|l| l.is_up()) else { return false };
-        let own = arp.tpa == self.plan.setting.pod_ip && self.plan.responder == Responder::Datapath;
-        if arp.op != OP_REQUEST || own || arp.spa.is_unspecified() {
-            return false;
-        }
-        let reply = Arp::reply(link.mac(), arp.tpa, arp.sha, arp.spa).frame(arp.sha, link.mac());
-        self.put_on_link(Side::Host, &Frame::from_slice(&reply), chooser, sink);
-        true
-    }
-
     /// A step is done: its acts, then the news.
     fn carry_out<S: Sink>(&mut self, taken: &Taken, chooser: &mut dyn Chooser, sink: &mut S) {
         let mut result = TaskResult::Done;
@@ -438,29 +415,13 @@ impl<O: Outside> World<O> {
             Side::Pod => self.pod.apply(self.now, change, chooser),
         };
         done.map_err(|e| e.to_string())?;
-        if side == Side::Pod && takes_down(change) {
+        if side == Side::Pod && extra::takes_down(change) {
             self.down_elsewhere();
         }
         let plan = Arc::clone(&self.plan);
         self.veth.update(self.now, &plan.setting, self.gateway.state(), self.pod.stack().state(), chooser);
         self.tell_running(before, chooser);
         Ok(())
-    }
-
-    fn announce_gateway(&mut self) -> Result<(), String> {
-        let s = &self.plan.setting;
-        let mac = self.gateway.state().link_named(s.cali).ok_or("the host end does not exist")?.mac();
-        let arp = Arp::request(mac, crate::control::GATEWAY, s.pod_ip);
-        self.announcements.push(Frame::from_slice(&arp.frame(Mac::BROADCAST, mac)));
-        Ok(())
-    }
-
-    /// An interface of another namespace than the host's went down: before Linux 6.0 that emptied
-    /// every namespace's queue of delayed answers.
-    fn down_elsewhere(&mut self) {
-        if self.plan.queue_purged_by_all {
-            self.gateway.purge_delayed();
-        }
     }
 
     /// IFF_RUNNING of the host end; `None` when it is not in the host's namespace.
@@ -574,15 +535,6 @@ impl<O: Outside> World<O> {
             sink.take(self.now, What::End { steps: Some(self.events) });
         }
     }
-}
-
-/// neigh_ifdown() runs for an interface that goes down, loses its carrier or goes away.
-fn takes_down(change: &Mutation) -> bool {
-    matches!(
-        change,
-        Mutation::LinkDel { .. }
-            | Mutation::LinkSet { change: LinkChange::Up(false) | LinkChange::Carrier(false), .. }
-    )
 }
 
 /// The question all this is about, as the pod broadcasts it.
