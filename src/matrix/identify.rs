@@ -167,24 +167,25 @@ fn candidate(signature: Signature, seen: &Observation) -> Candidate {
 /// What to look at next: of what nobody has looked at, that in which the best candidates differ.
 #[must_use]
 pub fn next_looks(best: &[Candidate], seen: &Observation) -> Vec<&'static str> {
-    let differ = |of: &dyn Fn(&Signature) -> String| {
-        best.iter().map(|c| of(&c.signature)).collect::<BTreeSet<_>>().len() > 1
-    };
-    let looks: [(bool, &'static str, &dyn Fn(&Signature) -> String); 6] = [
-        (seen.entry.is_none(), "the pod's entry: `ip neigh show 169.254.1.1` in the pod (--entry)", &|s| {
+    let looks: [(bool, &'static str, Pick); 6] = [
+        (seen.entry.is_none(), "the pod's entry: `ip neigh show 169.254.1.1` in the pod (--entry)", |s| {
             format!("{:?}", s.entry)
         }),
-        (seen.asked.is_none(), "requests in the pod: `tcpdump -ni eth0 arp` (--asked)", &|s| {
+        (seen.asked.is_none(), "requests in the pod: `tcpdump -ni eth0 arp` (--asked)", |s| {
             format!("{:?}", s.asked)
         }),
-        (seen.heard.is_none(), "requests on the host: `tcpdump -ni CALI arp` (--heard)", &|s| {
+        (seen.heard.is_none(), "requests on the host: `tcpdump -ni CALI arp` (--heard)", |s| {
             format!("{:?}", s.heard)
         }),
-        (seen.answered.is_none(), "replies on the host: the same capture (--answered)", &|s| {
+        (seen.answered.is_none(), "replies on the host: the same capture (--answered)", |s| {
             format!("{:?}", s.answered)
         }),
-        (seen.mac.is_none(), "the MAC in the pod's entry (--mac)", &|s| format!("{:?}", s.macs)),
-        (seen.error.is_none(), "what a client says (--error)", &|s| format!("{:?}", s.errors)),
+        (seen.mac.is_none(), "the MAC in the pod's entry (--mac)", |s| format!("{:?}", s.macs)),
+        (seen.error.is_none(), "what a client says (--error)", |s| format!("{:?}", s.errors)),
     ];
-    looks.iter().filter(|(open, _, of)| *open && differ(of)).map(|l| l.1).collect()
+    let differ = |of: Pick| best.iter().map(|c| of(&c.signature)).collect::<BTreeSet<_>>().len() > 1;
+    looks.iter().filter(|(open, _, of)| *open && differ(*of)).map(|l| l.1).collect()
 }
+
+/// One trait of a signature, as a text to compare.
+type Pick = fn(&Signature) -> String;

@@ -186,7 +186,9 @@ fn reason_of(effect: FixEffect, b: &Summary, w: &Summary, same: bool) -> String 
         FixEffect::Nothing => format!("still silent: {}; {} lost", list(&w.reasons), rounded(w.outage)),
         FixEffect::Breaks if w.add_failed && !b.add_failed => "CNI ADD fails".to_owned(),
         FixEffect::Breaks => {
-            let mut parts = vec![format!("{} lost instead of {}", rounded(w.outage), rounded(b.outage))];
+            let (now, before) = (rounded(w.outage), rounded(b.outage));
+            let instead = if now == before { "as before".to_owned() } else { format!("instead of {before}") };
+            let mut parts = vec![format!("{now} lost {instead}")];
             parts.extend((!new.is_empty()).then(|| format!("now silent: {}", list(&new))));
             parts.extend((!errors.is_empty()).then(|| format!("now {}", list(&errors))));
             let never: Vec<String> = w.unserved.difference(&b.unserved).cloned().collect();
@@ -227,7 +229,7 @@ pub(super) fn describe(scenario: &Scenario, base: &[Played]) -> String {
         return "nothing is lost".to_owned();
     }
     let reasons = if b.reasons.is_empty() { "the gateway answers".to_owned() } else { list(&b.reasons) };
-    if b.outage == Span::ZERO {
+    if b.outage <= AT_ONCE {
         return format!("no time is lost, yet it is not as it should be; {reasons}");
     }
     format!("{} lost; {reasons}", rounded(b.outage))

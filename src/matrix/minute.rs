@@ -3,7 +3,7 @@
 use super::outage::{Outage, outages};
 use super::{Played, SEEDS, play, symptoms};
 use crate::scenario::file::ClientKind;
-use crate::scenario::{Overrides, PlanError, Scenario};
+use crate::scenario::{ClientPlan, Overrides, PlanError, Scenario};
 use crate::time::Span;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -55,7 +55,7 @@ pub fn minutes(scenarios: &[Scenario]) -> Result<Vec<Minute>, PlanError> {
                 client: client.name.clone(),
                 kind: client.kind,
                 outage: (*least, *most),
-                timers: timers(scenario, &runs[0], &lost[0][at], client.kind),
+                timers: timers(scenario, &runs[0], &lost[0][at], client),
                 reasons: looks.reasons.clone(),
                 fits_8689: all(looks.entry_absent) && all(looks.heals_alone) && all(looks.routes_right),
             });
@@ -65,7 +65,7 @@ pub fn minutes(scenarios: &[Scenario]) -> Result<Vec<Minute>, PlanError> {
 }
 
 /// What happened last before the client was served: that is what it had waited for.
-fn timers(scenario: &Scenario, run: &Played, lost: &Outage, kind: ClientKind) -> Vec<String> {
+fn timers(scenario: &Scenario, run: &Played, lost: &Outage, client: &ClientPlan) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for hold in &scenario.file().holds {
         let text = hold.length.map_or_else(|| "held up".to_owned(), |l| format!("held for {l}"));
@@ -82,14 +82,18 @@ fn timers(scenario: &Scenario, run: &Played, lost: &Outage, kind: ClientKind) ->
     }
     let answered = run.seen.window_end_ns.filter(|t| *t < lost.to && lost.from < *t);
     let waits = answered.map_or(Span::ZERO, |t| lost.to.since(t));
-    if waits > Span::from_secs(3) {
-        let from = lost.to.since(lost.from);
-        lines.push(match kind {
-            ClientKind::TcpConnect => format!("TCP: the SYN of {from}; the gateway had answered for {waits}"),
-            _ => format!("the client itself: {waits} after the gateway"),
-        });
-    } else if kind == ClientKind::TcpConnect && run.seen.unanswered() == 0 {
-        lines.push(format!("TCP: the SYN of {}", lost.longest));
+    let once = client.kind == ClientKind::TcpConnect && client.retry.is_none();
+    let seconds = |s: Span| format!("{} s", s.as_ns() / 1_000_000_000);
+    if once && waits > Span::from_secs(3) {
+        lines.push(format!(
+            "TCP: its SYN of {}; the gateway had answered for {} by then",
+            seconds(lost.longest),
+            seconds(waits)
+        ));
+    } else if once && run.seen.unanswered() == 0 {
+        lines.push(format!("TCP: its SYN of {}", seconds(lost.longest)));
+    } else if waits > Span::from_secs(3) {
+        lines.push(format!("the client itself: {} after the gateway", seconds(waits)));
     }
     lines
 }
