@@ -127,6 +127,7 @@ struct Lab {
     emit: Emitter,
     events: Vec<Event>,
     frames: u32,
+    #[expect(clippy::option_option, reason = "nothing told yet, or told that it answers, or why not")]
     verdict: Option<Option<Reason>>,
     tx: UnboundedSender<Message>,
     rx: UnboundedReceiver<Message>,
@@ -225,7 +226,7 @@ impl Lab {
                 return Ok(LiveEnd::TimeUp);
             }
             match self.wait(end, &mut interrupt).await {
-                Due::Frame(Some(frame)) => self.from_pod(&frame).await?,
+                Due::Frame(Some(frame)) => self.heard_pod(&frame).await?,
                 Due::Frame(None) => self.link = None,
                 Due::News(message) => self.client_news(message),
                 Due::Neigh(event) => self.neigh_news(&event),
@@ -278,7 +279,7 @@ impl Lab {
                 self.gateway.handle_timeout(now, &mut self.chooser);
             } else if let Some(changes) = self.veth.take_notice(now, &self.plan.setting) {
                 for (side, change) in changes {
-                    self.notice_carrier(side, &change)?;
+                    self.notice_carrier(side, &change);
                 }
             } else if self.control.poll_timeout().is_some_and(|t| t <= now) {
                 if let Some(taken) = self.control.take_due(now, self.gateway.state(), &mut self.chooser) {
@@ -351,7 +352,7 @@ impl Lab {
     }
 
     /// A frame of the pod: into the trace, then to the gateway.
-    async fn from_pod(&mut self, frame: &[u8]) -> Result<(), LiveError> {
+    async fn heard_pod(&mut self, frame: &[u8]) -> Result<(), LiveError> {
         let now = self.now();
         self.frames += 1;
         let id = FrameId(self.frames);
@@ -552,7 +553,7 @@ impl Lab {
     }
 
     /// The modelled host (and the pod's shadow) notice the carrier; the real pod does by itself.
-    fn notice_carrier(&mut self, side: Side, change: &Mutation) -> Result<(), LiveError> {
+    fn notice_carrier(&mut self, side: Side, change: &Mutation) {
         let before = self.host_running();
         match side {
             Side::Host => {
@@ -563,7 +564,6 @@ impl Lab {
             }
         }
         self.tell_running(before);
-        Ok(())
     }
 
     fn host_running(&self) -> Option<bool> {
