@@ -180,7 +180,8 @@ impl SmoltcpOutside {
         }
         let wait = self.iface.poll_at(instant(now), &self.sockets);
         // round up, so that a timer of smoltcp is never asked for before its microsecond
-        self.due = wait.map(|at| Time(u64::try_from(at.total_micros()).unwrap_or(0) * 1_000).max(Time(now.0 + 1_000)));
+        self.due = wait
+            .map(|at| Time(u64::try_from(at.total_micros()).unwrap_or(0) * 1_000).max(Time(now.0 + 1_000)));
     }
 
     fn echo_tcp(&mut self) -> bool {

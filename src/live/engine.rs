@@ -692,7 +692,11 @@ impl Lab {
         };
         let main = routes.iter().filter(|r| r.table == netns_lab::rtnl::table::MAIN && v4(&r.destination));
         let routes = main.map(ToString::to_string).collect();
-        let neighbours = entries.iter().filter(|n| n.address.is_ipv4()).map(ToString::to_string).collect();
+        // as `ip neigh` does without `nud all`
+        let shown = |n: &&netns_lab::rtnl::Neighbour| {
+            n.address.is_ipv4() && n.state != netns_lab::rtnl::NudState::NoArp
+        };
+        let neighbours = entries.iter().filter(shown).map(ToString::to_string).collect();
         let now = self.now();
         self.events.take(now, What::Kernel { side: Side::Pod, routes, neighbours });
     }

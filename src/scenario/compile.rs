@@ -15,6 +15,9 @@ use std::net::{IpAddr, SocketAddr};
 const FILE_MAX: usize = 1 << 20;
 /// The longest run: the longest timer any mechanism waits for is a few minutes.
 pub(super) const DURATION_MAX: Span = Span::from_secs(3600);
+
+/// Patience with clients that are never done, when the file does not say how long a run lasts.
+pub(super) const DURATION_DEFAULT: Span = Span::from_secs(600);
 /// Steps, holds, faults, clients of one file: far above what a person writes.
 const ITEMS_MAX: usize = 256;
 /// Repetitions of a step.

@@ -26,8 +26,10 @@ pub struct ScenarioFile {
     #[serde(default)]
     pub aliases: Vec<String>,
     /// What happens, in plain words.
+    #[serde(default)]
     pub story: String,
     /// Why it happens.
+    #[serde(default)]
     pub mechanism: String,
     /// What a person sees, in the words of the tools they use.
     #[serde(default)]
@@ -39,7 +41,7 @@ pub struct ScenarioFile {
     #[serde(default)]
     pub look_alike: bool,
     /// How sure the cause is.
-    pub certainty: Certainty,
+    pub certainty: Option<Certainty>,
     /// Where it was reported or read.
     #[serde(default, rename = "source")]
     pub sources: Vec<Source>,

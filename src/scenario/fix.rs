@@ -1,6 +1,6 @@
 //! Scenario, fixes and command line put together into a [`Plan`].
 
-use super::compile::{Checker, DURATION_MAX, Scenario, client_of, fault_of, hold_of, script_step};
+use super::compile::{Checker, DURATION_DEFAULT, Scenario, client_of, fault_of, hold_of, script_step};
 use super::expect::{Corner, Expect};
 use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, StepFile};
 use super::overrides::Overrides;
@@ -154,7 +154,7 @@ impl Scenario {
             icmp_errors_filtered: f.pod.icmp_errors_filtered,
             clients,
             faults,
-            duration: f.duration.as_ref().map_or(DURATION_MAX, |d| *d.get_ref()),
+            duration: f.duration.as_ref().map_or(DURATION_DEFAULT, |d| *d.get_ref()),
             until_clients_done: f.duration.is_none(),
             hz: f.kernel.hz.unwrap_or(crate::neigh::HZ_DEFAULT),
         })
