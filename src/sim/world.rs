@@ -35,7 +35,7 @@ pub enum Ended {
     TimeUp,
     /// Nothing was left to happen.
     Quiet,
-    /// [`EVENTS_MAX`] events happened: the scenario never comes to rest.
+    /// Twenty million events happened: the scenario never comes to rest.
     TooManyEvents,
 }
 

@@ -54,9 +54,8 @@ impl HostEnd {
             self.up &= !command.ends_with(" down");
         }
         if let Some(value) = command.strip_prefix("sysctl -w net.ipv4.conf.cali") {
-            if let Some((_, value)) = value.split_once(".proxy_arp=") {
-                self.proxy_arp = value == "1";
-            }
+            self.proxy_arp |= value.ends_with(".proxy_arp=1");
+            self.proxy_arp &= !value.ends_with(".proxy_arp=0");
         }
     }
 }

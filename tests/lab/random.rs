@@ -107,7 +107,7 @@ pub(crate) fn scenario() -> impl Strategy<Value = String> {
     let node = prop::sample::subsequence(&NODE[..], 0..=2);
     (version, node, vec(hold(), 0..4), vec(client(), 1..4), vec(fault(), 0..3)).prop_map(
         |(version, node, holds, clients, faults)| {
-            let mut text = format!("id = \"random\"\ntitle = \"Random\"\nduration = \"60s\"\n\n");
+            let mut text = "id = \"random\"\ntitle = \"Random\"\nduration = \"60s\"\n\n".to_owned();
             write!(text, "[calico]\nversion = \"{version}\"\n\n[node]\nsetup = {node:?}\n\n").unwrap();
             write!(text, "[world]\nudp = [\"10.43.0.10:53\"]\n\n").unwrap();
             holds.iter().chain(&faults).for_each(|part| text.push_str(part));

@@ -10,25 +10,26 @@
 
 use crate::process::{Run, events, nothing_left, possible};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 fn run(args: &[&str]) -> Value {
     let run = Run::start(args);
     let (output, mark) = run.end();
-    nothing_left(&mark, &Default::default());
+    nothing_left(&mark, &BTreeSet::new());
     let (_, verdict) = events(&output);
     assert_eq!(output.status.code(), Some(0), "{args:?}: {verdict:#}");
     verdict["seen"].clone()
 }
 
-/// Requests for the gateway: seconds since the first, and whether they were answered.
-fn asked(seen: &Value) -> Vec<(f64, bool)> {
+/// Requests for the gateway: milliseconds since the first, and whether they were answered.
+fn asked(seen: &Value) -> Vec<(u64, bool)> {
     let times = seen["asked"].as_array().expect("requests");
-    let at = |a: &Value| a["t_ns"].as_u64().expect("a time") as f64 / 1e9;
+    let at = |a: &Value| a["t_ns"].as_u64().expect("a time") / 1_000_000;
     times.iter().map(|a| (at(a) - at(&times[0]), !a["answered_ns"].is_null())).collect()
 }
 
 /// What a lost race costs: an interval of ping, as the timer wheel rounds it.
-const RACE: f64 = 1.024;
+const RACE_MS: usize = 1024;
 
 /// Requests of a resolution that fails.
 const SOLICITS: usize = 3;
@@ -43,7 +44,7 @@ fn agree(args: &[&str], races: bool) {
     args.push("--live");
     let live = run(&args);
     let (sim_asked, live_asked) = (asked(&sim), asked(&live));
-    let silent = |all: &[(f64, bool)]| all.iter().filter(|a| !a.1).count();
+    let silent = |all: &[(u64, bool)]| all.iter().filter(|a| !a.1).count();
     let (s, l) = (silent(&sim_asked), silent(&live_asked));
     let lost = if races { s.min(l) / SOLICITS } else { 0 };
     assert!(
@@ -52,9 +53,9 @@ fn agree(args: &[&str], races: bool) {
     );
     for (i, (one, two)) in sim_asked.iter().zip(&live_asked).take(s.min(l)).enumerate() {
         let lost = if races { i / SOLICITS } else { 0 };
-        let tolerance = 0.1 + 0.03 * i as f64 + RACE * lost as f64;
-        let apart = (one.0 - two.0).abs();
-        assert!(apart <= tolerance, "request {i} is {apart:.3} s off\n{sim_asked:?}\n{live_asked:?}");
+        let tolerance = 100 + 30 * i + RACE_MS * lost;
+        let apart = one.0.abs_diff(two.0);
+        assert!(apart <= tolerance as u64, "request {i} is {apart} ms off\n{sim_asked:?}\n{live_asked:?}");
     }
     assert_eq!(sim["reasons"], live["reasons"]);
     let clients = |seen: &Value| -> Vec<String> {
@@ -64,15 +65,13 @@ fn agree(args: &[&str], races: bool) {
     for client in clients(&sim) {
         let first = |seen: &Value| {
             let c = &seen["clients"][&client];
-            Some(c["first_success_ns"].as_f64()? - c["start_ns"].as_f64()?)
+            Some((c["first_success_ns"].as_u64()? - c["start_ns"].as_u64()?) / 1_000_000)
         };
         match (first(&sim), first(&live)) {
             (Some(one), Some(two)) => {
-                let apart = (one - two).abs() / 1e9;
-                assert!(
-                    apart <= 0.1 + 1.1 * (s.abs_diff(l) as f64) + 0.03 * s as f64,
-                    "{client}: {apart:.3} s apart"
-                );
+                let tolerance = 100 + 1100 * s.abs_diff(l) + 30 * s;
+                let apart = one.abs_diff(two);
+                assert!(apart <= tolerance as u64, "{client}: {apart} ms apart");
             }
             (one, two) => assert_eq!(one.is_some(), two.is_some(), "{client}"),
         }

@@ -2,9 +2,13 @@
 
 use crate::process::{Run, events, nothing_left, possible};
 use nix::sys::signal::Signal;
+use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::Duration;
+
+/// Who may do the least.
+const NOBODY: u32 = 65_534;
 
 const LONG: [&str; 4] = ["run", "8689", "--live", "--json"];
 
@@ -56,7 +60,6 @@ fn an_ordinary_user_needs_no_root() {
     if !nix::unistd::geteuid().is_root() {
         return; // every other test of this file shows it
     }
-    const NOBODY: u32 = 65_534;
     // the build directory may be closed to others
     let dir = tempfile::Builder::new().prefix("arplab").tempdir_in("/tmp").expect("a directory");
     let program = dir.path().join("arplab");
@@ -72,7 +75,7 @@ fn an_ordinary_user_needs_no_root() {
         c.uid(NOBODY).gid(NOBODY).current_dir("/");
     });
     let (output, mark) = run.end();
-    nothing_left(&mark, &Default::default());
+    nothing_left(&mark, &BTreeSet::new());
     if output.status.code() == Some(3) {
         let why = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(why.contains("user namespace"), "{why}");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -87,7 +87,7 @@ impl Run {
 
     /// Waits for its end.
     pub(crate) fn end(mut self) -> (Output, String) {
-        let mut output = Output { status: Default::default(), stdout: Vec::new(), stderr: Vec::new() };
+        let mut output = Output { status: ExitStatus::default(), stdout: Vec::new(), stderr: Vec::new() };
         let mut err = self.child.stderr.take().expect("piped");
         let reader = std::thread::spawn(move || {
             let mut bytes = Vec::new();

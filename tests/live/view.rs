@@ -2,6 +2,7 @@
 
 use crate::process::{Run, events, nothing_left, possible};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// The states of the pod's entry for the gateway, in order, as its kernel announced them.
 fn states(events: &[Value]) -> Vec<&str> {
@@ -78,7 +79,7 @@ fn progress_goes_to_stderr_and_the_story_to_stdout() {
     }
     let run = Run::start(&["run", "8689", "--live", "--hold", "felix.iface-seen=1s"]);
     let (output, mark) = run.end();
-    nothing_left(&mark, &Default::default());
+    nothing_left(&mark, &BTreeSet::new());
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(text.contains("169.254.1.1 dev eth0 lladdr ee:ee:ee:ee:ee:ee REACHABLE"), "{text}");
     assert!(text.contains("rp-filter-other-device"), "{text}");
