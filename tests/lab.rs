@@ -14,5 +14,7 @@ mod determinism;
 mod properties;
 #[path = "lab/random.rs"]
 mod random;
+#[path = "lab/readme.rs"]
+mod readme;
 #[path = "lab/run.rs"]
 mod run;
