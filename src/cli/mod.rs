@@ -20,6 +20,7 @@ const USAGE: u8 = 2;
 /// Exit status: this machine cannot do it.
 const CANNOT: u8 = 3;
 /// Exit status: ended by Ctrl-C or SIGTERM, as a shell reports it.
+#[cfg(feature = "live")]
 const INTERRUPTED: u8 = 130;
 
 /// A lab for the gateway ARP of Kubernetes pods under Calico.
