@@ -138,7 +138,11 @@ fn of_scenario(args: &Args, scenario: &Scenario) -> Result<Table, Fail> {
         Scene::of(scenario.plan(&overrides)?, args.seed, args.at).map_err(|e| Fail::usage(e.to_string()))?;
     let setting = setting(args, scene.setting.pod_ip, scene.setting.pod_mac, Some(Mac::CALICO));
     if !args.json {
-        println!("{} at {}, host end {}\n", scenario.id(), scene.at, scene.setting.cali);
+        println!("{} at {}, host end {}", scenario.id(), scene.at, scene.setting.cali);
+        if let Some(reason) = scene.silence {
+            println!("by the model it is silent: {reason} [{}]", reason.pointer().code);
+        }
+        println!();
     }
     let mut columns = Vec::new();
     if args.only != Some(Only::Kernel)

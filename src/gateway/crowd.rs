@@ -4,6 +4,7 @@
 //! A failed resolution turns each queued packet into an ICMP error, and the kernel rations those
 //! to about fifty at once. A connection that hears nothing goes on by its own schedule of SYNs.
 
+use super::delay::wheel_phase;
 use super::{Act, Seen, lab};
 use crate::choice::Seeded;
 use crate::host::Mutation;
@@ -33,19 +34,20 @@ const START: Time = Time(2_000_000_000);
 const PATIENCE: Span = Span::from_secs(150);
 
 /// `connections` dialled at once, each once, when the gateway begins to answer after `window`.
+/// `run` numbers the phase of the timer wheel and the draws.
 ///
 /// # Panics
 /// Never: the commands are literals that parse.
 #[must_use]
-pub fn crowd(connections: u32, window: Span, seed: u64) -> Crowd {
+pub fn crowd(connections: u32, window: Span, run: u32) -> Crowd {
     let proxy_arp = |on: u8| {
         let text = format!("sysctl -w net.ipv4.conf.cali0.proxy_arp={on}");
         text.parse::<Mutation>().unwrap_or_else(|e| panic!("{e}"))
     };
-    let mut chooser = Seeded::new(seed);
+    let mut chooser = Seeded::new(u64::from(run));
     let mut host = lab::host_state();
     host.apply(&proxy_arp(0)).unwrap_or_else(|e| panic!("{e}"));
-    let clock = KernelClock::new(HZ_DEFAULT, seed.wrapping_mul(7_919) % KernelClock::phases_ns(HZ_DEFAULT));
+    let clock = KernelClock::new(HZ_DEFAULT, wheel_phase(run));
     let mut pair = lab::pair(host, lab::pod_state(), lab::world(), clock, &mut chooser);
     let spec = ConnectSpec { parallel: connections, ..ConnectSpec::once((lab::SERVER, lab::PORT).into()) };
     let client = pair.pod.add_client(ClientSpec::TcpConnect(spec));

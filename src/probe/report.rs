@@ -139,7 +139,10 @@ impl fmt::Display for Table {
             write!(f, "{name:<width$}  ", width = wide(name))?;
         }
         writeln!(f, "clause")?;
-        for clause in Clause::ALL {
+        let shown = |clause: &Clause| {
+            asked.iter().any(|(_, r)| !matches!(r.of(*clause), None | Some(Finding::NotShown(_))))
+        };
+        for clause in Clause::ALL.iter().filter(|c| shown(c)) {
             for (name, report) in &asked {
                 write!(f, "{:<width$}  ", mark(report, *clause), width = wide(name))?;
             }
@@ -152,6 +155,10 @@ impl fmt::Display for Table {
                 let pad: usize = asked.iter().map(|(n, _)| wide(n) + 2).sum();
                 writeln!(f, "{:pad$}{:<25} {name}: {why}", "", "")?;
             }
+        }
+        match Clause::ALL.iter().filter(|c| !shown(c)).count() {
+            0 => {}
+            n => writeln!(f, "{n} clauses are not shown: where nobody answers, silence means nothing.")?,
         }
         writeln!(f)?;
         for column in &self.columns {

@@ -4,7 +4,7 @@
 use crate::choice::Seeded;
 use crate::control::{Act, Setting, Side};
 use crate::gateway::SmoltcpOutside;
-use crate::host::{HostState, LinkChange, Mutation};
+use crate::host::{HostState, LinkChange, Mutation, Reason};
 use crate::scenario::Plan;
 use crate::sim::{Ended, World};
 use crate::time::{Span, Time};
@@ -47,6 +47,8 @@ pub struct Scene {
     pub way: Vec<Way>,
     /// The pod's end is up.
     pub pod_up: bool,
+    /// Why the model's node would not answer the pod now.
+    pub silence: Option<Reason>,
 }
 
 impl Scene {
@@ -77,7 +79,7 @@ impl Scene {
         let pod_up =
             world.pod().stack().state().link_named(setting.eth).is_some_and(crate::host::Link::is_up);
         let way = way(&plan, &events);
-        Ok(Scene { setting, at: world.now(), state, way, pod_up })
+        Ok(Scene { setting, at: world.now(), state, way, pod_up, silence: world.silence() })
     }
 }
 
