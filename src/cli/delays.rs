@@ -2,7 +2,7 @@
 
 use super::fail::Fail;
 use crate::gateway::crowd::{Crowd, crowd};
-use crate::gateway::delay::{DelayCase, DelayCell, delay_table, standard_cases};
+use crate::gateway::delay::{DelayCase, DelayCell, Trouble, delay_table, standard_cases};
 use crate::time::Span;
 use std::fmt::Write as _;
 use std::io::Write;
@@ -119,8 +119,17 @@ fn markdown(args: &Args, table: &Table, crowds: &Crowds) -> String {
     let mut o = String::new();
     let _ = writeln!(o, "First answer, in seconds from the client's start, by the length of the window:\n");
     head(&mut o, "client", &args.window);
-    for (case, cells) in table {
+    let timeless =
+        |case: &DelayCase| matches!(case.trouble, Trouble::MacChangedStale | Trouble::MacChangedReachable);
+    for (case, cells) in table.iter().filter(|(case, _)| !timeless(case)) {
         row(&mut o, &name_of(table, case), cells.iter().map(cell));
+    }
+    let _ =
+        writeln!(o, "\nThe same where the window plays no part, because the gateway answers all the time:\n");
+    row(&mut o, "client", ["first answer".to_owned()].into_iter());
+    row(&mut o, "---", ["---".to_owned()].into_iter());
+    for (case, cells) in table.iter().filter(|(case, _)| timeless(case)) {
+        row(&mut o, &name_of(table, case), cells.iter().take(1).map(cell));
     }
     let _ = writeln!(
         o,
