@@ -13,6 +13,7 @@ pub mod live;
 pub mod neigh;
 pub mod packet;
 pub mod pod;
+pub mod probe;
 pub mod scenario;
 pub mod sim;
 pub mod stack;

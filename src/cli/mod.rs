@@ -1,8 +1,11 @@
 //! The command line: one file a subcommand, no logic of its own.
 
+mod conform;
+mod delays;
 mod fail;
 mod list;
 mod output;
+mod probe;
 mod run;
 mod schema;
 mod show;
@@ -49,6 +52,12 @@ enum Command {
     Show(show::Args),
     /// Run a scenario and check what it expects
     Run(run::Args),
+    /// Question whoever answers ARP for a pod's gateway, and judge the answers clause by clause
+    Probe(probe::Args),
+    /// Hold the model against recordings of a kernel
+    Conform(conform::Args),
+    /// Print how long clients wait for a gateway that answers late
+    Delays(delays::Args),
     /// Print the JSON Schema of scenario files or of events
     Schema(schema::Args),
     /// Print a completion script for a shell
@@ -89,6 +98,9 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Probe(args) => probe::run(&args),
+        Command::Conform(args) => conform::run(&args),
+        Command::Delays(args) => delays::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => schema::completions(shell),
         Command::Man => schema::man(),

@@ -18,6 +18,7 @@
 mod build;
 mod burst;
 mod command;
+mod conform;
 mod craft;
 mod delay;
 pub mod pod;
@@ -36,6 +37,7 @@ mod rig;
 mod spread;
 mod start6;
 
+pub use conform::{Case, CaseResult, conform_line};
 pub use record::{Config, ReadError, Record, Shot, Transition, Trial, read};
 
 use crate::time::Span;
