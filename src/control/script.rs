@@ -73,9 +73,7 @@ impl Script {
                 (Gate::After(gate), Happening::Done(step)) => gate == step,
                 _ => false,
             };
-            if open && self.begun[at] == 0 {
-                self.begin(at, cx);
-            } else if what == Happening::Timer(at as u8) {
+            if (open && self.begun[at] == 0) || what == Happening::Timer(at as u8) {
                 self.begin(at, cx);
             }
         }

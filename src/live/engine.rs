@@ -134,6 +134,7 @@ pub(super) struct Lab {
     pub(super) emit: Emitter,
     pub(super) events: Vec<Event>,
     frames: u32,
+    #[expect(clippy::option_option, reason = "nothing told yet, or told that it answers, or why not")]
     verdict: Option<Option<Reason>>,
     tx: UnboundedSender<Message>,
     rx: UnboundedReceiver<Message>,
@@ -374,7 +375,7 @@ impl Lab {
     /// What came from the host's side.
     async fn node_news(&mut self, event: NodeEvent) -> Result<(), LiveError> {
         match event {
-            NodeEvent::FromPod(Some(frame)) => return self.from_pod(&frame).await,
+            NodeEvent::FromPod(Some(frame)) => return self.heard_pod(&frame).await,
             NodeEvent::FromPod(None) => {
                 if let Node::Model(m) = &mut self.node {
                     m.wire = None;
@@ -476,7 +477,7 @@ impl Lab {
     }
 
     /// A frame of the pod for the modelled node: into the trace, then to the gateway.
-    async fn from_pod(&mut self, frame: &[u8]) -> Result<(), LiveError> {
+    async fn heard_pod(&mut self, frame: &[u8]) -> Result<(), LiveError> {
         let now = self.now();
         self.frames += 1;
         let id = FrameId(self.frames);

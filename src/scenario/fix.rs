@@ -139,7 +139,7 @@ impl Scenario {
         }
         let (host, host_setup) = host_state(&layers, &setting)?;
         let (pod, pod_setup) = self.pod_state(&layers, &setting)?;
-        let actors = actors(&layers, &setting, &host, script);
+        let actors = actors(&layers, &setting, &host, &script);
         Ok(Plan {
             version: layers.version(),
             outside: self.outside(&clients),
@@ -276,7 +276,7 @@ fn actors(
     layers: &Layers<'_>,
     setting: &Setting,
     host: &HostState,
-    script: Vec<(ActorName, ScriptStep)>,
+    script: &[(ActorName, ScriptStep)],
 ) -> Vec<Actors> {
     let version = layers.version();
     let options = CniOptions {

@@ -163,7 +163,7 @@ impl Ping<'_> {
     /// The sequence number something is about, and the error if it is one. IPv6 raw sockets
     /// deliver without the IP header.
     fn read(&self, bytes: &[u8]) -> Option<(u16, Option<String>)> {
-        if let IpAddr::V6(_) = self.spec.to {
+        if self.spec.to.is_ipv6() {
             return self.read6(bytes);
         }
         match wire::parse(bytes)?.1 {
