@@ -83,7 +83,7 @@ pub fn check(expect: &Expect, seen: &Observed, holds_changed: bool) -> Vec<Check
         c.add("MAC in the pod's entry", mac, &got, seen.lladdr == Some(*mac));
     }
     if let Some(first) = seen.differs.first() {
-        c.add("what the model says of the kernel", "true", first, false);
+        c.add("what the model says of the kernel", &"true", &first.clone(), false);
     }
     let none = ClientSeen::default();
     for (name, e) in &expect.client {

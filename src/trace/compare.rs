@@ -13,11 +13,11 @@ use crate::time::{Span, Time};
 use serde::Serialize;
 
 /// How far two times may lie apart,
-pub const BASE: Span = Span::from_ms(100);
+const BASE: Span = Span::from_ms(100);
 /// and so much more for each request before.
-pub const EACH: Span = Span::from_ms(30);
+const EACH: Span = Span::from_ms(30);
 /// Sends, failures and answers of a client may differ by so many: one more or less at either end.
-pub const COUNT: u32 = 1;
+const COUNT: u32 = 1;
 /// The queue of an entry holds the echoes of one resolution: they fail, or are answered, together.
 const TOGETHER: u32 = 4;
 /// From a request to the next, and what a client takes to try again.
