@@ -21,20 +21,25 @@ pub(super) fn check(plan: &Plan, responder: Responder) -> Result<(), LiveError> 
     });
     for act in steps.flatten() {
         if let Act::Change(_, change) | Act::Try(_, change) = act
-            && let Some(reason) = no_such_change(change)
+            && let Some(reason) = no_such_change(plan, responder, change)
         {
             why.push(format!("`{change}`: {reason}"));
         }
     }
     let setup = plan.pod_setup.iter().chain(&plan.host_setup);
-    why.extend(setup.filter_map(|c| no_such_change(c).map(|reason| format!("`{c}`: {reason}"))));
-    let _ = responder;
+    why.extend(setup.filter_map(|c| no_such_change(plan, responder, c).map(|reason| format!("`{c}`: {reason}"))));
     if why.is_empty() { Ok(()) } else { Err(LiveError::NotHere(why.join("; "))) }
 }
 
 /// A change that is the kernel's own doing, or another machine's.
-fn no_such_change(change: &Mutation) -> Option<&'static str> {
+fn no_such_change(plan: &Plan, responder: Responder, change: &Mutation) -> Option<&'static str> {
     match change {
+        // the far end of a real node's uplink is in the lab's hands
+        Mutation::LinkSet { dev, change: LinkChange::Carrier(_) }
+            if responder == Responder::Smoltcp || *dev == plan.setting.uplink =>
+        {
+            None
+        }
         Mutation::LinkSet { change: LinkChange::Carrier(_), .. } => {
             Some("the carrier of a real device follows from its other end")
         }

@@ -78,7 +78,15 @@ impl Lab {
                 (done.map_err(|e| e.to_string()), None)
             }
             (Side::Host, Node::Kernel(k)) => {
-                let done = k.space.apply(change).await?;
+                let done = match change {
+                    Mutation::LinkSet { dev, change: LinkChange::Carrier(on) }
+                        if *dev == self.plan.setting.uplink =>
+                    {
+                        k.uplink.set_carrier(*on).await?;
+                        Ok(())
+                    }
+                    _ => k.space.apply(change).await?,
+                };
                 let differs = follow(&mut k.state, change, &done);
                 (done, differs)
             }

@@ -73,6 +73,14 @@ impl Uplink {
         }
     }
 
+    /// Pulls the node's cable out, or puts it back.
+    pub(super) async fn set_carrier(&self, on: bool) -> Result<(), LinkFault> {
+        match &self.wire {
+            Some(wire) => wire.set_carrier(on).await,
+            None => Ok(()),
+        }
+    }
+
     async fn flush(&mut self) -> Result<(), LinkFault> {
         while let Some(packet) = self.outside.poll_packet() {
             self.send(&packet).await?;
