@@ -318,11 +318,7 @@ fn verdict(o: &mut String, columns: &[Column], agree: bool) {
         return;
     }
     for c in columns.iter().filter(|c| !c.comparison.differences.is_empty()) {
-        let _ = writeln!(
-            o,
-            "{} DIFFERS from the model; seed {} comes nearest:",
-            c.live.corner, c.twin.seed
-        );
+        let _ = writeln!(o, "{} DIFFERS from the model; seed {} comes nearest:", c.live.corner, c.twin.seed);
         for d in &c.comparison.differences {
             let _ = writeln!(o, "  ≠ {}: model {}, live {}", d.what, d.model, d.live);
         }

@@ -1,7 +1,9 @@
 //! The wire between a real pod and a real host, watched at the pod's end.
 
 use super::link::LinkFault;
-use netns_lab::{AsyncPacketSocket, Netns, PacketError, PacketOptions, PacketSocket, RecvBatch, monotonic_ns};
+use netns_lab::{
+    AsyncPacketSocket, Netns, PacketError, PacketOptions, PacketSocket, RecvBatch, monotonic_ns,
+};
 
 /// A frame that passed the pod's `eth0`.
 pub(super) struct Captured {

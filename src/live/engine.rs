@@ -410,6 +410,8 @@ impl Lab {
             && entry.dev == cali.as_str()
         {
             self.tell_entry(self.time_of(event.at_ns), Side::Host, entry);
+        } else if k.carrier_news(&event.change) {
+            self.node_turned(self.time_of(event.at_ns));
         }
     }
 

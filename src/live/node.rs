@@ -179,6 +179,15 @@ impl KernelNode {
         }
     }
 
+    /// The node's kernel has noticed the carrier of another interface; true if that is so.
+    pub(super) fn carrier_news(&mut self, change: &Change) -> bool {
+        let Change::Link(link) = change else { return false };
+        let Ok(dev) = link.name.parse::<IfName>() else { return false };
+        let noticed = link.up && self.state.link_named(dev).is_some_and(|l| l.has_carrier() != link.running);
+        let change = Mutation::LinkSet { dev, change: LinkChange::Carrier(link.running) };
+        noticed && self.state.apply(&change).is_ok()
+    }
+
     pub(super) fn view(&self, dev: Option<crate::host::IfIndex>, carries: bool) -> View {
         View { state: self.state.clone(), dev, carries }
     }

@@ -27,7 +27,9 @@ pub(super) fn check(plan: &Plan, responder: Responder) -> Result<(), LiveError> 
         }
     }
     let setup = plan.pod_setup.iter().chain(&plan.host_setup);
-    why.extend(setup.filter_map(|c| no_such_change(plan, responder, c).map(|reason| format!("`{c}`: {reason}"))));
+    why.extend(
+        setup.filter_map(|c| no_such_change(plan, responder, c).map(|reason| format!("`{c}`: {reason}"))),
+    );
     if why.is_empty() { Ok(()) } else { Err(LiveError::NotHere(why.join("; "))) }
 }
 

@@ -78,15 +78,14 @@ impl Lab {
                 (done.map_err(|e| e.to_string()), None)
             }
             (Side::Host, Node::Kernel(k)) => {
-                let done = match change {
-                    Mutation::LinkSet { dev, change: LinkChange::Carrier(on) }
-                        if *dev == self.plan.setting.uplink =>
-                    {
-                        k.uplink.set_carrier(*on).await?;
-                        Ok(())
-                    }
-                    _ => k.space.apply(change).await?,
-                };
+                if let Mutation::LinkSet { dev, change: LinkChange::Carrier(on) } = change
+                    && *dev == self.plan.setting.uplink
+                {
+                    // the model's node notices when the kernel says that it has
+                    k.uplink.set_carrier(*on).await?;
+                    return Ok(Ok(()));
+                }
+                let done = k.space.apply(change).await?;
                 let differs = follow(&mut k.state, change, &done);
                 (done, differs)
             }
@@ -188,7 +187,8 @@ impl Lab {
     async fn create_veth(&mut self, host_end: Side, pod_up: bool) -> Result<Done, LiveError> {
         let plan = Arc::clone(&self.plan);
         let s = &plan.setting;
-        let made = if self.node.is_model() { self.make_wire().await? } else { self.make_pair(host_end).await? };
+        let made =
+            if self.node.is_model() { self.make_wire().await? } else { self.make_pair(host_end).await? };
         if let Err(e) = made {
             return Ok(Err(e));
         }

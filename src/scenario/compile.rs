@@ -119,7 +119,11 @@ impl Scenario {
             let _ = hold_of(hold, &steps, c);
         }
         for name in f.live.hold.keys() {
-            if !f.holds.iter().chain(f.fixes.iter().flat_map(|x| &x.change.holds)).any(|h| h.step.get_ref() == name)
+            if !f
+                .holds
+                .iter()
+                .chain(f.fixes.iter().flat_map(|x| &x.change.holds))
+                .any(|h| h.step.get_ref() == name)
             {
                 let help = Some("`[live]` shortens holds that the scenario has".to_owned());
                 c.flaw(find_word(&self.source, name), format!("nothing holds {name:?}"), help);

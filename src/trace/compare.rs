@@ -206,11 +206,12 @@ impl Comparison {
                 self.differ(name.as_str(), "not run", "run");
                 continue;
             };
-            let before = b.first_success_ns.map_or(live.seen.asked.len(), |s| {
-                live.seen.asked.iter().filter(|x| x.t_ns <= s).count()
-            });
+            let before = b
+                .first_success_ns
+                .map_or(live.seen.asked.len(), |s| live.seen.asked.iter().filter(|x| x.t_ns <= s).count());
             let by = tolerance(before) + Span::from_ns(STEP.as_ns() * u64::from(flips));
-            let (s, t) = (a.first_success_ns.map(|t| model.time(t)), b.first_success_ns.map(|t| live.time(t)));
+            let (s, t) =
+                (a.first_success_ns.map(|t| model.time(t)), b.first_success_ns.map(|t| live.time(t)));
             let text = |t: Option<Time>| t.map_or("never".to_owned(), |t| t.to_string());
             match (s, t) {
                 (Some(s), Some(t)) if near(s, t, by) => {
@@ -221,8 +222,11 @@ impl Comparison {
             }
             // what fails or arrives together is one event
             let count = |n: u32, m: u32| n.abs_diff(m) <= COUNT + flips * TOGETHER;
-            let pairs =
-                [("sent", a.sent, b.sent), ("failed", a.failures, b.failures), ("answered", a.answered, b.answered)];
+            let pairs = [
+                ("sent", a.sent, b.sent),
+                ("failed", a.failures, b.failures),
+                ("answered", a.answered, b.answered),
+            ];
             for (what, n, m) in pairs {
                 if !count(n, m) {
                     self.differ(format!("{name}: {what}"), n, m);

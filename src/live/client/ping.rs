@@ -35,7 +35,8 @@ pub(super) fn start(cx: Context, spec: PingSpec) -> Running {
     let waker = socket.try_clone().ok();
     let flag = Arc::clone(&over);
     let thread = std::thread::Builder::new().name("ping".into()).spawn(move || {
-        Ping { cx: &cx, spec, socket, over: &flag, waiting: BTreeMap::new(), heard: 0, sent_at: Time::ZERO }.run();
+        Ping { cx: &cx, spec, socket, over: &flag, waiting: BTreeMap::new(), heard: 0, sent_at: Time::ZERO }
+            .run();
         cx.finished();
     });
     let stop = move || {
