@@ -12,9 +12,6 @@ pub(super) fn check(plan: &Plan, responder: Responder) -> Result<(), LiveError> 
     if !plan.faults.is_empty() {
         why.push("it has faults of the link, and a live link has none (the simulator does)".into());
     }
-    if plan.icmp_errors_filtered {
-        why.push("it filters ICMP errors in the pod, which the live lab cannot do yet".into());
-    }
     let steps = plan.actors.iter().filter_map(|a| match a {
         Actors::Script(script) => Some(script.all_acts()),
         _ => None,

@@ -8,6 +8,7 @@ use super::space::Space;
 use super::watch::Known;
 use crate::addr::IfName;
 use crate::control::{Act, Gate, Happening, LinkEvent, Side, Taken, TaskResult};
+use crate::host::conf::{Global, SysctlKey};
 use crate::host::{HostState, LinkChange, Mutation};
 use crate::time::Time;
 use crate::trace::{Sink, What};
@@ -334,7 +335,15 @@ impl Lab {
         self.known = Known::default();
         self.shadow = self.plan.pod.clone();
         let plan = Arc::clone(&self.plan);
-        self.pod.set_up(&plan.pod_setup).await
+        self.pod.set_up(&plan.pod_setup).await?;
+        if plan.icmp_errors_filtered {
+            // no credit for errors is as good as a filter for those that the pod's kernel sends
+            let key = |g| SysctlKey::Global(g);
+            for key in [key(Global::IcmpMsgsPerSec), key(Global::IcmpMsgsBurst)] {
+                self.pod.set_up(&[Mutation::Sysctl { key, value: 0 }]).await?;
+            }
+        }
+        Ok(())
     }
 }
 

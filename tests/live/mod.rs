@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Far more than the kernel takes to take namespaces down, on a loaded machine too.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a row of the truth table lasts, broken and then repaired, in milliseconds.
-const ROW_MS: u64 = 900;
+const ROW_MS: u64 = 700;
 /// Of that, the first part is not looked at: the change is under way.
 const SETTLE_NS: u64 = 60_000_000;
 
@@ -297,7 +297,7 @@ pub fn truth_table() -> String {
         let list: Vec<String> = commands.iter().map(|c| format!("{c:?}")).collect();
         list.join(", ")
     };
-    let mut text = format!("duration = \"{}ms\"\n", 3000 + 2 * ROW_MS * ROWS.len() as u64);
+    let mut text = format!("duration = \"{}ms\"\n", 3_000 + ROW_MS * 5 / 2 * ROWS.len() as u64);
     text.push_str("[calico]\nversion = \"v3.26\"\nno-felix = true\n");
     text.push_str("[[client]]\nkind = \"arping\"\nto = \"169.254.1.1\"\ninterval = \"100ms\"\n");
     let mut after = "kubelet.container-start".to_owned();
