@@ -121,6 +121,17 @@ impl Scenario {
         for hold in &f.holds {
             let _ = hold_of(hold, &steps, c);
         }
+        for name in f.live.hold.keys() {
+            if !f
+                .holds
+                .iter()
+                .chain(f.fixes.iter().flat_map(|x| &x.change.holds))
+                .any(|h| h.step.get_ref() == name)
+            {
+                let help = Some("`[live]` shortens holds that the scenario has".to_owned());
+                c.flaw(find_word(&self.source, name), format!("nothing holds {name:?}"), help);
+            }
+        }
         for client in &f.clients {
             let _ = client_of(client, &steps, c);
         }

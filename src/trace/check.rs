@@ -82,6 +82,9 @@ pub fn check(expect: &Expect, seen: &Observed, holds_changed: bool) -> Vec<Check
         let got = seen.lladdr.map_or("none".to_owned(), |m| m.to_string());
         c.add("MAC in the pod's entry", mac, &got, seen.lladdr == Some(*mac));
     }
+    if let Some(first) = seen.differs.first() {
+        c.add("what the model says of the kernel", &"true", &first.clone(), false);
+    }
     let none = ClientSeen::default();
     for (name, e) in &expect.client {
         client(&mut c, name, e, seen.clients.get(name).unwrap_or(&none), seen.window_end_ns);
