@@ -23,6 +23,6 @@ mod link;
 mod progress;
 mod watch;
 
-pub use apply::{ApplyError, apply};
+pub use apply::{ApplyError, Place, apply};
 pub use engine::{LiveEnd, LiveError, LiveOptions, run};
 pub use link::LinkKind;
