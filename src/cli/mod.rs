@@ -100,7 +100,7 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
 
 fn start_logging(verbose: u8) {
     let default = match verbose {
-        0 => "warn",
+        0 => "warn,netlink_proto=error",
         1 => "arplab=info,netns_lab=info",
         2 => "arplab=debug,netns_lab=debug",
         _ => "trace",

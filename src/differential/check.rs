@@ -11,8 +11,10 @@ use crate::host::{
 };
 use crate::strategies::{Ask, HostCase};
 use core::fmt::Write;
+use netns_lab::Netns;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// More ways than a multipath route of the strategies has.
@@ -70,14 +72,20 @@ pub(super) fn check(
     tally: &mut Tally,
     asker: &mut u32,
 ) -> Result<(), Stop> {
-    let node = Node::new(lab)?;
-    let mut check = Check { node, case, patience, tally, asker, known: BTreeSet::new() };
-    check.stage()?;
-    check.settings()?;
-    check.routes()?;
-    check.asks()?;
-    check.learned()?;
-    check.repairs()
+    let netns = Arc::new(Netns::new("node").map_err(|e| e.to_string())?);
+    // on the namespace's own thread, so that nothing has to travel there
+    let done = netns.exec(|| {
+        let node = Node::new(lab, &netns)?;
+        let mut check = Check { node, case, patience, tally, asker, known: BTreeSet::new() };
+        check.stage()?;
+        check.settings()?;
+        check.routes()?;
+        check.asks()?;
+        check.learned()?;
+        check.repairs()
+    });
+    lab.reap(netns);
+    done.map_err(|e| Stop::Lab(e.to_string()))?
 }
 
 fn differs(at: Where, kernel: impl Into<String>, model: impl Into<String>) -> Stop {
@@ -187,10 +195,15 @@ impl Check<'_, '_> {
     /// Repairs what the model says is wrong, one reason after another, in both.
     fn repairs(&mut self) -> Result<(), Stop> {
         for (at, ask) in self.case.asks.iter().enumerate() {
-            let mut made = Vec::new();
+            let (mut made, mut met) = (Vec::new(), Vec::new());
             for _ in 0..REPAIRS_MAX {
                 let Some(reason) = self.reason(ask) else { break };
                 let Some((reason, changes)) = reason else { break };
+                // two repairs that undo each other
+                if met.contains(&reason) {
+                    break;
+                }
+                met.push(reason);
                 self.tally.repaired(&reason);
                 for change in &changes {
                     made.push(change.clone());
@@ -257,20 +270,21 @@ impl Check<'_, '_> {
     }
 
     fn listen(&mut self, ask: &Ask, frame: &[u8], expected: &[Expected]) -> Result<Heard, Stop> {
-        let Some(port) = self.node.port(ask.dev) else { return Ok(Heard::default()) };
         let later = expected.iter().map(|e| e.later).max().unwrap_or(0);
         let wanted = expected.iter().map(|e| e.at_once + e.later).max().unwrap_or(0);
         let below = expected.iter().map(|e| e.below).max().unwrap_or(0);
         self.tally.frames += u64::from(ask.times);
         let longest = CENTISECOND * (below + 2);
+        let patience = self.patience;
+        let Some(port) = self.node.open(ask.dev)? else { return Ok(Heard::default()) };
         if later == 0 {
-            return Ok(port.ask(frame, ask.times, ask.arp.sha, 0, self.patience)?);
+            return Ok(port.ask(frame, ask.times, ask.arp.sha, 0, patience)?);
         }
         if ask.times == 1 {
             return Ok(port.ask(frame, 1, ask.arp.sha, wanted, LATE + longest)?);
         }
         // some may be lost to a full queue: all must have had their time
-        Ok(port.ask(frame, ask.times, ask.arp.sha, 0, longest + self.patience)?)
+        Ok(port.ask(frame, ask.times, ask.arp.sha, 0, longest + patience)?)
     }
 }
 

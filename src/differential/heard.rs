@@ -19,8 +19,7 @@ pub(super) struct Port {
     pub(super) far_up: bool,
     /// Frames pass, as the kernel says.
     pub(super) carries: bool,
-    near: PacketSocket,
-    far: PacketSocket,
+    sockets: Option<(PacketSocket, PacketSocket)>,
 }
 
 /// Replies to one request, apart by whether they were there when it had been dealt with.
@@ -31,11 +30,24 @@ pub(super) struct Heard {
 }
 
 impl Port {
-    pub(super) fn open(node: &Netns, far: &Netns, dev: IfName, peer: String) -> Result<Port, String> {
-        let options = PacketOptions::new().ignore_outgoing(true).receive_buffer_bytes(BUFFER_BYTES);
-        let near = PacketSocket::open(node, dev.as_str(), &options).map_err(|e| e.to_string())?;
-        let far = PacketSocket::open(far, peer.as_str(), &options).map_err(|e| e.to_string())?;
-        Ok(Port { dev, peer, far_up: true, carries: false, near, far })
+    pub(super) fn new(dev: IfName, peer: String) -> Port {
+        Port { dev, peer, far_up: true, carries: false, sockets: None }
+    }
+
+    /// Opens the sockets if that has not been done. A socket costs more to close than all the
+    /// rest, so there are none where nobody asks.
+    pub(super) fn open(&mut self, node: &Netns, far: &Netns) -> Result<(), String> {
+        if self.sockets.is_none() {
+            let options = PacketOptions::new().ignore_outgoing(true).receive_buffer_bytes(BUFFER_BYTES);
+            let near = PacketSocket::open(node, self.dev.as_str(), &options).map_err(|e| e.to_string())?;
+            let far = PacketSocket::open(far, self.peer.as_str(), &options).map_err(|e| e.to_string())?;
+            self.sockets = Some((near, far));
+        }
+        Ok(())
+    }
+
+    pub(super) fn into_sockets(self) -> (Option<PacketSocket>, Option<PacketSocket>) {
+        self.sockets.map_or((None, None), |(near, far)| (Some(near), Some(far)))
     }
 
     /// Sends a frame so many times and listens: until it has been dealt with, then until `wanted`
@@ -49,20 +61,18 @@ impl Port {
         patience: Duration,
     ) -> Result<Heard, String> {
         let mut heard = Heard::default();
-        if !self.carries {
-            return Ok(heard);
-        }
+        let Some((near, far)) = self.sockets.as_ref().filter(|_| self.carries) else { return Ok(heard) };
         let mut batch = RecvBatch::new(16, 256);
-        while self.take(&mut batch, Duration::ZERO)? > 0 {}
+        while take(far, &mut batch, Duration::ZERO)? > 0 {}
         let frames: Vec<&[u8]> = vec![frame; usize::from(times)];
-        if !sent(self.far.try_send(&frames))? {
+        if !sent(far.try_send(&frames))? {
             return Ok(heard);
         }
         // there and back: what was sent before has been worked on, and its replies are here
         let mark = mark(asker);
-        if sent(self.far.try_send(&[&mark]))? && self.wait_near(&mut batch, &mark)? {
-            sent(self.near.try_send(&[&mark]))?;
-            self.wait_far(&mut batch, &mark, asker, &mut heard.at_once)?;
+        if sent(far.try_send(&[&mark]))? && self.wait_near(near, &mut batch, &mark)? {
+            sent(near.try_send(&[&mark]))?;
+            self.wait_far(far, &mut batch, &mark, asker, &mut heard.at_once)?;
         }
         let end = Instant::now() + patience;
         while heard.at_once.len() + heard.later.len() < wanted || wanted == 0 {
@@ -70,20 +80,16 @@ impl Port {
             if left.is_zero() {
                 break;
             }
-            self.take(&mut batch, left)?;
+            take(far, &mut batch, left)?;
             heard.later.extend(replies(&batch, asker));
         }
         Ok(heard)
     }
 
-    fn take(&self, batch: &mut RecvBatch, wait: Duration) -> Result<usize, String> {
-        link_events(self.far.recv(batch, Some(wait)))
-    }
-
-    fn wait_near(&self, batch: &mut RecvBatch, mark: &[u8]) -> Result<bool, String> {
+    fn wait_near(&self, near: &PacketSocket, batch: &mut RecvBatch, mark: &[u8]) -> Result<bool, String> {
         let end = Instant::now() + MARK_WAIT;
         while Instant::now() < end {
-            link_events(self.near.recv(batch, Some(end.saturating_duration_since(Instant::now()))))?;
+            take(near, batch, end.saturating_duration_since(Instant::now()))?;
             if batch.frames().any(|f| f.bytes == mark) {
                 return Ok(true);
             }
@@ -93,6 +99,7 @@ impl Port {
 
     fn wait_far(
         &self,
+        far: &PacketSocket,
         batch: &mut RecvBatch,
         mark: &[u8],
         asker: Mac,
@@ -100,7 +107,7 @@ impl Port {
     ) -> Result<(), String> {
         let end = Instant::now() + MARK_WAIT;
         while Instant::now() < end {
-            self.take(batch, end.saturating_duration_since(Instant::now()))?;
+            take(far, batch, end.saturating_duration_since(Instant::now()))?;
             into.extend(replies(batch, asker));
             if batch.frames().any(|f| f.bytes == mark) {
                 return Ok(());
@@ -137,8 +144,8 @@ fn sent(done: Result<usize, PacketError>) -> Result<bool, String> {
     }
 }
 
-fn link_events(done: Result<usize, PacketError>) -> Result<usize, String> {
-    match done {
+fn take(socket: &PacketSocket, batch: &mut RecvBatch, wait: Duration) -> Result<usize, String> {
+    match socket.recv(batch, Some(wait)) {
         Ok(n) => Ok(n),
         Err(e) if e.is_link_event() => Ok(0),
         Err(e) => Err(e.to_string()),

@@ -26,6 +26,7 @@
 
 mod check;
 mod heard;
+mod reaper;
 mod report;
 mod rig;
 mod run;

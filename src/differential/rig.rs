@@ -1,6 +1,7 @@
 //! A node namespace, the far ends of its interfaces, and changes made to kernel and model alike.
 
 use super::heard::Port;
+use super::reaper::Reaper;
 use super::start::start;
 use crate::addr::IfName;
 use crate::host::{HostState, LinkChange, Mutation};
@@ -10,6 +11,7 @@ use netns_lab::capabilities::{self, Feature};
 use netns_lab::nft::InstalledArpDrop;
 use netns_lab::rtnl::VethEnd;
 use netns_lab::{MacAddr, Netns, Rtnl, RtnlError};
+use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 /// ENODEV: there is no such interface.
@@ -24,6 +26,7 @@ pub(super) struct Lab {
     far_rtnl: Rtnl,
     start: Vec<Mutation>,
     serial: u32,
+    reaper: Reaper,
     pub(super) offer: Offer,
 }
 
@@ -49,14 +52,21 @@ impl Lab {
             far.rtnl().map_err(|e| e.to_string())?
         };
         let hooks = capabilities::detect().has(Feature::NftArp);
-        Ok(Lab { runtime, far, far_rtnl, start: start()?, serial: 0, offer: Offer { hooks } })
+        Ok(Lab { runtime, far, far_rtnl, start: start()?, serial: 0, reaper: Reaper::new(), offer: Offer { hooks } })
+    }
+}
+
+impl Lab {
+    /// Takes a namespace down in the background.
+    pub(super) fn reap(&self, netns: Arc<Netns>) {
+        self.reaper.take(netns);
     }
 }
 
 /// One state being staged: the namespace and the model, side by side.
 pub(super) struct Node<'a> {
     lab: &'a mut Lab,
-    netns: Netns,
+    netns: Arc<Netns>,
     rtnl: Rtnl,
     filters: Vec<(Mutation, InstalledArpDrop)>,
     ports: Vec<Port>,
@@ -79,8 +89,9 @@ fn text(e: impl core::fmt::Display) -> String {
 }
 
 impl<'a> Node<'a> {
-    pub(super) fn new(lab: &'a mut Lab) -> Result<Node<'a>, String> {
-        let netns = Netns::new("node").map_err(text)?;
+    /// Call it on the namespace's own thread.
+    pub(super) fn new(lab: &'a mut Lab, netns: &Arc<Netns>) -> Result<Node<'a>, String> {
+        let netns = Arc::clone(netns);
         netns.sysctl().poke("net.ipv6.conf.default.disable_ipv6", 1).map_err(text)?;
         let rtnl = {
             let _in = lab.runtime.enter();
@@ -93,7 +104,14 @@ impl<'a> Node<'a> {
         Ok(Node { lab, netns, rtnl, filters: Vec::new(), ports: Vec::new(), model })
     }
 
-    pub(super) fn port(&self, dev: IfName) -> Option<&Port> {
+    /// The interface's two ends, with sockets on them from now on.
+    pub(super) fn open(&mut self, dev: IfName) -> Result<Option<&Port>, String> {
+        let Some(port) = self.ports.iter_mut().find(|p| p.dev == dev) else { return Ok(None) };
+        port.open(&self.netns, &self.lab.far)?;
+        Ok(Some(port))
+    }
+
+    fn port(&self, dev: IfName) -> Option<&Port> {
         self.ports.iter().find(|p| p.dev == dev)
     }
 
@@ -125,7 +143,10 @@ impl<'a> Node<'a> {
         };
         let model = self.model.apply(change).map(drop).map_err(|e| e.errno.number());
         if let Mutation::LinkDel { dev } = change {
-            self.ports.retain(|p| p.dev != *dev || said.0.is_err());
+            let gone = said.0.is_ok();
+            for port in self.ports.extract_if(.., |p| gone && p.dev == *dev) {
+                self.lab.reaper.take(port);
+            }
         }
         if matches!(change, Mutation::LinkSet { change: LinkChange::Up(_), .. }) {
             self.settle()?;
@@ -161,7 +182,7 @@ impl<'a> Node<'a> {
             far_rtnl.change_link(peer.as_str(), &still).await
         });
         made.map_err(|e: RtnlError| e.to_string())?;
-        self.ports.push(Port::open(&self.netns, &self.lab.far, dev, peer)?);
+        self.ports.push(Port::new(dev, peer));
         Ok(())
     }
 
@@ -198,5 +219,16 @@ impl<'a> Node<'a> {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Node<'_> {
+    fn drop(&mut self) {
+        for port in self.ports.drain(..) {
+            let (near, far) = port.into_sockets();
+            self.lab.reaper.take(near);
+            self.lab.reaper.take(far);
+        }
+        self.lab.reaper.take(std::mem::take(&mut self.filters));
     }
 }

@@ -125,16 +125,16 @@ fn pair() -> impl Strategy<Value = (Ipv4Addr, Ipv4Addr)> {
 /// A request: mostly the one every pod makes, sometimes another, sometimes one that is no good.
 pub fn ask() -> impl Strategy<Value = Ask> {
     let dev = prop_oneof![12 => Just(CALI), 2 => Just(UP0), 1 => Just(UP1)];
-    let to = prop_oneof![7 => Just(To::Broadcast), 4 => Just(To::Own), 1 => Just(To::Group), 1 => Just(To::Nobody)];
+    let to = prop_oneof![14 => Just(To::Broadcast), 8 => Just(To::Own), 1 => Just(To::Group), 1 => Just(To::Nobody)];
     let tags = prop_oneof![
-        20 => Just(Vec::new()),
+        60 => Just(Vec::new()),
         1 => Just(vec![0]),
         1 => select(vec![vec![7], vec![0, 0], vec![0, 7]]),
     ];
-    let op = prop_oneof![20 => Just(OP_REQUEST), 2 => Just(OP_REPLY), 1 => select(vec![0, 3, 8])];
+    let op = prop_oneof![60 => Just(OP_REQUEST), 3 => Just(OP_REPLY), 1 => select(vec![0, 3, 8])];
     let types = prop_oneof![
-        18 => Just((1, ETHERTYPE_IPV4, (6, 4))),
-        2 => Just((6, ETHERTYPE_IPV4, (6, 4))),
+        60 => Just((1, ETHERTYPE_IPV4, (6, 4))),
+        4 => Just((6, ETHERTYPE_IPV4, (6, 4))),
         1 => select(vec![
             (2, ETHERTYPE_IPV4, (6, 4)),
             (1, 0x86dd, (6, 4)),
@@ -142,7 +142,7 @@ pub fn ask() -> impl Strategy<Value = Ask> {
             (1, ETHERTYPE_IPV4, (6, 16)),
         ]),
     ];
-    let len = prop_oneof![16 => Just(28), 2 => Just(46), 1 => 20..28usize];
+    let len = prop_oneof![60 => Just(28), 4 => Just(46), 1 => 20..28usize];
     let sha = prop_oneof![20 => Just(Mac([2, 0, 0x0a, 0x2a, 0, 7])), 1 => select(vec![Mac::ZERO, Mac::BROADCAST])];
     let times = prop_oneof![8 => Just(1u8), 1 => 2..5u8];
     (dev, to, tags, op, types, len, (sha, times), pair()).prop_map(

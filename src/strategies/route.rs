@@ -49,7 +49,8 @@ fn kind() -> impl Strategy<Value = RouteKind> {
 }
 
 fn spec() -> impl Strategy<Value = RouteSpec> {
-    let hops = prop_oneof![9 => prop::collection::vec(hop(), 1), 1 => prop::collection::vec(hop(), 2)];
+    let leg = hop().prop_filter("a leg leads somewhere", |h| h.via.is_some() || h.dev.is_some());
+    let hops = prop_oneof![9 => prop::collection::vec(hop(), 1), 1 => prop::collection::vec(leg, 2)];
     let metric = prop_oneof![4 => Just(None), 2 => (0u32..3).prop_map(|m| Some(m * 50))];
     let scope = prop_oneof![
         10 => Just(None),

@@ -33,6 +33,9 @@ const MISSING: f64 = 0.04;
 /// The most changes strewn into a state.
 const STREWN_MAX: usize = 8;
 
+/// The wait before proxied answers until Calico does away with it, in 1/100 s.
+const PROXY_DELAY: i32 = 2;
+
 fn set(scope: Scope, key: Conf4, value: i32) -> Mutation {
     Mutation::Sysctl { key: SysctlKey::Conf4(scope, key), value }
 }
@@ -41,9 +44,14 @@ fn set(scope: Scope, key: Conf4, value: i32) -> Mutation {
 fn interfaces() -> Vec<Mutation> {
     let macs = [(CALI, Mac::CALICO), (UP0, Mac([2, 0, 0xc6, 0x33, 0x64, 2])), (UP1, Mac([2, 0, 0xcb, 0, 0x71, 2]))];
     let add = macs.map(|(name, mac)| Mutation::LinkAdd { name, kind: LinkKind::Veth, mac: Some(mac) });
+    // nobody waits 0.8 s for an answer that proves no more than one after 0.02 s
+    let soon = [CALI, UP0, UP1].map(|dev| Mutation::Sysctl {
+        key: SysctlKey::Neigh4(Scope::Dev(dev), NeighVar::ProxyDelay),
+        value: PROXY_DELAY,
+    });
     let up = [IfName::LO, CALI, UP0, UP1];
     let up = up.map(|dev| Mutation::LinkSet { dev, change: LinkChange::Up(true) });
-    add.into_iter().chain(up).collect()
+    add.into_iter().chain(soon).chain(up).collect()
 }
 
 /// What makes the node answer for 169.254.1.1, in the order of Calico's plugin and Felix.
