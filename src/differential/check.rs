@@ -1,6 +1,6 @@
 //! One case: staged, compared, asked, repaired.
 
-use super::heard::Heard;
+use super::heard::{Heard, is_arp_reply};
 use super::report::{Difference, Tally, Where};
 use super::rig::{Lab, Node, Said};
 use super::start::read;
@@ -22,11 +22,11 @@ const LEGS_MAX: u32 = 3;
 /// Reasons that stand behind one another.
 const REPAIRS_MAX: usize = 8;
 /// What a busy machine may add to a delay.
-const LATE: Duration = Duration::from_millis(700);
+pub(super) const LATE: Duration = Duration::from_millis(700);
 /// One unit of `proxy_delay`, and a tick of the slowest kernel.
-const CENTISECOND: Duration = Duration::from_millis(10);
+pub(super) const CENTISECOND: Duration = Duration::from_millis(10);
 /// A wait may be drawn as none; so often is asked again before it counts as none.
-const DRAWS: usize = 4;
+pub(super) const DRAWS: usize = 4;
 
 /// Whom the model expects to answer an ask, and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,12 +41,12 @@ struct Expected {
 }
 
 /// A case under way.
-struct Check<'a, 'b> {
-    node: Node<'a>,
-    case: &'b HostCase,
+pub(super) struct Check<'a, 'b> {
+    pub(super) node: Node<'a>,
+    pub(super) case: &'b HostCase,
     /// Further listening, in which late replies to what seems unanswered would come.
-    patience: Duration,
-    tally: &'b mut Tally,
+    pub(super) patience: Duration,
+    pub(super) tally: &'b mut Tally,
     asker: &'b mut u32,
     /// Senders that the host should know by now.
     known: BTreeSet<(crate::addr::IfName, Ipv4Addr)>,
@@ -75,11 +75,13 @@ pub(super) fn check(
     let netns = Arc::new(Netns::new("node").map_err(|e| e.to_string())?);
     // on the namespace's own thread, so that nothing has to travel there
     let done = netns.exec(|| {
-        let node = Node::new(lab, &netns)?;
+        let node = Node::new(lab, &netns, !case.solicits.is_empty())?;
         let mut check = Check { node, case, patience, tally, asker, known: BTreeSet::new() };
         check.stage()?;
         check.settings()?;
         check.routes()?;
+        check.addresses6()?;
+        check.solicits()?;
         check.asks()?;
         check.learned()?;
         check.repairs()
@@ -88,7 +90,7 @@ pub(super) fn check(
     done.map_err(|e| Stop::Lab(e.to_string()))?
 }
 
-fn differs(at: Where, kernel: impl Into<String>, model: impl Into<String>) -> Stop {
+pub(super) fn differs(at: Where, kernel: impl Into<String>, model: impl Into<String>) -> Stop {
     Stop::Differs(Difference { at, kernel: kernel.into(), model: model.into() })
 }
 
@@ -264,9 +266,13 @@ impl Check<'_, '_> {
         if ask.arp.sha.is_group() || ask.arp.sha == Mac::ZERO {
             return;
         }
+        ask.arp.sha = self.next_asker();
+    }
+
+    pub(super) fn next_asker(&mut self) -> Mac {
         *self.asker = self.asker.wrapping_add(1);
         let n = self.asker.to_be_bytes();
-        ask.arp.sha = Mac([0x02, 0x0a, n[0], n[1], n[2], n[3]]);
+        Mac([0x02, 0x0a, n[0], n[1], n[2], n[3]])
     }
 
     fn listen(&mut self, ask: &Ask, frame: &[u8], expected: &[Expected]) -> Result<Heard, Stop> {
@@ -277,14 +283,14 @@ impl Check<'_, '_> {
         let longest = CENTISECOND * (below + 2);
         let patience = self.patience;
         let Some(port) = self.node.open(ask.dev)? else { return Ok(Heard::default()) };
-        if later == 0 {
-            return Ok(port.ask(frame, ask.times, ask.arp.sha, 0, patience)?);
-        }
-        if ask.times == 1 {
-            return Ok(port.ask(frame, 1, ask.arp.sha, wanted, LATE + longest)?);
-        }
-        // some may be lost to a full queue: all must have had their time
-        Ok(port.ask(frame, ask.times, ask.arp.sha, 0, longest + patience)?)
+        let (wanted, patience) = match (later, ask.times) {
+            (0, _) => (0, patience),
+            (_, 1) => (wanted, LATE + longest),
+            // some may be lost to a full queue: all must have had their time
+            _ => (0, longest + patience),
+        };
+        let asker = ask.arp.sha;
+        Ok(port.ask(frame, ask.times, asker, &|f| is_arp_reply(f, asker), wanted, patience)?)
     }
 }
 

@@ -51,12 +51,13 @@ impl Port {
     }
 
     /// Sends a frame so many times and listens: until it has been dealt with, then until `wanted`
-    /// replies to `asker` have come, at most for `patience`.
+    /// replies have come, at most for `patience`.
     pub(super) fn ask(
         &self,
         frame: &[u8],
         times: u8,
         asker: Mac,
+        is_reply: &dyn Fn(&[u8]) -> bool,
         wanted: usize,
         patience: Duration,
     ) -> Result<Heard, String> {
@@ -72,7 +73,7 @@ impl Port {
         let mark = mark(asker);
         if sent(far.try_send(&[&mark]))? && self.wait_near(near, &mut batch, &mark)? {
             sent(near.try_send(&[&mark]))?;
-            self.wait_far(far, &mut batch, &mark, asker, &mut heard.at_once)?;
+            self.wait_far(far, &mut batch, &mark, is_reply, &mut heard.at_once)?;
         }
         let end = Instant::now() + patience;
         while heard.at_once.len() + heard.later.len() < wanted || wanted == 0 {
@@ -81,7 +82,7 @@ impl Port {
                 break;
             }
             take(far, &mut batch, left)?;
-            heard.later.extend(replies(&batch, asker));
+            heard.later.extend(replies(&batch, is_reply));
         }
         Ok(heard)
     }
@@ -102,13 +103,13 @@ impl Port {
         far: &PacketSocket,
         batch: &mut RecvBatch,
         mark: &[u8],
-        asker: Mac,
+        is_reply: &dyn Fn(&[u8]) -> bool,
         into: &mut Vec<Vec<u8>>,
     ) -> Result<(), String> {
         let end = Instant::now() + MARK_WAIT;
         while Instant::now() < end {
             take(far, batch, end.saturating_duration_since(Instant::now()))?;
-            into.extend(replies(batch, asker));
+            into.extend(replies(batch, is_reply));
             if batch.frames().any(|f| f.bytes == mark) {
                 return Ok(());
             }
@@ -125,13 +126,14 @@ fn mark(asker: Mac) -> Vec<u8> {
     frame
 }
 
-/// ARP replies to that asker.
-fn replies(batch: &RecvBatch, asker: Mac) -> Vec<Vec<u8>> {
-    let is_reply = |bytes: &[u8]| {
-        EthFrame::parse(bytes).ok().filter(|e| e.ethertype == ETHERTYPE_ARP).is_some_and(|eth| {
-            Arp::parse(eth.payload).is_ok_and(|arp| arp.op == OP_REPLY && arp.tha == asker)
-        })
-    };
+/// A reply of ARP to that asker.
+pub(super) fn is_arp_reply(bytes: &[u8], asker: Mac) -> bool {
+    EthFrame::parse(bytes).ok().filter(|e| e.ethertype == ETHERTYPE_ARP).is_some_and(|eth| {
+        Arp::parse(eth.payload).is_ok_and(|arp| arp.op == OP_REPLY && arp.tha == asker)
+    })
+}
+
+fn replies(batch: &RecvBatch, is_reply: &dyn Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
     batch.frames().filter(|f| is_reply(f.bytes)).map(|f| f.bytes.to_vec()).collect()
 }
 

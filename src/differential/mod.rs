@@ -25,6 +25,7 @@
 //! disagree, and what is left is printed as the commands that build it.
 
 mod check;
+mod check6;
 mod heard;
 mod reaper;
 mod report;

@@ -1,6 +1,6 @@
 //! What a run found, for people.
 
-use crate::host::{After, Decision, LinkChange, Mutation, Reason};
+use crate::host::{After, Decision, LinkChange, Mutation, NsDecision, Reason};
 use crate::strategies::HostCase;
 use core::fmt;
 use std::collections::BTreeMap;
@@ -19,8 +19,10 @@ pub struct Tally {
     pub answered: u64,
     /// Requests answered after a wait.
     pub delayed: u64,
-    /// Unanswered requests, by reason.
+    /// Unanswered ARP requests, by reason.
     pub silent: BTreeMap<&'static str, u64>,
+    /// Unanswered neighbour solicitations, by reason.
+    pub silent6: BTreeMap<&'static str, u64>,
     /// Reasons that were repaired in both and the request asked again.
     pub repaired: BTreeMap<&'static str, u64>,
     /// Requests that were answered once all reasons had been repaired.
@@ -33,6 +35,14 @@ impl Tally {
             Decision::Reply { after: After::Now, .. } => self.answered += 1,
             Decision::Reply { .. } => self.delayed += 1,
             Decision::Silent(reason) => *self.silent.entry(reason.pointer().code).or_default() += 1,
+        }
+    }
+
+    pub(super) fn count6(&mut self, decision: &NsDecision) {
+        match decision {
+            NsDecision::Reply { after: After::Now, .. } => self.answered += 1,
+            NsDecision::Reply { .. } => self.delayed += 1,
+            NsDecision::Silent(reason) => *self.silent6.entry(reason.pointer().code).or_default() += 1,
         }
     }
 
@@ -72,7 +82,7 @@ impl fmt::Display for Summary {
             self.disagreements.len(),
         )?;
         writeln!(f, "{} changes, {} of them refused by both with the same error", t.changes, t.refused)?;
-        let silent: u64 = t.silent.values().sum();
+        let silent: u64 = t.silent.values().chain(t.silent6.values()).sum();
         writeln!(
             f,
             "{} requests: {} answered at once, {} after a wait, {silent} not; {} frames sent",
@@ -82,6 +92,7 @@ impl fmt::Display for Summary {
             t.frames,
         )?;
         writeln!(f, "silent for: {}", list(&t.silent))?;
+        writeln!(f, "silent for, IPv6: {}", list(&t.silent6))?;
         write!(f, "repaired in both: {}; {} requests answered in the end", list(&t.repaired), t.healed)?;
         if self.fleeting > 0 {
             write!(f, "\n{} differences did not show again in new namespaces", self.fleeting)?;
@@ -106,6 +117,8 @@ pub enum Where {
     State,
     /// At that request.
     Ask(usize),
+    /// At that solicitation.
+    Solicit(usize),
     /// When a reason had been repaired.
     Repair {
         /// Of that request.
@@ -152,11 +165,16 @@ impl fmt::Display for Disagreement {
         }
         let asks: &[_] = match at {
             Where::Change(_) => &[],
+            Where::Solicit(_) => &[],
             Where::State => &self.case.asks,
             Where::Ask(n) | Where::Repair { ask: n, .. } => &self.case.asks[..=*n],
         };
         for ask in asks {
             writeln!(f, "  # {ask}")?;
+        }
+        let solicits = if let Where::Solicit(n) = at { n + 1 } else { self.case.solicits.len() };
+        for solicit in &self.case.solicits[..solicits] {
+            writeln!(f, "  # {solicit}")?;
         }
         if let Where::Repair { reason, made, .. } = at {
             writeln!(f, "  # repairing {}", reason.pointer().code)?;
@@ -167,7 +185,7 @@ impl fmt::Display for Disagreement {
         let what = match at {
             Where::Change(_) => "the last change",
             Where::State => "the state",
-            Where::Ask(_) | Where::Repair { .. } => "the last request",
+            Where::Ask(_) | Where::Solicit(_) | Where::Repair { .. } => "the last request",
         };
         writeln!(f, "{what}:")?;
         writeln!(f, "  kernel: {kernel}")?;

@@ -4,6 +4,7 @@ use super::heard::Port;
 use super::reaper::Reaper;
 use super::start::start;
 use crate::addr::IfName;
+use crate::host::conf::{Conf6, Scope, SysctlKey};
 use crate::host::{HostState, LinkChange, Mutation};
 use crate::live::{ApplyError, Place, apply};
 use crate::strategies::Offer;
@@ -90,9 +91,8 @@ fn text(e: impl core::fmt::Display) -> String {
 
 impl<'a> Node<'a> {
     /// Call it on the namespace's own thread.
-    pub(super) fn new(lab: &'a mut Lab, netns: &Arc<Netns>) -> Result<Node<'a>, String> {
+    pub(super) fn new(lab: &'a mut Lab, netns: &Arc<Netns>, six: bool) -> Result<Node<'a>, String> {
         let netns = Arc::clone(netns);
-        netns.sysctl().poke("net.ipv6.conf.default.disable_ipv6", 1).map_err(text)?;
         let rtnl = {
             let _in = lab.runtime.enter();
             netns.rtnl().map_err(text)?
@@ -100,6 +100,11 @@ impl<'a> Node<'a> {
         let mut model = HostState::new();
         for change in &lab.start {
             model.apply(change).map_err(text)?;
+        }
+        if !six {
+            let key = SysctlKey::Conf6(Scope::Default, Conf6::DisableIpv6);
+            netns.sysctl().poke(key.path().as_str(), 1).map_err(text)?;
+            model.apply(&Mutation::Sysctl { key, value: 1 }).map_err(text)?;
         }
         Ok(Node { lab, netns, rtnl, filters: Vec::new(), ports: Vec::new(), model })
     }
@@ -123,6 +128,11 @@ impl<'a> Node<'a> {
     /// What the kernel lists.
     pub(super) fn routes(&self) -> Result<Vec<netns_lab::rtnl::Route>, String> {
         self.lab.runtime.block_on(self.rtnl.routes()).map_err(text)
+    }
+
+    /// What the kernel lists.
+    pub(super) fn addresses(&self) -> Result<Vec<netns_lab::rtnl::Address>, String> {
+        self.lab.runtime.block_on(self.rtnl.addresses()).map_err(text)
     }
 
     /// What the kernel lists.

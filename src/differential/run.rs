@@ -3,7 +3,7 @@
 use super::check::{Stop, check};
 use super::report::{Difference, Disagreement, Summary, Tally, Where};
 use super::rig::Lab;
-use crate::strategies::{Ask, HostCase, host_case};
+use crate::strategies::{Ask, HostCase, host_case, host_case6};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::time::{Duration, Instant};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_millis(150);
 /// A difference is believed if it shows so often again.
 const CONFIRMED_BY: usize = 2;
+/// One state of so many is of IPv6.
+const SIX_EVERY: u64 = 5;
 /// Trials spent on making a failure small.
 const SHRINK_MAX: usize = 400;
 
@@ -94,11 +96,13 @@ impl Tester {
         bytes[8..16].copy_from_slice(&state.to_le_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-        match host_case(self.lab.offer).new_tree(&mut runner) {
-            Ok(tree) => tree.current(),
-            // filters that reject everything: there is no such state
-            Err(_) => HostCase { changes: Vec::new(), asks: Vec::new() },
-        }
+        let drawn = if state % SIX_EVERY == SIX_EVERY - 1 {
+            host_case6().new_tree(&mut runner).map(|tree| tree.current())
+        } else {
+            host_case(self.lab.offer).new_tree(&mut runner).map(|tree| tree.current())
+        };
+        // filters that reject everything: there is no such state
+        drawn.unwrap_or_else(|_| HostCase { changes: Vec::new(), asks: Vec::new(), solicits: Vec::new() })
     }
 
     fn trial(&mut self, case: &HostCase) -> Result<Verdict, String> {
@@ -167,16 +171,23 @@ fn candidates(case: &HostCase, difference: &Difference) -> Vec<HostCase> {
     if let Where::Change(at) = difference.at
         && (at + 1 < case.changes.len() || !case.asks.is_empty())
     {
-        all.push(HostCase { changes: case.changes[..=at].to_vec(), asks: Vec::new() });
+        all.push(HostCase { changes: case.changes[..=at].to_vec(), ..case.clone() });
+        all.push(HostCase { asks: Vec::new(), ..all[0].clone() });
     }
     if let Where::Ask(at) | Where::Repair { ask: at, .. } = difference.at
         && case.asks.len() > 1
     {
-        all.push(HostCase { changes: case.changes.clone(), asks: vec![case.asks[at].clone()] });
+        all.push(HostCase { asks: vec![case.asks[at].clone()], ..case.clone() });
     }
     for at in (0..case.asks.len()).rev() {
         let mut smaller = case.clone();
         smaller.asks.remove(at);
+        all.push(smaller);
+    }
+    // the last stays: with none the host has no IPv6
+    for at in (0..case.solicits.len()).rev().filter(|_| case.solicits.len() > 1) {
+        let mut smaller = case.clone();
+        smaller.solicits.remove(at);
         all.push(smaller);
     }
     for at in (0..case.changes.len()).rev() {

@@ -13,6 +13,7 @@ mod ask;
 mod change;
 mod place;
 mod route;
+mod six;
 mod state;
 
 pub use ask::{Ask, To, ask};
@@ -21,4 +22,5 @@ pub use place::{
     CALI, DEVICES, GATEWAY, NEIGHBOUR, NODE, OTHER_POD, OUTSIDE, POD, SERVICE, UP0, UP1, address, device, prefix,
 };
 pub use route::{route_change, rule_change};
-pub use state::{HostCase, Offer, host_case, host_changes};
+pub use six::{GATEWAY6, Solicitation, Toward, host_changes6, solicitation};
+pub use state::{HostCase, Offer, host_case, host_case6, host_changes};

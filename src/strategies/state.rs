@@ -2,6 +2,7 @@
 
 use super::ask::{Ask, ask};
 use super::change::change;
+use super::six::{Solicitation, host_changes6, solicitation};
 use super::place::{CALI, NEIGHBOUR, NODE, POD, UP0, UP1};
 use crate::addr::{IfName, Mac};
 use crate::host::conf::{Conf4, NeighVar, Scope, SysctlKey};
@@ -23,8 +24,10 @@ pub struct Offer {
 pub struct HostCase {
     /// The changes, in order.
     pub changes: Vec<Mutation>,
-    /// The requests, in order.
+    /// The ARP requests, in order.
     pub asks: Vec<Ask>,
+    /// The neighbour solicitations, in order. Without any the host has no IPv6.
+    pub solicits: Vec<Solicitation>,
 }
 
 /// How often a step of the plugin, of Felix or of the administrator is missing.
@@ -100,5 +103,11 @@ pub fn host_changes(offer: Offer) -> impl Strategy<Value = Vec<Mutation>> {
 /// A state, and two to five requests.
 pub fn host_case(offer: Offer) -> impl Strategy<Value = HostCase> {
     (host_changes(offer), prop::collection::vec(ask(), 2..6))
-        .prop_map(|(changes, asks)| HostCase { changes, asks })
+        .prop_map(|(changes, asks)| HostCase { changes, asks, solicits: Vec::new() })
+}
+
+/// A state of IPv6, and two to six solicitations.
+pub fn host_case6() -> impl Strategy<Value = HostCase> {
+    (host_changes6(), prop::collection::vec(solicitation(), 2..7))
+        .prop_map(|(changes, solicits)| HostCase { changes, asks: Vec::new(), solicits })
 }
