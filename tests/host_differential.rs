@@ -70,3 +70,11 @@ fn a_gateway_is_refused_with_the_error_of_its_own_route() {
         assert_eq!(found, Some(wanted), "{action}");
     }
 }
+
+#[test]
+fn a_route_over_a_device_without_ipv6_is_refused_for_that() {
+    let mut node = Node::bare().with(&["sysctl net.ipv6.conf.up0.disable_ipv6=1"]);
+    assert_eq!(errno(&mut node, "ip -6 route add default dev up0"), Some(Errno::Eacces));
+    node.run("ip link set up0 up");
+    assert_eq!(errno(&mut node, "ip -6 route add default dev up0"), Some(Errno::Eacces));
+}

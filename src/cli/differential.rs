@@ -16,6 +16,9 @@ pub(super) struct Args {
     /// Go on after a disagreement
     #[arg(long)]
     keep_going: bool,
+    /// How many states are staged at the same time [default: twice the processors]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
 }
 
 #[cfg(all(feature = "live", feature = "proptest"))]
@@ -25,10 +28,12 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
     let seed = args.seed.unwrap_or_else(fresh_seed);
     eprintln!("arplab: seed {seed}");
-    let options = Options { seed, first: args.first, states: args.states, keep_going: args.keep_going };
+    let jobs = args.jobs.unwrap_or_else(differential::default_jobs);
+    let Args { first, states, keep_going, .. } = *args;
+    let options = Options { seed, first, states, keep_going, jobs };
     let bar = super::output::bar(args.states);
     let summary =
-        differential::run(&options, &mut |n| bar.set_position(n)).map_err(|e| Fail::cannot(e.to_string()))?;
+        differential::run(&options, &|n| bar.set_position(n)).map_err(|e| Fail::cannot(e.to_string()))?;
     bar.finish_and_clear();
     for disagreement in &summary.disagreements {
         println!("{disagreement}\n");

@@ -199,8 +199,7 @@ impl Check<'_, '_> {
         for (at, ask) in self.case.asks.iter().enumerate() {
             let (mut made, mut met) = (Vec::new(), Vec::new());
             for _ in 0..REPAIRS_MAX {
-                let Some(reason) = self.reason(ask) else { break };
-                let Some((reason, changes)) = reason else { break };
+                let Some((reason, changes)) = self.reason(ask) else { break };
                 // two repairs that undo each other
                 if met.contains(&reason) {
                     break;
@@ -223,15 +222,13 @@ impl Check<'_, '_> {
         Ok(())
     }
 
-    /// Why it is silent and what would help; nothing when it answers.
-    #[allow(clippy::option_option)]
-    fn reason(&self, ask: &Ask) -> Option<Option<(Reason, Vec<Mutation>)>> {
+    /// Why it is silent and what would help; nothing when it answers or nothing would.
+    fn reason(&self, ask: &Ask) -> Option<(Reason, Vec<Mutation>)> {
         let model = &self.node.model;
         let dev = model.link_named(ask.dev)?.index();
         let (outcome, request) = process_frame(model, dev, &ask.frame(model), |_| false)?;
         let reason = outcome.decision.reason()?;
-        let changes = request.and_then(|request| reason.repair(model, &request));
-        Some(changes.map(|changes| (reason, changes)))
+        Some((reason, reason.repair(model, &request?)?))
     }
 
     /// Asks both. `None` when the request cannot reach the host.

@@ -34,4 +34,4 @@ mod run;
 mod start;
 
 pub use report::{Difference, Disagreement, Summary, Tally, Where};
-pub use run::{LabError, Options, run};
+pub use run::{LabError, Options, default_jobs, run};

@@ -38,6 +38,23 @@ impl Tally {
         }
     }
 
+    fn add(&mut self, other: &Tally) {
+        let Tally { changes, refused, frames, answered, delayed, healed, silent, silent6, repaired } = other;
+        self.changes += changes;
+        self.refused += refused;
+        self.frames += frames;
+        self.answered += answered;
+        self.delayed += delayed;
+        self.healed += healed;
+        for (mine, theirs) in
+            [(&mut self.silent, silent), (&mut self.silent6, silent6), (&mut self.repaired, repaired)]
+        {
+            for (code, count) in theirs {
+                *mine.entry(code).or_default() += count;
+            }
+        }
+    }
+
     pub(super) fn count6(&mut self, decision: &NsDecision) {
         match decision {
             NsDecision::Reply { after: After::Now, .. } => self.answered += 1,
@@ -68,16 +85,33 @@ pub struct Summary {
     pub fleeting: u64,
 }
 
+impl Summary {
+    pub(super) fn new(seed: u64) -> Summary {
+        let (took, tally) = (Duration::ZERO, Tally::default());
+        Summary { seed, agreed: 0, disagreements: Vec::new(), tally, took, fleeting: 0 }
+    }
+
+    /// Takes in another part of the same run.
+    pub(super) fn add(&mut self, part: Summary) {
+        self.agreed += part.agreed;
+        self.fleeting += part.fleeting;
+        self.disagreements.extend(part.disagreements);
+        self.tally.add(&part.tally);
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let t = &self.tally;
         let states = self.agreed + self.disagreements.len() as u64;
-        let seconds = self.took.as_secs_f64();
+        let tenths = (self.took.as_millis() / 100).max(1);
         writeln!(
             f,
-            "seed {}: {states} states in {seconds:.1} s ({:.0} a second), {} agree, {} do not",
+            "seed {}: {states} states in {}.{} s ({} a second), {} agree, {} do not",
             self.seed,
-            states as f64 / seconds.max(0.001),
+            tenths / 10,
+            tenths % 10,
+            u128::from(states) * 10 / tenths,
             self.agreed,
             self.disagreements.len(),
         )?;

@@ -6,12 +6,15 @@ use super::rig::Lab;
 use crate::strategies::{Ask, HostCase, host_case, host_case6};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long is listened where a difference showed, for replies that are only late.
 const PATIENCE: Duration = Duration::from_millis(150);
 /// A difference is believed if it shows so often again.
 const CONFIRMED_BY: usize = 2;
+/// Threads beyond this only wait for each other.
+const JOBS_MAX: usize = 64;
 /// One state of so many is of IPv6.
 const SIX_EVERY: u64 = 5;
 /// Trials spent on making a failure small.
@@ -28,6 +31,14 @@ pub struct Options {
     pub states: u64,
     /// Go on after a disagreement.
     pub keep_going: bool,
+    /// Threads that work, at most 64. Most of a state's time is spent waiting for the kernel.
+    pub jobs: usize,
+}
+
+/// Twice the processors: a thread mostly waits.
+#[must_use]
+pub fn default_jobs() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The lab cannot be built here, or broke.
@@ -43,28 +54,68 @@ pub struct LabError {
 /// Stages and asks the states, and tells after each one how many are done.
 ///
 /// Call it in a process that may make network namespaces; it makes and uses only its own.
-pub fn run(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Summary, LabError> {
+pub fn run(options: &Options, progress: &(dyn Fn(u64) + Sync)) -> Result<Summary, LabError> {
     let begun = Instant::now();
-    let mut tester = Tester::new()?;
-    let mut disagreements = Vec::new();
-    let (mut agreed, mut fleeting) = (0, 0);
-    for state in options.first..options.first.saturating_add(options.states) {
-        let case = tester.case(options.seed, state);
-        match tester.trial(&case).map_err(|why| broke(state, why))? {
-            Verdict::Agrees => agreed += 1,
-            Verdict::Fleeting => (agreed, fleeting) = (agreed + 1, fleeting + 1),
-            Verdict::Differs(difference) => {
-                let (case, difference) = tester.shrink(case, difference);
-                disagreements.push(Disagreement { seed: options.seed, state, case, difference });
-                if !options.keep_going {
-                    break;
+    let course = Course { options, next: AtomicU64::new(0), stop: AtomicBool::new(false), progress };
+    let jobs = options.jobs.clamp(1, JOBS_MAX);
+    let parts: Vec<Result<Summary, LabError>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(|| course.work())).collect();
+        threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(panicked()))).collect()
+    });
+    let mut whole = Summary::new(options.seed);
+    for part in parts {
+        whole.add(part?);
+    }
+    whole.disagreements.sort_by_key(|d| d.state);
+    whole.took = begun.elapsed();
+    Ok(whole)
+}
+
+/// A run that several threads work off, each in a lab of its own.
+struct Course<'a> {
+    options: &'a Options,
+    next: AtomicU64,
+    stop: AtomicBool,
+    progress: &'a (dyn Fn(u64) + Sync),
+}
+
+impl Course<'_> {
+    fn work(&self) -> Result<Summary, LabError> {
+        let done = self.states();
+        if done.is_err() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+
+    fn states(&self) -> Result<Summary, LabError> {
+        let Options { seed, first, states, keep_going, .. } = *self.options;
+        let mut tester = Tester::new()?;
+        let mut part = Summary::new(seed);
+        while !self.stop.load(Ordering::Relaxed) {
+            let at = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(state) = first.checked_add(at).filter(|_| at < states) else { break };
+            let case = tester.case(seed, state);
+            match tester.trial(&case).map_err(|why| broke(state, why))? {
+                Verdict::Agrees => part.agreed += 1,
+                Verdict::Fleeting => (part.agreed, part.fleeting) = (part.agreed + 1, part.fleeting + 1),
+                Verdict::Differs(difference) => {
+                    if !keep_going {
+                        self.stop.store(true, Ordering::Relaxed);
+                    }
+                    let (case, difference) = tester.shrink(case, difference);
+                    part.disagreements.push(Disagreement { seed, state, case, difference });
                 }
             }
+            (self.progress)(at + 1);
         }
-        progress(state - options.first + 1);
+        part.tally = tester.tally;
+        Ok(part)
     }
-    let took = begun.elapsed();
-    Ok(Summary { seed: options.seed, agreed, disagreements, tally: tester.tally, took, fleeting })
+}
+
+fn panicked() -> LabError {
+    LabError { what: "a thread of the run".into(), why: "it panicked".into() }
 }
 
 fn broke(state: u64, why: String) -> LabError {
