@@ -5,6 +5,8 @@ pub mod addr;
 pub mod choice;
 pub mod cli;
 pub mod control;
+#[cfg(all(feature = "live", feature = "proptest"))]
+pub mod differential;
 pub mod fuzzing;
 pub mod gateway;
 pub mod host;
@@ -17,6 +19,8 @@ pub mod probe;
 pub mod scenario;
 pub mod sim;
 pub mod stack;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 pub mod time;
 pub mod trace;
 pub mod vectors;

@@ -3,6 +3,7 @@
 mod compare;
 mod conform;
 mod delays;
+mod differential;
 mod fail;
 mod list;
 mod output;
@@ -60,6 +61,8 @@ enum Command {
     /// Print how long clients wait for a gateway that answers late
     Delays(delays::Args),
     Compare(compare::Args),
+    /// Compare the model of the host with this machine's kernel, in random states
+    Differential(differential::Args),
     /// Print the JSON Schema of scenario files or of events
     Schema(schema::Args),
     /// Print a completion script for a shell
@@ -104,6 +107,7 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
         Command::Conform(args) => conform::run(&args),
         Command::Delays(args) => delays::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Differential(args) => differential::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => schema::completions(shell),
         Command::Man => schema::man(),
@@ -112,7 +116,7 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
 
 fn start_logging(verbose: u8) {
     let default = match verbose {
-        0 => "warn",
+        0 => "warn,netlink_proto=error",
         1 => "arplab=info,netns_lab=info",
         2 => "arplab=debug,netns_lab=debug",
         _ => "trace",

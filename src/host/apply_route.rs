@@ -2,10 +2,10 @@
 //! defaults that `ip route` fills in are in iproute2's iproute.c).
 
 use super::apply::Fault;
-use super::fib::{AddrType, Flow};
+use super::fib::{AddrType, FibMiss, Flow};
 use super::link::IfIndex;
 use super::mutation::{Errno, HopSpec, Op, RouteSpec};
-use super::route::{NextHop, Route, RouteKind, RtProto, RtScope, TABLE_LOCAL, TABLE_MAIN};
+use super::route::{NextHop, Route, RouteKind, RtProto, RtScope, RuleAction, TABLE_LOCAL, TABLE_MAIN};
 use super::state::HostState;
 use ipnet::{IpNet, Ipv4Net};
 use smallvec::SmallVec;
@@ -79,6 +79,9 @@ impl HostState {
             Some(IpAddr::V4(via)) => Some(via),
             Some(IpAddr::V6(_)) => return Err(BAD_FAMILY),
         };
+        if via.is_none() && hop.onlink && scope < RtScope::HOST {
+            return Err((Errno::Einval, "onlink is said of a gateway, and there is none"));
+        }
         let out = match (via, dev) {
             (None, None) => return Err((Errno::Enodev, "a device or a gateway is wanted")),
             (None, Some(dev)) => dev,
@@ -118,9 +121,7 @@ impl HostState {
         let in_table = (table != TABLE_MAIN).then(|| self.table_lookup(table, &flow)).flatten();
         let hit = match in_table {
             Some(hit) => hit,
-            None => {
-                self.fib_lookup(&flow).map_err(|_| (Errno::Enetunreach, "the gateway is not on a link"))?
-            }
+            None => self.fib_lookup(&flow).map_err(|miss| no_gateway(&miss))?,
         };
         match hit.route.kind {
             RouteKind::Unicast | RouteKind::Local => Ok(hit.hop.dev),
@@ -150,6 +151,19 @@ impl HostState {
         routes.remove(at);
         Ok(())
     }
+}
+
+/// The lookup's own error is the answer to whoever wanted the route (fib_check_nh_v4_gw).
+fn no_gateway(miss: &FibMiss) -> Fault {
+    let errno = match miss {
+        FibMiss::Rejected { kind: RouteKind::Prohibit, .. } => Errno::Eacces,
+        FibMiss::Rejected { kind: RouteKind::Blackhole, .. } => Errno::Einval,
+        FibMiss::Rejected { kind: RouteKind::Unreachable, .. } => Errno::Ehostunreach,
+        FibMiss::Rule { action: RuleAction::Prohibit, .. } => Errno::Eacces,
+        FibMiss::Rule { action: RuleAction::Blackhole, .. } => Errno::Einval,
+        _ => Errno::Enetunreach,
+    };
+    (errno, "the gateway is not on a link")
 }
 
 fn table_of(spec: &RouteSpec) -> u32 {

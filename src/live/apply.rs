@@ -49,6 +49,18 @@ pub enum ApplyError {
     },
 }
 
+impl ApplyError {
+    /// The kernel's error number, where it was the kernel that refused.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            ApplyError::Netlink { source, .. } => source.errno().map(netns_lab::Errno::raw),
+            ApplyError::Sysctl { source: SysctlError::Write { source, .. }, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+}
+
 /// A namespace with the handle to change it, and the filters put into it.
 pub struct Place<'a> {
     /// The namespace.

@@ -1,0 +1,80 @@
+//! What the differential test found the model to have wrong, each kept as a case of its own.
+
+mod common;
+
+use arplab::host::Errno;
+use common::{GATEWAY, Node, POD};
+
+fn errno(node: &mut Node, command: &str) -> Option<Errno> {
+    node.try_run(command).err().map(|e| e.errno)
+}
+
+#[test]
+fn nobodys_rule_repeats_one_of_the_kernels_own() {
+    let mut node = Node::calico();
+    // rule_exists() compares the protocol too, and the kernel's own are of protocol `kernel`
+    assert_eq!(errno(&mut node, "ip rule add priority 32766 lookup main"), None);
+    assert_eq!(errno(&mut node, "ip rule add priority 32766 lookup main"), Some(Errno::Eexist));
+    assert_eq!(errno(&mut node, "ip rule add priority 32767 not lookup default"), None);
+    node.run("ip rule del priority 32766 lookup main");
+    assert_eq!(node.0.rules().iter().filter(|r| r.priority == 32_766).count(), 1);
+    assert_eq!(errno(&mut node, "ip rule add priority 32766 lookup main"), Some(Errno::Eexist));
+}
+
+#[test]
+fn a_filter_knows_interfaces_by_name() {
+    let mut node = Node::bare();
+    let later = "nft add rule arp filter input iifname cali7 drop";
+    assert_eq!(errno(&mut node, later), None, "the interface may come later");
+    assert_eq!(node.0.hooks().len(), 1);
+    node.run("ip link add cali7 type veth");
+    node.run("ip link del cali7");
+    assert_eq!(node.0.hooks().len(), 1, "and go again");
+}
+
+#[test]
+fn a_filter_counts_as_often_as_it_was_added() {
+    let drop = "rule arp filter input iifname cali0 drop";
+    let mut node = Node::calico();
+    for verb in ["add", "add", "delete"] {
+        node.run(&format!("nft {verb} {drop}"));
+    }
+    assert_eq!(node.code(POD, GATEWAY), "filtered-input");
+    node.run(&format!("nft delete {drop}"));
+    assert_eq!(node.gateway(), None);
+}
+
+#[test]
+fn onlink_is_said_of_a_gateway() {
+    let mut node = Node::calico();
+    assert_eq!(errno(&mut node, "ip route add 10.9.0.0/16 dev up0 onlink"), Some(Errno::Einval));
+}
+
+#[test]
+fn a_gateway_is_refused_with_the_error_of_its_own_route() {
+    for (reject, wanted) in [
+        ("prohibit", Errno::Eacces),
+        ("blackhole", Errno::Einval),
+        ("unreachable", Errno::Ehostunreach),
+        ("throw", Errno::Enetunreach),
+    ] {
+        let mut node = Node::calico().with(&[&format!("ip route add {reject} 172.16.0.0/12")]);
+        let found = errno(&mut node, "ip route add 10.9.0.0/16 via 172.16.0.1");
+        assert_eq!(found, Some(wanted), "{reject}");
+    }
+    for (action, wanted) in
+        [("prohibit", Errno::Eacces), ("blackhole", Errno::Einval), ("unreachable", Errno::Enetunreach)]
+    {
+        let mut node = Node::calico().with(&[&format!("ip rule add priority 9 to 172.16.0.0/12 {action}")]);
+        let found = errno(&mut node, "ip route add 10.9.0.0/16 via 172.16.0.1");
+        assert_eq!(found, Some(wanted), "{action}");
+    }
+}
+
+#[test]
+fn a_route_over_a_device_without_ipv6_is_refused_for_that() {
+    let mut node = Node::bare().with(&["sysctl net.ipv6.conf.up0.disable_ipv6=1"]);
+    assert_eq!(errno(&mut node, "ip -6 route add default dev up0"), Some(Errno::Eacces));
+    node.run("ip link set up0 up");
+    assert_eq!(errno(&mut node, "ip -6 route add default dev up0"), Some(Errno::Eacces));
+}
