@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, no logic of its own.
 
+mod capture;
 mod compare;
 mod conform;
 mod delays;
@@ -14,6 +15,7 @@ mod show;
 
 use clap::{Parser, Subcommand};
 use fail::Fail;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Exit status: everything was as expected.
@@ -92,10 +94,15 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(fail) if fail.is_broken_pipe() => ExitCode::from(AS_EXPECTED),
         Err(fail) => {
-            eprintln!("arplab: {fail}");
+            complain(&fail);
             ExitCode::from(fail.code)
         }
     }
+}
+
+/// Says something on standard error, if anybody can hear it there.
+fn complain(what: &dyn core::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "arplab: {what}");
 }
 
 fn dispatch(command: Command) -> Result<u8, Fail> {

@@ -25,6 +25,8 @@ const WIDTH: usize = 96;
 
 /// The scenario that a word or a path names.
 pub(super) fn load(word: &str) -> Result<Scenario, Fail> {
+    // as the upstream project cites its issues
+    let word = word.strip_prefix("projectcalico/calico#").unwrap_or(word);
     let path = Path::new(word);
     let is_path = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("toml")) || word.contains('/');
     if is_path {

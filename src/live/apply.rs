@@ -149,9 +149,16 @@ async fn link_add(rtnl: &Rtnl, name: IfName, kind: LinkKind, mac: Option<Mac>) -
     if let Some(mac) = mac {
         end = end.mac(mac_of(mac));
     }
-    let peer = format!("p-{}", &name.as_str()[..name.as_str().len().min(13)]);
+    let peer = name_beside(name);
     rtnl.add_veth(&end, &VethEnd::new(peer.as_str())).await?;
     rtnl.set_up(peer.as_str()).await
+}
+
+/// A name for the other half of a pair: what the kernel allows of it, and unlike its neighbours'.
+fn name_beside(name: IfName) -> String {
+    let sum =
+        name.as_str().bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+    format!("peer-{sum:08x}")
 }
 
 fn link_change(what: LinkChange) -> Option<rtnl::LinkChange> {

@@ -22,6 +22,7 @@ use netns_lab::monotonic_ns;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
@@ -85,6 +86,32 @@ pub(super) fn broke(e: impl core::fmt::Display) -> LiveError {
 
 /// Clients that finished leave the gateway this long to say its last word.
 const SETTLE: Duration = Duration::from_millis(20);
+
+/// So long what is due is done without a look at signals and at the end of the run.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What asks a run to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From now on none is missed.
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn come(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
 
 /// Runs a plan live. The events come out in the order of their times.
 pub fn run(plan: Plan, options: &LiveOptions, events: &mut Vec<Event>) -> Result<LiveEnd, LiveError> {
@@ -221,8 +248,7 @@ impl Lab {
     }
 
     async fn drive(&mut self) -> Result<LiveEnd, LiveError> {
-        let mut interrupt =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(broke)?;
+        let mut signals = Signals::listen().map_err(broke)?;
         self.zero_ns = monotonic_ns();
         self.node_turned(Time::ZERO);
         self.open_gates(Gate::Start);
@@ -239,7 +265,7 @@ impl Lab {
             if self.now() >= end {
                 return Ok(LiveEnd::TimeUp);
             }
-            match self.wait(end, &mut interrupt).await {
+            match self.wait(end, &mut signals).await {
                 Due::Node(event) => self.node_news(event).await?,
                 Due::News(message) => self.client_news(message),
                 Due::Neigh(event) => self.neigh_news(&event),
@@ -250,7 +276,7 @@ impl Lab {
     }
 
     /// Waits for whatever comes first.
-    async fn wait(&mut self, end: Time, terminate: &mut tokio::signal::unix::Signal) -> Due {
+    async fn wait(&mut self, end: Time, signals: &mut Signals) -> Due {
         let node = [self.node.poll_timeout(), self.node.deadline()];
         let timers = [self.control.poll_timeout(), self.carrier_timeout()];
         let starts = self.starts.iter().filter_map(|s| s.due);
@@ -258,12 +284,11 @@ impl Lab {
         let left = next.since(self.now());
         tokio::select! {
             biased;
+            () = signals.come() => Due::Interrupted,
             event = self.node.next() => Due::Node(event),
             Some(message) = self.rx.recv() => Due::News(message),
             Ok(event) = self.pod.monitor.next() => Due::Neigh(event),
             () = tokio::time::sleep_until(Instant::now() + Duration::from(left)) => Due::Timer,
-            _ = tokio::signal::ctrl_c() => Due::Interrupted,
-            _ = terminate.recv() => Due::Interrupted,
         }
     }
 
@@ -285,7 +310,9 @@ impl Lab {
 
     /// Does all that is due now.
     async fn work(&mut self) -> Result<(), LiveError> {
-        loop {
+        let begun = Instant::now();
+        // steps that come faster than a kernel takes them would keep it here for ever
+        while begun.elapsed() < PATIENCE {
             let now = self.now();
             self.progress.show(now);
             if self.node.poll_timeout().is_some_and(|t| t <= now) {
@@ -305,6 +332,7 @@ impl Lab {
             }
             self.settle().await?;
         }
+        Ok(())
     }
 
     fn start_due(&mut self, now: Time) -> bool {

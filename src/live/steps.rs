@@ -230,7 +230,8 @@ impl Lab {
                 m.wire = Some(wire);
                 Ok(Ok(()))
             }
-            Err(e) => Ok(Err(e.to_string())),
+            // this machine refuses, not the scenario
+            Err(e) => Err(LiveError::Build(e.to_string())),
         }
     }
 

@@ -19,5 +19,6 @@ pub use event::{ClientNews, Event, Fate, FrameId, Sink, What};
 pub use json::{Verdict, write_json};
 pub use observe::{ClientSeen, Observed, observe};
 pub use pcapng::{PcapError, write_pcapng};
+pub(crate) use summary::pointer;
 pub use summary::{headline, kernel_view, summary};
 pub use timeline::{Style, Timeline};

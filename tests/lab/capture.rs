@@ -77,6 +77,35 @@ fn tshark_reads_it_with_its_comments() {
     assert!(lines.iter().any(|l| l[4].contains("felix.host-route-add")), "no step marks");
 }
 
+/// What is no file stays what it is; a link is followed; a file keeps its rights.
+#[test]
+fn only_a_file_is_replaced() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+    let dir = tempfile::tempdir().expect("a directory");
+    let (link, target, pipe) = (dir.path().join("link"), dir.path().join("target"), dir.path().join("pipe"));
+    std::fs::write(&target, "old").expect("written");
+    std::fs::set_permissions(&target, PermissionsExt::from_mode(0o640)).expect("set");
+    symlink("target", &link).expect("a link");
+    let run = |path: &Path| arplab(&["run", "8689", "--pcap", path.to_str().expect("UTF-8")]).status.code();
+    assert_eq!(run(&link), Some(0));
+    assert!(link.is_symlink());
+    let there = std::fs::metadata(&target).expect("there");
+    assert!(there.len() > 500 && there.permissions().mode() & 0o777 == 0o640, "{there:?}");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let reader = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || std::fs::read(pipe))
+    };
+    assert_eq!(run(&pipe), Some(0));
+    assert_eq!(
+        reader.join().expect("no panic").expect("readable"),
+        std::fs::read(&target).expect("readable")
+    );
+    assert!(std::fs::metadata(&pipe).expect("there").file_type().is_fifo());
+    assert_eq!(run(Path::new("/dev/full")), Some(2));
+    assert_eq!(run(dir.path()), Some(2));
+}
+
 #[test]
 fn a_capture_that_cannot_be_written_leaves_nothing() {
     let dir = tempfile::tempdir().expect("a directory");

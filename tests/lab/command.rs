@@ -41,6 +41,9 @@ fn flaws_of_a_file_are_shown_in_place() {
         ("a_word_too_much", "[[client]]\nkind = \"ping\"\nto = \"203.0.113.8\"\ninterwal = \"1s\"\n"),
         ("no_such_step", "[[hold]]\nstep = \"felix.iface-sean\"\nfor = \"5s\"\n"),
         ("no_such_unit", "[[hold]]\nstep = \"felix.iface-seen\"\nfor = \"5 parsecs\"\n"),
+        ("a_text_that_steers_the_terminal", "story = \"red: \\u001b[31m\"\n"),
+        ("no_such_reason", "[expect]\nreasons = [\"rp-filter\"]\n"),
+        ("no_such_state", "[expect]\nentry = \"REACHABEL\"\n"),
         ("no_toml", "[[hold]\nstep = \n"),
     ];
     for (name, rest) in cases {
@@ -106,4 +109,39 @@ fn every_built_in_file_is_valid_by_the_schema_that_is_printed() {
         let errors: Vec<String> = validator.iter_errors(&file).map(|e| e.to_string()).collect();
         assert!(errors.is_empty(), "{name}: {errors:?}");
     }
+}
+
+/// The verdict belongs to the run, not to whoever reads it.
+#[test]
+fn a_reader_that_goes_away_does_not_change_the_verdict() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = format!(
+        "{HEAD}[[client]]\nkind = \"ping\"\nto = \"203.0.113.8\"\ncount = 3\n[expect]\nunanswered = 7\n"
+    );
+    std::fs::write(dir.path().join("mine.toml"), file).expect("written");
+    for args in [&["run", "mine.toml"][..], &["run", "mine.toml", "--json"]] {
+        let mut child =
+            command(args).current_dir(dir.path()).stdout(Stdio::piped()).spawn().expect("it starts");
+        drop(child.stdout.take());
+        assert_eq!(child.wait().expect("it ends").code(), Some(1), "{args:?}");
+    }
+}
+
+#[test]
+fn an_error_nobody_can_read_is_still_an_error() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let status = command(&["run", "nope"]).stderr(full).status().expect("it starts");
+    assert_eq!(status.code(), Some(2));
+}
+
+#[test]
+fn a_run_without_end_is_given_up() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = format!(
+        "{HEAD}duration = \"1h\"\n[[client]]\nkind = \"arping\"\nto = \"169.254.1.1\"\ninterval = \"1ms\"\n"
+    );
+    std::fs::write(dir.path().join("mine.toml"), file).expect("written");
+    let output = command(&["run", "mine.toml"]).current_dir(dir.path()).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("too many events"), "{}", text(&output.stderr));
 }

@@ -30,10 +30,34 @@ fn an_interrupted_run_says_what_it_saw() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let output = ended_by(signal);
         assert_eq!(output.status.code(), Some(130), "{signal}: {output:?}");
-        let (events, _) = events(&output);
+        let (events, verdict) = events(&output);
+        assert_eq!(verdict["result"], "interrupted");
+        assert_eq!(verdict["checks"], serde_json::json!([]), "nothing is expected of a part");
         assert!(events.iter().any(|e| e["event"] == "frame"), "{signal}: nothing was seen");
         assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
     }
+}
+
+/// Steps that come faster than a kernel takes them do not keep a run from its end.
+#[test]
+fn a_run_that_never_rests_ends_in_time() {
+    if !possible() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut file = "id = \"busy\"\ntitle = \"Busy\"\nduration = \"2s\"\n".to_owned();
+    for at in 0..60 {
+        file += &format!("[[step]]\nid = \"operator.x{at}\"\ntitle = \"t\"\nafter = \"cni.add-return\"\n");
+        file += "every = \"1ms\"\npod = [\"ip link set lo down\", \"ip link set lo up\"]\n";
+    }
+    let path = dir.path().join("busy.toml");
+    std::fs::write(&path, file).expect("written");
+    let begun = std::time::Instant::now();
+    let run = Run::start(&["run", path.to_str().expect("UTF-8"), "--live", "--json"]);
+    let (output, mark) = run.end();
+    nothing_left(&mark, &BTreeSet::new());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -116,7 +116,7 @@ pub(crate) fn scenario(parts: &str) -> tempfile::NamedTempFile {
 }
 
 /// A row: its name, the commands that break, those that repair, whether it is answered in between.
-pub type Row = (&'static str, &'static [&'static str], &'static [&'static str], bool);
+pub(crate) type Row = (&'static str, &'static [&'static str], &'static [&'static str], bool);
 
 const DEFAULT: &str = "ip route add default via {router} dev {uplink}";
 const NO_DEFAULT: &str = "ip route del default";
