@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, no logic of its own.
 
+mod compare;
 mod conform;
 mod delays;
 mod fail;
@@ -23,6 +24,7 @@ const USAGE: u8 = 2;
 /// Exit status: this machine cannot do it.
 const CANNOT: u8 = 3;
 /// Exit status: ended by Ctrl-C or SIGTERM, as a shell reports it.
+#[cfg(feature = "live")]
 const INTERRUPTED: u8 = 130;
 
 /// A lab for the gateway ARP of Kubernetes pods under Calico.
@@ -57,6 +59,7 @@ enum Command {
     Conform(conform::Args),
     /// Print how long clients wait for a gateway that answers late
     Delays(delays::Args),
+    Compare(compare::Args),
     /// Print the JSON Schema of scenario files or of events
     Schema(schema::Args),
     /// Print a completion script for a shell
@@ -100,6 +103,7 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
         Command::Probe(args) => probe::run(&args),
         Command::Conform(args) => conform::run(&args),
         Command::Delays(args) => delays::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => schema::completions(shell),
         Command::Man => schema::man(),

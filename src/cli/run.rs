@@ -29,8 +29,9 @@ pub(super) struct Args {
     /// Who answers for the gateway in a live run
     #[arg(long, value_enum, default_value_t = Responder::Smoltcp, requires = "live")]
     responder: Responder,
-    /// What the pod's eth0 is in a live run with the smoltcp responder [default: a TAP, or a veth
-    /// where /dev/net/tun is refused]
+    /// What the device is whose wire arplab holds in a live run: the pod's eth0 with the smoltcp
+    /// responder, the node's uplink with the kernel's [default: a TAP, or a veth where
+    /// /dev/net/tun is refused]
     #[arg(long, value_enum, requires = "live")]
     link: Option<Link>,
     /// Seed of all randomness
@@ -50,8 +51,10 @@ pub(super) struct Args {
 /// Who answers for 169.254.1.1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 enum Responder {
-    /// The software gateway
+    /// The software gateway, in front of a real pod
     Smoltcp,
+    /// The running kernel's own proxy ARP, in a namespace that stands for the node
+    Kernel,
 }
 
 /// What `eth0` is.
@@ -83,12 +86,15 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
 
 #[cfg(feature = "live")]
 fn live(args: &Args) -> Result<u8, Fail> {
-    use crate::live::{LinkKind, LiveEnd, LiveOptions};
+    use crate::live::{self, LinkKind, LiveEnd, LiveOptions};
     // before anything else: it wants a process with one thread
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
     let scenario = show::load(&args.scenario)?;
     let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
-    let corner = Corner::LiveSmoltcp;
+    let (corner, responder) = match args.responder {
+        Responder::Smoltcp => (Corner::LiveSmoltcp, live::Responder::Smoltcp),
+        Responder::Kernel => (Corner::LiveKernel, live::Responder::Kernel),
+    };
     if let Some(why) = scenario.file().not_live.get(&corner) {
         return Err(Fail::cannot(format!("{} cannot be staged in {corner}: {why}", scenario.id())));
     }
@@ -98,8 +104,8 @@ fn live(args: &Args) -> Result<u8, Fail> {
         Link::Tap => LinkKind::Tap,
         Link::Veth => LinkKind::Veth,
     });
-    let options = LiveOptions { seed: args.seed, link, progress: !args.json };
-    let end = crate::live::run(plan, &options, &mut events).map_err(|e| Fail::cannot(e.to_string()))?;
+    let options = LiveOptions { responder, seed: args.seed, link, progress: !args.json };
+    let end = live::run(plan, &options, &mut events).map_err(|e| Fail::cannot(e.to_string()))?;
     let code = report(args, &scenario, &overrides, corner, &events)?;
     if end == LiveEnd::Interrupted {
         eprintln!("arplab: interrupted; what is above is what was seen until then");

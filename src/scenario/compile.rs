@@ -15,6 +15,9 @@ use std::net::{IpAddr, SocketAddr};
 const FILE_MAX: usize = 1 << 20;
 /// The longest run: the longest timer any mechanism waits for is a few minutes.
 pub(super) const DURATION_MAX: Span = Span::from_secs(3600);
+
+/// Patience with clients that are never done, when the file does not say how long a run lasts.
+pub(super) const DURATION_DEFAULT: Span = Span::from_secs(600);
 /// Steps, holds, faults, clients of one file: far above what a person writes.
 const ITEMS_MAX: usize = 256;
 /// Repetitions of a step.
@@ -117,6 +120,17 @@ impl Scenario {
         version(&f.calico, c);
         for hold in &f.holds {
             let _ = hold_of(hold, &steps, c);
+        }
+        for name in f.live.hold.keys() {
+            if !f
+                .holds
+                .iter()
+                .chain(f.fixes.iter().flat_map(|x| &x.change.holds))
+                .any(|h| h.step.get_ref() == name)
+            {
+                let help = Some("`[live]` shortens holds that the scenario has".to_owned());
+                c.flaw(find_word(&self.source, name), format!("nothing holds {name:?}"), help);
+            }
         }
         for client in &f.clients {
             let _ = client_of(client, &steps, c);

@@ -1,6 +1,6 @@
 //! Scenarios: a public report as a file that can be read, run, and checked.
 //!
-//! [`file`] is the format, [`Scenario`] what a valid file means, [`catalogue`] the files that are
+//! [`mod@file`] is the format, [`Scenario`] what a valid file means, [`catalogue`] the files that are
 //! built in.
 
 pub mod catalogue;

@@ -35,7 +35,7 @@ pub enum Ended {
     TimeUp,
     /// Nothing was left to happen.
     Quiet,
-    /// [`EVENTS_MAX`] events happened: the scenario never comes to rest.
+    /// Twenty million events happened: the scenario never comes to rest.
     TooManyEvents,
 }
 
@@ -62,6 +62,7 @@ pub struct World<O> {
     frames: u32,
     events: u64,
     /// What the gateway would say to the pod's request, as last reported.
+    #[expect(clippy::option_option, reason = "nothing told yet, or told that it answers, or why not")]
     verdict: Option<Option<Reason>>,
     emit: Emitter,
 }
@@ -260,7 +261,7 @@ impl<O: Outside> World<O> {
                 match output {
                     PodOutput::Transmit(frame) => self.send_from_pod(&frame, chooser, sink),
                     PodOutput::Note(note) => {
-                        self.emit.stack_note(self.now, Side::Pod, self.pod.stack().state(), note, sink)
+                        self.emit.stack_note(self.now, Side::Pod, self.pod.stack().state(), note, sink);
                     }
                     PodOutput::Client(id, event) => {
                         self.emit.client(self.now, id, &event, sink);
@@ -269,7 +270,7 @@ impl<O: Outside> World<O> {
                 }
             } else if let Some(output) = self.gateway.poll_output() {
                 match output {
-                    GatewayOutput::Transmit { dev, frame } => self.send_from_host(dev, frame, chooser, sink),
+                    GatewayOutput::Transmit { dev, frame } => self.send_from_host(dev, &frame, chooser, sink),
                     GatewayOutput::Note(note) => {
                         self.emit.stack_note(self.now, Side::Host, self.gateway.state(), note, sink);
                     }
@@ -300,12 +301,12 @@ impl<O: Outside> World<O> {
     fn send_from_host<S: Sink>(
         &mut self,
         dev: IfIndex,
-        frame: Frame,
+        frame: &Frame,
         chooser: &mut dyn Chooser,
         sink: &mut S,
     ) {
         if self.veth.host_index(&self.plan.setting, self.gateway.state()) == Some(dev) {
-            self.put_on_link(Side::Host, &frame, chooser, sink);
+            self.put_on_link(Side::Host, frame, chooser, sink);
         }
     }
 

@@ -3,6 +3,7 @@
 //! against.
 
 mod check;
+mod compare;
 mod describe;
 mod event;
 mod json;
@@ -12,6 +13,7 @@ mod summary;
 mod timeline;
 
 pub use check::{Check, check};
+pub use compare::{Comparison, Difference, Told, compare, outcome};
 pub use describe::{Described, describe, describe_ip, is_gateway_request};
 pub use event::{ClientNews, Event, Fate, FrameId, Sink, What};
 pub use json::{Verdict, write_json};

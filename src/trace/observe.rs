@@ -65,6 +65,9 @@ pub struct Observed {
     pub lladdr: Option<Mac>,
     /// Per client.
     pub clients: BTreeMap<String, ClientSeen>,
+    /// Where a real kernel did other than the model says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<String>,
 }
 
 impl Observed {
@@ -112,6 +115,7 @@ pub fn observe(events: &[Event]) -> Observed {
                 }
                 _ => {}
             },
+            What::Differs { text } => o.differs.push(text.clone()),
             What::Client { client, news } => client_news(&mut o, t, client, news),
             _ => {}
         }

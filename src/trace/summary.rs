@@ -30,8 +30,9 @@ pub fn headline(events: &[Event]) -> String {
 pub fn kernel_view(events: &[Event]) -> String {
     let mut out = String::new();
     for event in events {
-        if let What::Kernel { side, routes, neighbours } = &event.what {
-            for (command, lines) in [("ip route", routes), ("ip neigh", neighbours)] {
+        if let What::Kernel { side, routes, neighbours, sysctls } = &event.what {
+            let shown = [("ip route", routes), ("ip neigh", neighbours), ("sysctl", sysctls)];
+            for (command, lines) in shown.into_iter().filter(|(c, l)| *c != "sysctl" || !l.is_empty()) {
                 let _ = writeln!(out, "{side}# {command}");
                 for line in lines {
                     let _ = writeln!(out, "{line}");

@@ -166,6 +166,9 @@ impl Timeline {
             What::Note { text } => {
                 self.row(t, None, Tone::Dim, text.clone());
             }
+            What::Differs { text } => {
+                self.row(t, None, Tone::Bad, format!("model and kernel differ: {text}"))
+            }
             _ => {}
         }
     }
