@@ -59,6 +59,7 @@ enum Command {
     Conform(conform::Args),
     /// Print how long clients wait for a gateway that answers late
     Delays(delays::Args),
+    /// Run every corner this machine can, and show them side by side
     Compare(compare::Args),
     /// Print the JSON Schema of scenario files or of events
     Schema(schema::Args),
