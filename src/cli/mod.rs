@@ -62,6 +62,7 @@ enum Command {
     Conform(conform::Args),
     /// Print how long clients wait for a gateway that answers late
     Delays(delays::Args),
+    /// Run every corner this machine can, and show them side by side
     Compare(compare::Args),
     /// Compare the model of the host with this machine's kernel, in random states
     Differential(differential::Args),

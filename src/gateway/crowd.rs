@@ -67,7 +67,7 @@ pub fn crowd(connections: u32, window: Span, run: u32) -> Crowd {
                 crowd.failed += 1;
                 crowd.first_failure = [crowd.first_failure, at].into_iter().flatten().min();
             }
-            _ => {}
+            Fate::Pending => {}
         }
     }
     crowd

@@ -43,11 +43,11 @@ impl Answer {
         }
         let kind = |at: usize| bytes.get(at..at + 2).map(|b| u16::from_be_bytes([b[0], b[1]]));
         let tagged = kind(12) == Some(ETHERTYPE_TAG);
-        let head = if tagged { ETH_HEADER_LEN + 4 } else { ETH_HEADER_LEN };
-        if kind(head - 2) != Some(ETHERTYPE_ARP) {
+        let header_len = if tagged { ETH_HEADER_LEN + 4 } else { ETH_HEADER_LEN };
+        if kind(header_len - 2) != Some(ETHERTYPE_ARP) {
             return None;
         }
-        let payload = &bytes[head..];
+        let payload = &bytes[header_len..];
         let arp = Arp::parse(payload).ok();
         if arp.is_some_and(|a| a.op == OP_REQUEST) {
             return None;

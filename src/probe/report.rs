@@ -148,10 +148,7 @@ impl fmt::Display for Table {
             }
             writeln!(f, "{:<25} {} [{}]", clause.code(), clause.title(), clause.source())?;
             for (name, report) in &asked {
-                let why = match report.of(*clause) {
-                    Some(Finding::Broken(why)) => why,
-                    _ => continue,
-                };
+                let Some(Finding::Broken(why)) = report.of(*clause) else { continue };
                 let pad: usize = asked.iter().map(|(n, _)| wide(n) + 2).sum();
                 writeln!(f, "{:pad$}{:<25} {name}: {why}", "", "")?;
             }

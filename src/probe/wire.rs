@@ -39,8 +39,7 @@ impl WireAnswerer {
         loop {
             match self.socket.try_recv(&mut self.batch) {
                 Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(PacketError::Dropped { .. }) => {}
+                Ok(_) | Err(PacketError::Dropped { .. }) => {}
                 Err(e) => return Err(self.fail(&e)),
             }
         }
