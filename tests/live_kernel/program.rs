@@ -334,8 +334,13 @@ fn namespaces_of(pid: u32) -> BTreeSet<String> {
 /// it had.
 pub(crate) fn killed(args: &[&str], signal: &str, after: Duration) -> (ExitStatus, BTreeSet<String>) {
     let mut child = arplab(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(after);
     let pid = child.id();
+    let begun = Instant::now();
+    // before its lab is built no handler is there yet, and the signal's default is right
+    while signal != "KILL" && namespaces_of(pid).len() < 2 && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(after);
     let namespaces = namespaces_of(pid);
     let sent = Command::new("sh").args(["-c", "kill -$0 $1", signal, &pid.to_string()]).status().unwrap();
     assert!(sent.success(), "SIG{signal} could not be sent");
