@@ -48,6 +48,13 @@ fn a_filter_counts_as_often_as_it_was_added() {
 fn onlink_is_said_of_a_gateway() {
     let mut node = Node::calico();
     assert_eq!(errno(&mut node, "ip route add 10.9.0.0/16 dev up0 onlink"), Some(Errno::Einval));
+    // and wants a device, that is up, before the gateway is looked at
+    assert_eq!(errno(&mut node, "ip route add 10.9.0.0/16 via 8.8.8.8 onlink"), Some(Errno::Enodev));
+    node.run("ip link set up0 down");
+    let own = "ip route add 10.9.0.0/16 via 127.0.0.1 dev up0 onlink";
+    assert_eq!(errno(&mut node, own), Some(Errno::Enetdown));
+    node.run("ip link set up0 up");
+    assert_eq!(errno(&mut node, own), Some(Errno::Einval));
 }
 
 #[test]
