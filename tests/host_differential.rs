@@ -85,3 +85,17 @@ fn a_route_over_a_device_without_ipv6_is_refused_for_that() {
     node.run("ip link set up0 up");
     assert_eq!(errno(&mut node, "ip -6 route add default dev up0"), Some(Errno::Eacces));
 }
+
+#[test]
+fn a_gateway_of_zeros_is_none() {
+    let node = Node::calico().with(&["ip route add 10.9.0.0/16 via 0.0.0.0 dev up0"]);
+    assert!(node.routes(254).contains(&"unicast 10.9.0.0/16 up0".to_owned()));
+}
+
+#[test]
+fn an_address_that_is_a_broadcast_elsewhere_brings_no_subnet() {
+    // 192.168.77.255 is a broadcast of up0's subnet already, so no route can prefer it as a source
+    let node = Node::calico().with(&["ip addr add 192.168.77.255/28 dev cali1"]);
+    assert!(node.routes(255).contains(&"local 192.168.77.255/32 cali1".to_owned()));
+    assert!(!node.routes(254).iter().any(|r| r.contains("192.168.77.240/28")));
+}

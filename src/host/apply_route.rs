@@ -76,7 +76,8 @@ impl HostState {
         let dev = hop.dev.map(|d| self.index_of(d)).transpose()?;
         let via = match hop.via {
             None => None,
-            Some(IpAddr::V4(via)) => Some(via),
+            // 0.0.0.0 is no gateway (rtm_to_fib_config)
+            Some(IpAddr::V4(via)) => Some(via).filter(|via| !via.is_unspecified()),
             Some(IpAddr::V6(_)) => return Err(BAD_FAMILY),
         };
         if via.is_none() && hop.onlink && scope < RtScope::HOST {
