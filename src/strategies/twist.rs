@@ -2,7 +2,7 @@
 
 use super::place::{CALI, GATEWAY, NEIGHBOUR, NODE, OUTSIDE, POD, UP0};
 use crate::addr::IfName;
-use crate::host::conf::{Conf4, NeighVar, Scope, SysctlKey};
+use crate::host::conf::{Conf4, Global, NeighVar, Scope, SysctlKey};
 use crate::host::{LinkChange, Mutation, Op, RouteKind, RouteSpec, RtScope, Rule, RuleAction};
 use ipnet::{IpNet, Ipv4Net};
 use proptest::prelude::*;
@@ -154,10 +154,19 @@ fn bereft() -> impl Strategy<Value = Vec<Mutation>> {
     })
 }
 
+/// The node routes, but not from this interface, or only from it: `all` does not count.
+fn routing() -> impl Strategy<Value = Vec<Mutation>> {
+    (0..=1i32).prop_map(|all| {
+        let node = Mutation::Sysctl { key: SysctlKey::Global(Global::IpForward), value: all };
+        vec![node, set(Scope::Dev(CALI), Conf4::Forwarding, 1 - all)]
+    })
+}
+
 /// One of them.
 pub(super) fn twist() -> impl Strategy<Value = Vec<Mutation>> {
     prop_oneof![
         3 => pvlan().boxed(),
+        2 => routing().boxed(),
         4 => address().boxed(),
         2 => entry().boxed(),
         2 => medium().boxed(),
