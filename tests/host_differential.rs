@@ -48,6 +48,13 @@ fn a_filter_counts_as_often_as_it_was_added() {
 fn onlink_is_said_of_a_gateway() {
     let mut node = Node::calico();
     assert_eq!(errno(&mut node, "ip route add 10.9.0.0/16 dev up0 onlink"), Some(Errno::Einval));
+    // and wants a device, that is up, before the gateway is looked at
+    assert_eq!(errno(&mut node, "ip route add 10.9.0.0/16 via 8.8.8.8 onlink"), Some(Errno::Enodev));
+    node.run("ip link set up0 down");
+    let own = "ip route add 10.9.0.0/16 via 127.0.0.1 dev up0 onlink";
+    assert_eq!(errno(&mut node, own), Some(Errno::Enetdown));
+    node.run("ip link set up0 up");
+    assert_eq!(errno(&mut node, own), Some(Errno::Einval));
 }
 
 #[test]
@@ -77,4 +84,18 @@ fn a_route_over_a_device_without_ipv6_is_refused_for_that() {
     assert_eq!(errno(&mut node, "ip -6 route add default dev up0"), Some(Errno::Eacces));
     node.run("ip link set up0 up");
     assert_eq!(errno(&mut node, "ip -6 route add default dev up0"), Some(Errno::Eacces));
+}
+
+#[test]
+fn a_gateway_of_zeros_is_none() {
+    let node = Node::calico().with(&["ip route add 10.9.0.0/16 via 0.0.0.0 dev up0"]);
+    assert!(node.routes(254).contains(&"unicast 10.9.0.0/16 up0".to_owned()));
+}
+
+#[test]
+fn an_address_that_is_a_broadcast_elsewhere_brings_no_subnet() {
+    // 192.168.77.255 is a broadcast of up0's subnet already, so no route can prefer it as a source
+    let node = Node::calico().with(&["ip addr add 192.168.77.255/28 dev cali1"]);
+    assert!(node.routes(255).contains(&"local 192.168.77.255/32 cali1".to_owned()));
+    assert!(!node.routes(254).iter().any(|r| r.contains("192.168.77.240/28")));
 }

@@ -163,10 +163,8 @@ impl Ran<'_> {
         let seen = observe(events);
         let expect = self.expectations();
         let checks = check(&expect, &seen, !self.overrides.holds.is_empty());
-        let code = match checks.iter().all(|c| c.ok) {
-            true => super::AS_EXPECTED,
-            false => super::UNEXPECTED,
-        };
+        let ok = checks.iter().all(|c| c.ok);
+        let code = if ok { super::AS_EXPECTED } else { super::UNEXPECTED };
         let told = self.tell(events, &seen, &expect, &checks);
         // what was seen is told first: a live run took its time
         capture.map_or(Ok(()), |c| c.write(events))?;

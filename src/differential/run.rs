@@ -103,6 +103,7 @@ impl Course<'_> {
                     if !keep_going {
                         self.stop.store(true, Ordering::Relaxed);
                     }
+                    tracing::warn!("state {state} of seed {seed} differs; it is made smaller now");
                     let (case, difference) = tester.shrink(case, difference);
                     part.disagreements.push(Disagreement { seed, state, case, difference });
                 }

@@ -76,7 +76,8 @@ impl HostState {
         let dev = hop.dev.map(|d| self.index_of(d)).transpose()?;
         let via = match hop.via {
             None => None,
-            Some(IpAddr::V4(via)) => Some(via),
+            // 0.0.0.0 is no gateway (rtm_to_fib_config)
+            Some(IpAddr::V4(via)) => Some(via).filter(|via| !via.is_unspecified()),
             Some(IpAddr::V6(_)) => return Err(BAD_FAMILY),
         };
         if via.is_none() && hop.onlink && scope < RtScope::HOST {
@@ -85,13 +86,7 @@ impl HostState {
         let out = match (via, dev) {
             (None, None) => return Err((Errno::Enodev, "a device or a gateway is wanted")),
             (None, Some(dev)) => dev,
-            (Some(_), None) if hop.onlink => return Err((Errno::Einval, "onlink wants a device")),
-            (Some(via), Some(dev)) if hop.onlink => {
-                if scope >= RtScope::LINK || self.addr_type(via) != AddrType::Unicast {
-                    return Err((Errno::Einval, "the gateway or the scope does not suit an onlink route"));
-                }
-                dev
-            }
+            (Some(via), dev) if hop.onlink => self.check_onlink(via, dev, scope)?,
             (Some(via), dev) => self.resolve_gateway(via, dev, scope, table)?,
         };
         let link = self.link(out).ok_or((Errno::Enodev, "there is no such interface"))?;
@@ -100,6 +95,21 @@ impl HostState {
         }
         let linkdown = !link.has_carrier() && scope < RtScope::HOST;
         Ok(NextHop { dev: out, via, weight: hop.weight.max(1), linkdown, dead: false })
+    }
+
+    /// A gateway that is said to be on the link (fib_check_nh_v4_gw, in its order).
+    fn check_onlink(&self, via: Ipv4Addr, dev: Option<IfIndex>, scope: RtScope) -> Result<IfIndex, Fault> {
+        if scope >= RtScope::LINK {
+            return Err((Errno::Einval, "the scope is too narrow for a gateway"));
+        }
+        let dev = dev.ok_or((Errno::Enodev, "onlink wants a device"))?;
+        if !self.link(dev).is_some_and(super::Link::is_up) {
+            return Err((Errno::Enetdown, "the device of the next hop is not up"));
+        }
+        if self.addr_type(via) != AddrType::Unicast {
+            return Err((Errno::Einval, "the gateway is no neighbour's address"));
+        }
+        Ok(dev)
     }
 
     /// A gateway must itself be on a link, or be one of the host's own addresses

@@ -193,6 +193,10 @@ fn kind_of(kind: RouteKind) -> rtnl::RouteKind {
 
 async fn route(rtnl: &Rtnl, op: Op, spec: &RouteSpec) -> Result<(), RtnlError> {
     let mut route = Route::new(kind_of(spec.kind), spec.dst);
+    if op == Op::Del && spec.kind == RouteKind::Unicast {
+        // iproute2 names no kind unless told, and the kernel then takes any (fib_table_delete)
+        route.kind = rtnl::RouteKind::Other(0);
+    }
     if let [hop] = &spec.hops[..] {
         if let Some(via) = hop.via {
             route = route.via(via);
@@ -206,6 +210,10 @@ async fn route(rtnl: &Rtnl, op: Op, spec: &RouteSpec) -> Result<(), RtnlError> {
     } else {
         for hop in &spec.hops {
             route = route.next_hop(next_hop(hop));
+        }
+        // iproute2 takes several ways as leading far, gateways or not
+        if spec.kind == RouteKind::Unicast && spec.hops.len() > 1 && op != Op::Del {
+            route = route.scope(rtnl::Scope::Global);
         }
     }
     if let Some(table) = spec.table {
@@ -232,11 +240,12 @@ async fn route(rtnl: &Rtnl, op: Op, spec: &RouteSpec) -> Result<(), RtnlError> {
 
 fn next_hop(hop: &HopSpec) -> rtnl::NextHop {
     let dev = hop.dev.map(|d| d.as_str().to_owned());
-    match (hop.via, dev) {
-        (Some(via), Some(dev)) => rtnl::NextHop::via(via).over(dev).weight(hop.weight),
-        (Some(via), None) => rtnl::NextHop::via(via).weight(hop.weight),
-        (None, dev) => rtnl::NextHop::dev(dev.unwrap_or_default()).weight(hop.weight),
-    }
+    let next = match (hop.via, dev) {
+        (Some(via), Some(dev)) => rtnl::NextHop::via(via).over(dev),
+        (Some(via), None) => rtnl::NextHop::via(via),
+        (None, dev) => rtnl::NextHop::dev(dev.unwrap_or_default()),
+    };
+    rtnl::NextHop { onlink: hop.onlink, ..next.weight(hop.weight) }
 }
 
 fn rule_of(rule: &Rule) -> rtnl::Rule {

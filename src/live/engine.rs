@@ -121,8 +121,10 @@ pub fn run(plan: Plan, options: &LiveOptions, events: &mut Vec<Event>) -> Result
         .build()
         .map_err(|e| LiveError::Build(format!("starting the runtime: {e}")))?;
     let end = runtime.block_on(async {
+        // who asks for the end while the namespaces are made is heard, too
+        let signals = Signals::listen().map_err(broke)?;
         let mut lab = Lab::new(plan, options).await?;
-        let end = lab.drive().await;
+        let end = lab.drive(signals).await;
         lab.judge_rest();
         lab.look_at_kernels().await;
         lab.finish();
@@ -213,8 +215,8 @@ impl Lab {
                 Node::Model(Box::new(ModelNode { gateway, wire: None, prefer: options.link }))
             }
             Responder::Kernel => {
-                let (node, note) = KernelNode::build(&plan, outside, options.link).await?;
-                if let Some(text) = note {
+                let (node, hint) = KernelNode::build(&plan, outside, options.link).await?;
+                if let Some(text) = hint {
                     events.take(Time::ZERO, What::Note { text });
                 }
                 Node::Kernel(Box::new(node))
@@ -247,8 +249,7 @@ impl Lab {
         Time(monotonic_ns().saturating_sub(self.zero_ns))
     }
 
-    async fn drive(&mut self) -> Result<LiveEnd, LiveError> {
-        let mut signals = Signals::listen().map_err(broke)?;
+    async fn drive(&mut self, mut signals: Signals) -> Result<LiveEnd, LiveError> {
         self.zero_ns = monotonic_ns();
         self.node_turned(Time::ZERO);
         self.open_gates(Gate::Start);

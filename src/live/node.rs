@@ -126,7 +126,7 @@ impl KernelNode {
             }
             follow(&mut state, change)?;
         }
-        let (wire, note) = wire.ok_or_else(|| {
+        let (wire, hint) = wire.ok_or_else(|| {
             LiveError::Build(format!("the scenario's node has no uplink {} to the world", s.uplink))
         })?;
         let uplink = Uplink::new(wire, outside, uplink_mac);
@@ -139,7 +139,7 @@ impl KernelNode {
             running: None,
             known: Known::default(),
         };
-        Ok((node, note))
+        Ok((node, hint))
     }
 
     async fn next(&mut self) -> NodeEvent {

@@ -114,6 +114,7 @@ fn pair() -> impl Strategy<Value = (Ipv4Addr, Ipv4Addr)> {
     prop_oneof![
         10 => Just((POD, GATEWAY)),
         5 => (Just(POD), select(vec![OUTSIDE, NODE, NEIGHBOUR, POD])),
+        1 => Just((POD, Ipv4Addr::new(198, 51, 100, 255))),
         3 => (Just(POD), address()),
         2 => (address(), Just(GATEWAY)),
         2 => (Just(zero), address()),

@@ -15,6 +15,7 @@ mod place;
 mod route;
 mod six;
 mod state;
+mod twist;
 
 pub use ask::{Ask, To, ask};
 pub use change::change;

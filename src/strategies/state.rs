@@ -4,6 +4,7 @@ use super::ask::{Ask, ask};
 use super::change::change;
 use super::place::{CALI, NEIGHBOUR, NODE, POD, UP0, UP1};
 use super::six::{Solicitation, host_changes6, solicitation};
+use super::twist::twist;
 use crate::addr::{IfName, Mac};
 use crate::host::conf::{Conf4, NeighVar, Scope, SysctlKey};
 use crate::host::{LinkChange, LinkKind, Mutation, Op, RouteSpec};
@@ -84,15 +85,24 @@ fn steps() -> Vec<Mutation> {
 }
 
 /// Changes that lead from a new namespace to a state near the one that answers: what Calico does,
-/// with a step missing now and then, and up to eight changes more, anywhere among them.
+/// with a step missing now and then, a twist or two that bring a rare condition into play, and up
+/// to eight changes more, anywhere among them.
 pub fn host_changes(offer: Offer) -> impl Strategy<Value = Vec<Mutation>> {
     let steps = steps();
     let kept = prop::collection::vec(prop::bool::weighted(1.0 - MISSING), steps.len());
     let before = prop::collection::vec(change(offer), 0..2);
-    let strewn = prop::collection::vec((any::<Index>(), change(offer)), 0..=STREWN_MAX);
-    (kept, before, strewn).prop_map(move |(kept, before, strewn)| {
+    let twists = prop_oneof![
+        2 => Just(Vec::new()),
+        3 => prop::collection::vec(twist(), 1),
+        1 => prop::collection::vec(twist(), 2),
+    ];
+    let strewn = prop_oneof![
+        3 => prop::collection::vec((any::<Index>(), change(offer)), 0..=2),
+        4 => prop::collection::vec((any::<Index>(), change(offer)), 3..=STREWN_MAX),
+    ];
+    (kept, before, twists, strewn).prop_map(move |(kept, before, twists, strewn)| {
         let steps = steps.iter().zip(kept).filter(|(_, kept)| *kept).map(|(step, _)| step.clone());
-        let mut rest: Vec<Mutation> = steps.collect();
+        let mut rest: Vec<Mutation> = steps.chain(twists.into_iter().flatten()).collect();
         for (at, change) in strewn {
             rest.insert(at.index(rest.len() + 1), change);
         }

@@ -137,21 +137,23 @@ fn entry(run: &Told) -> String {
 }
 
 impl Comparison {
+    #[expect(clippy::needless_pass_by_value, reason = "numbers, texts and references alike")]
     fn differ(&mut self, what: impl Into<String>, model: impl ToString, live: impl ToString) {
         let (model, live) = (model.to_string(), live.to_string());
         self.differences.push(Difference { what: what.into(), model, live });
     }
 
     fn requests(&mut self, model: &Told, live: &Told) {
-        let (a, b) = (&model.seen.asked, &live.seen.asked);
+        let (ours, theirs) = (&model.seen.asked, &live.seen.asked);
         let (mut i, mut j) = (0, 0);
-        while i < a.len() || j < b.len() {
+        while i < ours.len() || j < theirs.len() {
             let by = tolerance(i.max(j));
-            match (a.get(i).map(|x| model.time(x.t_ns)), b.get(j).map(|x| live.time(x.t_ns))) {
+            let times = (ours.get(i).map(|x| model.time(x.t_ns)), theirs.get(j).map(|x| live.time(x.t_ns)));
+            match times {
                 (Some(s), Some(t)) if near(s, t, by) => {
                     self.distance += s.since(t).max(t.since(s)).as_ns();
                     let at_edge = model.at_edge(s, by) || live.at_edge(t, by);
-                    self.outcome(j + 1, t, &a[i], &b[j], at_edge);
+                    self.outcome(j + 1, t, &ours[i], &theirs[j], at_edge);
                     (i, j) = (i + 1, j + 1);
                 }
                 (Some(s), t) if t.is_none_or(|t| s < t) => {
@@ -168,17 +170,17 @@ impl Comparison {
     }
 
     /// The outcome of one request.
-    fn outcome(&mut self, number: usize, t: Time, a: &Asked, b: &Asked, at_edge: bool) {
-        if a.broadcast != b.broadcast {
-            let cast = |x: &Asked| if x.broadcast { "broadcast" } else { "unicast" };
-            self.differ(format!("request {number} at {t}"), cast(a), cast(b));
+    fn outcome(&mut self, number: usize, t: Time, ours: &Asked, theirs: &Asked, at_edge: bool) {
+        if ours.broadcast != theirs.broadcast {
+            let cast = |asked: &Asked| if asked.broadcast { "broadcast" } else { "unicast" };
+            self.differ(format!("request {number} at {t}"), cast(ours), cast(theirs));
         }
-        let (x, y) = (outcome(a), outcome(b));
-        if x != y {
+        let (model, live) = (outcome(ours), outcome(theirs));
+        if model != live {
             if at_edge {
                 self.flipped += 1;
             } else {
-                self.differ(format!("request {number} at {t}"), x, y);
+                self.differ(format!("request {number} at {t}"), model, live);
             }
         }
     }

@@ -176,7 +176,7 @@ impl Timeline {
                 self.row(t, None, Tone::Dim, text.clone());
             }
             What::Differs { text } => {
-                self.row(t, None, Tone::Bad, format!("model and kernel differ: {text}"))
+                self.row(t, None, Tone::Bad, format!("model and kernel differ: {text}"));
             }
             _ => {}
         }
