@@ -69,7 +69,11 @@ fn default_reaches_interfaces_without_an_address() {
         let written = SysctlKey::Conf4(Scope::Dev("written".parse().expect("a name")), key);
         let default = SysctlKey::Conf4(Scope::Default, key);
         let value = |key: SysctlKey| -> i32 {
-            node.sysctl().read(key.path().as_str()).expect("a key that can be read").parse().expect("a number")
+            node.sysctl()
+                .read(key.path().as_str())
+                .expect("a key that can be read")
+                .parse()
+                .expect("a number")
         };
         // where the machine's first namespace was given another value it was written, for good
         if value(default) != key.kernel_default() {

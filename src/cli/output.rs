@@ -52,5 +52,9 @@ pub(super) fn fold(text: &str, indent: usize, width: usize) -> String {
 /// A line that shows how far something is, if standard error is a terminal.
 #[cfg(all(feature = "live", feature = "proptest"))]
 pub(super) fn bar(len: u64) -> indicatif::ProgressBar {
-    if std::io::stderr().is_terminal() { indicatif::ProgressBar::new(len) } else { indicatif::ProgressBar::hidden() }
+    if std::io::stderr().is_terminal() {
+        indicatif::ProgressBar::new(len)
+    } else {
+        indicatif::ProgressBar::hidden()
+    }
 }

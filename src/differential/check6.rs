@@ -29,9 +29,8 @@ impl Check<'_, '_> {
             format!("{net} dev {dev}{}", if tentative { " tentative" } else { "" })
         };
         let links = self.node.model.links().iter();
-        let model = links.flat_map(|l| {
-            l.addrs6().iter().map(move |a| text(l.name().as_str(), &a.net, a.tentative))
-        });
+        let model =
+            links.flat_map(|l| l.addrs6().iter().map(move |a| text(l.name().as_str(), &a.net, a.tentative)));
         let mut model: Vec<String> = model.collect();
         model.sort();
         let end = Instant::now() + SETTLE;
@@ -115,7 +114,8 @@ impl Check<'_, '_> {
         }
         let model = &mut self.node.model;
         let link = model.link(dev);
-        let net = link.and_then(|l| l.addrs6().iter().find(|a| a.net.addr() == solicit.target)).map(|a| a.net);
+        let net =
+            link.and_then(|l| l.addrs6().iter().find(|a| a.net.addr() == solicit.target)).map(|a| a.net);
         if let Some(net) = net {
             let change = Mutation::Kernel(KernelChange::DadFailed(solicit.dev, net));
             model.apply(&change).map_err(|e| e.to_string())?;
@@ -179,8 +179,7 @@ fn advert(bytes: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr, Advert)> {
 
 fn advert_text(src: Ipv6Addr, dst: Ipv6Addr, na: &Advert) -> String {
     let flag = |on, name| if on { name } else { "" };
-    let flags =
-        [flag(na.router, "R"), flag(na.solicited, "S"), flag(na.replace, "O")].concat();
+    let flags = [flag(na.router, "R"), flag(na.solicited, "S"), flag(na.replace, "O")].concat();
     let mac = na.mac.map_or("no MAC".into(), |m| m.to_string());
     format!("{src} > {dst}: {} is at {mac} [{flags}]", na.target)
 }

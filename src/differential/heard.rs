@@ -128,9 +128,10 @@ fn mark(asker: Mac) -> Vec<u8> {
 
 /// A reply of ARP to that asker.
 pub(super) fn is_arp_reply(bytes: &[u8], asker: Mac) -> bool {
-    EthFrame::parse(bytes).ok().filter(|e| e.ethertype == ETHERTYPE_ARP).is_some_and(|eth| {
-        Arp::parse(eth.payload).is_ok_and(|arp| arp.op == OP_REPLY && arp.tha == asker)
-    })
+    EthFrame::parse(bytes)
+        .ok()
+        .filter(|e| e.ethertype == ETHERTYPE_ARP)
+        .is_some_and(|eth| Arp::parse(eth.payload).is_ok_and(|arp| arp.op == OP_REPLY && arp.tha == asker))
 }
 
 fn replies(batch: &RecvBatch, is_reply: &dyn Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {

@@ -45,7 +45,9 @@ impl Lab {
         far.sysctl().poke(key, 1).map_err(|e| e.to_string())?;
         for n in 0..AHEAD {
             let (a, b) = (format!("ahead{n}"), format!("ahead{n}b"));
-            far.blocking().add_veth(&VethEnd::new(a.as_str()), &VethEnd::new(b)).map_err(|e| e.to_string())?;
+            far.blocking()
+                .add_veth(&VethEnd::new(a.as_str()), &VethEnd::new(b))
+                .map_err(|e| e.to_string())?;
             far.blocking().delete_link(a.as_str()).map_err(|e| e.to_string())?;
         }
         let far_rtnl = {
@@ -53,7 +55,15 @@ impl Lab {
             far.rtnl().map_err(|e| e.to_string())?
         };
         let hooks = capabilities::detect().has(Feature::NftArp);
-        Ok(Lab { runtime, far, far_rtnl, start: start()?, serial: 0, reaper: Reaper::new(), offer: Offer { hooks } })
+        Ok(Lab {
+            runtime,
+            far,
+            far_rtnl,
+            start: start()?,
+            serial: 0,
+            reaper: Reaper::new(),
+            offer: Offer { hooks },
+        })
     }
 }
 

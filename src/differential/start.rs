@@ -39,7 +39,8 @@ fn look() -> Vec<Mutation> {
     for &key in Conf4::ALL {
         let default = SysctlKey::Conf4(Scope::Default, key);
         let Some(value) = read(default) else { continue };
-        if value != key.kernel_default() || is_given(default, SysctlKey::Conf4(Scope::Dev(PROBE), key), value) {
+        if value != key.kernel_default() || is_given(default, SysctlKey::Conf4(Scope::Dev(PROBE), key), value)
+        {
             changes.push(Mutation::Sysctl { key: default, value });
         }
     }

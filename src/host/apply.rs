@@ -196,7 +196,8 @@ impl HostState {
             Op::Del => self.rules.iter().position(|r| rule.selects(r)),
             Op::Add | Op::Replace => {
                 let kernels = self.kernels_rules();
-                (0..self.rules.len()).find(|at| rule.repeats(&self.rules[*at]) && !kernels.contains(&Some(*at)))
+                (0..self.rules.len())
+                    .find(|at| rule.repeats(&self.rules[*at]) && !kernels.contains(&Some(*at)))
             }
         };
         match (op, at) {

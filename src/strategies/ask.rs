@@ -144,7 +144,8 @@ pub fn ask() -> impl Strategy<Value = Ask> {
         ]),
     ];
     let len = prop_oneof![60 => Just(28), 4 => Just(46), 1 => 20..28usize];
-    let sha = prop_oneof![20 => Just(Mac([2, 0, 0x0a, 0x2a, 0, 7])), 1 => select(vec![Mac::ZERO, Mac::BROADCAST])];
+    let sha =
+        prop_oneof![20 => Just(Mac([2, 0, 0x0a, 0x2a, 0, 7])), 1 => select(vec![Mac::ZERO, Mac::BROADCAST])];
     let times = prop_oneof![8 => Just(1u8), 1 => 2..5u8];
     (dev, to, tags, op, types, len, (sha, times), pair()).prop_map(
         |(dev, to, tags, op, (hrd, pro, lengths), len, (sha, times), (spa, tpa))| {

@@ -147,4 +147,3 @@ fn hook() -> impl Strategy<Value = Mutation> {
         hook: HookSpec { point, dev: Some(dev), op, sender, target },
     })
 }
-

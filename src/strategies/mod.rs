@@ -20,7 +20,8 @@ mod twist;
 pub use ask::{Ask, To, ask};
 pub use change::change;
 pub use place::{
-    CALI, DEVICES, GATEWAY, NEIGHBOUR, NODE, OTHER_POD, OUTSIDE, POD, SERVICE, UP0, UP1, address, device, prefix,
+    CALI, DEVICES, GATEWAY, NEIGHBOUR, NODE, OTHER_POD, OUTSIDE, POD, SERVICE, UP0, UP1, address, device,
+    prefix,
 };
 pub use route::{route_change, rule_change};
 pub use six::{GATEWAY6, Solicitation, Toward, host_changes6, solicitation};

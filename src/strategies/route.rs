@@ -99,8 +99,7 @@ fn telling() -> impl Strategy<Value = RouteSpec> {
 pub fn route_change() -> impl Strategy<Value = Mutation> {
     let likely = (prop_oneof![4 => Just(Op::Replace), 1 => Just(Op::Del)], telling());
     let any = (op(), spec());
-    prop_oneof![3 => likely.boxed(), 2 => any.boxed()]
-        .prop_map(|(op, spec)| Mutation::Route { op, spec })
+    prop_oneof![3 => likely.boxed(), 2 => any.boxed()].prop_map(|(op, spec)| Mutation::Route { op, spec })
 }
 
 fn selector() -> impl Strategy<Value = Option<ipnet::Ipv4Net>> {
@@ -142,4 +141,3 @@ pub fn rule_change() -> impl Strategy<Value = Mutation> {
         1 => own,
     ]
 }
-

@@ -141,7 +141,8 @@ pub fn solicitation() -> impl Strategy<Value = Solicitation> {
     ];
     let dev = prop_oneof![8 => Just(CALI), 1 => Just(UP0)];
     let hop_limit = prop_oneof![20 => Just(nd::HOP_LIMIT), 1 => select(vec![0, 1, 64, 254])];
-    let parts = (dev, prop::bool::weighted(0.05), src, toward, target(), prop::bool::weighted(0.85), hop_limit);
+    let parts =
+        (dev, prop::bool::weighted(0.05), src, toward, target(), prop::bool::weighted(0.85), hop_limit);
     parts.prop_map(|(dev, astray, src, toward, target, source, hop_limit)| {
         let mut one = Solicitation { dev, astray, src, toward, target, source, hop_limit };
         // a unicast one without its MAC makes the host resolve the sender first, who is nobody
@@ -172,23 +173,28 @@ fn change6() -> impl Strategy<Value = Mutation> {
     ];
     let sysctl = (scope(), key).prop_map(|(scope, (key, value))| set(scope, key, value));
     let off = (scope(), 0..=1i32).prop_map(|(scope, value)| set(scope, Conf6::DisableIpv6, value));
-    let addr = (select(vec![CALI, UP0]), select(vec![OWN, PROXIED, UPLINK, GATEWAY6]), select(vec![64, 128, 126]))
-        .prop_map(|(dev, ip, len)| own(dev, ip, len));
+    let addr =
+        (select(vec![CALI, UP0]), select(vec![OWN, PROXIED, UPLINK, GATEWAY6]), select(vec![64, 128, 126]))
+            .prop_map(|(dev, ip, len)| own(dev, ip, len));
     let gone = select(vec![(CALI, GATEWAY6, 64), (CALI, OWN, 64), (CALI, OWN, 128), (UP0, UPLINK, 64)])
         .prop_map(|(dev, ip, len)| Mutation::AddrDel { dev, net: IpNet::V6(Ipv6Net::new_assert(ip, len)) });
-    let proxy = (prop_oneof![3 => Just(Op::Add), 1 => Just(Op::Del)], select(vec![CALI, CALI, UP0]), target())
-        .prop_filter("an address", |(_, _, ip)| !ip.is_multicast() && !ip.is_unspecified())
-        .prop_map(|(op, dev, ip)| Mutation::Proxy { op, dev, ip: IpAddr::V6(ip) });
+    let proxy =
+        (prop_oneof![3 => Just(Op::Add), 1 => Just(Op::Del)], select(vec![CALI, CALI, UP0]), target())
+            .prop_filter("an address", |(_, _, ip)| !ip.is_multicast() && !ip.is_unspecified())
+            .prop_map(|(op, dev, ip)| Mutation::Proxy { op, dev, ip: IpAddr::V6(ip) });
     let queue = prop_oneof![
         2 => (0..=3i32).prop_map(|v| (NeighVar::ProxyDelay, v)),
         1 => (0..=1i32).prop_map(|v| (NeighVar::ProxyQlen, v)),
     ]
     .prop_map(|(key, value)| Mutation::Sysctl { key: SysctlKey::Neigh6(Scope::Dev(CALI), key), value });
-    let link = (select(vec![CALI, UP0]), prop_oneof![
-        3 => any::<bool>().prop_map(LinkChange::Up),
-        2 => any::<bool>().prop_map(LinkChange::Carrier),
-        1 => (1u8..4).prop_map(|n| LinkChange::Address(Mac([2, 0xaa, 0, 0, 0, n]))),
-    ])
+    let link = (
+        select(vec![CALI, UP0]),
+        prop_oneof![
+            3 => any::<bool>().prop_map(LinkChange::Up),
+            2 => any::<bool>().prop_map(LinkChange::Carrier),
+            1 => (1u8..4).prop_map(|n| LinkChange::Address(Mac([2, 0xaa, 0, 0, 0, n]))),
+        ],
+    )
         .prop_map(|(dev, change)| Mutation::LinkSet { dev, change });
     prop_oneof![8 => sysctl, 2 => off, 3 => addr, 2 => gone, 4 => proxy, 2 => queue, 3 => link]
 }

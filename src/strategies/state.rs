@@ -2,9 +2,9 @@
 
 use super::ask::{Ask, ask};
 use super::change::change;
-use super::twist::twist;
-use super::six::{Solicitation, host_changes6, solicitation};
 use super::place::{CALI, NEIGHBOUR, NODE, POD, UP0, UP1};
+use super::six::{Solicitation, host_changes6, solicitation};
+use super::twist::twist;
 use crate::addr::{IfName, Mac};
 use crate::host::conf::{Conf4, NeighVar, Scope, SysctlKey};
 use crate::host::{LinkChange, LinkKind, Mutation, Op, RouteSpec};
@@ -46,7 +46,8 @@ fn set(scope: Scope, key: Conf4, value: i32) -> Mutation {
 
 /// The three interfaces, up.
 fn interfaces() -> Vec<Mutation> {
-    let macs = [(CALI, Mac::CALICO), (UP0, Mac([2, 0, 0xc6, 0x33, 0x64, 2])), (UP1, Mac([2, 0, 0xcb, 0, 0x71, 2]))];
+    let macs =
+        [(CALI, Mac::CALICO), (UP0, Mac([2, 0, 0xc6, 0x33, 0x64, 2])), (UP1, Mac([2, 0, 0xcb, 0, 0x71, 2]))];
     let add = macs.map(|(name, mac)| Mutation::LinkAdd { name, kind: LinkKind::Veth, mac: Some(mac) });
     // nobody waits 0.8 s for an answer that proves no more than one after 0.02 s
     let soon = [CALI, UP0, UP1].map(|dev| Mutation::Sysctl {
@@ -112,12 +113,18 @@ pub fn host_changes(offer: Offer) -> impl Strategy<Value = Vec<Mutation>> {
 
 /// A state, and two to five requests.
 pub fn host_case(offer: Offer) -> impl Strategy<Value = HostCase> {
-    (host_changes(offer), prop::collection::vec(ask(), 2..6))
-        .prop_map(|(changes, asks)| HostCase { changes, asks, solicits: Vec::new() })
+    (host_changes(offer), prop::collection::vec(ask(), 2..6)).prop_map(|(changes, asks)| HostCase {
+        changes,
+        asks,
+        solicits: Vec::new(),
+    })
 }
 
 /// A state of IPv6, and two to six solicitations.
 pub fn host_case6() -> impl Strategy<Value = HostCase> {
-    (host_changes6(), prop::collection::vec(solicitation(), 2..7))
-        .prop_map(|(changes, solicits)| HostCase { changes, asks: Vec::new(), solicits })
+    (host_changes6(), prop::collection::vec(solicitation(), 2..7)).prop_map(|(changes, solicits)| HostCase {
+        changes,
+        asks: Vec::new(),
+        solicits,
+    })
 }

@@ -71,10 +71,7 @@ fn entry() -> impl Strategy<Value = Vec<Mutation>> {
 
 fn medium() -> impl Strategy<Value = Vec<Mutation>> {
     (-1..=2i32, -1..=2i32).prop_map(|(here, there)| {
-        vec![
-            set(Scope::Dev(CALI), Conf4::MediumId, here),
-            set(Scope::Dev(UP0), Conf4::MediumId, there),
-        ]
+        vec![set(Scope::Dev(CALI), Conf4::MediumId, here), set(Scope::Dev(UP0), Conf4::MediumId, there)]
     })
 }
 
@@ -95,9 +92,8 @@ fn policy() -> impl Strategy<Value = Vec<Mutation>> {
         RouteSpec::direct(everything, CALI),
         RouteSpec::through(everything, IpAddr::V4(NEIGHBOUR), Some(UP0)),
     ];
-    (select(rules), select(ways)).prop_map(|(rule, way)| {
-        vec![Mutation::Rule { op: Op::Add, rule }, route(Some(TABLE), way)]
-    })
+    (select(rules), select(ways))
+        .prop_map(|(rule, way)| vec![Mutation::Rule { op: Op::Add, rule }, route(Some(TABLE), way)])
 }
 
 /// The way out has lost its carrier, which counts or does not.
