@@ -48,7 +48,13 @@ impl HostState {
     /// ip6_forward(): neighbour discovery for a proxied address is taken out of what passes by.
     /// It must be on its way somewhere to pass by at all.
     pub(crate) fn takes_in_passing(&self, link: &Link, ip: Ipv6Addr) -> bool {
-        self.proxies_for_all(link, ip) && self.lookup6(ip).is_some_and(|r| r.kind == RouteKind::Unicast)
+        if !self.proxies_for_all(link, ip) {
+            return false;
+        }
+        // to a link-local address the way must lead over the same link (rt6_need_strict)
+        let way =
+            if ip.is_unicast_link_local() { self.lookup6_on(ip, link.index()) } else { self.lookup6(ip) };
+        way.is_some_and(|r| r.kind == RouteKind::Unicast)
     }
 
     /// The link listens to a group.
