@@ -198,8 +198,7 @@ impl fmt::Display for Disagreement {
             writeln!(f, "{}", Command(change))?;
         }
         let asks: &[_] = match at {
-            Where::Change(_) => &[],
-            Where::Solicit(_) => &[],
+            Where::Change(_) | Where::Solicit(_) => &[],
             Where::State => &self.case.asks,
             Where::Ask(n) | Where::Repair { ask: n, .. } => &self.case.asks[..=*n],
         };

@@ -166,11 +166,11 @@ impl HostState {
 /// The lookup's own error is the answer to whoever wanted the route (fib_check_nh_v4_gw).
 fn no_gateway(miss: &FibMiss) -> Fault {
     let errno = match miss {
-        FibMiss::Rejected { kind: RouteKind::Prohibit, .. } => Errno::Eacces,
-        FibMiss::Rejected { kind: RouteKind::Blackhole, .. } => Errno::Einval,
+        FibMiss::Rejected { kind: RouteKind::Prohibit, .. }
+        | FibMiss::Rule { action: RuleAction::Prohibit, .. } => Errno::Eacces,
+        FibMiss::Rejected { kind: RouteKind::Blackhole, .. }
+        | FibMiss::Rule { action: RuleAction::Blackhole, .. } => Errno::Einval,
         FibMiss::Rejected { kind: RouteKind::Unreachable, .. } => Errno::Ehostunreach,
-        FibMiss::Rule { action: RuleAction::Prohibit, .. } => Errno::Eacces,
-        FibMiss::Rule { action: RuleAction::Blackhole, .. } => Errno::Einval,
         _ => Errno::Enetunreach,
     };
     (errno, "the gateway is not on a link")

@@ -215,7 +215,7 @@ pub fn host_changes6() -> impl Strategy<Value = Vec<Mutation>> {
         up(CALI),
         up(UP0),
     ];
-    let steps = vec![
+    let steps = [
         own(CALI, OWN, 64),
         own(UP0, UPLINK, 64),
         Mutation::Route { op: Op::Replace, spec: RouteSpec::direct(IpNet::V6(Ipv6Net::default()), UP0) },

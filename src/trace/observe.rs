@@ -77,7 +77,7 @@ pub struct Observed {
     pub differs: Vec<String>,
     /// Every request before this one is answered or explained.
     #[serde(skip)]
-    settled: usize,
+    pub(super) settled: usize,
 }
 
 impl Observed {

@@ -226,7 +226,7 @@ fn living_in(namespaces: &BTreeSet<PathBuf>) -> Vec<u32> {
 }
 
 /// Far more than anything here takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn nothing_is_left_behind_by_a_killed_probe() {
     let observer = Netns::new("observer").unwrap();

@@ -47,7 +47,8 @@ fn a_run_that_never_rests_ends_in_time() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut file = "id = \"busy\"\ntitle = \"Busy\"\nduration = \"2s\"\n".to_owned();
     for at in 0..60 {
-        file += &format!("[[step]]\nid = \"operator.x{at}\"\ntitle = \"t\"\nafter = \"cni.add-return\"\n");
+        file += &["[[step]]\nid = \"operator.x", &at.to_string(), "\"\ntitle = \"t\"\n"].concat();
+        file += "after = \"cni.add-return\"\n";
         file += "every = \"1ms\"\npod = [\"ip link set lo down\", \"ip link set lo up\"]\n";
     }
     let path = dir.path().join("busy.toml");

@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Far more than the kernel takes to take namespaces down, on a loaded machine too.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long a row of the truth table lasts, broken and then repaired, in milliseconds.
 const ROW_MS: u64 = 700;
 /// Of that, the first part is not looked at: the change is under way.
@@ -304,10 +304,13 @@ pub(crate) fn truth_table() -> String {
     for (at, (name, broken, repaired, _)) in ROWS.iter().enumerate() {
         for (verb, commands) in [("break", broken), ("repair", repaired)] {
             let id = format!("operator.{verb}-{at}");
-            text.push_str(&format!(
-                "[[step]]\nid = {id:?}\ntitle = {name:?}\nafter = {after:?}\ndelay = \"{ROW_MS}ms\"\nnode = [{}]\n",
-                quoted(commands)
-            ));
+            let commands = quoted(commands);
+            text += "[[step]]\n";
+            text += &[
+                format!("id = {id:?}\ntitle = {name:?}\nafter = {after:?}\n"),
+                format!("delay = \"{ROW_MS}ms\"\nnode = [{commands}]\n"),
+            ]
+            .concat();
             after = id;
         }
     }
