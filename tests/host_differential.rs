@@ -65,7 +65,7 @@ fn a_gateway_is_refused_with_the_error_of_its_own_route() {
         ("unreachable", Errno::Ehostunreach),
         ("throw", Errno::Enetunreach),
     ] {
-        let mut node = Node::calico().with(&[&format!("ip route add {reject} 172.16.0.0/12")]);
+        let mut node = Node::calico().with(&[&format!("ip route add {reject} 172.16.0.0/12 scope link")]);
         let found = errno(&mut node, "ip route add 10.9.0.0/16 via 172.16.0.1");
         assert_eq!(found, Some(wanted), "{reject}");
     }
@@ -90,6 +90,8 @@ fn a_route_over_a_device_without_ipv6_is_refused_for_that() {
 fn a_gateway_of_zeros_is_none() {
     let node = Node::calico().with(&["ip route add 10.9.0.0/16 via 0.0.0.0 dev up0"]);
     assert!(node.routes(254).contains(&"unicast 10.9.0.0/16 up0".to_owned()));
+    let mut node = node;
+    assert_eq!(errno(&mut node, "ip route add 10.8.0.0/16 dev up0 src 0.0.0.0"), None, "nor a source");
 }
 
 #[test]

@@ -200,6 +200,9 @@ impl Tester {
         loop {
             let before = (case.clone(), trials);
             for smaller in candidates(&case, &difference) {
+                if smaller == case {
+                    continue;
+                }
                 if trials >= SHRINK_MAX {
                     return (case, difference);
                 }

@@ -50,7 +50,8 @@ impl HostState {
         }
         let src = match spec.src {
             None => None,
-            Some(IpAddr::V4(src)) => Some(src),
+            // 0.0.0.0 is no preference (fib_create_info)
+            Some(IpAddr::V4(src)) => Some(src).filter(|src| !src.is_unspecified()),
             Some(IpAddr::V6(_)) => return Err(BAD_FAMILY),
         };
         let mut hops = SmallVec::new();
