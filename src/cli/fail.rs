@@ -24,6 +24,7 @@ impl Fail {
     }
 
     /// Ctrl-C or SIGTERM came first.
+    #[cfg(feature = "live")]
     pub(super) fn interrupted(message: impl Into<String>) -> Fail {
         Fail { code: super::INTERRUPTED, message: message.into(), broken_pipe: false }
     }

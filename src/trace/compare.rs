@@ -285,7 +285,8 @@ mod tests {
     fn late_by_little_is_the_same() {
         let model = told(&[0, 1000, 2050, 4000], 3500);
         assert!(compare(&model, &told(&[0, 1020, 2090, 4150], 3500)).differences.is_empty());
-        let late = compare(&model, &told(&[0, 1020, 2400, 4150], 3500));
+        let model = told(&[0, 1000, 2050, 9000], 8000);
+        let late = compare(&model, &told(&[0, 1020, 2400, 9000], 8000));
         assert_eq!(late.differences.len(), 2, "{:?}", late.differences);
     }
 
