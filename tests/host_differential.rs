@@ -101,3 +101,17 @@ fn an_address_that_is_a_broadcast_elsewhere_brings_no_subnet() {
     assert!(node.routes(255).contains(&"local 192.168.77.255/32 cali1".to_owned()));
     assert!(!node.routes(254).iter().any(|r| r.contains("192.168.77.240/28")));
 }
+
+#[test]
+fn a_source_of_the_destinations_label_is_preferred() {
+    // ::1 and the link-local address of another interface are of one scope; ::1 has a label alone
+    let up = ["ip link set lo up", "ip link set up0 up", "ip link set cali0 up"];
+    let dad = ["sysctl net.ipv6.conf.all.accept_dad=0", "sysctl net.ipv6.conf.up0.accept_dad=0"];
+    let mut node = Node::bare().with(&dad).with(&["sysctl net.ipv6.conf.cali0.accept_dad=0"]).with(&up);
+    let cali = node.index("cali0");
+    let own = node.0.link_local6(cali).expect("a link-local address");
+    node.run(&format!("ip addr del {own}/64 dev cali0"));
+    let other = node.0.link_local6(node.index("up0"));
+    assert!(other.is_some());
+    assert_eq!(node.0.select_src6(cali, "2001:db8:42::7".parse().unwrap()), other);
+}

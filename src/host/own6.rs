@@ -96,6 +96,7 @@ impl HostState {
                     ip == dst,
                     scope_distance(ip, dst),
                     link.index() == dev,
+                    label(ip) == label(dst),
                     common.min(u32::from(ifa.net.prefix_len())),
                 );
                 if best.is_none_or(|(least, _)| score > least) {
@@ -119,6 +120,22 @@ fn scope(ip: Ipv6Addr) -> i32 {
         2
     } else {
         14
+    }
+}
+
+/// The label of an address in the kernel's table as it starts (ip6addrlbl_init_table); RFC 6724
+/// rule 6 prefers a source of the destination's label.
+fn label(ip: Ipv6Addr) -> u8 {
+    let s = ip.segments();
+    match (s[0], s[1]) {
+        _ if ip.is_loopback() => 0,
+        (0, 0) if s[2..6] == [0, 0, 0, 0] => 3,
+        (0, 0) if s[2..6] == [0, 0, 0, 0xffff] => 4,
+        (0x2002, _) => 2,
+        (0x2001, 0) => 6,
+        (0x2001, 0x10..=0x1f) => 7,
+        (0xfc00..=0xfdff, _) => 5,
+        _ => 1,
     }
 }
 

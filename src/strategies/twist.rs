@@ -158,11 +158,37 @@ fn routing() -> impl Strategy<Value = Vec<Mutation>> {
     })
 }
 
+/// A gratuitous frame for an own address, which is dropped or not.
+fn gratuitous() -> impl Strategy<Value = Vec<Mutation>> {
+    (here_or_all(), 0..=1i32, select(vec![GATEWAY, OUTSIDE])).prop_map(|(scope, drop, ip)| {
+        vec![
+            set(scope, Conf4::DropGratuitousArp, drop),
+            own(IfName::LO, ip, 32, None),
+            set(Scope::Dev(CALI), Conf4::AcceptLocal, 1),
+            set(Scope::Dev(CALI), Conf4::RpFilter, 0),
+        ]
+    })
+}
+
+/// An address of scope host counts as one of the link where 127/8 may be routed.
+fn host_scope() -> impl Strategy<Value = Vec<Mutation>> {
+    (select(vec![CALI, UP0, IfName::LO]), 0..=1i32).prop_map(|(dev, localnet)| {
+        vec![
+            own(dev, GATEWAY, 32, Some(RtScope::HOST)),
+            set(Scope::All, Conf4::ArpIgnore, 3),
+            set(Scope::Dev(CALI), Conf4::RouteLocalnet, localnet),
+            set(Scope::Dev(dev), Conf4::RouteLocalnet, localnet),
+        ]
+    })
+}
+
 /// One of them.
 pub(super) fn twist() -> impl Strategy<Value = Vec<Mutation>> {
     prop_oneof![
         3 => pvlan().boxed(),
-        2 => routing().boxed(),
+        3 => routing().boxed(),
+        2 => gratuitous().boxed(),
+        2 => host_scope().boxed(),
         4 => address().boxed(),
         2 => entry().boxed(),
         2 => medium().boxed(),
