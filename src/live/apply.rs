@@ -115,7 +115,9 @@ pub async fn apply(place: &mut Place<'_>, change: &Mutation) -> Result<(), Apply
         }
         Mutation::NeighFlush { dev } => netlink(flush(rtnl, *dev).await),
         Mutation::Proxy { op, dev, ip } => {
-            let entry = Neighbour::proxy(dev.as_str(), *ip);
+            let mut entry = Neighbour::proxy(dev.as_str(), *ip);
+            // as ip(8) does: others are lost with the carrier (pneigh_ifdown_and_unlock)
+            entry.state = NudState::Permanent;
             netlink(match op {
                 Op::Del => rtnl.delete_neighbour(&entry).await,
                 _ => rtnl.replace_neighbour(&entry).await,
