@@ -115,3 +115,15 @@ fn a_source_of_the_destinations_label_is_preferred() {
     assert!(other.is_some());
     assert_eq!(node.0.select_src6(cali, "2001:db8:42::7".parse().unwrap()), other);
 }
+
+/// ipv6_dev_get_saddr() does not ask whether a device is up.
+#[test]
+fn a_source_may_stand_on_a_link_that_is_down() {
+    let mut node = Node::bare();
+    for command in ["ip link set cali0 up", "ip addr add 2001:db8:0:a::b/126 dev up0 nodad"] {
+        assert_eq!(errno(&mut node, command), None, "{command}");
+    }
+    let dev = node.0.link_named("cali0".parse().unwrap()).unwrap().index();
+    let source = node.0.select_src6(dev, "2001:db8:42::1".parse().unwrap());
+    assert_eq!(source, Some("2001:db8:0:a::b".parse().unwrap()));
+}

@@ -82,12 +82,13 @@ impl HostState {
     }
 
     /// The address a packet out of `dev` to `dst` is sent from: of fitting scope, on the same
-    /// device if possible, with the longest common prefix.
+    /// device if possible, with the longest common prefix. The kernel does not ask whether the
+    /// device is up (ipv6_dev_get_saddr).
     #[must_use]
     pub fn select_src6(&self, dev: IfIndex, dst: Ipv6Addr) -> Option<Ipv6Addr> {
         let near = dst.is_multicast() || dst.is_unicast_link_local();
         let mut best = None;
-        for link in self.links().iter().filter(|l| l.is_up() && (!near || l.index() == dev)) {
+        for link in self.links().iter().filter(|l| !near || l.index() == dev) {
             // of equals the address added last stands first
             for ifa in link.addrs6().iter().rev().filter(|a| usable(a)) {
                 let ip = ifa.net.addr();
