@@ -24,6 +24,10 @@ impl HostState {
     }
 
     fn route_add(&mut self, op: Op, dst: Ipv4Net, spec: &RouteSpec) -> Result<(), Fault> {
+        // names are turned into numbers before the kernel hears of the route
+        for dev in spec.hops.iter().filter_map(|h| h.dev) {
+            self.index_of(dev)?;
+        }
         if dst != dst.trunc() {
             return Err((Errno::Einval, "bits are set beyond the prefix length"));
         }
