@@ -34,7 +34,7 @@ const SEARCH: Duration = Duration::from_secs(15);
 /// tolerance; what clients sent, got and lost within 1; the same errors, the same states of the
 /// pod's entry as far as a kernel announces them, the same MAC and state at the end. A request
 /// within tolerance of the moment when the gateway begins or ceases to answer may fall on either
-/// side, and what hangs on it with it.
+/// side, and what hangs on it with it. What the scenario expects is not checked here but by `run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit status: 0 the corners agree, 1 they differ, 2 usage or bad input, \
                         3 this machine has not even two corners (and what is missing).")]

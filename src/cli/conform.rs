@@ -45,6 +45,9 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         let Counts { agree, differ, not_replayed } = counts;
         writeln!(out, "{agree} agree, {differ} differ, {not_replayed} not replayed")?;
     }
+    if counts.agree + counts.differ == 0 {
+        return Err(Fail::cannot("none of these recordings can be replayed on the model as yet"));
+    }
     Ok(if counts.differ > 0 { super::UNEXPECTED } else { super::AS_EXPECTED })
 }
 

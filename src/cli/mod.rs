@@ -38,7 +38,7 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, Parser)]
 #[command(name = "arplab", version, max_term_width = 100)]
 #[command(after_help = "Exit status: 0 as expected, 1 an expectation failed, 2 usage or bad input, \
-                        3 this machine cannot (and what is missing).\n\
+                        3 this machine cannot (and what is missing), 130 interrupted.\n\
                         Start with: arplab run 8689")]
 struct Cli {
     /// More logging on standard error; RUST_LOG is heeded too

@@ -84,9 +84,12 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     if args.timeout > PATIENCE_MAX || args.quiet > PATIENCE_MAX {
         return Err(Fail::usage(format!("--timeout and --quiet are at most {PATIENCE_MAX}")));
     }
-    let table = match scenario(args)? {
-        Some(scenario) => of_scenario(args, &scenario)?,
-        None => of_interface(args)?,
+    check(args)?;
+    let table = if let Some(scenario) = scenario(args)? {
+        of_scenario(args, &scenario)?
+    } else {
+        check_interface(args)?;
+        of_interface(args)?
     };
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -105,6 +108,44 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         return Err(Fail::cannot(why.clone()));
     }
     Ok(if table.conforms(args.strict) { super::AS_EXPECTED } else { super::UNEXPECTED })
+}
+
+/// Refuses questions that nobody could be asked: an answer to them would say nothing.
+fn check(args: &Args) -> Result<(), Fail> {
+    let host =
+        |ip: Ipv4Addr| !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast() && !ip.is_loopback();
+    let named =
+        [("--gateway", Some(args.gateway)), ("--pod-ip", args.pod_ip), ("--beyond", Some(args.beyond))];
+    for (option, ip) in named.into_iter().filter_map(|(o, ip)| Some((o, ip?))) {
+        if !host(ip) {
+            return Err(Fail::usage(format!("{option} {ip} is no host's address")));
+        }
+    }
+    if args.pod_ip == Some(args.gateway) {
+        return Err(Fail::usage("the pod and its gateway have the same address"));
+    }
+    let group = |mac: Option<Mac>| mac.filter(|m| m.0[0] & 1 == 1);
+    match group(args.pod_mac).or(group(args.mac)) {
+        Some(mac) => Err(Fail::usage(format!("{mac} is the MAC of a group, not of an interface"))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses what only a scenario has.
+fn check_interface(args: &Args) -> Result<(), Fail> {
+    let given = [
+        ("--at", args.at.is_some()),
+        ("--fix", !args.fix.is_empty()),
+        ("--hold", !args.hold.is_empty()),
+        ("--only", args.only.is_some()),
+    ];
+    match given.into_iter().find(|g| g.1) {
+        Some((option, _)) => {
+            let word = &args.target;
+            Err(Fail::usage(format!("{option} is for scenarios, and no scenario answers to {word:?}")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The scenario that the word names, if it names one.

@@ -145,3 +145,20 @@ fn a_run_without_end_is_given_up() {
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("too many events"), "{}", text(&output.stderr));
 }
+
+/// A question that nobody could be asked, or an option that the target has not, is bad input.
+#[test]
+fn probe_refuses_what_it_cannot_ask() {
+    for args in [
+        &["probe", "8689", "--only", "model", "--gateway", "0.0.0.0"][..],
+        &["probe", "8689", "--only", "model", "--gateway", "224.0.0.1"],
+        &["probe", "8689", "--only", "model", "--pod-ip", "169.254.1.1"],
+        &["probe", "8689", "--only", "model", "--pod-mac", "ff:ff:ff:ff:ff:ff"],
+        &["probe", "no-such-link", "--at", "5s"],
+        &["probe", "no-such-link", "--fix", "x"],
+        &["probe", "no-such-link", "--only", "kernel"],
+    ] {
+        let output = arplab(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output.stderr));
+    }
+}
