@@ -4,7 +4,7 @@ use crate::process::{Run, events, nothing_left, possible};
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 /// Who may do the least.
@@ -88,13 +88,13 @@ fn an_ordinary_user_needs_no_root() {
     // the build directory may be closed to others
     let dir = tempfile::Builder::new().prefix("arplab").tempdir_in("/tmp").expect("a directory");
     let program = dir.path().join("arplab");
-    std::fs::copy(env!("CARGO_BIN_EXE_arplab"), &program).expect("copied");
-    let open = |path: &Path| {
-        let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(path, all).expect("opened");
-    };
-    open(dir.path());
-    open(&program);
+    let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(dir.path(), all).expect("opened");
+    // Written by another process: a descriptor open for writing here could be inherited by a child
+    // that another test starts at that moment, and exec would fail with ETXTBSY.
+    let copied =
+        Command::new("install").args(["-m", "0755", env!("CARGO_BIN_EXE_arplab")]).arg(&program).status();
+    assert!(copied.expect("install").success());
     let args = ["run", "8689", "--live", "--hold", "felix.iface-seen=2s", "--json"];
     let run = Run::start_as(&program, &args, |c| {
         c.uid(NOBODY).gid(NOBODY).current_dir("/");
