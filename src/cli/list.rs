@@ -4,6 +4,7 @@ use super::fail::Fail;
 use super::output::fold;
 use crate::control::StepTable;
 use crate::matrix::{Symptoms, symptoms};
+use crate::scenario::file::ScenarioFile;
 use crate::scenario::{Scenario, catalogue};
 use crate::time::Span;
 use serde::Serialize;
@@ -109,7 +110,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
             let f = s.file();
             writeln!(out, "{:<24} {}", s.id(), f.title)?;
             let kind = if f.look_alike { "not ARP; " } else { "" };
-            writeln!(out, "{:<24} {kind}{}; {}", "", f.certainty.level, f.aliases.join(", "))?;
+            writeln!(out, "{:<24} {kind}{}; {}", "", level(f), f.aliases.join(", "))?;
             if let Some(seen) = &symptoms {
                 looks_like(seen, &mut out)?;
             }
@@ -124,7 +125,7 @@ fn line(s: &Scenario) -> Line<'_> {
         id: s.id(),
         title: &f.title,
         aliases: &f.aliases,
-        certainty: f.certainty.level.to_string(),
+        certainty: level(f),
         look_alike: f.look_alike,
         fixes: f.fixes.iter().map(|x| x.name.get_ref().as_str()).collect(),
         symptoms: None,
@@ -141,4 +142,9 @@ fn steps(json: bool, out: &mut dyn Write) -> Result<u8, Fail> {
         }
     }
     Ok(super::AS_EXPECTED)
+}
+
+/// How sure the cause is.
+fn level(file: &ScenarioFile) -> String {
+    file.certainty.as_ref().map_or_else(String::new, |c| c.level.to_string())
 }

@@ -1,7 +1,6 @@
 //! Names and addresses of a run: which pod, which interface, which node.
 
 use crate::addr::{IfName, Mac};
-use core::fmt::Write as _;
 use sha1::{Digest, Sha1};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -64,12 +63,8 @@ impl Setting {
     #[must_use]
     pub fn host_end(namespace: &str, pod: &str) -> IfName {
         let digest = Sha1::digest(format!("{namespace}.{pod}"));
-        let hex = digest.iter().take(6).fold(String::new(), |mut hex, b| {
-            // writing to a String cannot fail
-            let _ = write!(hex, "{b:02x}");
-            hex
-        });
-        format!("cali{}", &hex[..11]).parse().unwrap_or(IfName::literal("cali"))
+        let first = digest.iter().take(6).fold(0_u64, |n, b| n << 8 | u64::from(*b));
+        format!("cali{:011x}", first >> 4).parse().unwrap_or(IfName::literal("cali"))
     }
 
     /// Puts the run's names into a command of a scenario file: `{cali}`, `{eth}`, `{pod_ip}`,

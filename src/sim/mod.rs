@@ -18,6 +18,6 @@ mod link;
 mod veth;
 mod world;
 
-pub(crate) use emit::Emitter;
-pub(crate) use veth::Veth;
 pub use world::{Ended, World, run};
+#[cfg(feature = "live")]
+pub(crate) use {emit::Emitter, veth::Veth};
