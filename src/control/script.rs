@@ -29,6 +29,8 @@ pub struct ScriptStep {
     pub every: Option<Span>,
     /// and so many times in all.
     pub times: u32,
+    /// It is done whenever its gate opens, as for every new pod, and not only the first time.
+    pub anew: bool,
     /// What it does.
     pub acts: Vec<Act>,
 }
@@ -57,6 +59,15 @@ impl Script {
         Script { actor, steps: steps.into(), begun }
     }
 
+    /// Gives a step that comes later than `to` that delay, and returns the one it had.
+    pub(crate) fn shorten(&mut self, step: StepId, to: Span) -> Option<Span> {
+        let at = self.steps.iter().position(|s| s.step == step && s.delay.1 > to)?;
+        let mut steps = self.steps.to_vec();
+        let whole = core::mem::replace(&mut steps[at].delay, (to, to)).1;
+        self.steps = steps.into();
+        Some(whole)
+    }
+
     pub(super) fn name(&self) -> ActorName {
         self.actor
     }
@@ -73,14 +84,14 @@ impl Script {
                 (Gate::After(gate), Happening::Done(step)) => gate == step,
                 _ => false,
             };
-            if (open && self.begun[at] == 0) || what == Happening::Timer(at as u8) {
+            if (open && (self.begun[at] == 0 || self.steps[at].anew)) || what == Happening::Timer(at as u8) {
                 self.begin(at, cx);
             }
         }
     }
 
     fn begin(&mut self, at: usize, cx: &mut Cx<'_>) {
-        self.begun[at] += 1;
+        self.begun[at] = self.begun[at].saturating_add(1);
         let step = &self.steps[at];
         // repetitions follow at their interval; the delay counts once
         let takes = if self.begun[at] == 1 { step.delay } else { (Span::ZERO, Span::ZERO) };

@@ -2,7 +2,7 @@
 
 use super::capture::Captured;
 use super::client::{self, Message, Report, Running};
-use super::judge::Verdict;
+use super::judge::{Question, Verdict};
 use super::link::{LinkFault, LinkKind};
 use super::node::{KernelNode, ModelNode, Node, NodeEvent};
 use super::progress::Progress;
@@ -11,8 +11,9 @@ use super::watch::{Entry, Known};
 use crate::choice::{ChoiceKind, Chooser, Seeded};
 use crate::control::{Control, GATEWAY, Gate, Happening, Side};
 use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
-use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame, OP_REPLY, OP_REQUEST};
-use crate::host::{Decision, HostState, Reason};
+use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST};
+use crate::host::nd::{self, NdMessage, NdPacket};
+use crate::host::{Decision, HostState, NsRequest, Reason};
 use crate::neigh::KernelClock;
 use crate::scenario::Plan;
 use crate::sim::{Emitter, Veth};
@@ -143,6 +144,7 @@ struct Start {
     running: Option<Running>,
     begun: bool,
     finished: bool,
+    life: u32,
     sent: u32,
     answered: u32,
 }
@@ -187,6 +189,7 @@ impl Start {
             running: None,
             begun: false,
             finished: false,
+            life: 0,
             sent: 0,
             answered: 0,
         }
@@ -341,8 +344,13 @@ impl Lab {
         self.starts[at].due = None;
         self.starts[at].begun = true;
         self.emit.client_start(self.now(), at, &mut self.events);
-        let running =
-            client::start(&self.pod.netns, at, &self.plan.clients[at], self.zero_ns, self.tx.clone());
+        let running = client::start(
+            &self.pod.netns,
+            (at, self.starts[at].life),
+            &self.plan.clients[at],
+            self.zero_ns,
+            self.tx.clone(),
+        );
         self.starts[at].running = Some(running);
         true
     }
@@ -358,7 +366,7 @@ impl Lab {
 
     fn client_news(&mut self, message: Message) {
         let start = &mut self.starts[message.client];
-        if start.finished {
+        if start.finished || start.life != message.life {
             return;
         }
         let name = self.plan.clients[message.client].name.clone();
@@ -439,7 +447,7 @@ impl Lab {
             && entry.dev == cali.as_str()
         {
             self.tell_entry(self.time_of(event.at_ns), Side::Host, entry);
-        } else if k.carrier_news(&event.change) {
+        } else if k.carrier_news(&event.change) || k.dad_news(&event.change, cali) {
             self.node_turned(self.time_of(event.at_ns));
         }
     }
@@ -451,22 +459,54 @@ impl Lab {
         let id = FrameId(self.frames);
         let from = if frame.from_pod { Side::Pod } else { Side::Host };
         self.emit.frame(at, id, from, &frame.bytes, Fate::Delivered, &mut self.events);
-        let Some((eth, arp)) = arp_of(&frame.bytes) else { return };
+        let Some((eth, arp)) = arp_of(&frame.bytes) else { return self.captured_nd(at, id, frame) };
         if frame.from_pod && arp.op == OP_REQUEST && arp.tpa == GATEWAY {
             let cali = self.node.state().link_named(self.plan.setting.cali);
             let cast = Cast::of(eth.dst, cali.map_or(eth.dst, crate::host::Link::mac));
             if let Node::Kernel(k) = &mut self.node {
-                k.judge.asked(at, id, arp, cast);
+                k.judge.asked(at, id, Question::Arp(arp, cast));
             }
             self.control.count_request(self.now(), &mut self.chooser);
             self.look_at_entry().await;
         } else if !frame.from_pod && arp.op == OP_REPLY && arp.spa == GATEWAY {
             let verdict = match &mut self.node {
-                Node::Kernel(k) => k.judge.answered(at),
+                Node::Kernel(k) => k.judge.answered(at, GATEWAY.into()),
                 Node::Model(_) => None,
             };
             self.tell_verdicts(verdict);
         }
+    }
+
+    /// Neighbour discovery of IPv6, of which the pod's questions to its gateway are judged.
+    fn captured_nd(&mut self, at: Time, id: FrameId, frame: &Captured) {
+        let Some((eth, packet)) = nd_of(&frame.bytes) else { return };
+        let (src, dst) = (packet.src, packet.dst);
+        let cali = self.plan.setting.cali;
+        let Node::Kernel(k) = &mut self.node else { return };
+        let verdict = match packet.message {
+            NdMessage::Solicit(ns)
+                if frame.from_pod && ns.target.is_unicast_link_local() && !src.is_unspecified() =>
+            {
+                let cast =
+                    Cast::of(eth.dst, k.state.link_named(cali).map_or(eth.dst, crate::host::Link::mac));
+                let request = NsRequest {
+                    dev: crate::host::IfIndex(0),
+                    cast,
+                    src,
+                    dst,
+                    hop_limit: packet.hop_limit,
+                    ns,
+                    own_nonce: false,
+                    sender_known: true,
+                    again: false,
+                };
+                k.judge.asked(at, id, Question::Solicit(request));
+                None
+            }
+            NdMessage::Advert(na) if !frame.from_pod => k.judge.answered(at, na.target.into()),
+            _ => return,
+        };
+        self.tell_verdicts(verdict);
     }
 
     /// Requests that have waited too long for an answer have none.
@@ -548,36 +588,39 @@ impl Lab {
 
     /// Carries the gateway's frames to the pod and its notes to the trace.
     async fn settle(&mut self) -> Result<(), LiveError> {
-        let Node::Model(m) = &mut self.node else {
-            self.report();
-            return Ok(());
-        };
-        while let Some(output) = m.gateway.poll_output() {
+        while let Some(output) = self.node.model_output() {
             let now = Time(monotonic_ns().saturating_sub(self.zero_ns));
             match output {
                 GatewayOutput::Transmit { dev, frame } => {
-                    if self.veth.host_index(&self.plan.setting, m.gateway.state()) != Some(dev) {
+                    if self.veth.host_index(&self.plan.setting, self.node.state()) != Some(dev) {
                         continue;
                     }
-                    self.frames += 1;
-                    let sent = match &m.wire {
-                        Some(wire) if self.veth.carries() => wire.send(&frame).await?,
-                        _ => false,
-                    };
-                    let fate =
-                        if sent { Fate::Delivered } else { Fate::Lost("the pod's end is down".into()) };
-                    self.emit.frame(now, FrameId(self.frames), Side::Host, &frame, fate, &mut self.events);
+                    self.send_to_pod(&frame).await?;
                 }
                 GatewayOutput::Note(note) => {
                     if matches!(&note, crate::stack::Note::Judged { decision: Decision::Silent(_), arp: Some(a), .. } if a.tpa == GATEWAY)
                     {
                         self.progress.unanswered();
                     }
-                    self.emit.stack_note(now, Side::Host, m.gateway.state(), note, &mut self.events);
+                    self.emit.stack_note(now, Side::Host, self.node.state(), note, &mut self.events);
                 }
             }
         }
         self.report();
+        Ok(())
+    }
+
+    /// A frame of the modelled host end, on the wire.
+    pub(super) async fn send_to_pod(&mut self, frame: &[u8]) -> Result<(), LiveError> {
+        let Node::Model(m) = &mut self.node else { return Ok(()) };
+        self.frames += 1;
+        let sent = match &m.wire {
+            Some(wire) if self.veth.carries() => wire.send(frame).await?,
+            _ => false,
+        };
+        let fate = if sent { Fate::Delivered } else { Fate::Lost("the pod's end is down".into()) };
+        let now = Time(monotonic_ns().saturating_sub(self.zero_ns));
+        self.emit.frame(now, FrameId(self.frames), Side::Host, frame, fate, &mut self.events);
         Ok(())
     }
 
@@ -606,13 +649,10 @@ impl Lab {
         super::judge::decide_in(state, dev, self.veth.carries(), arp, Cast::Broadcast).reason()
     }
 
-    /// Ends a client, its run included, before its time.
+    /// Clients end with their namespace; the new containers start new ones.
     pub(super) fn end_clients(&mut self) {
-        for start in &mut self.starts {
-            if start.begun && !start.finished {
-                start.running = None;
-                start.finished = true;
-            }
+        for (start, plan) in self.starts.iter_mut().zip(&self.plan.clients) {
+            *start = Start { life: start.life + 1, ..Start::of(plan) };
         }
     }
 
@@ -643,6 +683,13 @@ impl Lab {
         }
         self.events.take(now, What::End { steps: None });
     }
+}
+
+/// A frame that is a well-formed message of IPv6 neighbour discovery.
+fn nd_of(frame: &[u8]) -> Option<(EthFrame<'_>, NdPacket)> {
+    let eth = EthFrame::parse(frame).ok().filter(|eth| eth.ethertype == ETHERTYPE_IPV6)?;
+    let packet = nd::in_packet(eth.payload)?;
+    Some((eth, packet))
 }
 
 /// A frame that is a well-formed ARP packet.

@@ -133,6 +133,23 @@ impl Scenario {
                 c.flaw(find_word(&self.source, name), format!("nothing holds {name:?}"), help);
             }
         }
+        for name in f.live.delay.keys() {
+            let mut own = f.steps.iter().chain(f.fixes.iter().flat_map(|x| &x.change.steps));
+            if !own.any(|s| s.id.get_ref() == name && s.delay.is_some()) {
+                let help = Some("`[live]` shortens the delays of steps that the file describes".to_owned());
+                c.flaw(find_word(&self.source, name), format!("{name:?} has no delay"), help);
+            }
+        }
+        for name in f.live.client_delay.keys() {
+            if !f
+                .clients
+                .iter()
+                .any(|x| x.name.as_ref().is_some_and(|n| n.get_ref() == name) && x.delay.is_some())
+            {
+                let help = Some("`[live]` shortens the delays of clients that the file names".to_owned());
+                c.flaw(find_word(&self.source, name), format!("no client {name:?} has a delay"), help);
+            }
+        }
         for client in &f.clients {
             let _ = client_of(client, &steps, c);
         }
@@ -346,7 +363,7 @@ pub(super) fn script_step(
     let gate = gate(step.after.as_ref(), steps, c)?;
     // repeated without a number of times: until the end of the run
     let times = step.times.unwrap_or(if step.every.is_some() { TIMES_MAX } else { 1 });
-    Some((actor, ScriptStep { step: id, gate, delay, every: step.every, times, acts }))
+    Some((actor, ScriptStep { step: id, gate, delay, every: step.every, times, anew: false, acts }))
 }
 
 pub(super) fn client_name(client: &ClientFile) -> String {
@@ -402,6 +419,7 @@ pub(super) fn client_of(client: &ClientFile, steps: &StepTable, c: &mut Checker)
         delay: client.delay.map_or((Span::ZERO, Span::ZERO), |d| (d.from, d.to)),
         interval,
         count: client.count,
+        ident: 1,
         stop_after: client.stop_after,
         deadline: client.deadline,
         retry: client.retry,

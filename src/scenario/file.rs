@@ -101,6 +101,16 @@ pub struct LiveFile {
     /// Steps that are held for a time, and for how long in the shorter form.
     #[serde(default)]
     pub hold: BTreeMap<String, Span>,
+    /// Steps of the file's own with a delay, and the delay in the shorter form.
+    #[serde(default)]
+    pub delay: BTreeMap<String, Span>,
+    /// Clients with a delay, and the delay in the shorter form.
+    #[serde(default)]
+    pub client_delay: BTreeMap<String, Span>,
+    /// Commands in the pod's namespace, after those of `pod.before-start`: a shorter
+    /// base_reachable_time, for instance.
+    #[serde(default)]
+    pub pod_before_start: Vec<CommandText>,
     /// How long the run lasts at most.
     pub duration: Option<Span>,
 }

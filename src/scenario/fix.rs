@@ -123,8 +123,26 @@ impl<'a> Layers<'a> {
 impl Scenario {
     /// Makes the scenario ready to run, with fixes and the command line's changes.
     pub fn plan(&self, overrides: &Overrides) -> Result<Plan, PlanError> {
-        let f = &self.file;
+        self.plan_of(overrides, Layers::of(self))
+    }
+
+    /// As [`Scenario::plan`], in the shorter form that `[live]` describes; and what that changed.
+    /// Holds set by the command line stay as they are.
+    pub fn short_plan(&self, overrides: &Overrides) -> Result<(Plan, Vec<String>), PlanError> {
         let mut layers = Layers::of(self);
+        let before_start = &self.file.live.pod_before_start;
+        layers.before_start.extend(before_start);
+        let mut plan = self.plan_of(overrides, layers)?;
+        let setting = Arc::clone(&plan.setting);
+        let said =
+            before_start.iter().map(|c| format!("the pod begins with `{}`", setting.expand(c.as_str())));
+        let mut said: Vec<String> = said.collect();
+        said.extend(self.shorten(&mut plan, overrides));
+        Ok((plan, said))
+    }
+
+    fn plan_of<'a>(&'a self, overrides: &Overrides, mut layers: Layers<'a>) -> Result<Plan, PlanError> {
+        let f = &self.file;
         for name in &overrides.fixes {
             layers.change(self.change_named(name).ok_or_else(|| self.no_fix(name))?);
         }
@@ -144,11 +162,14 @@ impl Scenario {
             .collect();
         let mut holds: Vec<Hold> = layers.holds.iter().filter_map(|h| hold_of(h, &steps, &mut c)).collect();
         apply_hold_overrides(&mut holds, overrides, &steps)?;
-        let clients = if f.clients.is_empty() {
+        let mut clients: Vec<ClientPlan> = if f.clients.is_empty() {
             default_clients()
         } else {
             f.clients.iter().filter_map(|x| client_of(x, &steps, &mut c)).collect()
         };
+        for (client, ident) in clients.iter_mut().zip(1..) {
+            client.ident = ident;
+        }
         let faults = f.faults.iter().filter(|_| layers.faults).filter_map(|x| fault_of(x, &mut c)).collect();
         if let Some(flaw) = c.flaws.first() {
             return Err(PlanError::Flawed(format!("{}: {}", self.origin, flaw.message)));
@@ -167,6 +188,7 @@ impl Scenario {
             pod,
             host_setup,
             pod_setup,
+            eth_is_plain: false,
             queue_purged_by_all: f.kernel.before_6_0,
             responder: layers.responder.unwrap_or_default(),
             icmp_errors_filtered: f.pod.icmp_errors_filtered,
@@ -178,9 +200,7 @@ impl Scenario {
         })
     }
 
-    /// Makes a plan the shorter form that `[live]` describes, and says what that changed. Holds set
-    /// by the command line stay as they are.
-    pub fn shorten(&self, plan: &mut Plan, overrides: &Overrides) -> Vec<String> {
+    fn shorten(&self, plan: &mut Plan, overrides: &Overrides) -> Vec<String> {
         let live = &self.file.live;
         let mut said = Vec::new();
         for hold in &mut plan.holds {
@@ -197,6 +217,22 @@ impl Scenario {
             if *to < whole {
                 hold.until = Until::Elapsed(*to);
                 said.push(format!("{name} is held for {to} instead of {whole}"));
+            }
+        }
+        for (name, to) in &live.delay {
+            let scripts = plan.actors.iter_mut().filter_map(|a| match a {
+                Actors::Script(script) => Some(script),
+                _ => None,
+            });
+            let Some(step) = plan.steps.find(name) else { continue };
+            for whole in scripts.filter_map(|s| s.shorten(step, *to)) {
+                said.push(format!("{name} comes after {to} instead of {whole}"));
+            }
+        }
+        for client in &mut plan.clients {
+            if let Some(to) = live.client_delay.get(&client.name).filter(|to| **to < client.delay.1) {
+                said.push(format!("{} begins after {to} instead of {}", client.name, client.delay.1));
+                client.delay = (*to, *to);
             }
         }
         if let Some(duration) = live.duration.filter(|d| *d < plan.duration) {
@@ -263,7 +299,8 @@ impl Scenario {
             .collect::<Result<Vec<Act>, _>>()?;
         let gate = Gate::After(StepTable::built_in("cni.add-return"));
         let zero = (Span::ZERO, Span::ZERO);
-        Ok(Some((ActorName::Pod, ScriptStep { step, gate, delay: zero, every: None, times: 1, acts })))
+        let script = ScriptStep { step, gate, delay: zero, every: None, times: 1, anew: true, acts };
+        Ok(Some((ActorName::Pod, script)))
     }
 
     fn pod_state(&self, layers: &Layers<'_>, s: &Setting) -> Result<(HostState, Vec<Mutation>), PlanError> {
@@ -420,6 +457,7 @@ fn default_clients() -> Vec<ClientPlan> {
         delay: (Span::ZERO, Span::ZERO),
         interval: Span::from_secs(1),
         count: None,
+        ident: 1,
         stop_after: Some(3),
         deadline: None,
         retry: None,

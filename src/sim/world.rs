@@ -99,6 +99,7 @@ pub fn run<O: Outside, S: Sink>(plan: Plan, outside: O, chooser: &mut dyn Choose
 impl<O: Outside> World<O> {
     /// The parts of a run, before it begins.
     pub fn new(plan: Arc<Plan>, outside: O, chooser: &mut dyn Chooser) -> World<O> {
+        let veth = Veth::new(plan.eth_is_plain);
         let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(plan.hz));
         let clock = KernelClock::new(plan.hz, phase);
         let control = Control::new(
@@ -127,7 +128,7 @@ impl<O: Outside> World<O> {
             control,
             gateway,
             pod,
-            veth: Veth::default(),
+            veth,
             link,
             starts,
             announcements: Vec::new(),
@@ -416,7 +417,7 @@ impl<O: Outside> World<O> {
             Side::Pod => self.pod.apply(self.now, change, chooser),
         };
         done.map_err(|e| e.to_string())?;
-        if side == Side::Pod && extra::takes_down(change) {
+        if side == Side::Pod && change.takes_down() {
             self.down_elsewhere();
         }
         let plan = Arc::clone(&self.plan);

@@ -6,8 +6,8 @@ use crate::addr::Mac;
 use crate::choice::Chooser;
 use crate::control::Side;
 use crate::gateway::Outside;
+use crate::host::IfIndex;
 use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
-use crate::host::{IfIndex, LinkChange, Mutation};
 use crate::packet::Frame;
 use crate::scenario::Responder;
 use crate::sim::link::InFlight;
@@ -53,13 +53,4 @@ impl<O: Outside> World<O> {
             self.gateway.purge_delayed();
         }
     }
-}
-
-/// neigh_ifdown() runs for an interface that goes down, loses its carrier or goes away.
-pub(super) fn takes_down(change: &Mutation) -> bool {
-    matches!(
-        change,
-        Mutation::LinkDel { .. }
-            | Mutation::LinkSet { change: LinkChange::Up(false) | LinkChange::Carrier(false), .. }
-    )
 }
