@@ -128,6 +128,11 @@ impl KernelNode {
                     let made = made.map_err(build)?;
                     made.0.set_carrier(true).await.map_err(build)?;
                     space.level_device(s.uplink)?;
+                    // the node has been up for long: its own addresses are tested already
+                    let key = format!("net.ipv6.conf.{}.accept_dad", s.uplink);
+                    if let Err(e) = space.netns.sysctl().poke(key.as_str(), 0) {
+                        tracing::debug!(%e, "no IPv6 on the uplink");
+                    }
                     wire = Some(made);
                 }
                 _ => space.set_up(core::slice::from_ref(change)).await?,
