@@ -214,7 +214,7 @@ impl Ran<'_> {
         writeln!(out, "{}: {}", scenario.id(), scenario.file().title)?;
         writeln!(out, "{}\n", crate::trace::headline(events))?;
         out.write_all(Timeline::render(events, style).as_bytes())?;
-        write!(out, "\n{}", crate::trace::summary(seen, style))?;
+        write!(out, "\n{}", crate::trace::summary(seen))?;
         if let Some(certainty) = &scenario.file().certainty {
             let text = format!("{}: {} (arplab show {})", certainty.level, certainty.why, scenario.id());
             writeln!(out, "{:<12} {}", "Cause", output::fold(&text, 13, WIDTH).trim())?;
