@@ -347,10 +347,6 @@ fn felix_options(layers: &Layers<'_>, version: CalicoVersion, host: &HostState) 
     if let Some(remove) = layers.last(|c| c.remove_external_routes) {
         o.removes_unknown_routes = remove;
     }
-    if layers.last(|c| c.endpoint_status_wait).is_some() && version >= CalicoVersion::V3_28 {
-        // whoever lets ADD wait also tells Felix to write the status
-        o.endpoint_status = true;
-    }
     o
 }
 
