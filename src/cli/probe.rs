@@ -150,7 +150,7 @@ fn check_interface(args: &Args) -> Result<(), Fail> {
 
 /// The scenario that the word names, if it names one.
 fn scenario(args: &Args) -> Result<Option<Scenario>, Fail> {
-    let word = &args.target;
+    let word = catalogue::bare(&args.target);
     let path = word.contains('/') || word.to_ascii_lowercase().ends_with(".toml");
     if args.interface || (!path && catalogue::find(word)?.is_empty()) {
         return Ok(None);
