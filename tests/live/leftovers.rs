@@ -27,14 +27,36 @@ fn an_interrupted_run_says_what_it_saw() {
     if !possible() {
         return;
     }
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let output = ended_by(signal);
-        assert_eq!(output.status.code(), Some(130), "{signal}: {output:?}");
+        assert_eq!(output.status.code(), Some(code), "{signal}: {output:?}");
         let (events, verdict) = events(&output);
         assert_eq!(verdict["result"], "interrupted");
         assert_eq!(verdict["checks"], serde_json::json!([]), "nothing is expected of a part");
         assert!(events.iter().any(|e| e["event"] == "frame"), "{signal}: nothing was seen");
         assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
+    }
+}
+
+/// Commands that ask a kernel without a scenario's run end in the same way.
+#[test]
+fn whatever_asks_a_kernel_ends_with_a_word() {
+    if !possible() {
+        return;
+    }
+    let slow = ["probe", "no-default-route", "--only", "kernel", "--quiet", "10s"];
+    let many = ["differential", "--states", "1000000", "--seed", "1"];
+    for args in [&slow[..], &many] {
+        for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+            let run = Run::start(args);
+            let namespaces = run.pod_made();
+            std::thread::sleep(Duration::from_millis(300));
+            run.signal(signal);
+            let (output, mark) = run.end();
+            nothing_left(&mark, &namespaces);
+            assert_eq!(output.status.code(), Some(code), "{args:?} {signal}: {output:?}");
+            assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"), "{args:?}: {output:?}");
+        }
     }
 }
 
