@@ -235,19 +235,21 @@ fn live_runs(args: &Args, scenario: &Scenario, plan: &Plan) -> Result<(Vec<Told>
             (corner, std::thread::spawn(run))
         })
         .collect();
-    let mut interrupted = false;
+    let mut interrupted = None;
     for (corner, thread) in threads {
         match thread.join() {
             Ok(Ok((end, told))) => {
-                interrupted |= end == LiveEnd::Interrupted;
+                if let LiveEnd::Interrupted(by) = end {
+                    interrupted = Some(by);
+                }
                 runs.push(told);
             }
             Ok(Err(e)) => missing.push(Missing { corner, why: e.to_string() }),
             Err(_) => missing.push(Missing { corner, why: "it panicked; this is a bug of arplab".into() }),
         }
     }
-    if interrupted {
-        return Err(Fail::interrupted("interrupted; half a run is not compared"));
+    if let Some(by) = interrupted {
+        return Err(Fail::interrupted(by, "interrupted; half a run is not compared"));
     }
     Ok((runs, missing))
 }

@@ -29,9 +29,15 @@ const UNEXPECTED: u8 = 1;
 const USAGE: u8 = 2;
 /// Exit status: this machine cannot do it.
 const CANNOT: u8 = 3;
-/// Exit status: ended by Ctrl-C or SIGTERM, as a shell reports it.
+
+/// Exit status: ended by a signal, as a shell reports it.
 #[cfg(feature = "live")]
-const INTERRUPTED: u8 = 130;
+const fn interrupted(by: crate::live::Interrupt) -> u8 {
+    match by {
+        crate::live::Interrupt::Int => 130,
+        crate::live::Interrupt::Term => 143,
+    }
+}
 
 /// A lab for the gateway ARP of Kubernetes pods under Calico.
 ///
@@ -41,7 +47,7 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, Parser)]
 #[command(name = "arplab", version, max_term_width = 100)]
 #[command(after_help = "Exit status: 0 as expected, 1 an expectation failed, 2 usage or bad input, \
-                        3 this machine cannot (and what is missing), 130 interrupted.\n\
+                        3 this machine cannot (and what is missing), 130 or 143 interrupted (Ctrl-C or SIGTERM).\n\
                         Start with: arplab run 8689")]
 struct Cli {
     /// More logging on standard error; RUST_LOG is heeded too

@@ -123,15 +123,19 @@ fn live(args: &Args) -> Result<u8, Fail> {
     });
     let options = LiveOptions { responder, seed: args.seed, link, progress: !args.json };
     let end = live::run(plan, &options, &mut events).map_err(|e| Fail::cannot(e.to_string()))?;
-    let interrupted = end == LiveEnd::Interrupted;
-    let run = Ran { args, scenario: &scenario, overrides: &overrides, corner, interrupted };
+    let interrupted = match end {
+        LiveEnd::Interrupted(by) => Some(by),
+        LiveEnd::ClientsDone | LiveEnd::TimeUp => None,
+    };
+    let run =
+        Ran { args, scenario: &scenario, overrides: &overrides, corner, interrupted: interrupted.is_some() };
     let code = run.report(&events, capture.as_ref());
-    if interrupted {
+    if let Some(by) = interrupted {
         if let Err(fail) = code {
             super::complain(&fail);
         }
         super::complain(&"interrupted; what is above is what was seen until then");
-        return Ok(super::INTERRUPTED);
+        return Ok(super::interrupted(by));
     }
     code
 }
@@ -225,7 +229,7 @@ impl Ran<'_> {
         writeln!(out, "{}: {}", scenario.id(), scenario.file().title)?;
         writeln!(out, "{}\n", crate::trace::headline(events))?;
         out.write_all(Timeline::render(events, style).as_bytes())?;
-        write!(out, "\n{}", crate::trace::summary(seen, style))?;
+        write!(out, "\n{}", crate::trace::summary(seen))?;
         if let Some(certainty) = &scenario.file().certainty {
             let text = format!("{}: {} (arplab show {})", certainty.level, certainty.why, scenario.id());
             writeln!(out, "{:<12} {}", "Cause", output::fold(&text, 13, WIDTH).trim())?;

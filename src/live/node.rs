@@ -1,10 +1,10 @@
 //! Who stands at the host's end: the model behind a wire, or a kernel in a namespace.
 
 use super::capture::{Capture, Captured};
-use super::engine::LiveError;
 use super::judge::{Judge, View};
 use super::link::{LinkKind, Wire};
 use super::space::Space;
+use super::terms::LiveError;
 use super::uplink::Uplink;
 use super::watch::Known;
 use crate::addr::{IfName, Mac};

@@ -1,6 +1,6 @@
 //! What of a scenario no live run can stage, found before it begins.
 
-use super::engine::{LiveError, Responder};
+use super::terms::{LiveError, Responder};
 use crate::control::{Act, Actors};
 use crate::host::{LinkChange, Mutation};
 use crate::scenario::Plan;

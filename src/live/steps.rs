@@ -1,10 +1,11 @@
 //! What the actors do, done: each act on the real namespaces, and on the model beside them.
 
 use super::capture::Capture;
-use super::engine::{Lab, LiveError, broke};
+use super::engine::Lab;
 use super::link::Wire;
 use super::node::{Node, link_add};
 use super::space::Space;
+use super::terms::{LiveError, broke};
 use super::watch::Known;
 use crate::addr::{IfName, Mac};
 use crate::control::{Act, GATEWAY, Gate, Happening, LinkEvent, Side, Taken, TaskResult};

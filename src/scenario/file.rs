@@ -68,7 +68,8 @@ pub struct ScenarioFile {
     pub holds: Vec<HoldFile>,
     /// What the link does to frames.
     #[serde(default, rename = "fault")]
-    pub faults: Vec<FaultFile>,
+    #[schemars(with = "Vec<FaultFile>")]
+    pub faults: Vec<Spanned<FaultFile>>,
     /// What runs in the pod.
     #[serde(default, rename = "client")]
     pub clients: Vec<ClientFile>,
@@ -346,11 +347,13 @@ pub struct FaultFile {
     /// Only to a unicast (false) or only to a group address (true).
     pub group: Option<bool>,
     /// From which such frame on, from 1.
-    pub nth: Option<u32>,
+    #[schemars(with = "Option<u32>")]
+    pub nth: Option<Spanned<u32>>,
     /// How many of them; one when `nth` is given, else all.
     pub count: Option<u32>,
     /// In how many of a thousand cases; always by default.
-    pub per_mille: Option<u32>,
+    #[schemars(with = "Option<u32>")]
+    pub per_mille: Option<Spanned<u32>>,
     /// Lost.
     #[serde(default)]
     pub drop: bool,
@@ -404,7 +407,7 @@ pub struct ClientFile {
     /// What it is.
     #[schemars(with = "ClientKind")]
     pub kind: Spanned<ClientKind>,
-    /// Whom it talks to: an address for ping and arping, address and port for the others.
+    /// Whom it talks to: an address for ping and arping (IPv4), address and port for the others.
     #[schemars(with = "String")]
     pub to: Located,
     /// The step after which it starts; `kubelet.container-start` by default.

@@ -413,10 +413,6 @@ fn felix_options(layers: &Layers<'_>, version: CalicoVersion, host: &HostState) 
     if let Some(refresh) = layers.last(|c| c.static_arp_refresh) {
         o.static_arp_refresh = refresh;
     }
-    if layers.last(|c| c.endpoint_status_wait).is_some() && version >= CalicoVersion::V3_28 {
-        // whoever lets ADD wait also tells Felix to write the status
-        o.endpoint_status = true;
-    }
     o
 }
 
