@@ -82,6 +82,7 @@ fn every_scenario_tells_its_story_and_where_it_comes_from() {
         assert!(!file.story.is_empty() && !file.mechanism.is_empty(), "{}", scenario.id());
         assert!(!file.seen.is_empty() && !file.sources.is_empty(), "{}", scenario.id());
         assert!(file.certainty.as_ref().is_some_and(|c| !c.why.is_empty()), "{}", scenario.id());
-        assert!(!file.clients.is_empty(), "{} has no client", scenario.id());
+        let plan = scenario.plan(&Overrides::default()).expect("a plan");
+        assert!(!plan.clients.is_empty(), "{} has no client", scenario.id());
     }
 }
