@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     }
     if let Some(word) = &args.about
         && !args.json
-        && word.trim_start_matches('#') == "8689"
+        && catalogue::bare(word) == "8689"
     {
         writeln!(out, "{}\n", fold(ESTABLISHED, 0, 96).trim_end())?;
     }
