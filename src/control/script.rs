@@ -43,11 +43,14 @@ pub struct Script {
     steps: Arc<[ScriptStep]>,
     /// How often each was begun.
     begun: SmallVec<[u32; 4]>,
+    /// When each that is repeated was, or should have been, done last.
+    last: SmallVec<[Time; 4]>,
 }
 
 impl core::hash::Hash for Script {
     fn hash<H: core::hash::Hasher>(&self, h: &mut H) {
         self.begun.hash(h);
+        self.last.hash(h);
     }
 }
 
@@ -56,7 +59,8 @@ impl Script {
     #[must_use]
     pub fn new(actor: ActorName, steps: Vec<ScriptStep>) -> Script {
         let begun = SmallVec::from_elem(0, steps.len());
-        Script { actor, steps: steps.into(), begun }
+        let last = SmallVec::from_elem(Time::ZERO, steps.len());
+        Script { actor, steps: steps.into(), begun, last }
     }
 
     /// Gives a step that comes later than `to` that delay, and returns the one it had.
@@ -108,8 +112,10 @@ impl Script {
         if let Some(every) = step.every
             && self.begun[at] < step.times
         {
-            let next: Time = cx.now + every;
-            cx.arm(at as u8, next);
+            // what took time does not put off all that follow
+            let last = if self.begun[at] == 1 { cx.now } else { self.last[at] + every };
+            self.last[at] = last;
+            cx.arm(at as u8, (last + every).max(cx.now));
         }
     }
 }

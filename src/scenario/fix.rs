@@ -243,7 +243,7 @@ impl Scenario {
     }
 
     /// What is expected of a run in a corner: the scenario's own expectations, or those of the fix.
-    /// Of several fixes together nothing is.
+    /// Of several fixes together nothing is. On a real machine times may be a little later.
     #[must_use]
     pub fn expectations(&self, overrides: &Overrides, corner: Corner) -> Expect {
         let f = &self.file;
@@ -255,7 +255,8 @@ impl Scenario {
             },
             _ => return Expect::default(),
         };
-        by_corner.get(&corner).map_or_else(|| expect.clone(), |over| expect.overridden(over))
+        let expect = by_corner.get(&corner).map_or_else(|| expect.clone(), |over| expect.overridden(over));
+        if corner == Corner::Sim { expect } else { expect.live() }
     }
 
     /// What a fix of the scenario changes, or a mitigation (see [`Overrides::with`]).
