@@ -67,7 +67,9 @@ fn a_responder_that_answers_everything_claims_the_pods_own_address() {
 #[test]
 fn every_cell_gives_a_reason_in_one_line_in_every_format() {
     let m = small(&["late-responder", "pod-flap"], &["default-route", "pod-restart"], 2);
-    for cell in m.rows.iter().flat_map(|r| &r.cells) {
+    let own: usize = m.rows.iter().map(|r| r.own.len()).sum();
+    assert!(own > 2);
+    for cell in m.rows.iter().flat_map(|r| r.cells.iter().chain(&r.own)) {
         assert!(!cell.reason.is_empty() && !cell.reason.contains('\n'), "{cell:?}");
     }
     let (mut text, mut csv, mut html) = (Vec::new(), Vec::new(), Vec::new());
@@ -75,7 +77,7 @@ fn every_cell_gives_a_reason_in_one_line_in_every_format() {
     write_csv(&m, &mut csv).unwrap();
     write_html(&m, &mut html).unwrap();
     let csv = String::from_utf8(csv).unwrap();
-    assert_eq!(csv.lines().count(), 1 + 4);
+    assert_eq!(csv.lines().count(), 1 + 4 + own);
     assert!(csv.lines().all(|l| l.matches(',').count() >= 6), "{csv}");
     let html = String::from_utf8(html).unwrap();
     assert!(html.starts_with("<!doctype html>") && html.matches("<tr>").count() == 3);
@@ -115,5 +117,35 @@ fn each_scenario_is_among_the_best_for_what_its_own_outage_looks_like() {
         let best = found[0].against.len();
         let own = found.iter().find(|c| c.signature.scenario == id).unwrap();
         assert_eq!(own.against.len(), best, "{id}: {own:?}");
+    }
+}
+
+/// What is no fault at all has nothing to cure.
+const FAULTLESS: [&str; 4] =
+    ["null-entry-on-vxlan", "gateway-is-no-host", "felix-pass-blocked", "container-settings"];
+
+#[test]
+fn every_fault_has_a_cure_and_something_that_does_not_help_and_the_matrix_says_why() {
+    let scenarios = catalogue::all().unwrap();
+    let names = ["plugin-configures-host", "proxy-delay-0", "fewer-network-policies", "arp-intervals"];
+    let mitigations: Vec<Mitigation> = names.iter().map(|n| mitigation(n).unwrap().clone()).collect();
+    let whole = matrix(&scenarios, &mitigations, 2).unwrap();
+    let mut text = Vec::new();
+    write_text(&whole, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    for row in &whole.rows {
+        let all = || row.cells.iter().chain(&row.own);
+        assert!(all().all(|c| !c.reason.is_empty()), "{}: {:?}", row.scenario, row.own);
+        assert!(all().any(|c| c.effect == FixEffect::Nothing), "{}: all help", row.scenario);
+        if FAULTLESS.contains(&row.scenario.as_str()) {
+            continue;
+        }
+        let cures: Vec<_> = row.own.iter().filter(|c| c.effect == FixEffect::Cures).collect();
+        let by_column = row.cells.iter().any(|c| c.effect == FixEffect::Cures);
+        assert!(by_column || !cures.is_empty(), "{}: nothing cures it", row.scenario);
+        if !by_column {
+            let line = text.lines().find(|l| l.starts_with(&format!("{} ", row.scenario))).unwrap();
+            assert!(cures.iter().all(|c| line.contains(&c.mitigation)), "{line}");
+        }
     }
 }

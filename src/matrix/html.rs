@@ -30,7 +30,7 @@ pub fn write_html(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
     for column in &matrix.columns {
         write!(out, "<th class=\"m\" title=\"{}\">{}</th>", escaped(&column.title), escaped(&column.name))?;
     }
-    writeln!(out, "<th>without any</th></tr></thead><tbody>")?;
+    writeln!(out, "<th>without any</th><th>its own fixes</th></tr></thead><tbody>")?;
     for row in &matrix.rows {
         write!(out, "<tr><th class=\"s\" title=\"{}\">{}", escaped(&row.title), escaped(&row.scenario))?;
         write!(out, "{}</th>", if row.look_alike { " (not ARP)" } else { "" })?;
@@ -47,7 +47,13 @@ pub fn write_html(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
                 sign(cell.effect)
             )?;
         }
-        writeln!(out, "<td class=\"w\">{}</td></tr>", escaped(&row.without))?;
+        write!(out, "<td class=\"w\">{}</td><td class=\"w\">", escaped(&row.without))?;
+        for (at, cell) in row.own.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            let (sign, name) = (sign(cell.effect), escaped(&cell.mitigation));
+            write!(out, "{comma}<span title=\"{}\">{sign} {name}</span>", escaped(&cell.reason))?;
+        }
+        writeln!(out, "</td></tr>")?;
     }
     write!(out, "</tbody></table><h2>Mitigations</h2><dl>")?;
     for column in &matrix.columns {

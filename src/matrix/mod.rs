@@ -47,6 +47,8 @@ pub struct Row {
     pub without: String,
     /// One cell for each mitigation, in their order.
     pub cells: Vec<Cell>,
+    /// One cell for each fix of the scenario's own file, in their order.
+    pub own: Vec<Cell>,
 }
 
 /// A column's head.
@@ -97,16 +99,19 @@ pub fn matrix(
             Err(why) => Cell::refused(&mitigation.name, &why),
         })
     })?;
+    let own = spread(scenarios.len(), threads, |at| own_cells(&scenarios[at], &bases[at]))?;
     let mut cells = cells.into_iter();
     let rows = scenarios
         .iter()
         .zip(&bases)
-        .map(|(s, base)| Row {
+        .zip(own)
+        .map(|((s, base), own)| Row {
             scenario: s.id().to_owned(),
             title: s.file().title.clone(),
             look_alike: s.file().look_alike,
             without: judge::describe(s, base),
             cells: cells.by_ref().take(columns).collect(),
+            own,
         })
         .collect();
     let heads = mitigations
@@ -119,6 +124,17 @@ pub fn matrix(
         })
         .collect();
     Ok(Matrix { columns: heads, rows })
+}
+
+/// What the fixes of the scenario's own file do for it.
+fn own_cells(scenario: &Scenario, base: &[Played]) -> Result<Vec<Cell>, PlanError> {
+    let cell = |name: &String| {
+        let overrides = Overrides { fixes: vec![name.clone()], ..Overrides::default() };
+        let with: Result<Vec<Played>, PlanError> =
+            SEEDS.iter().map(|seed| play(scenario, &overrides, *seed)).collect();
+        Ok(judge(scenario, base, &with?, name))
+    };
+    scenario.file().fixes.iter().map(|fix| cell(fix.name.get_ref())).collect()
 }
 
 fn runs(scenario: &Scenario, mitigation: Option<&Mitigation>) -> Result<Vec<Played>, PlanError> {

@@ -43,7 +43,16 @@ pub fn write_text(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
             let sign = if cell.also.is_some() && cell.effect == FixEffect::Cures { '*' } else { sign };
             write!(out, " {sign}")?;
         }
-        writeln!(out, "  {}{}", if row.look_alike { "(not ARP) " } else { "" }, row.without)?;
+        write!(out, "  {}{}", if row.look_alike { "(not ARP) " } else { "" }, row.without)?;
+        // what is particular to a scenario has no column; what cures it is told where no column does
+        let cures = |c: &&super::Cell| c.effect == FixEffect::Cures;
+        if !row.cells.iter().any(|c| cures(&c)) {
+            let own: Vec<&str> = row.own.iter().filter(cures).map(|c| c.mitigation.as_str()).collect();
+            if !own.is_empty() {
+                write!(out, "; cured by --fix {}", own.join(", "))?;
+            }
+        }
+        writeln!(out)?;
     }
     writeln!(
         out,
@@ -56,11 +65,11 @@ pub fn write_text(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\nWhy a cell is as it is: arplab matrix --why SCENARIO MITIGATION")
 }
 
-/// A line for each cell: scenario, mitigation, effect, seconds before and after, reason, what else.
+/// A line for each cell, those of the scenario's own fixes last: scenario, mitigation, effect, seconds before and after, reason, what else.
 pub fn write_csv(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "scenario,mitigation,effect,before_ms,after_ms,reason,also")?;
     for row in &matrix.rows {
-        for c in &row.cells {
+        for c in row.cells.iter().chain(&row.own) {
             let ms = |s: crate::time::Span| s.as_ns() / 1_000_000;
             let also = c.also.as_deref().unwrap_or_default();
             let (scenario, mitigation) = (quoted(&row.scenario), quoted(&c.mitigation));
