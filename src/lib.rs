@@ -5,6 +5,7 @@ pub mod addr;
 pub mod choice;
 pub mod cli;
 pub mod control;
+pub mod explore;
 pub mod fuzzing;
 pub mod gateway;
 pub mod host;

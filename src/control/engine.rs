@@ -177,7 +177,7 @@ impl Actors {
 }
 
 #[derive(Clone, Hash, Debug)]
-enum Run {
+pub(super) enum Run {
     /// Kept back by the hold of that number until then (or until its condition).
     Held(u16, Time),
     /// Being done; has its effect then.
@@ -187,17 +187,17 @@ enum Run {
 }
 
 #[derive(Clone, Hash, Debug)]
-struct LaneState {
+pub(super) struct LaneState {
     lane: Lane,
-    queue: VecDeque<Task>,
-    run: Option<Run>,
+    pub(super) queue: VecDeque<Task>,
+    pub(super) run: Option<Run>,
 }
 
 #[derive(Clone, Hash, Debug)]
-struct Slot {
+pub(super) struct Slot {
     actor: Actors,
-    lanes: SmallVec<[LaneState; 3]>,
-    timers: SmallVec<[(u8, Time); 4]>,
+    pub(super) lanes: SmallVec<[LaneState; 3]>,
+    pub(super) timers: SmallVec<[(u8, Time); 4]>,
 }
 
 /// A task whose time has come, with what it does.
@@ -230,7 +230,7 @@ pub struct Control {
     setting: Arc<Setting>,
     steps: Arc<StepTable>,
     holds: Arc<[Hold]>,
-    slots: Vec<Slot>,
+    pub(super) slots: Vec<Slot>,
     done: Vec<u16>,
     started: Vec<u16>,
     requests: u32,
@@ -330,13 +330,17 @@ impl Control {
         let s = &mut self.slots[slot];
         for (timer, at) in timers {
             s.timers.retain(|t| t.0 != timer);
-            s.timers.push((timer, at));
+            let place = s.timers.partition_point(|t| t.0 < timer);
+            s.timers.insert(place, (timer, at));
         }
         for task in tasks {
             match s.lanes.iter_mut().find(|l| l.lane == task.lane) {
                 Some(lane) => lane.queue.push_back(task),
                 None => {
-                    s.lanes.push(LaneState { lane: task.lane, queue: VecDeque::from([task]), run: None });
+                    // in the order of their numbers, so that states do not tell which came first
+                    let at = s.lanes.partition_point(|l| l.lane < task.lane);
+                    let queue = VecDeque::from([task]);
+                    s.lanes.insert(at, LaneState { lane: task.lane, queue, run: None });
                 }
             }
         }
@@ -392,7 +396,7 @@ impl Control {
     }
 
     /// Lets held and waiting tasks go on whose condition has come true.
-    fn release(&mut self, now: Time, chooser: &mut dyn Chooser) {
+    pub(super) fn release(&mut self, now: Time, chooser: &mut dyn Chooser) {
         for slot in 0..self.slots.len() {
             for lane in 0..self.slots[slot].lanes.len() {
                 let state = &self.slots[slot].lanes[lane];
@@ -451,7 +455,7 @@ impl Control {
         self.take(slot, lane, now, host)
     }
 
-    fn take(&mut self, slot: usize, lane: usize, now: Time, host: &HostState) -> Option<Taken> {
+    pub(super) fn take(&mut self, slot: usize, lane: usize, now: Time, host: &HostState) -> Option<Taken> {
         let state = &mut self.slots[slot].lanes[lane];
         let task = *state.queue.front()?;
         let mut timed_out = false;
@@ -471,7 +475,7 @@ impl Control {
         Some(Taken { slot, actor: actor.name(), task, acts: actor.acts(&task, &cx), timed_out })
     }
 
-    fn fire_timers(&mut self, now: Time, host: &HostState, chooser: &mut dyn Chooser) {
+    pub(super) fn fire_timers(&mut self, now: Time, host: &HostState, chooser: &mut dyn Chooser) {
         for slot in 0..self.slots.len() {
             loop {
                 let timers = &mut self.slots[slot].timers;

@@ -15,9 +15,11 @@
 
 mod emit;
 mod link;
+mod moves;
 mod veth;
 mod world;
 
 pub(crate) use emit::Emitter;
 pub(crate) use veth::Veth;
+pub use moves::{Move, Moves, Possible};
 pub use world::{Ended, World, run};
