@@ -1,3 +1,4 @@
+//! Smoke.
 use arplab::explore::*;
 use arplab::scenario::{catalogue, Overrides};
 fn main() {

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, no logic of its own.
 
+mod explore;
 mod fail;
 mod list;
 mod output;
@@ -48,6 +49,8 @@ enum Command {
     Show(show::Args),
     /// Run a scenario and check what it expects
     Run(run::Args),
+    /// Search every order of events up to a bound for one that fails
+    Explore(Box<explore::Args>),
     /// Print the JSON Schema of scenario files or of events
     Schema(schema::Args),
     /// Print a completion script for a shell
@@ -88,6 +91,7 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Explore(args) => explore::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => schema::completions(shell),
         Command::Man => schema::man(),

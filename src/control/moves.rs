@@ -13,6 +13,8 @@ use crate::time::Time;
 /// A step that was begun and has not had its effect yet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct UnderWay {
+    /// When it was begun.
+    pub begun: Time,
     /// It has its effect at this moment at the earliest.
     pub from: Time,
     /// Later than this it is late.
@@ -36,6 +38,7 @@ impl Control {
                 };
                 let slack = task.takes.1 - task.takes.0;
                 Some(UnderWay {
+                    begun: Time(from.0 - task.takes.0.as_ns()),
                     from: *from,
                     to: *from + slack,
                     slot: s as u16,

@@ -83,6 +83,10 @@ pub struct Bounds {
     pub preemptions: Option<u16>,
     /// How late a step may be at most.
     pub late_max: Span,
+    /// A step whose least duration is below this may as well take no time. The pod's clocks tick in
+    /// seconds: with the default, time passes only where the pod can notice it, and orders of
+    /// steps between two such moments that lead to the same state are one.
+    pub instant: Span,
     /// A run ends at this moment at the latest.
     pub horizon: Span,
     /// When a schedule is complete.
@@ -99,6 +103,7 @@ impl Default for Bounds {
             late: Some(1),
             preemptions: None,
             late_max: Span::from_secs(15),
+            instant: Span::from_secs(1),
             horizon: Span::from_secs(90),
             complete: Complete::AsPlanned,
             fine: false,

@@ -1,5 +1,6 @@
 //! Every order of events up to a bound.
 mod bounds;
+mod case;
 mod draws;
 mod explorer;
 mod facts;
@@ -16,6 +17,7 @@ mod tally;
 mod tree;
 
 pub use bounds::{Bounds, Complete, Grid};
+pub use case::{Case, CaseError, Stands};
 pub use draws::Draw;
 pub use explorer::{Budget, Covered, DelayClass, Explorer, Failing, Fared, Report, Strategy};
 pub use facts::Facts;

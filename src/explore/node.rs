@@ -147,7 +147,7 @@ impl Ground {
 
     /// The moves that the bounds allow, the expected one first; `moves` are all.
     pub(super) fn choices(&self, node: &Node, moves: &mut Moves) -> Choices {
-        node.world.moves(self.bounds.fine, moves);
+        node.world.moves(self.bounds.instant, self.bounds.fine, moves);
         let horizon = self.horizon();
         let mut out = Choices::new();
         for (at, p) in moves.iter().enumerate() {

@@ -47,6 +47,7 @@ impl Hasher for Plain {
     }
 }
 
+#[derive(Default)]
 struct Known {
     tally: Tally,
     /// Decisions and ends one decision away, of which so many are ends.
@@ -74,6 +75,8 @@ pub(super) struct Tree<'a> {
     ground: &'a Ground,
     properties: &'a [Property],
     merge: bool,
+    /// Draws have more than one value.
+    varies: bool,
     parts: Vec<Part>,
     limit: Limit,
     states: AtomicU64,
@@ -119,8 +122,9 @@ impl Room {
 impl<'a> Tree<'a> {
     pub(super) fn new(ground: &'a Ground, properties: &'a [Property], merge: bool, limit: Limit) -> Tree<'a> {
         let parts = (0..SHARDS).map(|_| Part::default()).collect();
+        let varies = ground.bounds.grid.varied().next().is_some();
         let (states, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-        Tree { ground, properties, merge, parts, limit, states, stop }
+        Tree { ground, properties, merge, varies, parts, limit, states, stop }
     }
 
     /// Searches everything, or the part `shard.0` of `shard.1`.
@@ -144,10 +148,10 @@ impl<'a> Tree<'a> {
                 shortest = Some((best, *job));
             }
         }
-        if shard.1 == 1 {
+        if shard.1 == 1 && self.merge {
             // what lies above the cut is counted as well
             for root in &roots {
-                self.visit(root.node.clone())?;
+                self.visit_anew(&root.node)?;
             }
         }
         let (states, avoided) = self.numbers(if shard.1 == 1 { roots.len() } else { mine.len() });
@@ -176,7 +180,7 @@ impl<'a> Tree<'a> {
                             return;
                         }
                         let place = if at % 2 == 0 { at / 2 } else { jobs.len() - 1 - at / 2 };
-                        let found = self.visit(jobs[place].node.clone());
+                        let found = self.visit_anew(&jobs[place].node);
                         results.lock().unwrap_or_else(PoisonError::into_inner).push((place, found));
                     }
                 };
@@ -244,7 +248,7 @@ impl<'a> Tree<'a> {
                     continue;
                 };
                 for (choice, number) in choices.iter().zip(0..) {
-                    self.each_child(&job.node, choice, &mut |node, points| {
+                    self.each_child(&job.node, choice, &mut |node, _, points| {
                         let mut child = Job { node, ..job.clone() };
                         child.decisions.push(number);
                         child.points.extend(points.iter().map(|p| p.0));
@@ -274,33 +278,42 @@ impl<'a> Tree<'a> {
         &self,
         node: &Node,
         choice: &Choice,
-        take: &mut dyn FnMut(Node, &[(u32, u32)]) -> Result<(), GaveUp>,
+        take: &mut dyn FnMut(Node, Stop, &[(u32, u32)]) -> Result<(), GaveUp>,
     ) -> Result<(), GaveUp> {
         let mut room = Room::default();
         loop {
-            let mut child = node.clone();
             let script = core::mem::take(&mut room.script);
-            let mut draws = room.draws(&self.ground.bounds.grid, &script);
-            self.ground.make(&mut child, *choice, &mut draws, &mut ());
-            let _ = self.ground.to_decision(&mut child, &mut draws, &mut ());
-            child.cost.detours += script.iter().filter(|p| **p > 0).count() as u32;
-            take(child, &room.points)?;
+            let (child, stop) = self.child(node.clone(), choice, &script, &mut room);
+            take(child, stop, &room.points)?;
             if !next_script(&room.points, &mut room.script) {
                 return Ok(());
             }
         }
     }
 
+    /// The node that a move leads to with these draws, at its next decision or end.
+    fn child(&self, mut node: Node, choice: &Choice, script: &[u32], room: &mut Room) -> (Node, Stop) {
+        let mut draws = room.draws(&self.ground.bounds.grid, script);
+        self.ground.make(&mut node, *choice, &mut draws, &mut ());
+        let stop = self.ground.to_decision(&mut node, &mut draws, &mut ());
+        node.cost.detours += script.iter().filter(|p| **p > 0).count() as u32;
+        (node, stop)
+    }
+
     fn part(&self, print: u128) -> &Part {
         &self.parts[(print >> 64) as usize % SHARDS]
     }
 
-    /// Everything that can follow on a node.
-    fn visit(&self, mut node: Node) -> Result<Tally, GaveUp> {
-        let choices = match self.decide(&mut node)? {
-            Stop::End => return Ok(Tally::leaf(&node.facts, self.properties)),
-            Stop::Decision(choices) => choices,
-        };
+    /// Everything that can follow on a node that was not looked at since it was made.
+    fn visit_anew(&self, node: &Node) -> Result<Tally, GaveUp> {
+        let mut node = node.clone();
+        let stop = self.decide(&mut node)?;
+        self.visit(node, stop)
+    }
+
+    /// Everything that can follow on a node, which stands there.
+    fn visit(&self, node: Node, stop: Stop) -> Result<Tally, GaveUp> {
+        let Stop::Decision(choices) = stop else { return Ok(Tally::leaf(&node.facts, self.properties)) };
         let print = self.merge.then(|| self.ground.fingerprint(&node));
         if let Some(print) = print
             && let Some(known) = self.part(print).lock().unwrap_or_else(PoisonError::into_inner).get(&print)
@@ -308,22 +321,32 @@ impl<'a> Tree<'a> {
             return Ok(known.tally.clone());
         }
         self.count()?;
-        let (mut tally, mut edges, mut ends) = (Tally::default(), 0, 0);
+        let mut sum = Known::default();
         let spent = node.cost;
-        for choice in &choices {
-            self.each_child(&node, choice, &mut |child, _| {
-                edges += 1;
-                ends += u32::from(child.facts.ended.is_some());
-                let cost = since(child.cost, spent);
-                tally.add(&self.visit(child)?, cost);
-                Ok(())
-            })?;
+        let mut take = |child: Node, stop, _: &[(u32, u32)]| {
+            sum.edges += 1;
+            sum.ends += u32::from(child.facts.ended.is_some());
+            let cost = since(child.cost, spent);
+            sum.tally.add(&self.visit(child, stop)?, cost);
+            Ok(())
+        };
+        let (last, others) = choices.split_last().ok_or(GaveUp)?;
+        for choice in others {
+            self.each_child(&node, choice, &mut take)?;
+        }
+        if self.varies {
+            self.each_child(&node, last, &mut take)?;
+        } else {
+            // where no draw can ask for a second run the node itself goes on
+            let (child, stop) = self.child(node, last, &[], &mut Room::default());
+            take(child, stop, &[])?;
         }
         if let Some(print) = print {
-            let known = Known { tally: tally.clone(), edges, ends };
-            self.part(print).lock().unwrap_or_else(PoisonError::into_inner).insert(print, known);
+            let tally = sum.tally.clone();
+            self.part(print).lock().unwrap_or_else(PoisonError::into_inner).insert(print, sum);
+            return Ok(tally);
         }
-        Ok(tally)
+        Ok(sum.tally)
     }
 
     /// One more state; gives up when there are too many, or time is up.
@@ -346,7 +369,7 @@ impl<'a> Tree<'a> {
             let Ok(Stop::Decision(choices)) = self.decide(&mut job.node) else { return None };
             let mut next: Option<Job> = None;
             for (choice, number) in choices.iter().zip(0..) {
-                let _ = self.each_child(&job.node, choice, &mut |node, points| {
+                let _ = self.each_child(&job.node, choice, &mut |node, _, points| {
                     if next.is_none() && self.rest(&node).map(|rest| node.cost + rest) == Some(best) {
                         let mut decisions = job.decisions.clone();
                         decisions.push(number);

@@ -43,19 +43,23 @@ const QUICK: Span = Span::from_ms(1);
 
 impl<O: Outside> World<O> {
     /// Lists what can happen next, in the order in which it would happen if nothing were late.
-    /// `fine` lets steps come between a frame's leaving and its arrival.
-    pub fn moves(&self, fine: bool, into: &mut Moves) {
+    /// A step whose least duration is below `instant` may take no time at all; `fine` lets steps
+    /// come between a frame's leaving and its arrival.
+    pub fn moves(&self, instant: Span, fine: bool, into: &mut Moves) {
         into.clear();
-        let next = self.poll_other();
+        let quick = self.poll_quick();
+        let next = [quick, self.poll_slow()].into_iter().flatten().min();
         if !fine
-            && let Some(at) = next.filter(|t| *t <= self.now + QUICK)
-            && self.poll_quick().is_some_and(|t| t <= at)
+            && let Some(at) = next
+            && at <= self.now + QUICK
+            && quick == next
         {
             into.push(Possible { what: Move::Next, at, by: Time::FOREVER });
             return;
         }
         for step in self.control.under_way() {
-            let at = step.from.max(self.now);
+            let least = step.from.since(step.begun);
+            let at = if least < instant { self.now } else { step.from.max(self.now) };
             // what has a time of its own does not wait for a step that takes longer
             if next.is_none_or(|n| at <= n) {
                 into.push(Possible { what: Move::Step(step), at, by: step.to });
@@ -64,7 +68,9 @@ impl<O: Outside> World<O> {
         if let Some(at) = next {
             into.push(Possible { what: Move::Next, at, by: Time::FOREVER });
         }
-        into.sort_by_key(|p| (p.at, p.by));
+        if into.len() > 1 {
+            into.sort_by_key(|p| (p.at, p.by));
+        }
     }
 
     /// Makes a move. `Some` when the run has ended.
@@ -98,13 +104,10 @@ impl<O: Outside> World<O> {
         }
     }
 
-    /// When the first of everything but steps under way is due.
-    fn poll_other(&self) -> Option<Time> {
+    /// When the first of everything else is due, steps under way aside.
+    fn poll_slow(&self) -> Option<Time> {
         let starts = self.starts.iter().filter_map(|s| s.due).min();
-        [self.poll_quick(), self.pod.poll_timeout(), self.control.poll_other(), starts]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.pod.poll_timeout(), self.control.poll_other(), starts].into_iter().flatten().min()
     }
 
     /// When the first thing is due that is on its way between the two kernels.
