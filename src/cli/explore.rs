@@ -4,11 +4,11 @@ use super::fail::Fail;
 use super::{output, show};
 use crate::choice::ChoiceKind;
 use crate::explore::{
-    Bounds, Budget, Case, Complete, Covered, Explorer, Failing, Grid, KNOWN, Property, Report, Stands, Strategy,
+    Bounds, Budget, Case, Complete, Covered, Explorer, Facts, Failing, Grid, KNOWN, Property, Report, Stands, Strategy,
 };
 use crate::scenario::{HoldOverride, Overrides, Plan, Scenario};
 use crate::time::Span;
-use crate::trace::Timeline;
+use crate::trace::{Event, Timeline};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -136,7 +136,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         return list();
     }
     if let Some(path) = &args.replay {
-        return replay(args, path);
+        return replay(path, args.full);
     }
     let scenario = show::load(args.scenario.as_deref().unwrap_or_default())?;
     let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
@@ -223,21 +223,38 @@ pub(super) fn load_case(path: &std::path::Path) -> Result<(Case, Scenario, Plan)
     Ok((case, scenario, plan))
 }
 
-fn replay(args: &Args, path: &std::path::Path) -> Result<u8, Fail> {
+/// Runs the schedule of a file in the simulator, move by move.
+pub(super) fn replay(path: &std::path::Path, full: bool) -> Result<u8, Fail> {
     let (case, scenario, plan) = load_case(path)?;
     let replayed = case.replay(plan);
     let lacking = case.lacking(&replayed, &[]).map_err(|e| Fail::usage(e.to_string()))?;
+    if replayed.misfits > 0 {
+        eprintln!("arplab: the program has changed: {} recorded moves or draws do not fit", replayed.misfits);
+    }
+    tell(&case, &scenario, &replayed.events, &lacking, full)
+}
+
+/// Holds the events of a live run of a case against its properties.
+pub(super) fn verdict(case: &Case, scenario: &Scenario, events: &[Event], full: bool) -> Result<u8, Fail> {
+    let lacking = case.lacking_facts(&Facts::of_events(events), &[]).map_err(|e| Fail::usage(e.to_string()))?;
+    tell(case, scenario, events, &lacking, full)
+}
+
+fn tell(
+    case: &Case,
+    scenario: &Scenario,
+    events: &[Event],
+    lacking: &[String],
+    full: bool,
+) -> Result<u8, Fail> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}: {}", scenario.id(), scenario.file().title)?;
-    out.write_all(Timeline::render(&replayed.events, output::style(args.full)).as_bytes())?;
-    if replayed.misfits > 0 {
-        writeln!(out, "\nThe program has changed: {} recorded moves or draws do not fit.", replayed.misfits)?;
-    }
-    let as_recorded = lacking.is_empty() == (case.outcome == Stands::Holds);
-    match &lacking[..] {
+    out.write_all(Timeline::render(events, output::style(full)).as_bytes())?;
+    match lacking {
         [] => writeln!(out, "\nIt has every property: {}.", case.properties.join(", "))?,
         _ => writeln!(out, "\nIt lacks: {}.", lacking.join(", "))?,
     }
+    let as_recorded = lacking.is_empty() == (case.outcome == Stands::Holds);
     writeln!(out, "{}", if as_recorded { "As recorded." } else { "NOT as recorded." })?;
     Ok(if as_recorded { super::AS_EXPECTED } else { super::UNEXPECTED })
 }

@@ -3,6 +3,7 @@
 use super::fail::Fail;
 use super::{output, show};
 use crate::choice::Seeded;
+use crate::explore::Case;
 use crate::gateway::SmoltcpOutside;
 use crate::scenario::{Corner, Expect, HoldOverride, Overrides, Plan, Scenario};
 use crate::sim;
@@ -16,7 +17,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Id, issue number, catalogue number, or a scenario file
-    scenario: String,
+    #[arg(required_unless_present = "replay")]
+    scenario: Option<String>,
+    /// Run a schedule that `explore --out` wrote: move by move, or live with holds that bring
+    /// about the same order
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "fix", "hold"])]
+    replay: Option<PathBuf>,
     /// Apply a fix of the scenario; may be given several times
     #[arg(long, value_name = "NAME")]
     fix: Vec<String>,
@@ -67,9 +73,10 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     if args.live {
         return live(args);
     }
-    let scenario = show::load(&args.scenario)?;
-    let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
-    let plan = scenario.plan(&overrides)?;
+    if let Some(path) = &args.replay {
+        return super::explore::replay(path, args.full);
+    }
+    let (scenario, overrides, plan, _) = prepare(args)?;
     let mut events: Vec<Event> = Vec::new();
     let mut chooser = Seeded::new(args.seed);
     let outside = SmoltcpOutside::new(plan.outside.clone(), args.seed);
@@ -86,13 +93,11 @@ fn live(args: &Args) -> Result<u8, Fail> {
     use crate::live::{LinkKind, LiveEnd, LiveOptions};
     // before anything else: it wants a process with one thread
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
-    let scenario = show::load(&args.scenario)?;
-    let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    let (scenario, overrides, plan, case) = prepare(args)?;
     let corner = Corner::LiveSmoltcp;
     if let Some(why) = scenario.file().not_live.get(&corner) {
         return Err(Fail::cannot(format!("{} cannot be staged in {corner}: {why}", scenario.id())));
     }
-    let plan = scenario.plan(&overrides)?;
     let mut events = vec![start_event(&scenario, &plan, &overrides, corner, args.seed)];
     let link = args.link.map(|l| match l {
         Link::Tap => LinkKind::Tap,
@@ -100,7 +105,10 @@ fn live(args: &Args) -> Result<u8, Fail> {
     });
     let options = LiveOptions { seed: args.seed, link, progress: !args.json };
     let end = crate::live::run(plan, &options, &mut events).map_err(|e| Fail::cannot(e.to_string()))?;
-    let code = report(args, &scenario, &overrides, corner, &events)?;
+    let code = match &case {
+        Some(case) => super::explore::verdict(case, &scenario, &events, args.full)?,
+        None => report(args, &scenario, &overrides, corner, &events)?,
+    };
     if end == LiveEnd::Interrupted {
         eprintln!("arplab: interrupted; what is above is what was seen until then");
         return Ok(super::INTERRUPTED);
@@ -111,6 +119,21 @@ fn live(args: &Args) -> Result<u8, Fail> {
 #[cfg(not(feature = "live"))]
 fn live(_: &Args) -> Result<u8, Fail> {
     Err(Fail::cannot("this arplab was built without live namespaces (feature `live`)"))
+}
+
+/// The scenario, what is changed about it, and the plan; for a replay with the holds that bring
+/// about its order.
+fn prepare(args: &Args) -> Result<(Scenario, Overrides, Plan, Option<Case>), Fail> {
+    if let Some(path) = &args.replay {
+        let (case, scenario, plan) = super::explore::load_case(path)?;
+        let overrides = Overrides { holds: Vec::new(), fixes: case.fixes.clone() };
+        let plan = case.held(plan);
+        return Ok((scenario, overrides, plan, Some(case)));
+    }
+    let scenario = show::load(args.scenario.as_deref().unwrap_or_default())?;
+    let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    let plan = scenario.plan(&overrides)?;
+    Ok((scenario, overrides, plan, None))
 }
 
 /// The first event of a run: what it is.

@@ -162,7 +162,9 @@ macro_rules! each {
 }
 
 impl Actors {
-    fn name(&self) -> ActorName {
+    /// Who it is.
+    #[must_use]
+    pub fn name(&self) -> ActorName {
         each!(self, a => a.name())
     }
     fn notice(&mut self, what: Happening, cx: &mut Cx<'_>) {

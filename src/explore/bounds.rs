@@ -81,6 +81,8 @@ pub struct Bounds {
     /// How often the search may turn from an actor whose next step is ready to another one.
     /// `None` is any number.
     pub preemptions: Option<u16>,
+    /// How many decisions may go another way than the expected one. `None` is any number.
+    pub detours: Option<u32>,
     /// How late a step may be at most.
     pub late_max: Span,
     /// A step whose least duration is below this may as well take no time. The pod's clocks tick in
@@ -102,6 +104,7 @@ impl Default for Bounds {
         Bounds {
             late: Some(1),
             preemptions: None,
+            detours: None,
             late_max: Span::from_secs(15),
             instant: Span::from_secs(1),
             horizon: Span::from_secs(90),

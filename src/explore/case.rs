@@ -6,6 +6,7 @@
 
 use super::bounds::{Bounds, Complete};
 use super::draws::Draw;
+use super::facts::Facts;
 use super::property::{Property, PropertyError};
 use super::replay::{Replayed, replay};
 use super::schedule::{Run, Schedule};
@@ -182,6 +183,18 @@ impl Case {
         replay(plan, &self.schedule(), &bounds)
     }
 
+    /// The plan with holds that bring about the order of the schedule where nobody decides about
+    /// moves: on a real kernel.
+    #[must_use]
+    pub fn held(&self, mut plan: Plan) -> Plan {
+        let replayed = self.replay(plan.clone());
+        self.left_out().apply(&mut plan);
+        let late = |h: &crate::control::Hold| replayed.holds.iter().any(|x| (x.step, x.nth) == (h.step, h.nth));
+        plan.holds.retain(|h| !late(h));
+        plan.holds.extend(replayed.holds);
+        plan
+    }
+
     /// Runs it and holds it against its properties and those given. An error when it comes out
     /// otherwise than the file says.
     pub fn check(&self, plan: Plan, own: &[Property]) -> Result<Replayed, CaseError> {
@@ -201,13 +214,18 @@ impl Case {
 
     /// The properties that a replay lacks. A name that is not known must be among `own`.
     pub fn lacking(&self, replayed: &Replayed, own: &[Property]) -> Result<Vec<String>, CaseError> {
+        self.lacking_facts(&replayed.facts, own)
+    }
+
+    /// The properties that a run with these facts lacks, such as a live one.
+    pub fn lacking_facts(&self, facts: &Facts, own: &[Property]) -> Result<Vec<String>, CaseError> {
         let mut lacking = Vec::new();
         for name in &self.properties {
             let property = match own.iter().find(|p| p.to_string() == *name) {
                 Some(property) => property.clone(),
                 None => name.parse()?,
             };
-            if !property.test(&replayed.facts) {
+            if !property.test(facts) {
                 lacking.push(name.clone());
             }
         }

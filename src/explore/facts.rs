@@ -12,7 +12,7 @@ use crate::neigh::Nud;
 use crate::pod::ClientEvent;
 use crate::stack::Note;
 use crate::time::{Span, Time};
-use crate::trace::{Seen, Sink, What};
+use crate::trace::{ClientNews, Event, Seen, Sink, What};
 use std::net::IpAddr;
 
 /// What a schedule has shown.
@@ -60,6 +60,44 @@ impl Facts {
     #[must_use]
     pub fn first_delay(&self) -> Option<Span> {
         self.since_start(self.first_answer?)
+    }
+
+    /// What the events of a run show, live ones too. What needs more than a trace tells (the
+    /// divide by zero, a wrong MAC in use, whether ADD waited) is left as if all were well.
+    #[must_use]
+    pub fn of_events(events: &[Event]) -> Facts {
+        let mut f = Facts::default();
+        let mut answers = false;
+        for event in events {
+            let now = event.t_ns;
+            match &event.what {
+                What::Step { step, refused: None, .. } if step == "kubelet.container-start" => {
+                    f.container_start.get_or_insert(now);
+                }
+                What::Step { step, refused: None, .. } if step == "cni.add-return" => {
+                    f.add_returned.get_or_insert((now, answers));
+                }
+                What::Step { refused: Some(_), .. } => f.refused = true,
+                What::Gateway { answers: yes, .. } => answers = *yes,
+                What::Neigh { side: Side::Pod, ip, new: Some(Nud::Reachable | Nud::Stale | Nud::Permanent), .. }
+                    if *ip == IpAddr::V4(GATEWAY) =>
+                {
+                    f.resolved.get_or_insert(now);
+                }
+                What::Judged { side: Side::Host, target, answered: false, .. }
+                    if *target == IpAddr::V4(GATEWAY) =>
+                {
+                    f.asked_in_vain = true;
+                }
+                What::Client { news: ClientNews::Start { .. }, .. } => {
+                    f.client_start.get_or_insert(now);
+                }
+                What::Client { news: ClientNews::Success { .. }, .. } => f.answered(now),
+                _ => {}
+            }
+        }
+        f.end(events.last().map_or(Time::ZERO, |e| e.t_ns), false);
+        f
     }
 
     fn answered(&mut self, now: Time) {

@@ -184,6 +184,9 @@ impl Ground {
         let cost = Cost { late, preemptions, detours: 1 };
         let total = node.cost + cost;
         let over = |bound: Option<u16>, n: u16| bound.is_some_and(|b| n > b);
+        if self.bounds.detours.is_some_and(|b| total.detours > b) {
+            return None;
+        }
         if over(self.bounds.late, total.late) || over(self.bounds.preemptions, total.preemptions) {
             return None;
         }
@@ -227,7 +230,8 @@ impl Ground {
         let last = b.preemptions.and(node.last);
         let preemptions = b.preemptions.map(|_| node.cost.preemptions);
         let late = b.late.map(|_| node.cost.late);
-        super::fingerprint::fingerprint(&(&node.world, &node.facts, node.late, last, late, preemptions))
+        let spent = (late, preemptions, b.detours.map(|_| node.cost.detours));
+        super::fingerprint::fingerprint(&(&node.world, &node.facts, node.late, last, spent))
     }
 }
 
