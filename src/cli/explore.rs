@@ -189,6 +189,7 @@ fn bounds(args: &Args) -> Bounds {
     Bounds {
         late: args.late.0,
         preemptions: args.preemptions.0,
+        detours: None,
         late_max: args.late_max,
         instant: args.instant,
         horizon: args.horizon,

@@ -46,7 +46,9 @@ impl Grid {
     pub fn option(&self, kind: ChoiceKind, options: u64, point: u64) -> u64 {
         let points = self.points(kind, options);
         if points > 1 {
-            return (u128::from(point) * u128::from(options - 1) / u128::from(points - 1)) as u64;
+            let along = (u128::from(point) * u128::from(options - 1) / u128::from(points - 1)) as u64;
+            // the expected course is the one without a fault
+            return if kind == ChoiceKind::LinkFault { options - 1 - along } else { along };
         }
         match kind {
             // the middle of what has no better value

@@ -6,7 +6,7 @@ use super::node::{Choice, Cost, Ground, Node, Stop};
 use super::schedule::{Entry, Schedule};
 use crate::sim::Move;
 use crate::time::Time;
-use crate::trace::{Event, Sink, What};
+use crate::trace::{Sink, What};
 
 /// What the draws of a path were.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,11 +129,4 @@ impl Ran {
         self.schedule.draws = draws;
         self
     }
-}
-
-/// The events of a path.
-pub(super) fn events(ground: &Ground, path: &Path, first: Event) -> (Vec<Event>, Ran) {
-    let mut events = vec![first];
-    let ran = ground.run(path, &mut events);
-    (events, ran)
 }

@@ -8,11 +8,11 @@ use smallvec::SmallVec;
 
 /// Upper ends of the classes into which observed delays are sorted, milliseconds; what is longer
 /// than the last, and what never came, have classes of their own.
-pub const DELAY_CLASSES_MS: [u64; 15] =
+pub(super) const DELAY_CLASSES_MS: [u64; 15] =
     [1, 10, 100, 500, 1_000, 2_000, 3_000, 5_000, 7_500, 10_000, 15_000, 20_000, 30_000, 60_000, 120_000];
 
 /// The class of "no answer at all", after those of [`DELAY_CLASSES_MS`] and of "longer".
-pub const NEVER: u8 = DELAY_CLASSES_MS.len() as u8 + 1;
+pub(super) const NEVER: u8 = DELAY_CLASSES_MS.len() as u8 + 1;
 
 /// How one schedule ended, as far as it is counted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
