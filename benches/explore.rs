@@ -35,7 +35,9 @@ fn every_order(c: &mut Criterion) {
         let explorer = explorer(basic::race(1), bounds()).merge_states(merge);
         let schedules = explorer.run().schedules;
         group.throughput(Throughput::Elements(schedules as u64));
-        group.bench_function(format!("{name}, {schedules} schedules"), |b| b.iter(|| black_box(explorer.run())));
+        group.bench_function(format!("{name}, {schedules} schedules"), |b| {
+            b.iter(|| black_box(explorer.run()))
+        });
     }
     group.finish();
 }
@@ -44,7 +46,8 @@ fn every_order(c: &mut Criterion) {
 /// nothing; then one in which the pod asks more and more often.
 fn windows_and_events(c: &mut Criterion) {
     let mut group = c.benchmark_group("one schedule");
-    let one = |plan: Plan| explorer(plan, Bounds { late: Some(0), horizon: Span::from_secs(7200), ..bounds() });
+    let one =
+        |plan: Plan| explorer(plan, Bounds { late: Some(0), horizon: Span::from_secs(7200), ..bounds() });
     for (name, length) in [("1 s", 1), ("60 s", 60), ("3600 s", 3600)] {
         let mut plan = basic::race(1);
         plan.duration = Span::from_secs(7200);
@@ -59,7 +62,9 @@ fn windows_and_events(c: &mut Criterion) {
         let mut plan = basic::race(asks);
         plan.duration = Span::from_secs(7200);
         let explorer = one(plan);
-        group.bench_function(format!("a pod that asks {asks} times"), |b| b.iter(|| black_box(explorer.run())));
+        group.bench_function(format!("a pod that asks {asks} times"), |b| {
+            b.iter(|| black_box(explorer.run()))
+        });
     }
     group.finish();
 }

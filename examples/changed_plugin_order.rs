@@ -35,10 +35,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let bounds = Bounds { late_max: Span::from_secs(3), ..Bounds::default() };
     for route_first in [true, false] {
         let plan = basic::race_of(&plugin(route_first), &nobody, 3)?;
-        let report =
-            Explorer::new(plan.clone()).bounds(bounds.clone()).properties(properties.clone()).run();
+        let report = Explorer::new(plan.clone()).bounds(bounds.clone()).properties(properties.clone()).run();
         let order = if route_first { "route, then return" } else { "return without waiting for the route" };
-        println!("{order}: {} schedules, {}", report.schedules, if report.ok() { "all well" } else { "FAILS" });
+        println!(
+            "{order}: {} schedules, {}",
+            report.schedules,
+            if report.ok() { "all well" } else { "FAILS" }
+        );
         let Some(failing) = report.failing else { continue };
         println!("{}", Timeline::render(&failing.events, Style { unicode: true, ..Style::default() }));
         // the file to keep beside the code of the plugin

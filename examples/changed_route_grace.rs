@@ -30,7 +30,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .bounds(bounds.clone())
             .properties(vec![Property::no_silence_longer_than(Span::from_secs(3))])
             .run();
-        println!("grace {grace}: {} schedules, {} of them fall silent", report.schedules, report.properties[0].lacking);
+        println!(
+            "grace {grace}: {} schedules, {} of them fall silent",
+            report.schedules, report.properties[0].lacking
+        );
         if let Some(failing) = report.failing {
             println!("  the shortest has {} late step(s)", failing.cost.late);
         }

@@ -5,8 +5,8 @@ mod explore_model;
 use arplab::choice::{ChoiceKind, Seeded};
 use arplab::control::{ActorName, StepTable};
 use arplab::explore::{
-    Bounds, Budget, Case, CaseError, Complete, Covered, Explorer, Grid, Program, Property, ReflexOutside, Report,
-    Stands, Strategy, basic,
+    Bounds, Budget, Case, CaseError, Complete, Covered, Explorer, Grid, Program, Property, ReflexOutside,
+    Report, Stands, Strategy, basic,
 };
 use arplab::gateway::SmoltcpOutside;
 use arplab::scenario::{Overrides, Plan, catalogue};
@@ -37,7 +37,8 @@ fn named(names: &[&str]) -> Vec<Property> {
 }
 
 fn plan_of(scenario: &str, fixes: &[&str]) -> Plan {
-    let overrides = Overrides { fixes: fixes.iter().map(|f| (*f).to_owned()).collect(), ..Overrides::default() };
+    let overrides =
+        Overrides { fixes: fixes.iter().map(|f| (*f).to_owned()).collect(), ..Overrides::default() };
     catalogue::find(scenario).unwrap().remove(0).plan(&overrides).unwrap()
 }
 
@@ -195,7 +196,8 @@ fn a_rule_removed_from_a_program_is_found() {
 fn a_case_survives_its_file_and_tells_when_it_does_not_fit() {
     let properties = named(&["first-packet-within=2s"]);
     let bounds = minute_bounds(1);
-    let report = Explorer::new(minute(&[])).bounds(bounds.clone()).properties(properties.clone()).shrink(false).run();
+    let report =
+        Explorer::new(minute(&[])).bounds(bounds.clone()).properties(properties.clone()).shrink(false).run();
     let failing = report.failing.unwrap();
     let case = Case::new(&failing.schedule, &bounds, &properties, Stands::Fails);
     let text = case.to_text().unwrap();
@@ -323,9 +325,13 @@ fn the_command_tells_keeps_and_replays() {
     };
     let base = ["explore", "8689", "--hold", "felix.iface-seen=0s", "--late-max", "4s", "--horizon", "20s"];
     let path = file.to_str().unwrap();
-    let (code, text) = arplab(&[&base[..], &["--property", "first-packet-within=2s", "--out", path]].concat());
+    let (code, text) =
+        arplab(&[&base[..], &["--property", "first-packet-within=2s", "--out", path]].concat());
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("fails in") && text.contains("one step late") && text.contains("--replay"), "{text}");
+    assert!(
+        text.contains("fails in") && text.contains("one step late") && text.contains("--replay"),
+        "{text}"
+    );
     assert!(text.contains("is held by this schedule"), "the timeline names the late step: {text}");
     for command in [["explore", "--replay", path], ["run", "--replay", path]] {
         let (code, text) = arplab(&command);

@@ -4,7 +4,8 @@ use super::fail::Fail;
 use super::{output, show};
 use crate::choice::ChoiceKind;
 use crate::explore::{
-    Bounds, Budget, Case, Complete, Covered, Explorer, Facts, Failing, Grid, KNOWN, Property, Report, Stands, Strategy,
+    Bounds, Budget, Case, Complete, Covered, Explorer, Failing, Grid, KNOWN, Property, Report, Stands,
+    Strategy,
 };
 use crate::scenario::{HoldOverride, Overrides, Plan, Scenario};
 use crate::time::Span;
@@ -236,8 +237,10 @@ pub(super) fn replay(path: &std::path::Path, full: bool) -> Result<u8, Fail> {
 }
 
 /// Holds the events of a live run of a case against its properties.
+#[cfg(feature = "live")]
 pub(super) fn verdict(case: &Case, scenario: &Scenario, events: &[Event], full: bool) -> Result<u8, Fail> {
-    let lacking = case.lacking_facts(&Facts::of_events(events), &[]).map_err(|e| Fail::usage(e.to_string()))?;
+    let lacking =
+        case.lacking_facts(&crate::explore::Facts::of_events(events), &[]).map_err(|e| Fail::usage(e.to_string()))?;
     tell(case, scenario, events, &lacking, full)
 }
 
@@ -295,7 +298,9 @@ fn covered(args: &Args, r: &Report, out: &mut dyn Write) -> Result<(), Fail> {
                        or use --strategy random";
             writeln!(out, "Nothing is settled: {why}.")?;
         }
-        Covered::Drawn(n) => writeln!(out, "{} schedules drawn{part}, seed {}.", number(u128::from(*n)), args.seed)?,
+        Covered::Drawn(n) => {
+            writeln!(out, "{} schedules drawn{part}, seed {}.", number(u128::from(*n)), args.seed)?
+        }
         Covered::Every(bounds) => {
             let schedules = number(r.schedules);
             writeln!(out, "Every schedule{part} with {bounds}:")?;
@@ -303,7 +308,10 @@ fn covered(args: &Args, r: &Report, out: &mut dyn Write) -> Result<(), Fail> {
                 writeln!(out, "(the bounds asked for do not fit into the budget of {} states)", args.budget)?;
             }
             let (states, avoided) = (number(u128::from(r.states)), number(u128::from(r.avoided)));
-            writeln!(out, "{schedules} schedules through {states} states; {avoided} arrivals at a known state.")?;
+            writeln!(
+                out,
+                "{schedules} schedules through {states} states; {avoided} arrivals at a known state."
+            )?;
         }
     }
     Ok(())
@@ -353,8 +361,11 @@ fn json(scenario: &Scenario, args: &Args, r: &Report) -> serde_json::Value {
             })
         })
         .collect();
-    let delays: Vec<_> =
-        r.delays.iter().map(|(c, n)| serde_json::json!({ "class": c.to_string(), "schedules": n.to_string() })).collect();
+    let delays: Vec<_> = r
+        .delays
+        .iter()
+        .map(|(c, n)| serde_json::json!({ "class": c.to_string(), "schedules": n.to_string() }))
+        .collect();
     let covered = match &r.covered {
         Covered::Every(bounds) => serde_json::json!({ "every": bounds.to_string() }),
         Covered::Drawn(n) => serde_json::json!({ "drawn": n }),

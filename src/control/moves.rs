@@ -64,7 +64,8 @@ impl Control {
     pub fn take_other(&mut self, now: Time, host: &HostState, chooser: &mut dyn Chooser) -> Option<Taken> {
         self.fire_timers(now, host, chooser);
         self.release(now, chooser);
-        let waits = |lane: &super::engine::LaneState| matches!(lane.run, Some(Run::Waiting(_, t)) if t <= now);
+        let waits =
+            |lane: &super::engine::LaneState| matches!(lane.run, Some(Run::Waiting(_, t)) if t <= now);
         let (slot, lane) = self
             .slots
             .iter()

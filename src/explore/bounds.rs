@@ -123,7 +123,12 @@ impl core::fmt::Display for Bounds {
             None => write!(f, "any number of steps late by up to {}", self.late_max)?,
             Some(0) => f.write_str("no step late")?,
             Some(n) => {
-                write!(f, "at most {n} step{} late by up to {}", if n == 1 { "" } else { "s" }, self.late_max)?;
+                write!(
+                    f,
+                    "at most {n} step{} late by up to {}",
+                    if n == 1 { "" } else { "s" },
+                    self.late_max
+                )?;
             }
         }
         if let Some(n) = self.preemptions {

@@ -189,7 +189,8 @@ impl Case {
     pub fn held(&self, mut plan: Plan) -> Plan {
         let replayed = self.replay(plan.clone());
         self.left_out().apply(&mut plan);
-        let late = |h: &crate::control::Hold| replayed.holds.iter().any(|x| (x.step, x.nth) == (h.step, h.nth));
+        let late =
+            |h: &crate::control::Hold| replayed.holds.iter().any(|x| (x.step, x.nth) == (h.step, h.nth));
         plan.holds.retain(|h| !late(h));
         plan.holds.extend(replayed.holds);
         plan

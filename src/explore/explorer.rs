@@ -1,6 +1,7 @@
 //! [`Explorer`]: a search with its bounds, properties and budget, and what it reports.
 
 use super::bounds::Bounds;
+use super::facts::Facts;
 use super::node::{Cost, Ground};
 use super::path::{Path, PathDraws};
 use super::property::Property;
@@ -9,7 +10,6 @@ use super::schedule::Schedule;
 use super::shrink::{self, LeftOut};
 use super::tally::{DELAY_CLASSES_MS, NEVER, Tally};
 use super::tree::{GaveUp, Limit, Tree};
-use super::facts::Facts;
 use crate::scenario::Plan;
 use crate::time::Span;
 use crate::trace::Event;
@@ -170,6 +170,8 @@ impl Report {
     }
 }
 
+/// States spent to shorten a schedule that was drawn: a second or two.
+const SHRINK_STATES: u64 = 50_000;
 /// Most properties of one search: a bit each.
 const PROPERTIES_MAX: usize = 32;
 
@@ -297,10 +299,28 @@ impl Explorer {
         let found = search.search(self.budget.count, until, self.threads, self.shard);
         let failing = found.failing.map(|(_, number)| {
             let (path, _) = search.draw(number);
-            let path = if self.shrink { shrink::shrink(ground, &self.properties, path) } else { path };
-            self.failing(ground, path)
+            if !self.shrink {
+                return self.failing(ground, path);
+            }
+            let path = shrink::shrink(ground, &self.properties, path);
+            match self.shorter(ground, &path) {
+                Some((ground, path)) => self.failing(&ground, path),
+                None => self.failing(ground, path),
+            }
         });
         self.report(Covered::Drawn(found.drawn), &found.tally, failing)
+    }
+
+    /// Turning decisions back one by one can end where each of two late steps hides the other.
+    /// So every schedule with as few late steps is looked at too, as far as that is little work;
+    /// what fails there with the expected draws is the shortest.
+    fn shorter(&self, ground: &Ground, path: &Path) -> Option<(Ground, Path)> {
+        let cost = ground.run(path, &mut ()).cost;
+        (0..=cost.late).find_map(|late| {
+            let bounds = Bounds { late: Some(late), ..ground.bounds.clone() };
+            let (ground, path, _) = self.shortest(self.plan.clone(), &bounds)?;
+            (ground.run(&path, &mut ()).cost <= cost).then_some((ground, path))
+        })
     }
 
     /// A failing path with all that can be said of it.
@@ -341,7 +361,11 @@ impl Explorer {
     /// The shortest failing schedule of another plan.
     fn shortest(&self, plan: Plan, bounds: &Bounds) -> Option<(Ground, Path, Facts)> {
         let ground = Ground::new(Arc::new(plan), bounds.clone());
-        let limit = Limit { states: self.budget.count, slack: self.threads as u64 + 1, until: None };
+        let states = match self.strategy {
+            Strategy::Exhaustive => self.budget.count,
+            Strategy::Random { .. } | Strategy::Pct { .. } => SHRINK_STATES,
+        };
+        let limit = Limit { states, slack: self.threads as u64 + 1, until: None };
         let tree = Tree::new(&ground, &self.properties, true, limit);
         let path = tree.search(self.threads, (0, 1)).ok()?.path?;
         drop(tree);

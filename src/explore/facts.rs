@@ -5,9 +5,9 @@
 
 use crate::addr::Mac;
 use crate::control::{GATEWAY, Setting, Side, StepId, StepTable};
+use crate::host::HostState;
 use crate::host::conf::{Conf4, NeighVar, Scope, SysctlKey};
 use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY, OP_REQUEST};
-use crate::host::HostState;
 use crate::neigh::Nud;
 use crate::pod::ClientEvent;
 use crate::stack::Note;
@@ -79,9 +79,12 @@ impl Facts {
                 }
                 What::Step { refused: Some(_), .. } => f.refused = true,
                 What::Gateway { answers: yes, .. } => answers = *yes,
-                What::Neigh { side: Side::Pod, ip, new: Some(Nud::Reachable | Nud::Stale | Nud::Permanent), .. }
-                    if *ip == IpAddr::V4(GATEWAY) =>
-                {
+                What::Neigh {
+                    side: Side::Pod,
+                    ip,
+                    new: Some(Nud::Reachable | Nud::Stale | Nud::Permanent),
+                    ..
+                } if *ip == IpAddr::V4(GATEWAY) => {
                     f.resolved.get_or_insert(now);
                 }
                 What::Judged { side: Side::Host, target, answered: false, .. }

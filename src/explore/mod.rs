@@ -51,12 +51,12 @@ mod fingerprint;
 mod node;
 mod outside;
 mod path;
-mod random;
-mod replay;
-mod shrink;
 mod program;
 mod property;
+mod random;
+mod replay;
 mod schedule;
+mod shrink;
 mod tally;
 mod tree;
 
@@ -67,8 +67,8 @@ pub use explorer::{Budget, Covered, DelayClass, Explorer, Failing, Fared, Report
 pub use facts::Facts;
 pub use node::Cost;
 pub use outside::ReflexOutside;
-pub use replay::{Replayed, replay};
-pub use shrink::LeftOut;
 pub use program::{Program, ProgramError};
 pub use property::{KNOWN, Property, PropertyError};
+pub use replay::{Replayed, replay};
 pub use schedule::{Entry, Schedule};
+pub use shrink::LeftOut;

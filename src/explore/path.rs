@@ -77,7 +77,10 @@ impl<'a> Scribe<'a> {
                 if choice.makes_late(lane) && !self.held.contains(&lane) {
                     self.held.push(lane);
                     let until = "by this schedule".to_owned();
-                    sink.take(now.max(step.to.min(choice.possible.at)), What::Held { step: name(step.step), until });
+                    sink.take(
+                        now.max(step.to.min(choice.possible.at)),
+                        What::Held { step: name(step.step), until },
+                    );
                 }
             }
         }
@@ -110,7 +113,9 @@ impl Ground {
         let mut node = self.root(draws, sink);
         let mut scribe = Scribe::new(self);
         loop {
-            match self.one(&mut node, draws, sink, &mut |node, choice, sink| scribe.before(node, choice, sink)) {
+            match self
+                .one(&mut node, draws, sink, &mut |node, choice, sink| scribe.before(node, choice, sink))
+            {
                 Stop::End => break,
                 Stop::Decision(choices) => {
                     let at = decide(&node, &choices);

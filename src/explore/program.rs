@@ -1,8 +1,6 @@
 //! An actor's program written in code: steps, what each waits for, what each does.
 
-use crate::control::{
-    Act, Actor, ActorName, Actors, Cx, Happening, Lane, Side, StepId, Task, TaskResult,
-};
+use crate::control::{Act, Actor, ActorName, Actors, Cx, Happening, Lane, Side, StepId, Task, TaskResult};
 use crate::host::Mutation;
 use crate::scenario::Plan;
 use crate::time::Span;
@@ -179,14 +177,16 @@ impl Program {
         }
         let table = Arc::make_mut(&mut plan.steps);
         for line in &self.lines {
-            let actor = ActorName::of_step(&line.name).ok_or_else(|| ProgramError::Name(line.name.clone()))?;
+            let actor =
+                ActorName::of_step(&line.name).ok_or_else(|| ProgramError::Name(line.name.clone()))?;
             table.add(&line.name, actor, &line.name);
         }
         let mut steps = Vec::new();
         for line in &self.lines {
             steps.push(compile(line, plan)?);
         }
-        let running = Running { actor: self.actor, steps: steps.into(), begun: 0, seen: 0, waited: [].into() };
+        let running =
+            Running { actor: self.actor, steps: steps.into(), begun: 0, seen: 0, waited: [].into() };
         let running = running.waiting();
         plan.actors.retain(|a| a.name() != self.actor);
         plan.actors.push(Actors::Custom(Box::new(running)));
@@ -204,9 +204,8 @@ fn compile(line: &Line, plan: &Plan) -> Result<Compiled, ProgramError> {
             Does::Act(act) => act.clone(),
             Does::Command(side, command) => {
                 let change: Result<Mutation, _> = plan.setting.expand(command).parse();
-                let change = change.map_err(|e: crate::host::command::CommandError| ProgramError::Command {
-                    step: line.name.clone(),
-                    why: e.to_string(),
+                let change = change.map_err(|e: crate::host::command::CommandError| {
+                    ProgramError::Command { step: line.name.clone(), why: e.to_string() }
                 })?;
                 Act::Change(*side, change)
             }

@@ -40,7 +40,11 @@ pub const KNOWN: &[(&str, Option<Span>, &str)] = &[
     ("no-step-refused", None, "the kernel refuses no step of an actor"),
     ("sometimes-asked-in-vain", None, "in at least one schedule the pod asks and nobody answers"),
     ("sometimes-late", None, "in at least one schedule the first answer takes longer than a second"),
-    ("sometimes-silent-again", None, "in at least one schedule answers cease for over two seconds and return"),
+    (
+        "sometimes-silent-again",
+        None,
+        "in at least one schedule answers cease for over two seconds and return",
+    ),
 ];
 
 type Test = Arc<dyn Fn(&Facts) -> bool + Send + Sync>;
@@ -111,7 +115,10 @@ pub enum PropertyError {
 
 impl Property {
     /// Holds when `test` is true of every complete schedule.
-    pub fn always(name: impl Into<String>, test: impl Fn(&Facts) -> bool + Send + Sync + 'static) -> Property {
+    pub fn always(
+        name: impl Into<String>,
+        test: impl Fn(&Facts) -> bool + Send + Sync + 'static,
+    ) -> Property {
         Property { name: name.into(), limit: None, sometimes: false, test: Arc::new(test) }
     }
 
@@ -193,9 +200,7 @@ fn unlimited(name: &str) -> Option<Property> {
         "add-waits-for-gateway" => Property::always(name, |f| f.add_returned.is_none_or(|a| a.1)),
         "no-step-refused" => Property::always(name, |f| !f.refused),
         "sometimes-asked-in-vain" => Property::sometimes(name, |f| f.asked_in_vain),
-        "sometimes-late" => {
-            Property::sometimes(name, move |f| f.first_delay().is_none_or(|d| d > second))
-        }
+        "sometimes-late" => Property::sometimes(name, move |f| f.first_delay().is_none_or(|d| d > second)),
         "sometimes-silent-again" => {
             Property::sometimes(name, |f| f.longest_silence > Span::from_secs(2) && !f.cut)
         }

@@ -100,7 +100,13 @@ pub(super) struct Found {
 
 impl Drawn<'_> {
     /// Draws schedules 0 to `count`, those of the shard, until the time is up.
-    pub(super) fn search(&self, count: u64, until: Option<Instant>, threads: usize, shard: (u32, u32)) -> Found {
+    pub(super) fn search(
+        &self,
+        count: u64,
+        until: Option<Instant>,
+        threads: usize,
+        shard: (u32, u32),
+    ) -> Found {
         let next = AtomicU64::new(0);
         let chunks: Mutex<Vec<(u64, Found)>> = Mutex::new(Vec::new());
         std::thread::scope(|scope| {

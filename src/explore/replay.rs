@@ -142,7 +142,9 @@ impl Follow<'_> {
                 }
             } else if let Some(late) = known {
                 late.after = mover.map(|m| m.step).or(late.after);
-            } else if s.to + SLACK < choice.possible.at || (choice.cost.detours > 0 && m.at <= choice.possible.at) {
+            } else if s.to + SLACK < choice.possible.at
+                || (choice.cost.detours > 0 && m.at <= choice.possible.at)
+            {
                 let nth = node.world.control().done_count(s.step) + 1;
                 let after = mover.map(|m| m.step);
                 self.late.push(Late { lane, step: s.step, nth, due: s.to, done: None, after });

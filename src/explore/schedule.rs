@@ -103,11 +103,8 @@ impl Schedule {
     }
 
     pub(super) fn of_runs(runs: &[Run], draws: Vec<Draw>) -> Schedule {
-        let entries = runs
-            .iter()
-            .flat_map(|r| core::iter::repeat_n(&r.entry, r.times as usize))
-            .cloned()
-            .collect();
+        let entries =
+            runs.iter().flat_map(|r| core::iter::repeat_n(&r.entry, r.times as usize)).cloned().collect();
         Schedule { entries, draws }
     }
 
