@@ -85,7 +85,11 @@ fn running_schedules_one_by_one_counts_the_same() {
     assert_eq!(once.properties, each.properties);
     assert!(once.states < each.states / 2 && once.avoided > 0, "{} of {}", once.states, each.states);
     // and where steps are late and time passes
-    let explorer = Explorer::new(minute(&[])).bounds(minute_bounds(1)).shrink(false);
+    let mut plan = minute(&[]);
+    plan.clients.truncate(1);
+    plan.clients[0].stop_after = Some(1);
+    let bounds = Bounds { late_max: Span::from_secs(2), ..minute_bounds(1) };
+    let explorer = Explorer::new(plan).bounds(bounds).shrink(false);
     let (once, each) = (explorer.clone().run(), explorer.merge_states(false).run());
     assert_eq!((once.schedules, once.delays), (each.schedules, each.delays));
 }
