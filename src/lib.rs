@@ -5,6 +5,8 @@ pub mod addr;
 pub mod choice;
 pub mod cli;
 pub mod control;
+#[cfg(all(feature = "live", feature = "proptest"))]
+pub mod differential;
 pub mod explore;
 pub mod fuzzing;
 pub mod gateway;
@@ -14,9 +16,12 @@ pub mod live;
 pub mod neigh;
 pub mod packet;
 pub mod pod;
+pub mod probe;
 pub mod scenario;
 pub mod sim;
 pub mod stack;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 pub mod time;
 pub mod trace;
 pub mod vectors;

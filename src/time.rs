@@ -139,7 +139,7 @@ impl fmt::Debug for Span {
 /// Why a text is not a length of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not a length of time: a number with a unit is wanted (ns, us, ms, s, min, h), such as 250ms, 1.5s or 10s"
+    "{0:?} is not a length of time: a number with a unit is wanted (ns, us, ms, s, min, h), such as 250ms, 1.5s or 10s, and at most ten days"
 )]
 pub struct SpanError(String);
 

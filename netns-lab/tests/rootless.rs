@@ -9,7 +9,7 @@ use std::{
     fs,
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::PathBuf,
-    process::Output,
+    process::{Command, Output},
 };
 
 use netns_lab::{
@@ -47,11 +47,14 @@ impl Copy {
     fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("netns-lab-{}-{name}", std::process::id()));
         fs::create_dir(&folder).expect("a folder");
-        let program = folder.join("rootless");
-        fs::copy(std::env::current_exe().expect("a path"), &program).expect("a copy");
-        for path in [&folder, &program] {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("permissions");
-        }
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("permissions");
+        // Written by another process: a descriptor open for writing here could be inherited by a
+        // child that another test starts at that moment, and exec would fail with ETXTBSY.
+        let copied = Command::new("install")
+            .args(["-m", "0755"])
+            .args([&std::env::current_exe().expect("a path"), &folder.join("rootless")])
+            .status();
+        assert!(copied.expect("install").success());
         Self(folder)
     }
 }

@@ -23,6 +23,12 @@ impl Fail {
         Fail { code: super::CANNOT, message: message.into(), broken_pipe: false }
     }
 
+    /// Ctrl-C or SIGTERM came first.
+    #[cfg(feature = "live")]
+    pub(super) fn interrupted(message: impl Into<String>) -> Fail {
+        Fail { code: super::INTERRUPTED, message: message.into(), broken_pipe: false }
+    }
+
     /// The reader of our output went away: no error of ours.
     pub(super) fn is_broken_pipe(&self) -> bool {
         self.broken_pipe

@@ -2,6 +2,7 @@
 
 use super::fail::Fail;
 use crate::control::StepTable;
+use crate::scenario::file::ScenarioFile;
 use crate::scenario::{Scenario, catalogue};
 use serde::Serialize;
 use std::io::Write;
@@ -49,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
             let f = s.file();
             writeln!(out, "{:<24} {}", s.id(), f.title)?;
             let kind = if f.look_alike { "not ARP; " } else { "" };
-            writeln!(out, "{:<24} {kind}{}; {}", "", f.certainty.level, f.aliases.join(", "))?;
+            writeln!(out, "{:<24} {kind}{}; {}", "", level(f), f.aliases.join(", "))?;
         }
     }
     Ok(super::AS_EXPECTED)
@@ -61,7 +62,7 @@ fn line(s: &Scenario) -> Line<'_> {
         id: s.id(),
         title: &f.title,
         aliases: &f.aliases,
-        certainty: f.certainty.level.to_string(),
+        certainty: level(f),
         look_alike: f.look_alike,
         fixes: f.fixes.iter().map(|x| x.name.get_ref().as_str()).collect(),
     }
@@ -77,4 +78,9 @@ fn steps(json: bool, out: &mut dyn Write) -> Result<u8, Fail> {
         }
     }
     Ok(super::AS_EXPECTED)
+}
+
+/// How sure the cause is.
+fn level(file: &ScenarioFile) -> String {
+    file.certainty.as_ref().map_or_else(String::new, |c| c.level.to_string())
 }

@@ -1,15 +1,22 @@
 //! The command line: one file a subcommand, no logic of its own.
 
+mod capture;
+mod compare;
+mod conform;
+mod delays;
+mod differential;
 mod explore;
 mod fail;
 mod list;
 mod output;
+mod probe;
 mod run;
 mod schema;
 mod show;
 
 use clap::{Parser, Subcommand};
 use fail::Fail;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Exit status: everything was as expected.
@@ -21,6 +28,7 @@ const USAGE: u8 = 2;
 /// Exit status: this machine cannot do it.
 const CANNOT: u8 = 3;
 /// Exit status: ended by Ctrl-C or SIGTERM, as a shell reports it.
+#[cfg(feature = "live")]
 const INTERRUPTED: u8 = 130;
 
 /// A lab for the gateway ARP of Kubernetes pods under Calico.
@@ -31,7 +39,7 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, Parser)]
 #[command(name = "arplab", version, max_term_width = 100)]
 #[command(after_help = "Exit status: 0 as expected, 1 an expectation failed, 2 usage or bad input, \
-                        3 this machine cannot (and what is missing).\n\
+                        3 this machine cannot (and what is missing), 130 interrupted.\n\
                         Start with: arplab run 8689")]
 struct Cli {
     /// More logging on standard error; RUST_LOG is heeded too
@@ -49,6 +57,16 @@ enum Command {
     Show(show::Args),
     /// Run a scenario and check what it expects
     Run(run::Args),
+    /// Question whoever answers ARP for a pod's gateway, and judge the answers clause by clause
+    Probe(probe::Args),
+    /// Hold the model against recordings of a kernel
+    Conform(conform::Args),
+    /// Print how long clients wait for a gateway that answers late
+    Delays(delays::Args),
+    /// Run every corner this machine can, and show them side by side
+    Compare(compare::Args),
+    /// Compare the model of the host with this machine's kernel, in random states
+    Differential(differential::Args),
     /// Search every order of events up to a bound for one that fails
     Explore(Box<explore::Args>),
     /// Print the JSON Schema of scenario files or of events
@@ -80,10 +98,15 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(fail) if fail.is_broken_pipe() => ExitCode::from(AS_EXPECTED),
         Err(fail) => {
-            eprintln!("arplab: {fail}");
+            complain(&fail);
             ExitCode::from(fail.code)
         }
     }
+}
+
+/// Says something on standard error, if anybody can hear it there.
+fn complain(what: &dyn core::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "arplab: {what}");
 }
 
 fn dispatch(command: Command) -> Result<u8, Fail> {
@@ -91,6 +114,11 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Probe(args) => probe::run(&args),
+        Command::Conform(args) => conform::run(&args),
+        Command::Delays(args) => delays::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Differential(args) => differential::run(&args),
         Command::Explore(args) => explore::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => schema::completions(shell),
@@ -100,7 +128,7 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
 
 fn start_logging(verbose: u8) {
     let default = match verbose {
-        0 => "warn",
+        0 => "warn,netlink_proto=error",
         1 => "arplab=info,netns_lab=info",
         2 => "arplab=debug,netns_lab=debug",
         _ => "trace",

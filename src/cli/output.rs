@@ -48,3 +48,13 @@ pub(super) fn fold(text: &str, indent: usize, width: usize) -> String {
     }
     out
 }
+
+/// A line that shows how far something is, if standard error is a terminal.
+#[cfg(all(feature = "live", feature = "proptest"))]
+pub(super) fn bar(len: u64) -> indicatif::ProgressBar {
+    if std::io::stderr().is_terminal() {
+        indicatif::ProgressBar::new(len)
+    } else {
+        indicatif::ProgressBar::hidden()
+    }
+}

@@ -1,5 +1,6 @@
 //! `arplab run`.
 
+use super::capture::Capture;
 use super::fail::Fail;
 use super::{output, show};
 use crate::choice::Seeded;
@@ -8,11 +9,12 @@ use crate::gateway::SmoltcpOutside;
 use crate::scenario::{Corner, Expect, HoldOverride, Overrides, Plan, Scenario};
 use crate::sim;
 use crate::time::Time;
-use crate::trace::{
-    Check, Event, Observed, Timeline, Verdict, What, check, observe, write_json, write_pcapng,
-};
+use crate::trace::{Check, Event, Observed, Timeline, Verdict, What, check, observe, write_json};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+/// Columns of the summary's prose.
+const WIDTH: usize = 110;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -35,8 +37,9 @@ pub(super) struct Args {
     /// Who answers for the gateway in a live run
     #[arg(long, value_enum, default_value_t = Responder::Smoltcp, requires = "live")]
     responder: Responder,
-    /// What the pod's eth0 is in a live run with the smoltcp responder [default: a TAP, or a veth
-    /// where /dev/net/tun is refused]
+    /// What the device is whose wire arplab holds in a live run: the pod's eth0 with the smoltcp
+    /// responder, the node's uplink with the kernel's [default: a TAP, or a veth where
+    /// /dev/net/tun is refused]
     #[arg(long, value_enum, requires = "live")]
     link: Option<Link>,
     /// Seed of all randomness
@@ -56,8 +59,10 @@ pub(super) struct Args {
 /// Who answers for 169.254.1.1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 enum Responder {
-    /// The software gateway
+    /// The software gateway, in front of a real pod
     Smoltcp,
+    /// The running kernel's own proxy ARP, in a namespace that stands for the node
+    Kernel,
 }
 
 /// What `eth0` is.
@@ -77,6 +82,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         return super::explore::replay(path, args.full);
     }
     let (scenario, overrides, plan, _) = prepare(args)?;
+    let capture = args.pcap.as_deref().map(Capture::at).transpose()?;
     let mut events: Vec<Event> = Vec::new();
     let mut chooser = Seeded::new(args.seed);
     let outside = SmoltcpOutside::new(plan.outside.clone(), args.seed);
@@ -85,35 +91,46 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     if ended == sim::Ended::TooManyEvents {
         return Err(Fail::usage("the scenario never comes to rest: too many events at too few moments"));
     }
-    report(args, &scenario, &overrides, Corner::Sim, &events)
+    let run =
+        Ran { args, scenario: &scenario, overrides: &overrides, corner: Corner::Sim, interrupted: false };
+    run.report(&events, capture.as_ref())
 }
 
 #[cfg(feature = "live")]
 fn live(args: &Args) -> Result<u8, Fail> {
-    use crate::live::{LinkKind, LiveEnd, LiveOptions};
+    use crate::live::{self, LinkKind, LiveEnd, LiveOptions};
     // before anything else: it wants a process with one thread
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
     let (scenario, overrides, plan, case) = prepare(args)?;
-    let corner = Corner::LiveSmoltcp;
+    let (corner, responder) = match args.responder {
+        Responder::Smoltcp => (Corner::LiveSmoltcp, live::Responder::Smoltcp),
+        Responder::Kernel => (Corner::LiveKernel, live::Responder::Kernel),
+    };
     if let Some(why) = scenario.file().not_live.get(&corner) {
         return Err(Fail::cannot(format!("{} cannot be staged in {corner}: {why}", scenario.id())));
     }
+    let capture = args.pcap.as_deref().map(Capture::at).transpose()?;
     let mut events = vec![start_event(&scenario, &plan, &overrides, corner, args.seed)];
     let link = args.link.map(|l| match l {
         Link::Tap => LinkKind::Tap,
         Link::Veth => LinkKind::Veth,
     });
-    let options = LiveOptions { seed: args.seed, link, progress: !args.json };
-    let end = crate::live::run(plan, &options, &mut events).map_err(|e| Fail::cannot(e.to_string()))?;
+    let options = LiveOptions { responder, seed: args.seed, link, progress: !args.json };
+    let end = live::run(plan, &options, &mut events).map_err(|e| Fail::cannot(e.to_string()))?;
+    let interrupted = end == LiveEnd::Interrupted;
+    let run = Ran { args, scenario: &scenario, overrides: &overrides, corner, interrupted };
     let code = match &case {
-        Some(case) => super::explore::verdict(case, &scenario, &events, args.full)?,
-        None => report(args, &scenario, &overrides, corner, &events)?,
+        Some(case) if !interrupted => super::explore::verdict(case, &scenario, &events, args.full),
+        _ => run.report(&events, capture.as_ref()),
     };
-    if end == LiveEnd::Interrupted {
-        eprintln!("arplab: interrupted; what is above is what was seen until then");
+    if interrupted {
+        if let Err(fail) = code {
+            super::complain(&fail);
+        }
+        super::complain(&"interrupted; what is above is what was seen until then");
         return Ok(super::INTERRUPTED);
     }
-    Ok(code)
+    code
 }
 
 #[cfg(not(feature = "live"))]
@@ -154,71 +171,88 @@ fn start_event(scenario: &Scenario, plan: &Plan, overrides: &Overrides, corner: 
     Event { t_ns: Time::ZERO, what }
 }
 
-fn report(
-    args: &Args,
-    scenario: &Scenario,
-    overrides: &Overrides,
+/// A run that is over.
+struct Ran<'a> {
+    args: &'a Args,
+    scenario: &'a Scenario,
+    overrides: &'a Overrides,
     corner: Corner,
-    events: &[Event],
-) -> Result<u8, Fail> {
-    let seen = observe(events);
-    let mut expect = scenario.expectations(overrides, corner);
-    if corner != Corner::Sim {
-        // a live kernel announces some states only
-        expect.states.retain(|s| s.is_notified());
+    /// It was ended before its time, so nothing can be expected of it.
+    interrupted: bool,
+}
+
+impl Ran<'_> {
+    fn report(&self, events: &[Event], capture: Option<&Capture>) -> Result<u8, Fail> {
+        let seen = observe(events);
+        let expect = self.expectations();
+        let checks = check(&expect, &seen, !self.overrides.holds.is_empty());
+        let ok = checks.iter().all(|c| c.ok);
+        let code = if ok { super::AS_EXPECTED } else { super::UNEXPECTED };
+        let told = self.tell(events, &seen, &expect, &checks);
+        // what was seen is told first: a live run took its time
+        capture.map_or(Ok(()), |c| c.write(events))?;
+        match told {
+            // a reader who has seen enough does not change the verdict
+            Err(fail) if !fail.is_broken_pipe() => Err(fail),
+            _ => Ok(code),
+        }
     }
-    let checks = check(&expect, &seen, !overrides.holds.is_empty());
-    let ok = checks.iter().all(|c| c.ok);
-    if let Some(path) = &args.pcap {
-        write_capture(path, events)?;
+
+    fn expectations(&self) -> Expect {
+        if self.interrupted {
+            return Expect::default();
+        }
+        let mut expect = self.scenario.expectations(self.overrides, self.corner);
+        if self.corner != Corner::Sim {
+            // a live kernel announces some states only
+            expect.states.retain(|s| s.is_notified());
+        }
+        expect
     }
-    let mut out = std::io::stdout().lock();
-    if args.json {
+
+    fn tell(&self, events: &[Event], seen: &Observed, expect: &Expect, checks: &[Check]) -> Result<(), Fail> {
+        let mut out = std::io::stdout().lock();
+        if !self.args.json {
+            return self.print(expect, events, seen, checks, &mut out);
+        }
         write_json(events, &mut out)?;
-        let verdict =
-            Verdict { result: if ok { "as expected" } else { "unexpected" }, checks: &checks, seen: &seen };
-        serde_json::to_writer(&mut out, &verdict)?;
+        let result = match (self.interrupted, checks.iter().all(|c| c.ok)) {
+            (true, _) => "interrupted",
+            (false, true) => "as expected",
+            (false, false) => "unexpected",
+        };
+        serde_json::to_writer(&mut out, &Verdict { result, checks, seen })?;
+        Ok(writeln!(out)?)
+    }
+
+    fn print(
+        &self,
+        expect: &Expect,
+        events: &[Event],
+        seen: &Observed,
+        checks: &[Check],
+        out: &mut dyn Write,
+    ) -> Result<(), Fail> {
+        let (scenario, style) = (self.scenario, output::style(self.args.full));
+        writeln!(out, "{}: {}", scenario.id(), scenario.file().title)?;
+        writeln!(out, "{}\n", crate::trace::headline(events))?;
+        out.write_all(Timeline::render(events, style).as_bytes())?;
+        write!(out, "\n{}", crate::trace::summary(seen, style))?;
+        if let Some(certainty) = &scenario.file().certainty {
+            let text = format!("{}: {} (arplab show {})", certainty.level, certainty.why, scenario.id());
+            writeln!(out, "{:<12} {}", "Cause", output::fold(&text, 13, WIDTH).trim())?;
+        }
         writeln!(out)?;
-    } else {
-        print(args, scenario, &expect, events, &seen, &checks, &mut out)?;
+        let kernel = crate::trace::kernel_view(events);
+        if !kernel.is_empty() {
+            writeln!(out, "{kernel}")?;
+        }
+        if self.interrupted {
+            return Ok(writeln!(out, "Interrupted: nothing is expected of it.")?);
+        }
+        print_checks(expect, checks, style.unicode, out)?;
+        print_fixes(self.args, scenario, out)
     }
-    Ok(if ok { super::AS_EXPECTED } else { super::UNEXPECTED })
-}
-
-/// Written beside its place and then moved there, so that nobody meets half a file.
-fn write_capture(path: &Path, events: &[Event]) -> Result<(), Fail> {
-    let fail = |e: &dyn core::fmt::Display| {
-        Fail::usage(format!("writing the capture {} failed: {e}", path.display()))
-    };
-    let mut bytes = Vec::new();
-    write_pcapng(events, &mut bytes).map_err(|e| fail(&e))?;
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(|e| fail(&e))?;
-    file.write_all(&bytes).map_err(|e| fail(&e))?;
-    file.persist(path).map_err(|e| fail(&e))?;
-    Ok(())
-}
-
-fn print(
-    args: &Args,
-    scenario: &Scenario,
-    expect: &Expect,
-    events: &[Event],
-    seen: &Observed,
-    checks: &[Check],
-    out: &mut dyn Write,
-) -> Result<(), Fail> {
-    let style = output::style(args.full);
-    writeln!(out, "{}: {}", scenario.id(), scenario.file().title)?;
-    writeln!(out, "{}\n", crate::trace::headline(events))?;
-    out.write_all(Timeline::render(events, style).as_bytes())?;
-    writeln!(out, "\n{}", crate::trace::summary(seen, style))?;
-    let kernel = crate::trace::kernel_view(events);
-    if !kernel.is_empty() {
-        writeln!(out, "{kernel}")?;
-    }
-    print_checks(expect, checks, style.unicode, out)?;
-    print_fixes(args, scenario, out)
 }
 
 fn print_checks(expect: &Expect, checks: &[Check], unicode: bool, out: &mut dyn Write) -> Result<(), Fail> {

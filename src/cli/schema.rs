@@ -14,6 +14,9 @@ pub(super) struct Args {
     /// The sysctls that the model knows
     #[arg(long, conflicts_with = "events")]
     sysctls: bool,
+    /// The reasons of silence, by code, with where each is documented
+    #[arg(long, conflicts_with_all = ["events", "sysctls"])]
+    reasons: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
@@ -30,6 +33,12 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         }
         for key in Global::ALL {
             writeln!(out, "{}", key.name())?;
+        }
+        return Ok(super::AS_EXPECTED);
+    }
+    if args.reasons {
+        for code in crate::scenario::codes() {
+            writeln!(out, "{}", crate::trace::pointer(code))?;
         }
         return Ok(super::AS_EXPECTED);
     }

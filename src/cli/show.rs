@@ -5,7 +5,8 @@ use super::output::fold;
 use crate::scenario::file::FixEffect;
 use crate::scenario::{Scenario, catalogue};
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{Read as _, Write};
+use std::path::Path;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -16,19 +17,20 @@ pub(super) struct Args {
     source: bool,
 }
 
+/// Bytes of a scenario file at most.
+const FILE_MAX: u64 = 1 << 20;
+
 /// Columns of prose.
 const WIDTH: usize = 96;
 
 /// The scenario that a word or a path names.
 pub(super) fn load(word: &str) -> Result<Scenario, Fail> {
-    let path = std::path::Path::new(word);
+    // as the upstream project cites its issues
+    let word = word.strip_prefix("projectcalico/calico#").unwrap_or(word);
+    let path = Path::new(word);
     let is_path = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("toml")) || word.contains('/');
     if is_path {
-        let text = std::fs::read(path)
-            .map_err(|e| Fail::usage(format!("reading the scenario file {word} failed: {e}")))?;
-        let text = String::from_utf8(text)
-            .map_err(|e| Fail::usage(format!("the scenario file {word} is not UTF-8 text: {e}")))?;
-        return Ok(Scenario::parse(word, &text)?);
+        return Ok(Scenario::parse(word, &read(path)?)?);
     }
     let mut found = catalogue::find(word)?;
     match found.len() {
@@ -38,6 +40,20 @@ pub(super) fn load(word: &str) -> Result<Scenario, Fail> {
         1 => Ok(found.swap_remove(0)),
         _ => Ok(pick(found, word)),
     }
+}
+
+/// The text of a scenario file, which may be anything: a directory, a device without an end.
+fn read(path: &Path) -> Result<String, Fail> {
+    let fail = |why: &dyn core::fmt::Display| {
+        Fail::usage(format!("reading the scenario file {} failed: {why}", path.display()))
+    };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|e| fail(&e))?;
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|e| fail(&e))?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(fail(&format_args!("it is larger than {} KiB, which no scenario needs", FILE_MAX >> 10)));
+    }
+    String::from_utf8(bytes).map_err(|e| fail(&format_args!("it is not UTF-8 text: {e}")))
 }
 
 /// Of several candidates for an issue, the one that tells the report's own story comes first in
@@ -67,9 +83,15 @@ fn render(s: &Scenario) -> String {
     if f.look_alike {
         let _ = writeln!(o, "A look-alike: it is not about ARP.");
     }
-    let _ = writeln!(o, "Answers to: {}", f.aliases.join(", "));
-    let _ = writeln!(o, "\nStory\n{}", fold(&f.story, 2, WIDTH));
-    let _ = writeln!(o, "Mechanism\n{}", fold(&f.mechanism, 2, WIDTH));
+    if !f.aliases.is_empty() {
+        let _ = writeln!(o, "Answers to: {}", f.aliases.join(", "));
+    }
+    o.push('\n');
+    for (head, text) in [("Story", &f.story), ("Mechanism", &f.mechanism)] {
+        if !text.is_empty() {
+            let _ = writeln!(o, "{head}\n{}", fold(text, 2, WIDTH));
+        }
+    }
     if !f.seen.is_empty() {
         let _ = writeln!(o, "What a person sees");
         for line in &f.seen {
@@ -77,8 +99,10 @@ fn render(s: &Scenario) -> String {
         }
         o.push('\n');
     }
-    let _ =
-        writeln!(o, "Certainty\n{}", fold(&format!("{}: {}", f.certainty.level, f.certainty.why), 2, WIDTH));
+    if let Some(certainty) = &f.certainty {
+        let line = format!("{}: {}", certainty.level, certainty.why);
+        let _ = writeln!(o, "Certainty\n{}", fold(&line, 2, WIDTH));
+    }
     if !f.sources.is_empty() {
         let _ = writeln!(o, "Sources");
         for source in &f.sources {

@@ -61,6 +61,11 @@ impl Script {
         self.actor
     }
 
+    /// Everything its steps do.
+    pub fn all_acts(&self) -> impl Iterator<Item = &Act> {
+        self.steps.iter().flat_map(|s| &s.acts)
+    }
+
     pub(super) fn notice(&mut self, what: Happening, cx: &mut Cx<'_>) {
         for at in 0..self.steps.len() {
             let open = match (self.steps[at].gate, what) {
@@ -68,9 +73,7 @@ impl Script {
                 (Gate::After(gate), Happening::Done(step)) => gate == step,
                 _ => false,
             };
-            if open && self.begun[at] == 0 {
-                self.begin(at, cx);
-            } else if what == Happening::Timer(at as u8) {
+            if (open && self.begun[at] == 0) || what == Happening::Timer(at as u8) {
                 self.begin(at, cx);
             }
         }

@@ -63,8 +63,8 @@ impl Setting {
     #[must_use]
     pub fn host_end(namespace: &str, pod: &str) -> IfName {
         let digest = Sha1::digest(format!("{namespace}.{pod}"));
-        let hex: String = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
-        format!("cali{}", &hex[..11]).parse().unwrap_or(IfName::literal("cali"))
+        let first = digest.iter().take(6).fold(0_u64, |n, b| n << 8 | u64::from(*b));
+        format!("cali{:011x}", first >> 4).parse().unwrap_or(IfName::literal("cali"))
     }
 
     /// Puts the run's names into a command of a scenario file: `{cali}`, `{eth}`, `{pod_ip}`,

@@ -74,7 +74,7 @@ impl Hasher for Folder {
 }
 
 /// The fingerprint of a value.
-pub(super) fn fingerprint<T: Hash>(value: &T) -> u128 {
+pub(super) fn fingerprint<T: Hash + ?Sized>(value: &T) -> u128 {
     let mut h = Folder { a: KD, b: KC };
     value.hash(&mut h);
     // one more round, so that the last word reaches every bit

@@ -168,7 +168,7 @@ fn cell(prepared: &Prepared, case: &DelayCase, window: Span, phases: u32) -> Del
     let mut times: Vec<Span> = Vec::new();
     let mut failure = None;
     for phase in 0..phases {
-        match observe(prepared, case, window, phase, phases) {
+        match observe(prepared, case, window, phase) {
             Ok(time) => times.push(time),
             Err(told) => failure = failure.or(told),
         }
@@ -180,18 +180,25 @@ fn cell(prepared: &Prepared, case: &DelayCase, window: Span, phases: u32) -> Del
     DelayCell { window, runs, answered, min, median, max, failure }
 }
 
+/// Where the wheel stands in the run of that number: steps of the golden section, which are spread
+/// evenly over the wheel and over each of its coarser and finer parts. Equal parts of the wheel
+/// would all stand alike within its finer buckets.
+pub(super) fn wheel_phase(run: u32) -> u64 {
+    /// 2^64 divided by the golden ratio.
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    let share = u128::from(GOLDEN.wrapping_mul(u64::from(run)));
+    ((share * u128::from(KernelClock::phases_ns(HZ_DEFAULT))) >> 64) as u64
+}
+
 /// One run: when the client was answered, or what it was told at the end.
 fn observe(
     prepared: &Prepared,
     case: &DelayCase,
     window: Span,
     phase: u32,
-    phases: u32,
 ) -> Result<Span, Option<(Failure, Span)>> {
     let mut chooser = Seeded::new(u64::from(phase));
-    // evenly over the wheel, and over the tick
-    let all = KernelClock::phases_ns(HZ_DEFAULT);
-    let clock = KernelClock::new(HZ_DEFAULT, all / u64::from(phases) * u64::from(phase) + u64::from(phase));
+    let clock = KernelClock::new(HZ_DEFAULT, wheel_phase(phase));
     let (host, pod) = (prepared.host.clone(), prepared.pod.clone());
     let mut pair: Pair = lab::pair(host, pod, lab::world(), clock, &mut chooser);
     let client = pair.pod.add_client(case.spec.clone());

@@ -15,6 +15,7 @@
 //!
 //! The gateway is sans-IO; the simulator and the live lab drive the same object.
 
+pub mod crowd;
 pub mod delay;
 pub mod lab;
 mod outside;

@@ -116,7 +116,7 @@ impl phy::TxToken for TxToken<'_> {
 
 /// smoltcp counts microseconds; rounding down keeps its clock from running ahead.
 fn instant(now: Time) -> Instant {
-    Instant::from_micros((now.0 / 1_000) as i64)
+    Instant::from_micros(i64::try_from(now.0 / 1_000).unwrap_or(i64::MAX))
 }
 
 impl SmoltcpOutside {
@@ -180,7 +180,8 @@ impl SmoltcpOutside {
         }
         let wait = self.iface.poll_at(instant(now), &self.sockets);
         // round up, so that a timer of smoltcp is never asked for before its microsecond
-        self.due = wait.map(|at| Time((at.total_micros().max(0) as u64) * 1_000).max(Time(now.0 + 1_000)));
+        self.due = wait
+            .map(|at| Time(u64::try_from(at.total_micros()).unwrap_or(0) * 1_000).max(Time(now.0 + 1_000)));
     }
 
     fn echo_tcp(&mut self) -> bool {

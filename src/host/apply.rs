@@ -194,11 +194,18 @@ impl HostState {
     fn rule_change(&mut self, op: Op, rule: &Rule) -> Result<(), Fault> {
         let at = match op {
             Op::Del => self.rules.iter().position(|r| rule.selects(r)),
-            Op::Add | Op::Replace => self.rules.iter().position(|r| rule.repeats(r)),
+            Op::Add | Op::Replace => {
+                let kernels = self.kernels_rules();
+                (0..self.rules.len())
+                    .find(|at| rule.repeats(&self.rules[*at]) && !kernels.contains(&Some(*at)))
+            }
         };
         match (op, at) {
             (Op::Del, None) => return Err((Errno::Enoent, "no such rule")),
             (Op::Del, Some(at)) => {
+                if let Some(which) = self.kernels_rules().iter().position(|k| *k == Some(at)) {
+                    self.default_rules[which] = false;
+                }
                 self.rules.remove(at);
             }
             (_, Some(_)) => {
@@ -211,6 +218,16 @@ impl HostState {
         }
         self.custom_rules = true;
         Ok(())
+    }
+
+    /// Where the kernel's own three rules stand, if they still do. They are of protocol `kernel`,
+    /// which nobody's are, so that no rule repeats them (rule_exists); among equals they are first.
+    fn kernels_rules(&self) -> [Option<usize>; 3] {
+        let defaults = Rule::defaults();
+        core::array::from_fn(|i| {
+            let left = self.default_rules[i];
+            left.then(|| self.rules.iter().position(|r| *r == defaults[i])).flatten()
+        })
     }
 
     fn proxy_change(&mut self, op: Op, dev: IfName, ip: IpAddr) -> Result<(), Fault> {
@@ -232,16 +249,16 @@ impl HostState {
     }
 
     fn hook_change(&mut self, op: Op, spec: &HookSpec) -> Result<(), Fault> {
-        let dev = spec.dev.map(|d| self.index_of(d)).transpose()?;
-        let hook = ArpHook { point: spec.point, dev, op: spec.op, sender: spec.sender, target: spec.target };
+        let HookSpec { point, dev, op: operation, sender, target } = *spec;
+        let hook = ArpHook { point, dev, op: operation, sender, target };
         let at = self.hooks.iter().position(|h| *h == hook);
         match (op, at) {
             (Op::Del, None) => return Err((Errno::Enoent, "no such rule")),
             (Op::Del, Some(at)) => {
                 self.hooks.remove(at);
             }
-            (_, Some(_)) => {}
-            (_, None) => self.hooks.push(hook),
+            // nft keeps a rule as often as it is added
+            (_, _) => self.hooks.push(hook),
         }
         Ok(())
     }

@@ -69,6 +69,12 @@ impl HostState {
                 continue;
             }
             let local = kind == RouteKind::Local;
+            // fib_valid_prefsrc(): where an older route takes the address for a broadcast or
+            // rejects it, only the route to the address itself is made
+            let itself = local && dst == host_net(prefer);
+            if !itself && self.addr_type(prefer) != AddrType::Local {
+                continue;
+            }
             let linkdown = !carrier && !local;
             let hop = NextHop { dev: index, via: None, weight: 1, linkdown, dead: false };
             let route = Route {

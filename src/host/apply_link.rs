@@ -128,7 +128,6 @@ impl HostState {
         }
         self.routes6.retain(|r| r.dev != Some(index));
         self.proxies.retain(|p| p.dev != index);
-        self.hooks.retain(|h| h.dev != Some(index));
         if let Some(link) = self.link_mut(index) {
             link.addrs.clear();
             link.addrs6.clear();

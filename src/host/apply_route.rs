@@ -2,10 +2,10 @@
 //! defaults that `ip route` fills in are in iproute2's iproute.c).
 
 use super::apply::Fault;
-use super::fib::{AddrType, Flow};
+use super::fib::{AddrType, FibMiss, Flow};
 use super::link::IfIndex;
 use super::mutation::{Errno, HopSpec, Op, RouteSpec};
-use super::route::{NextHop, Route, RouteKind, RtProto, RtScope, TABLE_LOCAL, TABLE_MAIN};
+use super::route::{NextHop, Route, RouteKind, RtProto, RtScope, RuleAction, TABLE_LOCAL, TABLE_MAIN};
 use super::state::HostState;
 use ipnet::{IpNet, Ipv4Net};
 use smallvec::SmallVec;
@@ -24,6 +24,10 @@ impl HostState {
     }
 
     fn route_add(&mut self, op: Op, dst: Ipv4Net, spec: &RouteSpec) -> Result<(), Fault> {
+        // names are turned into numbers before the kernel hears of the route
+        for dev in spec.hops.iter().filter_map(|h| h.dev) {
+            self.index_of(dev)?;
+        }
         if dst != dst.trunc() {
             return Err((Errno::Einval, "bits are set beyond the prefix length"));
         }
@@ -50,7 +54,8 @@ impl HostState {
         }
         let src = match spec.src {
             None => None,
-            Some(IpAddr::V4(src)) => Some(src),
+            // 0.0.0.0 is no preference (fib_create_info)
+            Some(IpAddr::V4(src)) => Some(src).filter(|src| !src.is_unspecified()),
             Some(IpAddr::V6(_)) => return Err(BAD_FAMILY),
         };
         let mut hops = SmallVec::new();
@@ -76,19 +81,17 @@ impl HostState {
         let dev = hop.dev.map(|d| self.index_of(d)).transpose()?;
         let via = match hop.via {
             None => None,
-            Some(IpAddr::V4(via)) => Some(via),
+            // 0.0.0.0 is no gateway (rtm_to_fib_config)
+            Some(IpAddr::V4(via)) => Some(via).filter(|via| !via.is_unspecified()),
             Some(IpAddr::V6(_)) => return Err(BAD_FAMILY),
         };
+        if via.is_none() && hop.onlink && scope < RtScope::HOST {
+            return Err((Errno::Einval, "onlink is said of a gateway, and there is none"));
+        }
         let out = match (via, dev) {
             (None, None) => return Err((Errno::Enodev, "a device or a gateway is wanted")),
             (None, Some(dev)) => dev,
-            (Some(_), None) if hop.onlink => return Err((Errno::Einval, "onlink wants a device")),
-            (Some(via), Some(dev)) if hop.onlink => {
-                if scope >= RtScope::LINK || self.addr_type(via) != AddrType::Unicast {
-                    return Err((Errno::Einval, "the gateway or the scope does not suit an onlink route"));
-                }
-                dev
-            }
+            (Some(via), dev) if hop.onlink => self.check_onlink(via, dev, scope)?,
             (Some(via), dev) => self.resolve_gateway(via, dev, scope, table)?,
         };
         let link = self.link(out).ok_or((Errno::Enodev, "there is no such interface"))?;
@@ -97,6 +100,21 @@ impl HostState {
         }
         let linkdown = !link.has_carrier() && scope < RtScope::HOST;
         Ok(NextHop { dev: out, via, weight: hop.weight.max(1), linkdown, dead: false })
+    }
+
+    /// A gateway that is said to be on the link (fib_check_nh_v4_gw, in its order).
+    fn check_onlink(&self, via: Ipv4Addr, dev: Option<IfIndex>, scope: RtScope) -> Result<IfIndex, Fault> {
+        if scope >= RtScope::LINK {
+            return Err((Errno::Einval, "the scope is too narrow for a gateway"));
+        }
+        let dev = dev.ok_or((Errno::Enodev, "onlink wants a device"))?;
+        if !self.link(dev).is_some_and(super::Link::is_up) {
+            return Err((Errno::Enetdown, "the device of the next hop is not up"));
+        }
+        if self.addr_type(via) != AddrType::Unicast {
+            return Err((Errno::Einval, "the gateway is no neighbour's address"));
+        }
+        Ok(dev)
     }
 
     /// A gateway must itself be on a link, or be one of the host's own addresses
@@ -118,9 +136,7 @@ impl HostState {
         let in_table = (table != TABLE_MAIN).then(|| self.table_lookup(table, &flow)).flatten();
         let hit = match in_table {
             Some(hit) => hit,
-            None => {
-                self.fib_lookup(&flow).map_err(|_| (Errno::Enetunreach, "the gateway is not on a link"))?
-            }
+            None => self.fib_lookup(&flow).map_err(|miss| no_gateway(&miss))?,
         };
         match hit.route.kind {
             RouteKind::Unicast | RouteKind::Local => Ok(hit.hop.dev),
@@ -150,6 +166,19 @@ impl HostState {
         routes.remove(at);
         Ok(())
     }
+}
+
+/// The lookup's own error is the answer to whoever wanted the route (fib_check_nh_v4_gw).
+fn no_gateway(miss: &FibMiss) -> Fault {
+    let errno = match miss {
+        FibMiss::Rejected { kind: RouteKind::Prohibit, .. }
+        | FibMiss::Rule { action: RuleAction::Prohibit, .. } => Errno::Eacces,
+        FibMiss::Rejected { kind: RouteKind::Blackhole, .. }
+        | FibMiss::Rule { action: RuleAction::Blackhole, .. } => Errno::Einval,
+        FibMiss::Rejected { kind: RouteKind::Unreachable, .. } => Errno::Ehostunreach,
+        _ => Errno::Enetunreach,
+    };
+    (errno, "the gateway is not on a link")
 }
 
 fn table_of(spec: &RouteSpec) -> u32 {

@@ -2,6 +2,7 @@
 
 use super::apply::Fault;
 use super::apply_route::BAD_FAMILY;
+use super::conf::Conf6;
 use super::mutation::{Errno, Op, RouteSpec};
 use super::route::RtProto;
 use super::route6::Route6;
@@ -28,6 +29,10 @@ impl HostState {
                         .ok_or((Errno::Enetunreach, "the gateway is not on a link"))?,
                     (None, None) => return Err((Errno::Enodev, "a device or a gateway is wanted")),
                 };
+                // fib6_nh_init() looks at that first
+                if self.link(dev).is_some_and(|l| l.conf6.get(Conf6::DisableIpv6) != 0) {
+                    return Err((Errno::Eacces, "IPv6 is disabled on the device of the next hop"));
+                }
                 if !self.link(dev).is_some_and(super::Link::is_up) {
                     return Err((Errno::Enetdown, "the device of the next hop is not up"));
                 }

@@ -2,7 +2,7 @@
 //!
 //! Calico v3.32's `calico-arp` table is such a rule; so is an arptables line.
 
-use super::link::IfIndex;
+use crate::addr::IfName;
 use core::fmt;
 use std::net::Ipv4Addr;
 
@@ -29,8 +29,9 @@ impl fmt::Display for HookPoint {
 pub struct ArpHook {
     /// Input or output.
     pub point: HookPoint,
-    /// The interface the frame comes in or goes out by.
-    pub dev: Option<IfIndex>,
+    /// The name of the interface the frame comes in or goes out by (`iifname`, `oifname`): the rule
+    /// may be there before the interface, and stays when it goes.
+    pub dev: Option<IfName>,
     /// ARP operation (1 request, 2 reply).
     pub op: Option<u16>,
     /// Sender protocol address.
@@ -45,7 +46,7 @@ pub struct HookFrame {
     /// Input or output.
     pub point: HookPoint,
     /// The interface.
-    pub dev: IfIndex,
+    pub dev: IfName,
     /// ARP operation.
     pub op: u16,
     /// Sender protocol address.

@@ -44,7 +44,7 @@ pub(super) fn cast(cast: Cast, link: &Link) -> String {
 }
 
 pub(super) fn hooks(state: &HostState, link: &Link, point: HookPoint) -> String {
-    let fits = |h: &&super::hook::ArpHook| h.point == point && h.dev.is_none_or(|d| d == link.index());
+    let fits = |h: &&super::hook::ArpHook| h.point == point && h.dev.is_none_or(|d| d == link.name());
     let count = state.hooks().iter().filter(fits).count();
     format!("{count} {point} rules concern {}", link.name())
 }

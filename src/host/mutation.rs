@@ -336,6 +336,7 @@ pub enum Errno {
     Eaddrnotavail,
     Enetdown,
     Enetunreach,
+    Ehostunreach,
     Eopnotsupp,
 }
 
@@ -353,6 +354,7 @@ impl Errno {
             Errno::Eaddrnotavail => "EADDRNOTAVAIL (Cannot assign requested address)",
             Errno::Enetdown => "ENETDOWN (Network is down)",
             Errno::Enetunreach => "ENETUNREACH (Network is unreachable)",
+            Errno::Ehostunreach => "EHOSTUNREACH (No route to host)",
             Errno::Eopnotsupp => "EOPNOTSUPP (Operation not supported)",
         }
     }
@@ -370,6 +372,7 @@ impl Errno {
             Errno::Eaddrnotavail => 99,
             Errno::Enetdown => 100,
             Errno::Enetunreach => 101,
+            Errno::Ehostunreach => 113,
         }
     }
 }

@@ -48,7 +48,13 @@ impl HostState {
     /// ip6_forward(): neighbour discovery for a proxied address is taken out of what passes by.
     /// It must be on its way somewhere to pass by at all.
     pub(crate) fn takes_in_passing(&self, link: &Link, ip: Ipv6Addr) -> bool {
-        self.proxies_for_all(link, ip) && self.lookup6(ip).is_some_and(|r| r.kind == RouteKind::Unicast)
+        if !self.proxies_for_all(link, ip) {
+            return false;
+        }
+        // to a link-local address the way must lead over the same link (rt6_need_strict)
+        let way =
+            if ip.is_unicast_link_local() { self.lookup6_on(ip, link.index()) } else { self.lookup6(ip) };
+        way.is_some_and(|r| r.kind == RouteKind::Unicast)
     }
 
     /// The link listens to a group.
@@ -76,12 +82,13 @@ impl HostState {
     }
 
     /// The address a packet out of `dev` to `dst` is sent from: of fitting scope, on the same
-    /// device if possible, with the longest common prefix.
+    /// device if possible, with the longest common prefix. The kernel does not ask whether the
+    /// device is up (ipv6_dev_get_saddr).
     #[must_use]
     pub fn select_src6(&self, dev: IfIndex, dst: Ipv6Addr) -> Option<Ipv6Addr> {
         let near = dst.is_multicast() || dst.is_unicast_link_local();
         let mut best = None;
-        for link in self.links().iter().filter(|l| l.is_up() && (!near || l.index() == dev)) {
+        for link in self.links().iter().filter(|l| !near || l.index() == dev) {
             // of equals the address added last stands first
             for ifa in link.addrs6().iter().rev().filter(|a| usable(a)) {
                 let ip = ifa.net.addr();
@@ -90,6 +97,7 @@ impl HostState {
                     ip == dst,
                     scope_distance(ip, dst),
                     link.index() == dev,
+                    label(ip) == label(dst),
                     common.min(u32::from(ifa.net.prefix_len())),
                 );
                 if best.is_none_or(|(least, _)| score > least) {
@@ -113,6 +121,22 @@ fn scope(ip: Ipv6Addr) -> i32 {
         2
     } else {
         14
+    }
+}
+
+/// The label of an address in the kernel's table as it starts (ip6addrlbl_init_table); RFC 6724
+/// rule 6 prefers a source of the destination's label.
+fn label(ip: Ipv6Addr) -> u8 {
+    let s = ip.segments();
+    match (s[0], s[1]) {
+        _ if ip.is_loopback() => 0,
+        (0, 0) if s[2..6] == [0, 0, 0, 0] => 3,
+        (0, 0) if s[2..6] == [0, 0, 0, 0xffff] => 4,
+        (0x2002, _) => 2,
+        (0x2001, 0) => 6,
+        (0x2001, 0x10..=0x1f) => 7,
+        (0xfc00..=0xfdff, _) => 5,
+        _ => 1,
     }
 }
 

@@ -103,7 +103,7 @@ impl<'a, W: Witness> Judge<'a, W> {
     }
 
     pub(super) fn hooked(&self, point: HookPoint, arp: &Arp) -> bool {
-        let frame = HookFrame { point, dev: self.link.index(), op: arp.op, sender: arp.spa, target: arp.tpa };
+        let frame = HookFrame { point, dev: self.link.name(), op: arp.op, sender: arp.spa, target: arp.tpa };
         self.state.hooks().iter().any(|h| h.drops(&frame))
     }
 

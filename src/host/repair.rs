@@ -120,11 +120,11 @@ impl Mend<'_> {
             HookPoint::Input => (asked.op, asked.spa, asked.tpa),
             HookPoint::Output => (super::frame::OP_REPLY, asked.tpa, asked.spa),
         };
-        let frame = HookFrame { point, dev: self.link.index(), op, sender, target };
+        let frame = HookFrame { point, dev: self.link.name(), op, sender, target };
         let dropping = self.state.hooks().iter().filter(|h| h.drops(&frame));
         let spec = |h: &super::hook::ArpHook| HookSpec {
             point: h.point,
-            dev: h.dev.map(|d| self.state.name_of(d)),
+            dev: h.dev,
             op: h.op,
             sender: h.sender,
             target: h.target,

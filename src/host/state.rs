@@ -38,6 +38,8 @@ pub struct HostState {
     pub(super) default_neigh6: NeighSet,
     pub(super) globals: [i32; Global::ALL.len()],
     pub(super) rules: Vec<Rule>,
+    /// Which of the kernel's own rules were never deleted.
+    pub(super) default_rules: [bool; 3],
     /// Someone added or deleted a rule: sticky, as in the kernel (fib_has_custom_rules).
     pub(super) custom_rules: bool,
     /// Someone added a route of kind local (fib_has_custom_local_routes); sticky as well.
@@ -71,6 +73,7 @@ impl HostState {
             default_neigh6: NeighSet::kernel6(),
             globals: core::array::from_fn(|i| Global::ALL[i].kernel_default()),
             rules: Rule::defaults().to_vec(),
+            default_rules: [true; 3],
             custom_rules: false,
             custom_local_routes: false,
             tables: Vec::new(),

@@ -49,6 +49,18 @@ pub enum ApplyError {
     },
 }
 
+impl ApplyError {
+    /// The kernel's error number, where it was the kernel that refused.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            ApplyError::Netlink { source, .. } => source.errno().map(netns_lab::Errno::raw),
+            ApplyError::Sysctl { source: SysctlError::Write { source, .. }, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+}
+
 /// A namespace with the handle to change it, and the filters put into it.
 pub struct Place<'a> {
     /// The namespace.
@@ -103,7 +115,9 @@ pub async fn apply(place: &mut Place<'_>, change: &Mutation) -> Result<(), Apply
         }
         Mutation::NeighFlush { dev } => netlink(flush(rtnl, *dev).await),
         Mutation::Proxy { op, dev, ip } => {
-            let entry = Neighbour::proxy(dev.as_str(), *ip);
+            let mut entry = Neighbour::proxy(dev.as_str(), *ip);
+            // as ip(8) does: others are lost with the carrier (pneigh_ifdown_and_unlock)
+            entry.state = NudState::Permanent;
             netlink(match op {
                 Op::Del => rtnl.delete_neighbour(&entry).await,
                 _ => rtnl.replace_neighbour(&entry).await,
@@ -137,9 +151,16 @@ async fn link_add(rtnl: &Rtnl, name: IfName, kind: LinkKind, mac: Option<Mac>) -
     if let Some(mac) = mac {
         end = end.mac(mac_of(mac));
     }
-    let peer = format!("p-{}", &name.as_str()[..name.as_str().len().min(13)]);
+    let peer = name_beside(name);
     rtnl.add_veth(&end, &VethEnd::new(peer.as_str())).await?;
     rtnl.set_up(peer.as_str()).await
+}
+
+/// A name for the other half of a pair: what the kernel allows of it, and unlike its neighbours'.
+fn name_beside(name: IfName) -> String {
+    let sum =
+        name.as_str().bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+    format!("peer-{sum:08x}")
 }
 
 fn link_change(what: LinkChange) -> Option<rtnl::LinkChange> {
@@ -174,6 +195,10 @@ fn kind_of(kind: RouteKind) -> rtnl::RouteKind {
 
 async fn route(rtnl: &Rtnl, op: Op, spec: &RouteSpec) -> Result<(), RtnlError> {
     let mut route = Route::new(kind_of(spec.kind), spec.dst);
+    if op == Op::Del && spec.kind == RouteKind::Unicast {
+        // iproute2 names no kind unless told, and the kernel then takes any (fib_table_delete)
+        route.kind = rtnl::RouteKind::Other(0);
+    }
     if let [hop] = &spec.hops[..] {
         if let Some(via) = hop.via {
             route = route.via(via);
@@ -187,6 +212,10 @@ async fn route(rtnl: &Rtnl, op: Op, spec: &RouteSpec) -> Result<(), RtnlError> {
     } else {
         for hop in &spec.hops {
             route = route.next_hop(next_hop(hop));
+        }
+        // iproute2 takes several ways as leading far, gateways or not
+        if spec.kind == RouteKind::Unicast && spec.hops.len() > 1 && op != Op::Del {
+            route = route.scope(rtnl::Scope::Global);
         }
     }
     if let Some(table) = spec.table {
@@ -213,11 +242,12 @@ async fn route(rtnl: &Rtnl, op: Op, spec: &RouteSpec) -> Result<(), RtnlError> {
 
 fn next_hop(hop: &HopSpec) -> rtnl::NextHop {
     let dev = hop.dev.map(|d| d.as_str().to_owned());
-    match (hop.via, dev) {
-        (Some(via), Some(dev)) => rtnl::NextHop::via(via).over(dev).weight(hop.weight),
-        (Some(via), None) => rtnl::NextHop::via(via).weight(hop.weight),
-        (None, dev) => rtnl::NextHop::dev(dev.unwrap_or_default()).weight(hop.weight),
-    }
+    let next = match (hop.via, dev) {
+        (Some(via), Some(dev)) => rtnl::NextHop::via(via).over(dev),
+        (Some(via), None) => rtnl::NextHop::via(via),
+        (None, dev) => rtnl::NextHop::dev(dev.unwrap_or_default()),
+    };
+    rtnl::NextHop { onlink: hop.onlink, ..next.weight(hop.weight) }
 }
 
 fn rule_of(rule: &Rule) -> rtnl::Rule {

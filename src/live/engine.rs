@@ -1,39 +1,52 @@
 //! The task that owns a live run.
 
-use super::apply::{Place, apply};
+use super::capture::Captured;
 use super::client::{self, Message, Report, Running};
-use super::link::{LinkFault, LinkKind, PodLink};
+use super::judge::Verdict;
+use super::link::{LinkFault, LinkKind};
+use super::node::{KernelNode, ModelNode, Node, NodeEvent};
 use super::progress::Progress;
+use super::space::Space;
 use super::watch::{Entry, Known};
 use crate::choice::{ChoiceKind, Chooser, Seeded};
-use crate::control::{Act, Control, GATEWAY, Gate, Happening, LinkEvent, Side, Taken, TaskResult};
+use crate::control::{Control, GATEWAY, Gate, Happening, Side};
 use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
-use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
-use crate::host::{
-    Decision, HostState, IfIndex, LinkChange, LinkKind as DeviceKind, Mutation, Reason, Request, decide,
-};
+use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame, OP_REPLY, OP_REQUEST};
+use crate::host::{Decision, HostState, Reason};
 use crate::neigh::KernelClock;
 use crate::scenario::Plan;
 use crate::sim::{Emitter, Veth};
 use crate::time::{Span, Time};
 use crate::trace::{ClientNews, Event, Fate, FrameId, Sink, What};
-use netns_lab::nft::InstalledArpDrop;
-use netns_lab::{AsyncMonitor, Monitor, Netns, Rtnl, monotonic_ns};
+use netns_lab::monotonic_ns;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
 /// What a live run is told beyond the plan.
 #[derive(Clone, Copy, Debug)]
 pub struct LiveOptions {
+    /// Who answers for the gateway.
+    pub responder: Responder,
     /// Seed of what the actors draw.
     pub seed: u64,
-    /// How `eth0` is made; the best there is by default.
+    /// How the device is made whose wire this program holds: the pod's `eth0`, or the uplink of a
+    /// real node; the best there is by default.
     pub link: Option<LinkKind>,
     /// Show a line while waiting, if standard error is a terminal.
     pub progress: bool,
+}
+
+/// Who answers for the gateway in a live run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Responder {
+    /// The software gateway.
+    Smoltcp,
+    /// The proxy ARP of the running kernel, in a namespace that stands for the node.
+    Kernel,
 }
 
 /// Why a live run ended.
@@ -53,6 +66,9 @@ pub enum LiveError {
     /// The lab could not be built.
     #[error("the live lab cannot be built: {0}")]
     Build(String),
+    /// This kernel, or any, has no means for what the scenario wants.
+    #[error("the scenario cannot be staged here: {0}")]
+    NotHere(String),
     /// Something broke on the way.
     #[error("the live run broke off: {0}")]
     Broke(String),
@@ -64,24 +80,53 @@ impl From<LinkFault> for LiveError {
     }
 }
 
-fn broke(e: impl core::fmt::Display) -> LiveError {
+pub(super) fn broke(e: impl core::fmt::Display) -> LiveError {
     LiveError::Broke(e.to_string())
 }
 
 /// Clients that finished leave the gateway this long to say its last word.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// Runs a plan live, the smoltcp gateway answering. The events come out in the order of their
-/// times.
+/// So long what is due is done without a look at signals and at the end of the run.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What asks a run to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From now on none is missed.
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn come(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Runs a plan live. The events come out in the order of their times.
 pub fn run(plan: Plan, options: &LiveOptions, events: &mut Vec<Event>) -> Result<LiveEnd, LiveError> {
+    super::stage::check(&plan, options.responder)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| LiveError::Build(format!("starting the runtime: {e}")))?;
     let end = runtime.block_on(async {
-        let mut lab = Lab::new(plan, options)?;
-        let end = lab.drive().await;
-        lab.look_at_pod().await;
+        // who asks for the end while the namespaces are made is heard, too
+        let signals = Signals::listen().map_err(broke)?;
+        let mut lab = Lab::new(plan, options).await?;
+        let end = lab.drive(signals).await;
+        lab.judge_rest();
+        lab.look_at_kernels().await;
         lab.finish();
         events.append(&mut lab.events);
         end
@@ -89,13 +134,6 @@ pub fn run(plan: Plan, options: &LiveOptions, events: &mut Vec<Event>) -> Result
     runtime.shutdown_timeout(Duration::from_secs(2));
     events.sort_by_key(|e| e.t_ns);
     end
-}
-
-struct Pod {
-    netns: Arc<Netns>,
-    rtnl: Rtnl,
-    monitor: AsyncMonitor,
-    filters: Vec<(Mutation, InstalledArpDrop)>,
 }
 
 struct Start {
@@ -109,48 +147,54 @@ struct Start {
     answered: u32,
 }
 
-struct Lab {
-    plan: Arc<Plan>,
+pub(super) struct Lab {
+    pub(super) plan: Arc<Plan>,
     zero_ns: u64,
-    chooser: Seeded,
-    control: Control,
-    gateway: Gateway<SmoltcpOutside>,
+    pub(super) chooser: Seeded,
+    pub(super) control: Control,
+    pub(super) node: Node,
     /// The pod's namespace as the model sees it: what the veth's logic and the plugin's steps on
     /// the host end refer to while that is still in the pod's namespace.
-    shadow: HostState,
-    veth: Veth,
-    pod: Pod,
-    link: Option<PodLink>,
-    prefer: Option<LinkKind>,
+    pub(super) shadow: HostState,
+    pub(super) veth: Veth,
+    pub(super) pod: Space,
     starts: Vec<Start>,
-    known: Known,
-    emit: Emitter,
-    events: Vec<Event>,
+    pub(super) known: Known,
+    pub(super) emit: Emitter,
+    pub(super) events: Vec<Event>,
     frames: u32,
+    #[expect(clippy::option_option, reason = "nothing told yet, or told that it answers, or why not")]
     verdict: Option<Option<Reason>>,
     tx: UnboundedSender<Message>,
     rx: UnboundedReceiver<Message>,
     progress: Progress,
 }
 
-fn make_pod() -> Result<Pod, LiveError> {
-    let build = |e: &dyn core::fmt::Display| LiveError::Build(e.to_string());
-    let netns = Netns::new("pod").map_err(|e| build(&e))?;
-    let rtnl = netns.rtnl().map_err(|e| build(&e))?;
-    let monitor = Monitor::open(&netns).map_err(|e| build(&e))?.into_async().map_err(|e| build(&e))?;
-    Ok(Pod { netns: Arc::new(netns), rtnl, monitor, filters: Vec::new() })
-}
-
 enum Due {
-    Frame(Option<Vec<u8>>),
+    Node(NodeEvent),
     News(Message),
     Neigh(netns_lab::Event),
     Timer,
     Interrupted,
 }
 
+impl Start {
+    fn of(plan: &crate::scenario::ClientPlan) -> Start {
+        Start {
+            gate: plan.gate,
+            delay: plan.delay,
+            due: None,
+            running: None,
+            begun: false,
+            finished: false,
+            sent: 0,
+            answered: 0,
+        }
+    }
+}
+
 impl Lab {
-    fn new(plan: Plan, options: &LiveOptions) -> Result<Lab, LiveError> {
+    async fn new(plan: Plan, options: &LiveOptions) -> Result<Lab, LiveError> {
         let plan = Arc::new(plan);
         let mut chooser = Seeded::new(options.seed);
         let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(plan.hz));
@@ -162,37 +206,36 @@ impl Lab {
             plan.actors.clone(),
         );
         let outside = SmoltcpOutside::new(plan.outside.clone(), options.seed);
-        let uplink = plan.setting.uplink;
-        let gateway = Gateway::new(plan.host.clone(), uplink, outside, Span::ZERO, clock, &mut chooser);
-        let starts = plan
-            .clients
-            .iter()
-            .map(|c| Start {
-                gate: c.gate,
-                delay: c.delay,
-                due: None,
-                running: None,
-                begun: false,
-                finished: false,
-                sent: 0,
-                answered: 0,
-            })
-            .collect();
+        let mut events = Vec::new();
+        let node = match options.responder {
+            Responder::Smoltcp => {
+                let uplink = plan.setting.uplink;
+                let gateway =
+                    Gateway::new(plan.host.clone(), uplink, outside, Span::ZERO, clock, &mut chooser);
+                Node::Model(Box::new(ModelNode { gateway, wire: None, prefer: options.link }))
+            }
+            Responder::Kernel => {
+                let (node, hint) = KernelNode::build(&plan, outside, options.link).await?;
+                if let Some(text) = hint {
+                    events.take(Time::ZERO, What::Note { text });
+                }
+                Node::Kernel(Box::new(node))
+            }
+        };
+        let starts = plan.clients.iter().map(Start::of).collect();
         let (tx, rx) = unbounded_channel();
         Ok(Lab {
             zero_ns: monotonic_ns(),
             chooser,
             control,
-            gateway,
+            node,
             shadow: plan.pod.clone(),
             veth: Veth::default(),
-            pod: make_pod()?,
-            link: None,
-            prefer: options.link,
+            pod: Space::new(Side::Pod)?,
             starts,
             known: Known::default(),
             emit: Emitter::new(&plan),
-            events: Vec::new(),
+            events,
             frames: 0,
             verdict: None,
             tx,
@@ -202,16 +245,15 @@ impl Lab {
         })
     }
 
-    fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         Time(monotonic_ns().saturating_sub(self.zero_ns))
     }
 
-    async fn drive(&mut self) -> Result<LiveEnd, LiveError> {
-        let mut interrupt =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(broke)?;
+    async fn drive(&mut self, mut signals: Signals) -> Result<LiveEnd, LiveError> {
         self.zero_ns = monotonic_ns();
+        self.node_turned(Time::ZERO);
         self.open_gates(Gate::Start);
-        self.control.start(self.now(), self.gateway.state(), &mut self.chooser);
+        self.control.start(self.now(), self.node.state(), &mut self.chooser);
         loop {
             self.work().await?;
             let done = !self.starts.is_empty() && self.starts.iter().all(|s| s.finished);
@@ -224,37 +266,30 @@ impl Lab {
             if self.now() >= end {
                 return Ok(LiveEnd::TimeUp);
             }
-            match self.wait(end, &mut interrupt).await {
-                Due::Frame(Some(frame)) => self.from_pod(&frame).await?,
-                Due::Frame(None) => self.link = None,
+            match self.wait(end, &mut signals).await {
+                Due::Node(event) => self.node_news(event).await?,
                 Due::News(message) => self.client_news(message),
                 Due::Neigh(event) => self.neigh_news(&event),
-                Due::Timer => {}
+                Due::Timer => self.judge_late(),
                 Due::Interrupted => return Ok(LiveEnd::Interrupted),
             }
         }
     }
 
     /// Waits for whatever comes first.
-    async fn wait(&mut self, end: Time, terminate: &mut tokio::signal::unix::Signal) -> Due {
-        let timers = [self.gateway.poll_timeout(), self.control.poll_timeout(), self.veth.poll_timeout()];
+    async fn wait(&mut self, end: Time, signals: &mut Signals) -> Due {
+        let node = [self.node.poll_timeout(), self.node.deadline()];
+        let timers = [self.control.poll_timeout(), self.carrier_timeout()];
         let starts = self.starts.iter().filter_map(|s| s.due);
-        let next = timers.into_iter().flatten().chain(starts).min().unwrap_or(end).min(end);
+        let next = timers.into_iter().chain(node).flatten().chain(starts).min().unwrap_or(end).min(end);
         let left = next.since(self.now());
-        let link = &mut self.link;
         tokio::select! {
             biased;
-            frame = async {
-                match link {
-                    Some(link) => link.recv().await,
-                    None => std::future::pending().await,
-                }
-            } => Due::Frame(frame),
+            () = signals.come() => Due::Interrupted,
+            event = self.node.next() => Due::Node(event),
             Some(message) = self.rx.recv() => Due::News(message),
             Ok(event) = self.pod.monitor.next() => Due::Neigh(event),
             () = tokio::time::sleep_until(Instant::now() + Duration::from(left)) => Due::Timer,
-            _ = tokio::signal::ctrl_c() => Due::Interrupted,
-            _ = terminate.recv() => Due::Interrupted,
         }
     }
 
@@ -266,22 +301,30 @@ impl Lab {
         while let Ok(Ok(event)) = tokio::time::timeout(Duration::ZERO, self.pod.monitor.next()).await {
             self.neigh_news(&event);
         }
+        if !self.node.is_model() {
+            while let Ok(event) = tokio::time::timeout(Duration::ZERO, self.node.next()).await {
+                self.node_news(event).await?;
+            }
+        }
         self.work().await
     }
 
     /// Does all that is due now.
     async fn work(&mut self) -> Result<(), LiveError> {
-        loop {
+        let begun = Instant::now();
+        // steps that come faster than a kernel takes them would keep it here for ever
+        while begun.elapsed() < PATIENCE {
             let now = self.now();
             self.progress.show(now);
-            if self.gateway.poll_timeout().is_some_and(|t| t <= now) {
-                self.gateway.handle_timeout(now, &mut self.chooser);
-            } else if let Some(changes) = self.veth.take_notice(now, &self.plan.setting) {
-                for (side, change) in changes {
-                    self.notice_carrier(side, &change)?;
+            if self.node.poll_timeout().is_some_and(|t| t <= now) {
+                match &mut self.node {
+                    Node::Model(m) => m.gateway.handle_timeout(now, &mut self.chooser),
+                    Node::Kernel(k) => k.uplink.handle_timeout(now).await?,
                 }
+            } else if self.carrier_timeout().is_some_and(|t| t <= now) {
+                self.notice_carrier(now);
             } else if self.control.poll_timeout().is_some_and(|t| t <= now) {
-                if let Some(taken) = self.control.take_due(now, self.gateway.state(), &mut self.chooser) {
+                if let Some(taken) = self.control.take_due(now, self.node.state(), &mut self.chooser) {
                     self.carry_out(&taken).await?;
                 }
             } else if !self.start_due(now) {
@@ -290,6 +333,7 @@ impl Lab {
             }
             self.settle().await?;
         }
+        Ok(())
     }
 
     fn start_due(&mut self, now: Time) -> bool {
@@ -303,7 +347,7 @@ impl Lab {
         true
     }
 
-    fn open_gates(&mut self, gate: Gate) {
+    pub(super) fn open_gates(&mut self, gate: Gate) {
         let now = self.now();
         for s in self.starts.iter_mut().filter(|s| s.gate == gate && s.due.is_none() && !s.begun) {
             let grains = (s.delay.1 - s.delay.0).as_ns() / 1_000 + 1;
@@ -335,38 +379,151 @@ impl Lab {
         }
     }
 
+    fn time_of(&self, at_ns: u64) -> Time {
+        Time(at_ns.saturating_sub(self.zero_ns))
+    }
+
     fn neigh_news(&mut self, event: &netns_lab::Event) {
-        let at = Time(event.at_ns.saturating_sub(self.zero_ns));
+        let at = self.time_of(event.at_ns);
+        if !self.node.is_model() {
+            self.pod_carrier(&event.change);
+        }
         if let Some(entry) = self.known.take(&event.change) {
-            self.tell_entry(at, entry);
+            self.tell_entry(at, Side::Pod, entry);
         }
     }
 
-    fn tell_entry(&mut self, at: Time, entry: Entry) {
+    fn tell_entry(&mut self, at: Time, side: Side, entry: Entry) {
         let Entry { dev, ip, old, new, lladdr } = entry;
-        if ip == IpAddr::V4(GATEWAY) {
+        if side == Side::Pod && ip == IpAddr::V4(GATEWAY) {
             self.progress.entry(new.map_or("no entry".into(), |n| n.to_string()));
         }
-        self.events.take(at, What::Neigh { side: Side::Pod, dev, ip, old, new, lladdr, cause: None });
+        self.events.take(at, What::Neigh { side, dev, ip, old, new, lladdr, cause: None });
     }
 
-    /// A frame of the pod: into the trace, then to the gateway.
-    async fn from_pod(&mut self, frame: &[u8]) -> Result<(), LiveError> {
+    /// What came from the host's side.
+    async fn node_news(&mut self, event: NodeEvent) -> Result<(), LiveError> {
+        match event {
+            NodeEvent::FromPod(Some(frame)) => return self.heard_pod(&frame).await,
+            NodeEvent::FromPod(None) => {
+                if let Node::Model(m) = &mut self.node {
+                    m.wire = None;
+                }
+            }
+            NodeEvent::Captured(Some(frame)) => self.captured(&frame).await,
+            NodeEvent::Captured(None) => {
+                if let Node::Kernel(k) = &mut self.node {
+                    k.capture = None;
+                }
+            }
+            NodeEvent::Uplink(frame) => {
+                let now = self.now();
+                if let Node::Kernel(k) = &mut self.node {
+                    k.uplink.receive(now, &frame).await?;
+                }
+            }
+            NodeEvent::Netlink(event) => self.netlink_news(&event),
+        }
+        Ok(())
+    }
+
+    /// The real node's netlink: its links, which Felix hears of, and its neighbours.
+    fn netlink_news(&mut self, event: &netns_lab::Event) {
+        let Node::Kernel(k) = &mut self.node else { return };
+        let cali = self.plan.setting.cali;
+        if let Some(news) = k.link_news(&event.change, cali) {
+            let what = Happening::Link(cali, news);
+            self.node_turned(self.now());
+            self.control.notice(self.now(), what, self.node.state(), &mut self.chooser);
+        } else if let Some(entry) = k.known.take(&event.change)
+            && entry.dev == cali.as_str()
+        {
+            self.tell_entry(self.time_of(event.at_ns), Side::Host, entry);
+        } else if k.carrier_news(&event.change) {
+            self.node_turned(self.time_of(event.at_ns));
+        }
+    }
+
+    /// A frame on a real veth pair, as the pod's end saw it.
+    async fn captured(&mut self, frame: &Captured) {
+        let at = self.time_of(frame.at_ns);
+        self.frames += 1;
+        let id = FrameId(self.frames);
+        let from = if frame.from_pod { Side::Pod } else { Side::Host };
+        self.emit.frame(at, id, from, &frame.bytes, Fate::Delivered, &mut self.events);
+        let Some((eth, arp)) = arp_of(&frame.bytes) else { return };
+        if frame.from_pod && arp.op == OP_REQUEST && arp.tpa == GATEWAY {
+            let cali = self.node.state().link_named(self.plan.setting.cali);
+            let cast = Cast::of(eth.dst, cali.map_or(eth.dst, crate::host::Link::mac));
+            if let Node::Kernel(k) = &mut self.node {
+                k.judge.asked(at, id, arp, cast);
+            }
+            self.control.count_request(self.now(), &mut self.chooser);
+            self.look_at_entry().await;
+        } else if !frame.from_pod && arp.op == OP_REPLY && arp.spa == GATEWAY {
+            let verdict = match &mut self.node {
+                Node::Kernel(k) => k.judge.answered(at),
+                Node::Model(_) => None,
+            };
+            self.tell_verdicts(verdict);
+        }
+    }
+
+    /// Requests that have waited too long for an answer have none.
+    fn judge_late(&mut self) {
+        let now = self.now();
+        if let Node::Kernel(k) = &mut self.node {
+            let verdicts = k.judge.expire(now);
+            self.tell_verdicts(verdicts);
+        }
+    }
+
+    fn judge_rest(&mut self) {
+        if let Node::Kernel(k) = &mut self.node {
+            let verdicts = k.judge.finish();
+            self.tell_verdicts(verdicts);
+        }
+    }
+
+    fn tell_verdicts(&mut self, verdicts: impl IntoIterator<Item = Verdict>) {
+        for Verdict { at, what, differs } in verdicts {
+            if matches!(what, What::Judged { answered: false, .. }) {
+                self.progress.unanswered();
+            }
+            self.events.take(at, what);
+            if let Some(text) = differs {
+                self.events.take(at, What::Differs { text });
+            }
+        }
+    }
+
+    /// The real node was changed since `begin`; requests from then on meet it as it is now.
+    pub(super) fn node_turned(&mut self, begin: Time) {
+        let end = self.now();
+        if let Node::Kernel(k) = &mut self.node {
+            let dev = self.veth.host_index(&self.plan.setting, &k.state);
+            let view = k.view(dev, self.veth.carries());
+            k.judge.turn(begin, end, view);
+        }
+    }
+
+    /// A frame of the pod for the modelled node: into the trace, then to the gateway.
+    async fn heard_pod(&mut self, frame: &[u8]) -> Result<(), LiveError> {
         let now = self.now();
         self.frames += 1;
         let id = FrameId(self.frames);
-        let asks = asks_gateway(frame);
-        let host = self.veth.host_index(&self.plan.setting, self.gateway.state());
+        let asks = arp_of(frame).is_some_and(|(_, a)| a.op == OP_REQUEST && a.tpa == GATEWAY);
+        let host = self.veth.host_index(&self.plan.setting, self.node.state());
         let arrives = self.veth.carries() && host.is_some();
         let fate =
-            if arrives { Fate::Delivered } else { Fate::Lost(self.emit.no_carrier(self.gateway.state())) };
+            if arrives { Fate::Delivered } else { Fate::Lost(self.emit.no_carrier(self.node.state())) };
         self.emit.frame(now, id, Side::Pod, frame, fate, &mut self.events);
         if asks {
             self.control.count_request(now, &mut self.chooser);
         }
-        if let Some(dev) = host.filter(|_| arrives) {
+        if let (Node::Model(m), Some(dev)) = (&mut self.node, host.filter(|_| arrives)) {
             self.emit.begin_frame(id);
-            self.gateway.receive(now, dev, frame, &mut self.chooser);
+            m.gateway.receive(now, dev, frame, &mut self.chooser);
             self.settle().await?;
             self.emit.end_frame();
         }
@@ -384,23 +541,27 @@ impl Lab {
             if n.state == netns_lab::rtnl::NudState::Incomplete
                 && let Some(entry) = self.known.see(n)
             {
-                self.tell_entry(now, entry);
+                self.tell_entry(now, Side::Pod, entry);
             }
         }
     }
 
     /// Carries the gateway's frames to the pod and its notes to the trace.
     async fn settle(&mut self) -> Result<(), LiveError> {
-        while let Some(output) = self.gateway.poll_output() {
-            let now = self.now();
+        let Node::Model(m) = &mut self.node else {
+            self.report();
+            return Ok(());
+        };
+        while let Some(output) = m.gateway.poll_output() {
+            let now = Time(monotonic_ns().saturating_sub(self.zero_ns));
             match output {
                 GatewayOutput::Transmit { dev, frame } => {
-                    if self.veth.host_index(&self.plan.setting, self.gateway.state()) != Some(dev) {
+                    if self.veth.host_index(&self.plan.setting, m.gateway.state()) != Some(dev) {
                         continue;
                     }
                     self.frames += 1;
-                    let sent = match &self.link {
-                        Some(link) if self.veth.carries() => link.send(&frame).await?,
+                    let sent = match &m.wire {
+                        Some(wire) if self.veth.carries() => wire.send(&frame).await?,
                         _ => false,
                     };
                     let fate =
@@ -412,7 +573,7 @@ impl Lab {
                     {
                         self.progress.unanswered();
                     }
-                    self.emit.stack_note(now, Side::Host, self.gateway.state(), note, &mut self.events);
+                    self.emit.stack_note(now, Side::Host, m.gateway.state(), note, &mut self.events);
                 }
             }
         }
@@ -438,263 +599,36 @@ impl Lab {
     }
 
     fn silence(&self) -> Option<Reason> {
-        let host = self.gateway.state();
-        let Some(dev) = self.veth.host_index(&self.plan.setting, host) else {
-            return Some(Reason::NoInterface);
-        };
-        match decide(host, &gateway_request(&self.plan, dev)) {
-            Decision::Reply { .. } if !self.veth.carries() => Some(Reason::NoCarrier),
-            Decision::Reply { .. } => None,
-            Decision::Silent(reason) => Some(reason),
-        }
+        let s = &self.plan.setting;
+        let state = self.node.state();
+        let dev = self.veth.host_index(s, state);
+        let arp = Arp::request(s.pod_mac, s.pod_ip, GATEWAY);
+        super::judge::decide_in(state, dev, self.veth.carries(), arp, Cast::Broadcast).reason()
     }
 
-    async fn carry_out(&mut self, taken: &Taken) -> Result<(), LiveError> {
-        let mut result = TaskResult::Done;
-        for act in &taken.acts {
-            match (self.act(act).await?, act) {
-                (Ok(()), _) | (Err(_), Act::Try(..)) => {}
-                (Err(why), _) => {
-                    result = TaskResult::Refused(why);
-                    break;
-                }
-            }
-        }
-        let now = self.now();
-        self.emit.step(now, taken, &result, &mut self.events);
-        self.control.finish(now, taken, &result, self.gateway.state(), &mut self.chooser);
-        if matches!(result, TaskResult::Done) {
-            self.open_gates(Gate::After(taken.task.step));
-        }
-        Ok(())
-    }
-
-    /// One act. The inner error is the kernel's refusal, which the actor hears of.
-    async fn act(&mut self, act: &Act) -> Result<Result<(), String>, LiveError> {
-        let plan = Arc::clone(&self.plan);
-        let s = &plan.setting;
-        match act {
-            Act::Mark => Ok(Ok(())),
-            Act::Change(side, Mutation::LinkDel { dev }) | Act::Try(side, Mutation::LinkDel { dev })
-                if *dev == s.cali || *dev == s.eth =>
-            {
-                let _ = side;
-                self.delete_veth().await
-            }
-            Act::Change(side, change) | Act::Try(side, change) => self.change(*side, change).await,
-            Act::VethCreate { host_end, pod_up } => self.create_veth(*host_end, *pod_up).await,
-            Act::VethMove => self.move_veth().await,
-            Act::VethDelete => {
-                let _ = self.delete_veth().await?;
-                Ok(Ok(()))
-            }
-            Act::PodReset => self.reset_pod().await.map(Ok),
-        }
-    }
-
-    /// A change on either side: on the real pod, on the modelled host, and on the pod's shadow.
-    async fn change(&mut self, side: Side, change: &Mutation) -> Result<Result<(), String>, LiveError> {
-        let before = self.host_running();
-        match side {
-            Side::Host => {
-                if let Err(e) = self.gateway.apply(self.now(), change, &mut self.chooser) {
-                    return Ok(Err(e.to_string()));
-                }
-            }
-            Side::Pod => {
-                let real = !names_device(change, self.plan.setting.cali);
-                if real {
-                    let mut place = Place {
-                        netns: &self.pod.netns,
-                        rtnl: &self.pod.rtnl,
-                        filters: &mut self.pod.filters,
-                    };
-                    if let Err(e) = apply(&mut place, change).await {
-                        return Ok(Err(e.to_string()));
-                    }
-                }
-                if let Err(e) = self.shadow.apply(change) {
-                    if !real {
-                        return Ok(Err(e.to_string()));
-                    }
-                    tracing::warn!(%e, "the kernel allowed what the model refuses");
-                }
-            }
-        }
-        self.update_carrier(before).await?;
-        Ok(Ok(()))
-    }
-
-    async fn update_carrier(&mut self, before: Option<bool>) -> Result<(), LiveError> {
-        let now = self.now();
-        let carried = self.veth.carries();
-        let plan = Arc::clone(&self.plan);
-        self.veth.update(now, &plan.setting, self.gateway.state(), &self.shadow, &mut self.chooser);
-        // the cable is out while the host end is down, whatever the pod does to its own end
-        let host_up = self.far_end_up();
-        if let Some(link) = &self.link {
-            link.set_carrier(host_up).await?;
-        }
-        if carried != self.veth.carries() {
-            tracing::debug!(carries = self.veth.carries(), "carrier");
-        }
-        self.tell_running(before);
-        Ok(())
-    }
-
-    fn far_end_up(&self) -> bool {
-        let state = match self.veth.host_end {
-            Some(Side::Host) => self.gateway.state(),
-            Some(Side::Pod) => &self.shadow,
-            None => return false,
-        };
-        state.link_named(self.plan.setting.cali).is_some_and(crate::host::Link::is_up)
-    }
-
-    /// The modelled host (and the pod's shadow) notice the carrier; the real pod does by itself.
-    fn notice_carrier(&mut self, side: Side, change: &Mutation) -> Result<(), LiveError> {
-        let before = self.host_running();
-        match side {
-            Side::Host => {
-                let _ = self.gateway.apply(self.now(), change, &mut self.chooser);
-            }
-            Side::Pod => {
-                let _ = self.shadow.apply(change);
-            }
-        }
-        self.tell_running(before);
-        Ok(())
-    }
-
-    fn host_running(&self) -> Option<bool> {
-        self.gateway.state().link_named(self.plan.setting.cali).map(|l| l.is_up() && l.has_carrier())
-    }
-
-    fn tell_running(&mut self, before: Option<bool>) {
-        let event = match (before, self.host_running()) {
-            (None, Some(_)) => LinkEvent::New,
-            (Some(_), None) => LinkEvent::Gone,
-            (Some(false), Some(true)) => LinkEvent::Running,
-            (Some(true), Some(false)) => LinkEvent::Stopped,
-            _ => return,
-        };
-        let what = Happening::Link(self.plan.setting.cali, event);
-        self.control.notice(self.now(), what, self.gateway.state(), &mut self.chooser);
-    }
-
-    async fn create_veth(&mut self, host_end: Side, pod_up: bool) -> Result<Result<(), String>, LiveError> {
-        let plan = Arc::clone(&self.plan);
-        let s = &plan.setting;
-        let made =
-            PodLink::make(&self.pod.netns, &self.pod.rtnl, s.eth.as_str(), s.pod_mac, self.prefer).await;
-        let (link, note) = match made {
-            Ok(made) => made,
-            Err(e) => return Ok(Err(e.to_string())),
-        };
-        if let Some(text) = note {
-            let now = self.now();
-            self.events.take(now, What::Note { text });
-        }
-        link.set_carrier(false).await?;
-        self.link = Some(link);
-        let add = |name, mac| Mutation::LinkAdd { name, kind: DeviceKind::Veth, mac };
-        self.shadow.apply(&add(s.eth, Some(s.pod_mac))).map_err(broke)?;
-        let done = match host_end {
-            Side::Host => self.change(Side::Host, &add(s.cali, None)).await?,
-            Side::Pod => self.shadow.apply(&add(s.cali, None)).map(|_: _| ()).map_err(|e| e.to_string()),
-        };
-        if let Err(e) = done {
-            return Ok(Err(e));
-        }
-        self.veth.host_end = Some(host_end);
-        if pod_up {
-            let up = Mutation::LinkSet { dev: s.eth, change: LinkChange::Up(true) };
-            return self.change(Side::Pod, &up).await;
-        }
-        Ok(Ok(()))
-    }
-
-    async fn move_veth(&mut self) -> Result<Result<(), String>, LiveError> {
-        let plan = Arc::clone(&self.plan);
-        let cali = plan.setting.cali;
-        let Some(mac) = self.shadow.link_named(cali).map(crate::host::Link::mac) else {
-            return Ok(Err("the host end is not in the pod's namespace".into()));
-        };
-        let before = self.host_running();
-        self.veth.host_end = None;
-        self.shadow.apply(&Mutation::LinkDel { dev: cali }).map_err(broke)?;
-        let add = Mutation::LinkAdd { name: cali, kind: DeviceKind::Veth, mac: Some(mac) };
-        if let Err(e) = self.gateway.apply(self.now(), &add, &mut self.chooser) {
-            return Ok(Err(e.to_string()));
-        }
-        self.veth.host_end = Some(Side::Host);
-        self.update_carrier(before).await?;
-        Ok(Ok(()))
-    }
-
-    async fn delete_veth(&mut self) -> Result<Result<(), String>, LiveError> {
-        let plan = Arc::clone(&self.plan);
-        let s = &plan.setting;
-        let Some(far) = self.veth.host_end else {
-            return Ok(Err(format!("there is no interface {}", s.cali)));
-        };
-        let before = self.host_running();
-        self.veth.reset();
-        // dropping the link's descriptors deletes the device in the pod
-        if let Some(PodLink::Veth { .. }) = self.link.take() {
-            match self.pod.rtnl.delete_link(s.eth.as_str()).await {
-                Err(e) if !e.not_found() => return Err(broke(e)),
-                _ => {}
-            }
-        }
-        let del = |dev| Mutation::LinkDel { dev };
-        match far {
-            Side::Host => {
-                let _ = self.gateway.apply(self.now(), &del(s.cali), &mut self.chooser);
-            }
-            Side::Pod => {
-                let _ = self.shadow.apply(&del(s.cali));
-            }
-        }
-        let _ = self.shadow.apply(&del(s.eth));
-        self.tell_running(before);
-        Ok(Ok(()))
-    }
-
-    async fn reset_pod(&mut self) -> Result<(), LiveError> {
-        let _ = self.delete_veth().await?;
+    /// Ends a client, its run included, before its time.
+    pub(super) fn end_clients(&mut self) {
         for start in &mut self.starts {
             if start.begun && !start.finished {
                 start.running = None;
                 start.finished = true;
             }
         }
-        self.pod = make_pod()?;
-        self.known = Known::default();
-        self.shadow = self.plan.pod.clone();
-        let plan = Arc::clone(&self.plan);
-        for change in &plan.pod_setup {
-            let mut place =
-                Place { netns: &self.pod.netns, rtnl: &self.pod.rtnl, filters: &mut self.pod.filters };
-            apply(&mut place, change)
-                .await
-                .map_err(|e| LiveError::Build(format!("the pod's set-up: {e}")))?;
-        }
-        Ok(())
     }
 
-    /// The pod's routes and neighbours as its kernel has them at the end.
-    async fn look_at_pod(&mut self) {
-        let v4 = |net: &ipnet::IpNet| matches!(net, ipnet::IpNet::V4(_));
-        let (Ok(routes), Ok(entries)) = (self.pod.rtnl.routes().await, self.pod.rtnl.neighbours().await)
-        else {
-            return;
-        };
-        let main = routes.iter().filter(|r| r.table == netns_lab::rtnl::table::MAIN && v4(&r.destination));
-        let routes = main.map(ToString::to_string).collect();
-        let neighbours = entries.iter().filter(|n| n.address.is_ipv4()).map(ToString::to_string).collect();
+    /// Routes, neighbours and switches as the kernels have them at the end.
+    async fn look_at_kernels(&mut self) {
         let now = self.now();
-        self.events.take(now, What::Kernel { side: Side::Pod, routes, neighbours });
+        if let Node::Kernel(k) = &self.node
+            && let Some((routes, neighbours)) = k.space.view().await
+        {
+            let sysctls = k.sysctls(self.plan.setting.cali);
+            self.events.take(now, What::Kernel { side: Side::Host, routes, neighbours, sysctls });
+        }
+        if let Some((routes, neighbours)) = self.pod.view().await {
+            let what = What::Kernel { side: Side::Pod, routes, neighbours, sysctls: Vec::new() };
+            self.events.take(now, what);
+        }
     }
 
     fn finish(&mut self) {
@@ -711,27 +645,9 @@ impl Lab {
     }
 }
 
-/// True for a change of that device in particular.
-fn names_device(change: &Mutation, dev: crate::addr::IfName) -> bool {
-    match change {
-        Mutation::LinkSet { dev: d, .. }
-        | Mutation::LinkDel { dev: d }
-        | Mutation::LinkAdd { name: d, .. } => *d == dev,
-        Mutation::Sysctl { key, .. } => key.device() == Some(dev),
-        _ => false,
-    }
-}
-
-/// The question all this is about, as the pod broadcasts it.
-fn gateway_request(plan: &Plan, dev: IfIndex) -> Request {
-    let s = &plan.setting;
-    let arp = Arp::request(s.pod_mac, s.pod_ip, GATEWAY);
-    Request { dev, cast: Cast::Broadcast, arp, sender_known: true, again: false, leg: 0 }
-}
-
-fn asks_gateway(frame: &[u8]) -> bool {
-    EthFrame::parse(frame).is_ok_and(|eth| {
-        eth.ethertype == ETHERTYPE_ARP
-            && Arp::parse(eth.payload).is_ok_and(|a| a.op == OP_REQUEST && a.tpa == GATEWAY)
-    })
+/// A frame that is a well-formed ARP packet.
+fn arp_of(frame: &[u8]) -> Option<(EthFrame<'_>, Arp)> {
+    let eth = EthFrame::parse(frame).ok().filter(|eth| eth.ethertype == ETHERTYPE_ARP)?;
+    let arp = Arp::parse(eth.payload).ok()?;
+    Some((eth, arp))
 }

@@ -1,4 +1,4 @@
-//! The pod's `eth0` and who reads it: a TAP, or a veth with a packet socket at its far end.
+//! A device of a namespace and who reads its wire: a TAP, or a veth with a packet socket at its far end.
 
 use super::apply::mac_of;
 use crate::addr::Mac;
@@ -32,14 +32,14 @@ fn fault(e: impl core::fmt::Display) -> LinkFault {
 const FRAME_MAX: usize = 1500 + 18 + 64;
 
 /// The link as the gateway sees it.
-pub(super) enum PodLink {
+pub(super) enum Wire {
     Tap(AsyncTap, Box<[u8; FRAME_MAX]>),
     Veth { socket: AsyncPacketSocket, batch: RecvBatch, next: usize, far: Netns, rtnl: Rtnl },
 }
 
 const FAR_END: &str = "far0";
 
-impl PodLink {
+impl Wire {
     /// Makes `eth0` in the pod's namespace, down, with that MAC. A TAP if it can be had and
     /// `prefer` does not say otherwise.
     pub(super) async fn make(
@@ -48,14 +48,14 @@ impl PodLink {
         name: &str,
         mac: Mac,
         prefer: Option<LinkKind>,
-    ) -> Result<(PodLink, Option<String>), LinkFault> {
+    ) -> Result<(Wire, Option<String>), LinkFault> {
         if prefer != Some(LinkKind::Veth) {
             match Tap::open(pod, name) {
                 Ok(tap) => {
                     let change = netns_lab::rtnl::LinkChange::new().mac(mac_of(mac));
                     rtnl.change_link(name, &change).await.map_err(fault)?;
                     let tap = tap.into_async().map_err(fault)?;
-                    return Ok((PodLink::Tap(tap, Box::new([0; FRAME_MAX])), None));
+                    return Ok((Wire::Tap(tap, Box::new([0; FRAME_MAX])), None));
                 }
                 Err(e) if prefer == Some(LinkKind::Tap) => return Err(fault(e)),
                 Err(e) => {
@@ -67,7 +67,7 @@ impl PodLink {
         Ok((Self::veth(pod, rtnl, name, mac).await?, None))
     }
 
-    async fn veth(pod: &Netns, rtnl: &Rtnl, name: &str, mac: Mac) -> Result<PodLink, LinkFault> {
+    async fn veth(pod: &Netns, rtnl: &Rtnl, name: &str, mac: Mac) -> Result<Wire, LinkFault> {
         let far = Netns::new("gateway").map_err(fault)?;
         // the far end is never spoken to by its own kernel
         far.sysctl().poke("net.ipv6.conf.default.disable_ipv6", 1).map_err(fault)?;
@@ -82,20 +82,20 @@ impl PodLink {
         let options = PacketOptions::new().ignore_outgoing(true).promiscuous(true);
         let socket = PacketSocket::open(&far, FAR_END, &options).map_err(fault)?;
         let socket = socket.into_async().map_err(fault)?;
-        Ok(PodLink::Veth { socket, batch: RecvBatch::default(), next: 0, far, rtnl: far_rtnl })
+        Ok(Wire::Veth { socket, batch: RecvBatch::default(), next: 0, far, rtnl: far_rtnl })
     }
 
     /// The next frame that the pod sent; `None` when the link is gone for good.
     pub(super) async fn recv(&mut self) -> Option<Vec<u8>> {
         match self {
-            PodLink::Tap(tap, buffer) => match tap.recv(&mut buffer[..]).await {
+            Wire::Tap(tap, buffer) => match tap.recv(&mut buffer[..]).await {
                 Ok(n) => Some(buffer[..n].to_vec()),
                 Err(e) => {
                     tracing::debug!(%e, "the TAP is gone");
                     None
                 }
             },
-            PodLink::Veth { socket, batch, next, .. } => loop {
+            Wire::Veth { socket, batch, next, .. } => loop {
                 if *next < batch.len() {
                     *next += 1;
                     return batch.frames().nth(*next - 1).map(|f| {
@@ -123,12 +123,12 @@ impl PodLink {
     /// Gives the pod a frame. False when its end is down, so that the frame is lost.
     pub(super) async fn send(&self, frame: &[u8]) -> Result<bool, LinkFault> {
         match self {
-            PodLink::Tap(tap, _) => match tap.send(frame).await {
+            Wire::Tap(tap, _) => match tap.send(frame).await {
                 Ok(()) => Ok(true),
                 Err(TapError::LinkDown { .. } | TapError::Deleted { .. }) => Ok(false),
                 Err(e) => Err(fault(e)),
             },
-            PodLink::Veth { socket, .. } => match socket.send(frame).await {
+            Wire::Veth { socket, .. } => match socket.send(frame).await {
                 Ok(()) => Ok(true),
                 Err(e) if e.is_link_event() => Ok(false),
                 Err(e) => Err(fault(e)),
@@ -139,11 +139,11 @@ impl PodLink {
     /// The host end goes up or down: the pod's end gains or loses its carrier.
     pub(super) async fn set_carrier(&self, on: bool) -> Result<(), LinkFault> {
         match self {
-            PodLink::Tap(tap, _) => match tap.set_carrier(on) {
+            Wire::Tap(tap, _) => match tap.set_carrier(on) {
                 Err(e) if !e.is_link_event() => Err(fault(e)),
                 _ => Ok(()),
             },
-            PodLink::Veth { rtnl, far, .. } => {
+            Wire::Veth { rtnl, far, .. } => {
                 let _ = far;
                 let done = if on { rtnl.set_up(FAR_END).await } else { rtnl.set_down(FAR_END).await };
                 done.map_err(fault)

@@ -17,12 +17,19 @@
 //! ends them.
 
 mod apply;
+mod capture;
 mod client;
 mod engine;
+mod judge;
 mod link;
+mod node;
 mod progress;
+mod space;
+mod stage;
+mod steps;
+mod uplink;
 mod watch;
 
-pub use apply::{ApplyError, apply};
-pub use engine::{LiveEnd, LiveError, LiveOptions, run};
+pub use apply::{ApplyError, Place, apply};
+pub use engine::{LiveEnd, LiveError, LiveOptions, Responder, run};
 pub use link::LinkKind;

@@ -15,8 +15,12 @@ use std::net::{IpAddr, SocketAddr};
 const FILE_MAX: usize = 1 << 20;
 /// The longest run: the longest timer any mechanism waits for is a few minutes.
 pub(super) const DURATION_MAX: Span = Span::from_secs(3600);
-/// Steps, holds, faults, clients of one file: far above what a person writes.
-const ITEMS_MAX: usize = 256;
+
+/// Patience with clients that are never done, when the file does not say how long a run lasts.
+pub(super) const DURATION_DEFAULT: Span = Span::from_secs(600);
+/// Steps, holds, faults, clients of one file with its fixes: far above what a person writes, and
+/// few enough for the number of a script's lane.
+const ITEMS_MAX: usize = 250;
 /// Repetitions of a step.
 const TIMES_MAX: u32 = 100_000;
 /// Connections of one client at once; the kernel recordings go up to 500.
@@ -62,7 +66,7 @@ impl Scenario {
         let file: ScenarioFile =
             toml::from_str(text).map_err(|e| ScenarioError::from_toml(origin, text, &e))?;
         let scenario = Scenario { origin: origin.to_owned(), source: text.to_owned(), file };
-        let mut check = Checker { flaws: Vec::new() };
+        let mut check = Checker { flaws: super::hygiene::flaws(text) };
         scenario.check(&mut check);
         if check.flaws.is_empty() {
             return Ok(scenario);
@@ -118,13 +122,25 @@ impl Scenario {
         for hold in &f.holds {
             let _ = hold_of(hold, &steps, c);
         }
+        for name in f.live.hold.keys() {
+            if !f
+                .holds
+                .iter()
+                .chain(f.fixes.iter().flat_map(|x| &x.change.holds))
+                .any(|h| h.step.get_ref() == name)
+            {
+                let help = Some("`[live]` shortens holds that the scenario has".to_owned());
+                c.flaw(find_word(&self.source, name), format!("nothing holds {name:?}"), help);
+            }
+        }
         for client in &f.clients {
             let _ = client_of(client, &steps, c);
         }
         for fault in &f.faults {
             let _ = fault_of(fault, c);
         }
-        let many = f.steps.len() + f.holds.len() + f.faults.len() + f.clients.len();
+        let of_fixes: usize = f.fixes.iter().map(|x| x.change.steps.len() + x.change.holds.len()).sum();
+        let many = f.steps.len() + f.holds.len() + f.faults.len() + f.clients.len() + of_fixes;
         if many > ITEMS_MAX {
             c.at(&f.id, format!("{many} steps, holds, faults and clients; at most {ITEMS_MAX}"), None);
         }

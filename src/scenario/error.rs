@@ -38,7 +38,7 @@ impl ScenarioError {
     pub fn place(&self) -> (usize, usize) {
         let at = self.flaws.first().map_or(0, |f| f.span.start).min(self.source.len());
         let before = &self.source.as_bytes()[..at];
-        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        let line = before.split(|b| *b == b'\n').count();
         let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
         (line, at - start + 1)
     }

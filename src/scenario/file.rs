@@ -26,8 +26,10 @@ pub struct ScenarioFile {
     #[serde(default)]
     pub aliases: Vec<String>,
     /// What happens, in plain words.
+    #[serde(default)]
     pub story: String,
     /// Why it happens.
+    #[serde(default)]
     pub mechanism: String,
     /// What a person sees, in the words of the tools they use.
     #[serde(default)]
@@ -39,7 +41,7 @@ pub struct ScenarioFile {
     #[serde(default)]
     pub look_alike: bool,
     /// How sure the cause is.
-    pub certainty: Certainty,
+    pub certainty: Option<Certainty>,
     /// Where it was reported or read.
     #[serde(default, rename = "source")]
     pub sources: Vec<Source>,
@@ -76,12 +78,28 @@ pub struct ScenarioFile {
     /// What is to be seen in one corner where it differs.
     #[serde(default)]
     pub expect_in: BTreeMap<Corner, Expect>,
+    /// A shorter form, for comparing the corners in real time.
+    #[serde(default)]
+    pub live: LiveFile,
     /// Where the scenario cannot be staged on a real kernel, and why.
     #[serde(default)]
     pub not_live: BTreeMap<Corner, String>,
     /// What helps, and what does not.
     #[serde(default, rename = "fix")]
     pub fixes: Vec<FixFile>,
+}
+
+/// A shorter form of the scenario, in which `arplab compare` runs every corner: holds that last
+/// less long, an earlier end. What is expected of the scenario is not checked then, only that all
+/// corners do the same.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LiveFile {
+    /// Steps that are held for a time, and for how long in the shorter form.
+    #[serde(default)]
+    pub hold: BTreeMap<String, Span>,
+    /// How long the run lasts at most.
+    pub duration: Option<Span>,
 }
 
 /// How sure a cause is, and why.

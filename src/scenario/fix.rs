@@ -1,6 +1,6 @@
 //! Scenario, fixes and command line put together into a [`Plan`].
 
-use super::compile::{Checker, DURATION_MAX, Scenario, client_of, fault_of, hold_of, script_step};
+use super::compile::{Checker, DURATION_DEFAULT, Scenario, client_of, fault_of, hold_of, script_step};
 use super::expect::{Corner, Expect};
 use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, StepFile};
 use super::overrides::Overrides;
@@ -14,7 +14,7 @@ use crate::gateway::OutsideSpec;
 use crate::host::command::CommandError;
 use crate::host::conf::{Conf4, Global, Scope, SysctlKey};
 use crate::host::{HostState, Mutation};
-use crate::time::Span;
+use crate::time::{Span, Time};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -139,7 +139,7 @@ impl Scenario {
         }
         let (host, host_setup) = host_state(&layers, &setting)?;
         let (pod, pod_setup) = self.pod_state(&layers, &setting)?;
-        let actors = actors(&layers, &setting, &host, script);
+        let actors = actors(&layers, &setting, &host, &script);
         Ok(Plan {
             version: layers.version(),
             outside: self.outside(&clients),
@@ -154,10 +154,38 @@ impl Scenario {
             icmp_errors_filtered: f.pod.icmp_errors_filtered,
             clients,
             faults,
-            duration: f.duration.as_ref().map_or(DURATION_MAX, |d| *d.get_ref()),
+            duration: f.duration.as_ref().map_or(DURATION_DEFAULT, |d| *d.get_ref()),
             until_clients_done: f.duration.is_none(),
             hz: f.kernel.hz.unwrap_or(crate::neigh::HZ_DEFAULT),
         })
+    }
+
+    /// Makes a plan the shorter form that `[live]` describes, and says what that changed. Holds set
+    /// by the command line stay as they are.
+    pub fn shorten(&self, plan: &mut Plan, overrides: &Overrides) -> Vec<String> {
+        let live = &self.file.live;
+        let mut said = Vec::new();
+        for hold in &mut plan.holds {
+            let name = &plan.steps.info(hold.step).name;
+            let (Some(to), false) = (live.hold.get(name), overrides.holds.iter().any(|h| h.step == *name))
+            else {
+                continue;
+            };
+            let whole = match hold.until {
+                Until::Elapsed(span) => span,
+                Until::At(time) => time.since(Time::ZERO),
+                Until::Done(_) | Until::Requests(_) | Until::Never => continue,
+            };
+            if *to < whole {
+                hold.until = Until::Elapsed(*to);
+                said.push(format!("{name} is held for {to} instead of {whole}"));
+            }
+        }
+        if let Some(duration) = live.duration.filter(|d| *d < plan.duration) {
+            plan.duration = duration;
+            said.push(format!("the run lasts at most {duration}"));
+        }
+        said
     }
 
     /// What is expected of a run in a corner: the scenario's own expectations, or those of the fix.
@@ -276,7 +304,7 @@ fn actors(
     layers: &Layers<'_>,
     setting: &Setting,
     host: &HostState,
-    script: Vec<(ActorName, ScriptStep)>,
+    script: &[(ActorName, ScriptStep)],
 ) -> Vec<Actors> {
     let version = layers.version();
     let options = CniOptions {

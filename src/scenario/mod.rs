@@ -1,6 +1,6 @@
 //! Scenarios: a public report as a file that can be read, run, and checked.
 //!
-//! [`file`] is the format, [`Scenario`] what a valid file means, [`catalogue`] the files that are
+//! [`mod@file`] is the format, [`Scenario`] what a valid file means, [`catalogue`] the files that are
 //! built in.
 
 pub mod catalogue;
@@ -9,6 +9,7 @@ mod error;
 mod expect;
 pub mod file;
 mod fix;
+mod hygiene;
 mod overrides;
 mod plan;
 mod text;
@@ -17,6 +18,7 @@ pub use compile::Scenario;
 pub use error::{Flaw, ScenarioError};
 pub use expect::{ClientExpect, Corner, Expect, Range};
 pub use fix::PlanError;
+pub(crate) use hygiene::{LOST_ON_LINK, codes};
 pub use overrides::{HoldOverride, Overrides};
 pub use plan::{ClientPlan, FaultAction, FaultMatch, FaultRule, FrameKind, Plan, Target};
 pub use text::CommandText;

@@ -19,7 +19,7 @@ mod moves;
 mod veth;
 mod world;
 
-pub(crate) use emit::Emitter;
-pub(crate) use veth::Veth;
 pub use moves::{Move, Moves, Possible};
 pub use world::{Ended, World, run};
+#[cfg(feature = "live")]
+pub(crate) use {emit::Emitter, veth::Veth};

@@ -5,6 +5,7 @@ use crate::scenario::{ClientExpect, Expect};
 use crate::time::Time;
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 /// One expectation and how it went.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -27,12 +28,12 @@ struct Checks {
 }
 
 impl Checks {
-    fn add(&mut self, what: impl Into<String>, expected: impl ToString, seen: impl ToString, ok: bool) {
+    fn add(&mut self, what: impl Into<String>, expected: &dyn Display, seen: &dyn Display, ok: bool) {
         let (what, expected, seen) = (what.into(), expected.to_string(), seen.to_string());
         self.list.push(Check { what, expected, seen, ok, skipped: false });
     }
     /// As [`Checks::add`], for what depends on how long holds last.
-    fn timed(&mut self, what: impl Into<String>, expected: impl ToString, seen: impl ToString, ok: bool) {
+    fn timed(&mut self, what: impl Into<String>, expected: &dyn Display, seen: &dyn Display, ok: bool) {
         self.add(what, expected, seen, ok);
         if self.holds_changed
             && let Some(last) = self.list.last_mut()
@@ -48,18 +49,18 @@ pub fn check(expect: &Expect, seen: &Observed, holds_changed: bool) -> Vec<Check
     let mut c = Checks { list: Vec::new(), holds_changed };
     if let Some(range) = &expect.window {
         let text = seen.window.map_or("the pod never asked".into(), |w| w.to_string());
-        c.timed("time the gateway stayed silent", range, text, seen.window.is_some_and(|w| range.holds(w)));
+        c.timed("time the gateway stayed silent", range, &text, seen.window.is_some_and(|w| range.holds(w)));
     }
     if let Some(range) = &expect.unanswered {
         let n = seen.unanswered();
-        c.timed("unanswered requests", range, n, range.holds(n));
+        c.timed("unanswered requests", range, &n, range.holds(n));
     }
     if let Some(reasons) = &expect.reasons {
         let wanted: BTreeSet<String> = reasons.iter().cloned().collect();
         let show = |s: &BTreeSet<String>| {
             if s.is_empty() { "none".to_owned() } else { s.iter().cloned().collect::<Vec<_>>().join(", ") }
         };
-        c.add("reasons of silence", show(&wanted), show(&seen.reasons), wanted == seen.reasons);
+        c.add("reasons of silence", &show(&wanted), &show(&seen.reasons), wanted == seen.reasons);
     }
     if !expect.states.is_empty() {
         let mut left = expect.states.iter();
@@ -71,15 +72,18 @@ pub fn check(expect: &Expect, seen: &Observed, holds_changed: bool) -> Vec<Check
         }
         let want: Vec<&str> = expect.states.iter().map(|s| s.name()).collect();
         let got: Vec<&str> = seen.states.iter().map(|s| s.1.map_or("absent", |n| n.name())).collect();
-        c.timed("states of the pod's entry", want.join(" > "), shorten(&got), next.is_none());
+        c.timed("states of the pod's entry", &want.join(" > "), &shorten(&got), next.is_none());
     }
     if let Some(entry) = &expect.entry {
         let got = seen.entry().map_or("absent", |n| n.name());
-        c.add("the pod's entry at the end", entry, got, entry.eq_ignore_ascii_case(got));
+        c.add("the pod's entry at the end", entry, &got, entry.eq_ignore_ascii_case(got));
     }
     if let Some(mac) = &expect.lladdr {
         let got = seen.lladdr.map_or("none".to_owned(), |m| m.to_string());
-        c.add("MAC in the pod's entry", mac, got, seen.lladdr == Some(*mac));
+        c.add("MAC in the pod's entry", mac, &got, seen.lladdr == Some(*mac));
+    }
+    if let Some(first) = seen.differs.first() {
+        c.add("what the model says of the kernel", &"true", &first.clone(), false);
     }
     let none = ClientSeen::default();
     for (name, e) in &expect.client {
@@ -103,7 +107,7 @@ fn client(c: &mut Checks, name: &str, e: &ClientExpect, seen: &ClientSeen, windo
     let took = seen.first_success_ns.map(|t| t.since(start));
     let text = took.map_or("never".to_owned(), |t| t.to_string());
     if e.never {
-        c.add(format!("{name}: first success"), "never", &text, took.is_none());
+        c.add(format!("{name}: first success"), &"never", &text, took.is_none());
     }
     if let Some(r) = &e.first_success {
         c.timed(format!("{name}: first success after its start"), r, &text, took.is_some_and(|t| r.holds(t)));
@@ -114,19 +118,19 @@ fn client(c: &mut Checks, name: &str, e: &ClientExpect, seen: &ClientSeen, windo
         c.add(
             format!("{name}: first success after the gateway answers"),
             r,
-            text,
+            &text,
             after.is_some_and(|t| r.holds(t)),
         );
     }
     if let Some(r) = &e.longest_gap {
         let text = seen.longest_gap.map_or("none".to_owned(), |g| g.to_string());
-        c.timed(format!("{name}: longest gap"), r, text, seen.longest_gap.is_some_and(|g| r.holds(g)));
+        c.timed(format!("{name}: longest gap"), r, &text, seen.longest_gap.is_some_and(|g| r.holds(g)));
     }
     if let Some(r) = &e.failures {
-        c.timed(format!("{name}: failures"), r, seen.failures, r.holds(seen.failures));
+        c.timed(format!("{name}: failures"), r, &seen.failures, r.holds(seen.failures));
     }
     if let Some(r) = &e.lost {
-        c.timed(format!("{name}: lost"), r, seen.lost, r.holds(seen.lost));
+        c.timed(format!("{name}: lost"), r, &seen.lost, r.holds(seen.lost));
     }
     let all: Vec<&str> = seen.errors.keys().map(String::as_str).collect();
     let all = if all.is_empty() { "none".to_owned() } else { all.join("; ") };

@@ -203,6 +203,14 @@ pub enum What {
         routes: Vec<String>,
         /// `ip neigh`, IPv4.
         neighbours: Vec<String>,
+        /// Switches that decide about the gateway, as `sysctl` prints them (the host's only).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        sysctls: Vec<String>,
+    },
+    /// The real kernel did other than the model says.
+    Differs {
+        /// How.
+        text: String,
     },
     /// News of a client.
     Client {

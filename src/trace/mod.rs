@@ -3,6 +3,7 @@
 //! against.
 
 mod check;
+mod compare;
 mod describe;
 mod event;
 mod json;
@@ -12,10 +13,12 @@ mod summary;
 mod timeline;
 
 pub use check::{Check, check};
+pub use compare::{Comparison, Difference, Told, compare, outcome};
 pub use describe::{Described, describe, describe_ip, is_gateway_request};
 pub use event::{ClientNews, Event, Fate, FrameId, Seen, Sink, What};
 pub use json::{Verdict, write_json};
 pub use observe::{ClientSeen, Observed, observe};
 pub use pcapng::{PcapError, write_pcapng};
+pub(crate) use summary::pointer;
 pub use summary::{headline, kernel_view, summary};
 pub use timeline::{Style, Timeline};

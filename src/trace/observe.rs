@@ -46,6 +46,13 @@ pub struct Asked {
     pub reason: Option<String>,
 }
 
+impl Asked {
+    /// Neither answered yet nor explained.
+    fn is_open(&self) -> bool {
+        self.answered_ns.is_none() && self.reason.is_none()
+    }
+}
+
 /// What a run showed.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Observed {
@@ -65,6 +72,12 @@ pub struct Observed {
     pub lladdr: Option<Mac>,
     /// Per client.
     pub clients: BTreeMap<String, ClientSeen>,
+    /// Where a real kernel did other than the model says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<String>,
+    /// Every request before this one is answered or explained.
+    #[serde(skip)]
+    pub(super) settled: usize,
 }
 
 impl Observed {
@@ -72,6 +85,13 @@ impl Observed {
     #[must_use]
     pub fn unanswered(&self) -> u32 {
         self.asked.iter().filter(|a| a.answered_ns.is_none()).count() as u32
+    }
+
+    /// Requests among which the open ones are.
+    fn open(&mut self) -> core::slice::IterMut<'_, Asked> {
+        let closed = self.asked[self.settled..].iter().take_while(|a| !a.is_open()).count();
+        self.settled += closed;
+        self.asked[self.settled..].iter_mut()
     }
 
     /// The state of the pod's entry at the end.
@@ -93,9 +113,7 @@ pub fn observe(events: &[Event]) -> Observed {
             What::Judged { side: Side::Host, target, answered: false, reason: Some(code), .. }
                 if is_gateway(*target) =>
             {
-                if let Some(a) =
-                    o.asked.iter_mut().rev().find(|a| a.answered_ns.is_none() && a.reason.is_none())
-                {
+                if let Some(a) = o.open().rev().find(|a| a.is_open()) {
                     a.reason = Some(code.clone());
                 }
                 o.reasons.insert(code.clone());
@@ -112,6 +130,7 @@ pub fn observe(events: &[Event]) -> Observed {
                 }
                 _ => {}
             },
+            What::Differs { text } => o.differs.push(text.clone()),
             What::Client { client, news } => client_news(&mut o, t, client, news),
             _ => {}
         }
@@ -124,7 +143,7 @@ fn frame(o: &mut Observed, t: Time, from: Side, bytes: &[u8], fate: &Fate) {
     let d = super::describe(bytes);
     if from == Side::Pod && super::is_gateway_request(&d) {
         let reason = match fate {
-            Fate::Lost(_) => Some("lost-on-link".to_owned()),
+            Fate::Lost(_) => Some(crate::scenario::LOST_ON_LINK.to_owned()),
             Fate::Delivered => None,
         };
         o.asked.push(Asked { t_ns: t, broadcast: d.group, answered_ns: None, reason });
@@ -133,7 +152,7 @@ fn frame(o: &mut Observed, t: Time, from: Side, bytes: &[u8], fate: &Fate) {
         let mac = bytes.get(22..28).map(|b| Mac([b[0], b[1], b[2], b[3], b[4], b[5]]));
         o.replies.push((t, mac));
         // replies carry no number: each goes to the oldest request that still waits
-        if let Some(a) = o.asked.iter_mut().find(|a| a.answered_ns.is_none() && a.reason.is_none()) {
+        if let Some(a) = o.open().find(|a| a.is_open()) {
             a.answered_ns = Some(t);
         }
     }

@@ -60,7 +60,7 @@ pub fn write_pcapng<W: Write>(events: &[Event], out: W) -> Result<(), PcapError>
                 }
                 comments.extend(verdicts.get(id).into_iter().flatten().cloned());
                 let block = EnhancedPacketBlock {
-                    interface_id: if *from == Side::Pod { 0 } else { 1 },
+                    interface_id: u32::from(*from == Side::Host),
                     timestamp: Duration::from_nanos(event.t_ns.0),
                     original_len: bytes.len() as u32,
                     data: Cow::Borrowed(bytes),

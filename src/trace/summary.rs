@@ -3,9 +3,14 @@
 use super::event::{Event, What};
 use super::observe::{ClientSeen, Observed};
 use super::timeline::{Style, rounded};
+use crate::control::CalicoVersion;
 use crate::neigh::Nud;
+use crate::scenario::Corner;
 use crate::time::Time;
 use core::fmt::Write as _;
+
+/// The version whose name says least.
+const FELIX_ONLY: &str = CalicoVersion::FelixOnly.name();
 
 /// What was run, in one line.
 #[must_use]
@@ -15,7 +20,18 @@ pub fn headline(events: &[Event]) -> String {
     else {
         return String::new();
     };
-    let mut line = format!("{corner}, seed {seed}, Calico {calico}, pod {pod} at {pod_ip}, host end {cali}");
+    let corner = match corner {
+        Corner::Sim => "simulated",
+        Corner::LiveSmoltcp => "live: a real pod, the host side played by arplab",
+        Corner::LiveKernel => "live: a real pod and a real host side",
+    };
+    let era = if calico == FELIX_ONLY {
+        " (before April 2017: the plugin left the host side to Felix)"
+    } else {
+        ""
+    };
+    let mut line =
+        format!("{corner}, seed {seed}, Calico {calico}{era}, pod {pod} at {pod_ip}, host end {cali}");
     for fix in fixes {
         let _ = write!(line, ", fix {fix}");
     }
@@ -30,8 +46,9 @@ pub fn headline(events: &[Event]) -> String {
 pub fn kernel_view(events: &[Event]) -> String {
     let mut out = String::new();
     for event in events {
-        if let What::Kernel { side, routes, neighbours } = &event.what {
-            for (command, lines) in [("ip route", routes), ("ip neigh", neighbours)] {
+        if let What::Kernel { side, routes, neighbours, sysctls } = &event.what {
+            let shown = [("ip route", routes), ("ip neigh", neighbours), ("sysctl", sysctls)];
+            for (command, lines) in shown.into_iter().filter(|(c, l)| *c != "sysctl" || !l.is_empty()) {
                 let _ = writeln!(out, "{side}# {command}");
                 for line in lines {
                     let _ = writeln!(out, "{line}");
@@ -67,6 +84,7 @@ fn gateway(seen: &Observed) -> String {
     let (asked, unanswered) = (seen.asked.len(), seen.unanswered());
     match seen.window {
         None => "the pod never asked for it".to_owned(),
+        Some(_) if unanswered == 0 && asked == 1 => "answered the only request".to_owned(),
         Some(_) if unanswered == 0 => format!("answered each of {asked} requests"),
         Some(window) if seen.window_end_ns.is_some() => format!(
             "silent for {} after the pod's first request; {unanswered} of {asked} requests unanswered",
@@ -80,7 +98,8 @@ fn gateway(seen: &Observed) -> String {
 }
 
 /// A reason's code with where to read on.
-fn pointer(code: &str) -> String {
+#[must_use]
+pub(crate) fn pointer(code: &str) -> String {
     match crate::host::Reason::pointer_of(code) {
         Some(p) => {
             let parts: Vec<String> = [("kernel ", p.kernel), ("", p.document), ("catalogue ", p.catalogue)]
@@ -101,14 +120,14 @@ fn client_line(c: &ClientSeen, window_end: Option<Time>) -> String {
         Some(t) => {
             let mut text = format!("first answer after {}", rounded(t.since(start).as_ns()));
             if let Some(end) = window_end.filter(|e| *e <= t && *e > start) {
-                let _ = write!(text, ", {} after the gateway answers", rounded(t.since(end).as_ns()));
+                let _ = write!(text, ", {} after the gateway began to answer", rounded(t.since(end).as_ns()));
             }
             text
         }
     };
     let _ = write!(line, "; {} sent, {} answered", c.sent, c.answered);
     if c.lost > 0 {
-        let _ = write!(line, ", {} never heard of", c.lost);
+        let _ = write!(line, ", {} lost without an error", c.lost);
     }
     for (error, n) in &c.errors {
         let _ = write!(line, ", {n} x {error}");

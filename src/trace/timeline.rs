@@ -10,7 +10,7 @@
 //! line, with the moments they left; a reason is spelled out when it is new.
 
 use super::event::{ClientNews, Event, Fate, What, is_gateway};
-use crate::control::{ActorName, Side};
+use crate::control::{ActorName, Side, StepTable};
 use crate::neigh::Nud;
 use crate::time::{Span, Time};
 use core::fmt::Write as _;
@@ -82,6 +82,12 @@ struct Burst {
     reasons: Vec<(String, String)>,
 }
 
+/// A row tells the times of so many requests.
+const TIMES_SHOWN: usize = 12;
+
+/// News from a kernel comes so much later than a frame at most.
+const NEWS_LAG: Span = Span::from_ms(20);
+
 /// Turns events into text.
 pub struct Timeline {
     style: Style,
@@ -101,6 +107,8 @@ pub struct Timeline {
     /// From the first request in vain to the moment the gateway answers, with the number of rows
     /// there were then.
     windows: Vec<(Time, Time, usize)>,
+    /// What the built-in steps are.
+    steps: StepTable,
     /// Packets dropped, by what is alike of them, with the row that tells of the first.
     drops: BTreeMap<String, (usize, u32)>,
 }
@@ -120,6 +128,7 @@ impl Timeline {
             idle_steps: BTreeSet::new(),
             served: BTreeSet::new(),
             windows: Vec::new(),
+            steps: StepTable::default(),
             drops: BTreeMap::new(),
         };
         for event in events {
@@ -166,6 +175,9 @@ impl Timeline {
             What::Note { text } => {
                 self.row(t, None, Tone::Dim, text.clone());
             }
+            What::Differs { text } => {
+                self.row(t, None, Tone::Bad, format!("model and kernel differ: {text}"));
+            }
             _ => {}
         }
     }
@@ -199,8 +211,11 @@ impl Timeline {
         {
             return;
         }
-        let mut text =
-            if acts.is_empty() { step.to_owned() } else { format!("{step:<28} {}", acts.join("; ")) };
+        // what has no effect on a namespace is told in words
+        let title =
+            self.steps.find(step).filter(|_| acts.is_empty()).map(|id| self.steps.info(id).title.clone());
+        let what = title.unwrap_or_else(|| acts.join("; "));
+        let mut text = if what.is_empty() { step.to_owned() } else { format!("{step:<28} {what}") };
         let tone = if refused.is_some() { Tone::Bad } else { Tone::Plain };
         if let Some(why) = refused {
             let _ = write!(text, " -- {why}");
@@ -270,7 +285,7 @@ impl Timeline {
         if side == Side::Pod && is_gateway(ip) {
             match new {
                 Some(Nud::None | Nud::Incomplete) if !self.style.full => return,
-                Some(Nud::Failed) => return self.flush(t, Some("FAILED")),
+                Some(Nud::Failed) => return self.failed(t),
                 _ => {}
             }
             self.flush(t, None);
@@ -285,6 +300,18 @@ impl Timeline {
         } else if self.style.full {
             self.flush(t, None);
             self.row(t, None, Tone::Dim, format!("{side}: {ip} {} -> {}", name(old), name(new)));
+        }
+    }
+
+    /// A resolution failed. A live kernel's word of it may come after the first request of the
+    /// next one.
+    fn failed(&mut self, t: Time) {
+        let sent = &mut self.burst.sent;
+        let next = if sent.len() > 1 { sent.pop_if(|s| t.since(*s) < NEWS_LAG) } else { None };
+        self.flush(t, Some("FAILED"));
+        if let Some(next) = next {
+            self.burst.from = Some(next);
+            self.burst.sent.push(next);
         }
     }
 
@@ -341,8 +368,15 @@ impl Timeline {
         };
         let glyphs = self.glyphs();
         let mut times = String::new();
-        for sent in &burst.sent {
+        let (shown, folded) = match burst.sent.len().checked_sub(TIMES_SHOWN) {
+            Some(more) if !self.style.full => (TIMES_SHOWN, more),
+            _ => (burst.sent.len(), 0),
+        };
+        for sent in &burst.sent[..shown] {
             let _ = write!(times, " {sent}");
+        }
+        if folded > 0 {
+            let _ = write!(times, " and {folded} more");
         }
         let mut text = format!("who-has 169.254.1.1 at{times} {} no reply", glyphs.no);
         if let Some(end) = end {
@@ -386,11 +420,12 @@ impl Timeline {
         out
     }
 
-    /// Whether a row lies in a window.
+    /// Whether a row lies in a window. They follow one another, so only the last two that began
+    /// before it can be its own.
     fn inside(&self, row: &Row) -> bool {
-        self.windows
-            .iter()
-            .any(|(from, to, rows)| *from <= row.t && (row.t < *to || (row.t == *to && row.number < *rows)))
+        let begun = self.windows.partition_point(|w| w.0 <= row.t);
+        let near = &self.windows[begun.saturating_sub(2)..begun];
+        near.iter().any(|(_, to, rows)| row.t < *to || (row.t == *to && row.number < *rows))
     }
 
     fn draw_row(&self, at: usize, lanes: &[LaneName], names: &[&str], out: &mut String) {

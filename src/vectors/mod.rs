@@ -4,13 +4,13 @@
 //!
 //! A record holds a state (as commands, as what the kernel reported afterwards, or both), frames
 //! that were sent into it with their times, and what came back. [`replay`] builds the state in two
-//! namespaces joined by a veth ([`rig`]), sends the same frames at the same times, and compares
+//! namespaces joined by a veth (`rig`), sends the same frames at the same times, and compares
 //! what can be compared: how many answers, their bytes, whether at once or delayed and how the
 //! delays are spread, and how the neighbour entries changed. Nothing is looked up by a record's
 //! name.
 //!
 //! Times of a real machine carry noise, so "at once" means within [`AT_ONCE`], and drawn delays
-//! are compared as distributions ([`spread`]), never one by one.
+//! are compared as distributions (`spread`), never one by one.
 
 // the recordings hold seconds as floating-point numbers; what is lost in them is far below a tick
 #![allow(clippy::cast_precision_loss, clippy::cast_sign_loss)]
@@ -18,6 +18,7 @@
 mod build;
 mod burst;
 mod command;
+mod conform;
 mod craft;
 mod delay;
 pub mod pod;
@@ -36,6 +37,7 @@ mod rig;
 mod spread;
 mod start6;
 
+pub use conform::{Case, CaseResult, conform_line};
 pub use record::{Config, ReadError, Record, Shot, Transition, Trial, read};
 
 use crate::time::Span;

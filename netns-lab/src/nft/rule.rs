@@ -93,9 +93,8 @@ impl ArpDrop {
     fn expressions(&self) -> Vec<Attributes> {
         let mut list = Vec::new();
         list.extend(self.on_dev());
-        // Ethernet and IPv4, and the lengths of their addresses: without it the fields below
-        // would be somewhere else.
-        list.extend(field(0, &[0, 1, 8, 0, 6, 4]));
+        // As nft(8) writes it, without a look at the hardware type. The kernel has checked the
+        // lengths of the addresses by then (`arp_rcv()`), so the fields are where they belong.
         match self.operation {
             Some(ArpOperation::Request) => list.extend(field(6, &[0, 1])),
             Some(ArpOperation::Reply) => list.extend(field(6, &[0, 2])),
@@ -198,9 +197,9 @@ mod tests {
     #[test]
     fn each_condition_is_a_load_and_a_comparison() {
         let bare = ArpDrop::new(ArpHook::Input, "eth0");
-        assert_eq!(bare.expressions().len(), 2 + 2 + 1);
+        assert_eq!(bare.expressions().len(), 2 + 1);
         let full =
             bare.operation(ArpOperation::Request).sender(Ipv4Addr::LOCALHOST).target(Ipv4Addr::LOCALHOST);
-        assert_eq!(full.expressions().len(), 5 + 3 * 2);
+        assert_eq!(full.expressions().len(), 3 + 3 * 2);
     }
 }

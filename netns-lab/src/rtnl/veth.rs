@@ -21,6 +21,7 @@ use crate::MacAddr;
 #[must_use]
 pub struct VethEnd<'ns> {
     name: String,
+    index: u32,
     mac: Option<MacAddr>,
     mtu_bytes: Option<u32>,
     up: bool,
@@ -31,7 +32,14 @@ impl<'ns> VethEnd<'ns> {
     /// An end of this name, with a MAC address of the kernel's choice, down, in the namespace
     /// of the handle that makes it.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), mac: None, mtu_bytes: None, up: false, netns: None }
+        Self { name: name.into(), index: 0, mac: None, mtu_bytes: None, up: false, netns: None }
+    }
+
+    /// Its number in its namespace (`ifindex`), instead of the next free one. Of the near end
+    /// always; of the peer only if the near end's is chosen too (`veth_newlink()`).
+    pub fn index(mut self, index: u32) -> Self {
+        self.index = index;
+        self
     }
 
     /// Its Ethernet address. A chosen one is marked as such (`NET_ADDR_SET`), which keeps udev
@@ -63,6 +71,7 @@ impl<'ns> VethEnd<'ns> {
 
     fn message(&self) -> LinkMessage {
         let mut message = LinkMessage::default();
+        message.header.index = self.index;
         if self.up {
             message.header.flags = LinkFlags::Up;
             message.header.change_mask = LinkFlags::Up;
@@ -79,6 +88,9 @@ impl<'ns> VethEnd<'ns> {
 impl fmt::Display for VethEnd<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
+        if self.index != 0 {
+            write!(f, " index {}", self.index)?;
+        }
         if let Some(mac) = self.mac {
             write!(f, " address {mac}")?;
         }

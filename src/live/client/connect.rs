@@ -28,7 +28,7 @@ async fn lane(cx: Context, spec: ConnectSpec) {
         match attempt(&cx, &spec).await {
             Ok(stream) => {
                 cx.answered(number, began);
-                close(stream);
+                close(&stream);
                 return;
             }
             Err(error) => cx.failed(number, error),
@@ -63,7 +63,7 @@ pub(super) async fn socket(cx: &Context, to: SocketAddr) -> io::Result<TcpSocket
 }
 
 /// Closed by RST, as the model does: nothing lingers behind.
-fn close(stream: TcpStream) {
-    let socket = socket2::SockRef::from(&stream);
+fn close(stream: &TcpStream) {
+    let socket = socket2::SockRef::from(stream);
     let _ = socket.set_linger(Some(Duration::ZERO));
 }

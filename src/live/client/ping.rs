@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+/// MIN_INTERVAL_MS: the shortest sleep while something is in flight.
+const NAP_MS: u64 = 10;
 /// iputils waits so long for the last answer.
 const LINGER: Span = Span::from_secs(10);
 
@@ -33,7 +35,8 @@ pub(super) fn start(cx: Context, spec: PingSpec) -> Running {
     let waker = socket.try_clone().ok();
     let flag = Arc::clone(&over);
     let thread = std::thread::Builder::new().name("ping".into()).spawn(move || {
-        Ping { cx: &cx, spec, socket, over: &flag, waiting: BTreeMap::new(), heard: 0 }.run();
+        Ping { cx: &cx, spec, socket, over: &flag, waiting: BTreeMap::new(), heard: 0, sent_at: Time::ZERO }
+            .run();
         cx.finished();
     });
     let stop = move || {
@@ -63,12 +66,13 @@ struct Ping<'a> {
     over: &'a AtomicBool,
     waiting: BTreeMap<u16, (u32, Time)>,
     heard: u32,
+    /// When the last echo left.
+    sent_at: Time,
 }
 
 impl Ping<'_> {
     fn run(&mut self) {
         let start = self.cx.now();
-        let interval = self.spec.interval;
         let mut sent = 0;
         while !self.over.load(Ordering::Relaxed) {
             if self.spec.deadline.is_some_and(|d| self.cx.now() >= start + d) {
@@ -76,16 +80,15 @@ impl Ping<'_> {
             }
             if self.spec.count.is_none_or(|n| sent < n) {
                 sent += 1;
+                self.sent_at = self.cx.now();
                 self.send();
             } else if self.spec.count.is_some_and(|n| self.heard >= n) {
                 return;
             }
-            let last = self.spec.count.is_some_and(|n| sent >= n);
-            let wait = if last { LINGER.max(interval) } else { interval };
-            self.listen(self.cx.now() + wait, last);
-            if last {
-                return;
+            if self.spec.count.is_some_and(|n| sent >= n) {
+                return self.linger();
             }
+            self.listen();
         }
     }
 
@@ -115,29 +118,58 @@ impl Ping<'_> {
         }
     }
 
-    /// Takes in what comes until `until`; at the end of a count, until everything was heard.
-    fn listen(&mut self, until: Time, last: bool) {
-        let mut sleeps_in_kernel = true;
+    /// Takes in what comes until the next echo is due. As pinger() and main_loop() do: it sleeps in
+    /// recvmsg() for the whole interval, on the kernel's timer wheel, and again if what it heard
+    /// came within a millisecond; once something comes later, it sleeps the rest in poll().
+    fn listen(&mut self) {
+        let interval_ms = self.spec.interval.as_ms().max(NAP_MS);
+        let _ = self.socket.set_read_timeout(Some(Duration::from_millis(interval_ms)));
         while !self.over.load(Ordering::Relaxed) {
-            let left = Duration::from(until.since(self.cx.now()));
-            if left.is_zero() || (last && self.spec.count.is_some_and(|n| self.heard >= n)) {
+            let Some(heard) = self.hear() else { return };
+            if !heard {
+                continue;
+            }
+            let elapsed_ms = self.cx.now().since(self.sent_at).as_ms();
+            if elapsed_ms >= interval_ms {
                 return;
             }
-            if sleeps_in_kernel {
-                let _ = self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1))));
-            } else if !self.ready(left) {
-                return;
-            }
-            let mut buffer = [0; 2048];
-            match (&self.socket).read(&mut buffer) {
-                Ok(0) => return,
-                Ok(n) => sleeps_in_kernel &= !self.take(&buffer[..n]),
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => return,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => {
-                    tracing::debug!(%e, "ping cannot receive");
+            if elapsed_ms > 0 {
+                let rest_ms = interval_ms - elapsed_ms;
+                let rest_ms = if self.waiting.is_empty() { rest_ms } else { rest_ms.max(NAP_MS) };
+                if !self.ready(Duration::from_millis(rest_ms)) {
                     return;
                 }
+            }
+        }
+    }
+
+    /// All is sent: takes in what comes for a while, until everything was heard.
+    fn linger(&mut self) {
+        let until = self.cx.now() + LINGER.max(self.spec.interval);
+        while !self.over.load(Ordering::Relaxed) && self.spec.count.is_none_or(|n| self.heard < n) {
+            let left = Duration::from(until.since(self.cx.now()));
+            if left.is_zero() {
+                return;
+            }
+            let _ = self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1))));
+            if self.hear().is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for a packet and says whether it was about one of our echoes; `None` when the time is
+    /// over.
+    fn hear(&mut self) -> Option<bool> {
+        let mut buffer = [0; 2048];
+        match (&self.socket).read(&mut buffer) {
+            Ok(0) => None,
+            Ok(n) => Some(self.take(&buffer[..n])),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Some(false),
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => None,
+            Err(e) => {
+                tracing::debug!(%e, "ping cannot receive");
+                None
             }
         }
     }
@@ -163,7 +195,7 @@ impl Ping<'_> {
     /// The sequence number something is about, and the error if it is one. IPv6 raw sockets
     /// deliver without the IP header.
     fn read(&self, bytes: &[u8]) -> Option<(u16, Option<String>)> {
-        if let IpAddr::V6(_) = self.spec.to {
+        if self.spec.to.is_ipv6() {
             return self.read6(bytes);
         }
         match wire::parse(bytes)?.1 {

@@ -41,7 +41,7 @@ async fn ask(cx: &Context, spec: &UdpSpec, socket: &UdpSocket) {
     let mut waiting: BTreeMap<u32, Time> = BTreeMap::new();
     let mut next = Instant::now();
     let mut sent = 0;
-    let mut buffer = [0; 65_535];
+    let mut buffer = vec![0; 65_535];
     loop {
         let more = spec.count.is_none_or(|n| sent < n);
         if !more && waiting.is_empty() {
@@ -74,10 +74,13 @@ async fn ask(cx: &Context, spec: &UdpSpec, socket: &UdpSocket) {
                 }
                 Ok(_) => {}
                 // an ICMP error speaks of some earlier datagram; the oldest is as good as any
-                Err(e) => match waiting.pop_first() {
-                    Some((number, _)) => cx.failed(number, text_of(&e)),
-                    None => tracing::debug!(%e, "an error about nothing that waits"),
-                },
+                Err(e) => {
+                    if let Some((number, _)) = waiting.pop_first() {
+                        cx.failed(number, text_of(&e));
+                    } else {
+                        tracing::debug!(%e, "an error about nothing that waits");
+                    }
+                }
             },
         }
     }

@@ -1,0 +1,72 @@
+//! Where a capture goes.
+
+use super::fail::Fail;
+use crate::trace::{Event, write_pcapng};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// A capture to be written when the run is over.
+pub(super) struct Capture {
+    path: PathBuf,
+}
+
+impl Capture {
+    /// Looks before the run whether the place can be written, so that no run is made in vain.
+    pub(super) fn at(path: &Path) -> Result<Capture, Fail> {
+        let capture = Capture { path: path.to_owned() };
+        if capture.is_regular() {
+            capture.beside().map_err(|e| capture.fail(&e))?;
+        } else if path.is_dir() {
+            return Err(capture.fail(&"it is a directory"));
+        }
+        Ok(capture)
+    }
+
+    /// A new file or a regular one, links followed; not a device or a pipe, which must stay what
+    /// they are.
+    fn is_regular(&self) -> bool {
+        match fs::metadata(&self.path) {
+            Ok(there) => there.is_file(),
+            // a link to nowhere is written through like a device
+            Err(_) => !self.path.is_symlink(),
+        }
+    }
+
+    /// A file beside the one that is wanted.
+    fn beside(&self) -> std::io::Result<(NamedTempFile, PathBuf)> {
+        let target = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let dir = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        // the umask takes its part of it, as of any new file
+        let mode = fs::metadata(&target).map_or(0o666, |m| m.permissions().mode() & 0o777);
+        builder.prefix(".arplab-").permissions(Permissions::from_mode(mode));
+        // the name of a file that nobody asked for would only puzzle
+        let file = builder.tempfile_in(dir).map_err(|e| std::io::Error::from(e.kind()))?;
+        Ok((file, target))
+    }
+
+    /// Writes it: beside its place and then moved there, so that nobody meets half a file.
+    pub(super) fn write(&self, events: &[Event]) -> Result<(), Fail> {
+        let mut bytes = Vec::new();
+        write_pcapng(events, &mut bytes).map_err(|e| self.fail(&e))?;
+        self.put(&bytes).map_err(|e| self.fail(&e))
+    }
+
+    fn put(&self, bytes: &[u8]) -> std::io::Result<()> {
+        if self.is_regular() {
+            let (mut file, target) = self.beside()?;
+            file.write_all(bytes)?;
+            file.persist(target).map_err(|e| e.error)?;
+            return Ok(());
+        }
+        let mut file: File = OpenOptions::new().write(true).create(true).truncate(false).open(&self.path)?;
+        file.write_all(bytes)
+    }
+
+    fn fail(&self, why: &dyn core::fmt::Display) -> Fail {
+        Fail::usage(format!("writing the capture {} failed: {why}", self.path.display()))
+    }
+}

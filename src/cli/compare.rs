@@ -1,0 +1,334 @@
+//! `arplab compare`.
+
+use super::fail::Fail;
+use super::show;
+use crate::choice::Seeded;
+use crate::gateway::SmoltcpOutside;
+use crate::scenario::{Corner, HoldOverride, Overrides, Plan, Scenario};
+use crate::sim;
+use crate::trace::{Comparison, Difference, Event, Told, compare, outcome};
+use core::fmt::Write as _;
+use serde::Serialize;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// Draws of the model that are tried at most. Reachable times are drawn from 30 s, the wheel's phase
+/// from 2 s, and a request must be met within 0.1 s.
+const SEEDS: u64 = 6000;
+/// So many are tried even when one fits, in the hope of one that fits all.
+const SEEDS_LEAST: u64 = 200;
+/// The search ends after this time: a model of a thousand connections is slow, and a run that is
+/// like none of the draws so far is hardly like the next.
+const SEARCH: Duration = Duration::from_secs(15);
+
+/// Run every corner this machine can, and show them side by side
+///
+/// The simulator, a real pod against the software gateway, and a real pod against the kernel's own
+/// proxy ARP run the same scenario; the live ones at the same time, each in namespaces of its own.
+/// All times count from the start of the pod's containers.
+///
+/// What is random in the model (reachable times, how long a step takes) is drawn by a seed. A live
+/// run agrees with the model if there is a seed (of 6000) with which the model does the same: each
+/// ARP request within 0.1 s, and 0.03 s more for every request before it; broadcast or unicast,
+/// answered or not, and for the same reason; the first success of each client within that
+/// tolerance; what clients sent, got and lost within 1; the same errors, the same states of the
+/// pod's entry as far as a kernel announces them, the same MAC and state at the end. A request
+/// within tolerance of the moment when the gateway begins or ceases to answer may fall on either
+/// side, and what hangs on it with it. What the scenario expects is not checked here but by `run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit status: 0 the corners agree, 1 they differ, 2 usage or bad input, \
+                        3 this machine has not even two corners (and what is missing).")]
+pub(super) struct Args {
+    /// Id, issue number, catalogue number, or a scenario file
+    scenario: String,
+    /// Apply a fix of the scenario; may be given several times
+    #[arg(long, value_name = "NAME")]
+    fix: Vec<String>,
+    /// Hold a step for a time (0s lifts a hold), such as felix.iface-seen=5s
+    #[arg(long, value_name = "STEP=DURATION")]
+    hold: Vec<HoldOverride>,
+    /// The scenario at its full length, not in the shorter form that its file has for this
+    #[arg(long)]
+    full: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Seed of what the actors draw in the live runs
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// A corner and what came of it.
+struct Column {
+    live: Told,
+    /// The model's run that is nearest to it.
+    twin: Told,
+    comparison: Comparison,
+}
+
+/// A corner that could not be run.
+#[derive(Serialize)]
+struct Missing {
+    corner: Corner,
+    why: String,
+}
+
+/// Everything, for `--json`.
+#[derive(Serialize)]
+struct Whole<'a> {
+    scenario: &'a str,
+    agree: bool,
+    shortened: &'a [String],
+    corners: Vec<CornerOut<'a>>,
+    missing: &'a [Missing],
+}
+
+#[derive(Serialize)]
+struct CornerOut<'a> {
+    live: &'a Told,
+    model: &'a Told,
+    differences: &'a [Difference],
+}
+
+pub(super) fn run(args: &Args) -> Result<u8, Fail> {
+    let scenario = show::load(&args.scenario)?;
+    let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    let mut plan = scenario.plan(&overrides)?;
+    let shortened = if args.full { Vec::new() } else { scenario.shorten(&mut plan, &overrides) };
+    let (runs, missing) = live_runs(args, &scenario, &plan)?;
+    if runs.is_empty() {
+        let why: Vec<String> = missing.iter().map(|m| format!("{}: {}", m.corner, m.why)).collect();
+        return Err(Fail::cannot(format!("there is nothing to compare the model with; {}", why.join("; "))));
+    }
+    let columns = pair(&plan, runs);
+    let agree = columns.iter().all(|c| c.comparison.differences.is_empty());
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let corners = columns.iter().map(|c| CornerOut {
+            live: &c.live,
+            model: &c.twin,
+            differences: &c.comparison.differences,
+        });
+        let whole = Whole {
+            scenario: scenario.id(),
+            agree,
+            shortened: &shortened,
+            corners: corners.collect(),
+            missing: &missing,
+        };
+        serde_json::to_writer_pretty(&mut out, &whole)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{}: {}", scenario.id(), scenario.file().title)?;
+        for line in &shortened {
+            writeln!(out, "for this comparison {line} (--full for the whole)")?;
+        }
+        out.write_all(render(&columns, &missing, agree).as_bytes())?;
+    }
+    Ok(if agree { super::AS_EXPECTED } else { super::UNEXPECTED })
+}
+
+/// The model's run with one seed.
+fn model_run(plan: &Plan, seed: u64) -> Told {
+    let mut events: Vec<Event> = Vec::new();
+    let outside = SmoltcpOutside::new(plan.outside.clone(), seed);
+    let _ = sim::run(plan.clone(), outside, &mut Seeded::new(seed), &mut events);
+    Told::new(Corner::Sim, seed, &events)
+}
+
+/// The better of two comparisons has fewer differences, then smaller ones.
+fn score(c: &Comparison) -> (usize, u64) {
+    (c.differences.len(), c.distance)
+}
+
+/// Gives each live run the model's run that is nearest to it: one for all where one agrees with all.
+fn pair(plan: &Plan, runs: Vec<Told>) -> Vec<Column> {
+    let mut best: Vec<Option<(Told, Comparison)>> = vec![None; runs.len()];
+    let mut common: Option<(Told, Vec<Comparison>)> = None;
+    let begun = Instant::now();
+    for seed in 1..=SEEDS {
+        if seed > 1 && begun.elapsed() > SEARCH {
+            break;
+        }
+        let found = best.iter().all(|b| b.as_ref().is_some_and(|(_, c)| c.differences.is_empty()));
+        if found && seed > SEEDS_LEAST {
+            break;
+        }
+        let twin = model_run(plan, seed);
+        let row: Vec<Comparison> = runs.iter().map(|live| compare(&twin, live)).collect();
+        for (slot, c) in best.iter_mut().zip(&row) {
+            if slot.as_ref().is_none_or(|(_, old)| score(c) < score(old)) {
+                *slot = Some((twin.clone(), c.clone()));
+            }
+        }
+        let far = |row: &[Comparison]| row.iter().map(|c| c.distance).sum::<u64>();
+        if row.iter().all(|c| c.differences.is_empty())
+            && common.as_ref().is_none_or(|(_, old)| far(&row) < far(old))
+        {
+            common = Some((twin, row));
+        }
+    }
+    let own = best.into_iter().flatten();
+    let chosen: Vec<(Told, Comparison)> = match common {
+        Some((twin, row)) => row.into_iter().map(|c| (twin.clone(), c)).collect(),
+        None => own.collect(),
+    };
+    let columns = runs.into_iter().zip(chosen);
+    columns.map(|(live, (twin, comparison))| Column { live, twin, comparison }).collect()
+}
+
+/// Runs the live corners at the same time.
+#[cfg(feature = "live")]
+fn live_runs(args: &Args, scenario: &Scenario, plan: &Plan) -> Result<(Vec<Told>, Vec<Missing>), Fail> {
+    use crate::live::{self, LiveEnd, LiveOptions, Responder};
+    let (mut runs, mut missing) = (Vec::new(), Vec::new());
+    let mut wanted = vec![(Corner::LiveSmoltcp, Responder::Smoltcp), (Corner::LiveKernel, Responder::Kernel)];
+    wanted.retain(|(corner, _)| match scenario.file().not_live.get(corner) {
+        Some(why) => {
+            missing.push(Missing { corner: *corner, why: why.clone() });
+            false
+        }
+        None => true,
+    });
+    // before anything else that starts a thread: it wants a process with one
+    if let Err(e) = netns_lab::rootless::enter() {
+        missing.extend(wanted.iter().map(|(corner, _)| Missing { corner: *corner, why: e.to_string() }));
+        return Ok((runs, missing));
+    }
+    let threads: Vec<_> = wanted
+        .into_iter()
+        .enumerate()
+        .map(|(at, (corner, responder))| {
+            let (plan, seed) = (plan.clone(), args.seed);
+            let options = LiveOptions { responder, seed, link: None, progress: at == 0 && !args.json };
+            let run = move || {
+                let mut events = Vec::new();
+                live::run(plan, &options, &mut events).map(|end| (end, Told::new(corner, seed, &events)))
+            };
+            (corner, std::thread::spawn(run))
+        })
+        .collect();
+    let mut interrupted = false;
+    for (corner, thread) in threads {
+        match thread.join() {
+            Ok(Ok((end, told))) => {
+                interrupted |= end == LiveEnd::Interrupted;
+                runs.push(told);
+            }
+            Ok(Err(e)) => missing.push(Missing { corner, why: e.to_string() }),
+            Err(_) => missing.push(Missing { corner, why: "it panicked; this is a bug of arplab".into() }),
+        }
+    }
+    if interrupted {
+        return Err(Fail::interrupted("interrupted; half a run is not compared"));
+    }
+    Ok((runs, missing))
+}
+
+#[cfg(not(feature = "live"))]
+fn live_runs(_: &Args, _: &Scenario, _: &Plan) -> Result<(Vec<Told>, Vec<Missing>), Fail> {
+    Err(Fail::cannot("this arplab was built without live namespaces (feature `live`)"))
+}
+
+/// Width of a column.
+const CELL: usize = 22;
+/// Width of the first one.
+const LABEL: usize = 32;
+
+fn line(o: &mut String, label: &str, cells: &[String]) {
+    let mut text = format!("{label:<LABEL$}");
+    for cell in cells {
+        let _ = write!(text, "{cell:<CELL$}  ");
+    }
+    let _ = writeln!(o, "{}", text.trim_end());
+}
+
+/// The runs that are shown: each model's run once, then the live ones.
+fn shown(columns: &[Column]) -> Vec<&Told> {
+    let mut runs: Vec<&Told> = Vec::new();
+    for c in columns {
+        if !runs.iter().any(|r| r.corner == Corner::Sim && r.seed == c.twin.seed) {
+            runs.push(&c.twin);
+        }
+        runs.push(&c.live);
+    }
+    runs
+}
+
+fn render(columns: &[Column], missing: &[Missing], agree: bool) -> String {
+    let runs = shown(columns);
+    let mut o = String::new();
+    let cells = |f: &dyn Fn(&Told) -> String| -> Vec<String> { runs.iter().map(|r| f(r)).collect() };
+    let title = |r: &Told| match r.corner {
+        Corner::Sim => format!("sim (seed {})", r.seed),
+        live => live.to_string(),
+    };
+    o.push('\n');
+    line(&mut o, "from container start", &cells(&title));
+    let most = runs.iter().map(|r| r.seen.asked.len()).max().unwrap_or(0);
+    for at in 0..most {
+        let request = |r: &Told| match r.seen.asked.get(at) {
+            None => "-".to_owned(),
+            Some(a) => {
+                let mark = if a.answered_ns.is_some() { "✓" } else { "✗" };
+                let cast = if a.broadcast { "" } else { " unicast" };
+                format!("{} {mark}{cast}", r.time(a.t_ns))
+            }
+        };
+        line(&mut o, &format!("request {}", at + 1), &cells(&request));
+    }
+    reasons(&mut o, &runs);
+    let empty = crate::trace::ClientSeen::default();
+    let mut names: Vec<&String> = runs.iter().flat_map(|r| r.seen.clients.keys()).collect();
+    names.sort();
+    names.dedup();
+    for name in names {
+        let seen = |r: &Told| r.seen.clients.get(name).unwrap_or(&empty).clone();
+        let first = |r: &Told| seen(r).first_success_ns.map_or("never".into(), |t| r.time(t).to_string());
+        line(&mut o, &format!("{name}: first success"), &cells(&first));
+        let count = |r: &Told| {
+            let c = seen(r);
+            format!("{} / {} / {}", c.sent, c.answered, c.failures)
+        };
+        line(&mut o, "  sent / answered / failed", &cells(&count));
+    }
+    line(&mut o, "entry at the end", &cells(&|r| r.states().last().copied().unwrap_or("absent").to_owned()));
+    for r in &runs {
+        line(&mut o, &format!("states, {}", title(r)), &[r.states().join(" > ")]);
+    }
+    o.push('\n');
+    for m in missing {
+        let _ = writeln!(o, "NOT compared: {}: {}", m.corner, m.why);
+    }
+    verdict(&mut o, columns, agree);
+    o
+}
+
+/// Why requests were not answered, with the number of each.
+fn reasons(o: &mut String, runs: &[&Told]) {
+    let of = |r: &Told| -> Vec<String> {
+        r.seen.asked.iter().filter(|a| a.answered_ns.is_none()).map(|a| outcome(a).to_owned()).collect()
+    };
+    let mut all: Vec<String> = runs.iter().flat_map(|r| of(r)).collect();
+    all.sort();
+    all.dedup();
+    for reason in all {
+        let count = |r: &&Told| format!("{} requests", of(r).iter().filter(|x| **x == reason).count());
+        let cells: Vec<String> = runs.iter().map(count).collect();
+        line(o, &format!("✗ {reason}"), &cells);
+    }
+}
+
+fn verdict(o: &mut String, columns: &[Column], agree: bool) {
+    if agree {
+        let names: Vec<String> = columns.iter().map(|c| c.live.corner.to_string()).collect();
+        let _ = writeln!(o, "The model and {} agree.", names.join(" and "));
+        return;
+    }
+    for c in columns.iter().filter(|c| !c.comparison.differences.is_empty()) {
+        let _ = writeln!(o, "{} DIFFERS from the model; seed {} comes nearest:", c.live.corner, c.twin.seed);
+        for d in &c.comparison.differences {
+            let _ = writeln!(o, "  ≠ {}: model {}, live {}", d.what, d.model, d.live);
+        }
+    }
+}

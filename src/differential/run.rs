@@ -1,0 +1,263 @@
+//! A run over many states, and what is left of a state that disagrees.
+
+use super::check::{Stop, check};
+use super::report::{Difference, Disagreement, Summary, Tally, Where};
+use super::rig::Lab;
+use crate::strategies::{Ask, HostCase, host_case, host_case6};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long is listened where a difference showed, for replies that are only late.
+const PATIENCE: Duration = Duration::from_millis(150);
+/// A difference is believed if it shows so often again.
+const CONFIRMED_BY: usize = 2;
+/// Threads beyond this only wait for each other.
+const JOBS_MAX: usize = 64;
+/// One state of so many is of IPv6.
+const SIX_EVERY: u64 = 5;
+/// Trials spent on making a failure small.
+const SHRINK_MAX: usize = 400;
+
+/// What is to be run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Seed of the states.
+    pub seed: u64,
+    /// Number of the first state.
+    pub first: u64,
+    /// How many states.
+    pub states: u64,
+    /// Go on after a disagreement.
+    pub keep_going: bool,
+    /// Threads that work, at most 64. Most of a state's time is spent waiting for the kernel.
+    pub jobs: usize,
+}
+
+/// Twice the processors: a thread mostly waits.
+#[must_use]
+pub fn default_jobs() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The lab cannot be built here, or broke.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {why}")]
+pub struct LabError {
+    /// What was tried.
+    what: String,
+    /// Why it failed.
+    why: String,
+}
+
+/// Stages and asks the states, and tells after each one how many are done.
+///
+/// Call it in a process that may make network namespaces; it makes and uses only its own.
+pub fn run(options: &Options, progress: &(dyn Fn(u64) + Sync)) -> Result<Summary, LabError> {
+    let begun = Instant::now();
+    let course = Course { options, next: AtomicU64::new(0), stop: AtomicBool::new(false), progress };
+    let jobs = options.jobs.clamp(1, JOBS_MAX);
+    let parts: Vec<Result<Summary, LabError>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(|| course.work())).collect();
+        threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(panicked()))).collect()
+    });
+    let mut whole = Summary::new(options.seed);
+    for part in parts {
+        whole.add(part?);
+    }
+    whole.disagreements.sort_by_key(|d| d.state);
+    whole.took = begun.elapsed();
+    Ok(whole)
+}
+
+/// A run that several threads work off, each in a lab of its own.
+struct Course<'a> {
+    options: &'a Options,
+    next: AtomicU64,
+    stop: AtomicBool,
+    progress: &'a (dyn Fn(u64) + Sync),
+}
+
+impl Course<'_> {
+    fn work(&self) -> Result<Summary, LabError> {
+        let done = self.states();
+        if done.is_err() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+
+    fn states(&self) -> Result<Summary, LabError> {
+        let Options { seed, first, states, keep_going, .. } = *self.options;
+        let mut tester = Tester::new()?;
+        let mut part = Summary::new(seed);
+        while !self.stop.load(Ordering::Relaxed) {
+            let at = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(state) = first.checked_add(at).filter(|_| at < states) else { break };
+            let case = tester.case(seed, state);
+            match tester.trial(&case).map_err(|why| broke(state, why))? {
+                Verdict::Agrees => part.agreed += 1,
+                Verdict::Fleeting => (part.agreed, part.fleeting) = (part.agreed + 1, part.fleeting + 1),
+                Verdict::Differs(difference) => {
+                    if !keep_going {
+                        self.stop.store(true, Ordering::Relaxed);
+                    }
+                    tracing::warn!("state {state} of seed {seed} differs; it is made smaller now");
+                    let (case, difference) = tester.shrink(case, difference);
+                    part.disagreements.push(Disagreement { seed, state, case, difference });
+                }
+            }
+            (self.progress)(at + 1);
+        }
+        part.tally = tester.tally;
+        Ok(part)
+    }
+}
+
+fn panicked() -> LabError {
+    LabError { what: "a thread of the run".into(), why: "it panicked".into() }
+}
+
+fn broke(state: u64, why: String) -> LabError {
+    LabError { what: format!("state {state} could not be staged"), why }
+}
+
+enum Verdict {
+    Agrees,
+    Fleeting,
+    Differs(Difference),
+}
+
+struct Tester {
+    lab: Lab,
+    tally: Tally,
+    asker: u32,
+}
+
+impl Tester {
+    fn new() -> Result<Tester, LabError> {
+        let lab = Lab::new().map_err(|why| LabError { what: "the lab cannot be built".into(), why })?;
+        Ok(Tester { lab, tally: Tally::default(), asker: 0 })
+    }
+
+    /// The state of that number, whatever came before.
+    fn case(&self, seed: u64, state: u64) -> HostCase {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        bytes[8..16].copy_from_slice(&state.to_le_bytes());
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let drawn = if state % SIX_EVERY == SIX_EVERY - 1 {
+            host_case6().new_tree(&mut runner).map(|tree| tree.current())
+        } else {
+            host_case(self.lab.offer).new_tree(&mut runner).map(|tree| tree.current())
+        };
+        // filters that reject everything: there is no such state
+        drawn.unwrap_or_else(|_| HostCase { changes: Vec::new(), asks: Vec::new(), solicits: Vec::new() })
+    }
+
+    fn trial(&mut self, case: &HostCase) -> Result<Verdict, String> {
+        let mut tally = self.tally.clone();
+        let first = self.once(case, Duration::ZERO, &mut tally)?;
+        self.tally = tally;
+        if first.is_none() {
+            return Ok(Verdict::Agrees);
+        }
+        match self.confirmed(case)? {
+            Some(difference) => Ok(Verdict::Differs(difference)),
+            None => Ok(Verdict::Fleeting),
+        }
+    }
+
+    fn once(
+        &mut self,
+        case: &HostCase,
+        patience: Duration,
+        tally: &mut Tally,
+    ) -> Result<Option<Difference>, String> {
+        match check(&mut self.lab, case, patience, tally, &mut self.asker) {
+            Ok(()) => Ok(None),
+            Err(Stop::Differs(difference)) => Ok(Some(difference)),
+            Err(Stop::Lab(why)) => Err(why),
+        }
+    }
+
+    fn confirmed(&mut self, case: &HostCase) -> Result<Option<Difference>, String> {
+        let mut last = None;
+        for _ in 0..CONFIRMED_BY {
+            last = self.once(case, PATIENCE, &mut Tally::default())?;
+            if last.is_none() {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
+    /// Takes away what is not needed for the two to differ.
+    fn shrink(&mut self, mut case: HostCase, mut difference: Difference) -> (HostCase, Difference) {
+        let mut trials = 0;
+        loop {
+            let before = (case.clone(), trials);
+            for smaller in candidates(&case, &difference) {
+                if smaller == case {
+                    continue;
+                }
+                if trials >= SHRINK_MAX {
+                    return (case, difference);
+                }
+                trials += 1;
+                // trouble in the lab is no difference
+                if let Ok(Some(found)) = self.confirmed(&smaller) {
+                    (case, difference) = (smaller, found);
+                    break;
+                }
+            }
+            if before.0 == case {
+                return (case, difference);
+            }
+        }
+    }
+}
+
+/// Cases with a little less in them, the boldest first.
+fn candidates(case: &HostCase, difference: &Difference) -> Vec<HostCase> {
+    let mut all = Vec::new();
+    if let Where::Change(at) = difference.at
+        && (at + 1 < case.changes.len() || !case.asks.is_empty())
+    {
+        all.push(HostCase { changes: case.changes[..=at].to_vec(), ..case.clone() });
+        all.push(HostCase { asks: Vec::new(), ..all[0].clone() });
+    }
+    if let Where::Ask(at) | Where::Repair { ask: at, .. } = difference.at
+        && case.asks.len() > 1
+    {
+        all.push(HostCase { asks: vec![case.asks[at].clone()], ..case.clone() });
+    }
+    for at in (0..case.asks.len()).rev() {
+        let mut smaller = case.clone();
+        smaller.asks.remove(at);
+        all.push(smaller);
+    }
+    // the last stays: with none the host has no IPv6
+    for at in (0..case.solicits.len()).rev().filter(|_| case.solicits.len() > 1) {
+        let mut smaller = case.clone();
+        smaller.solicits.remove(at);
+        all.push(smaller);
+    }
+    for at in (0..case.changes.len()).rev() {
+        let mut smaller = case.clone();
+        smaller.changes.remove(at);
+        all.push(smaller);
+    }
+    for (at, ask) in case.asks.iter().enumerate() {
+        let arp = ask.arp;
+        let plain = Ask::broadcast(ask.dev, arp.sha, arp.spa, arp.tpa);
+        if plain != *ask {
+            let mut smaller = case.clone();
+            smaller.asks[at] = plain;
+            all.push(smaller);
+        }
+    }
+    all
+}

@@ -1,0 +1,189 @@
+//! A namespace of the lab: pod or node, with the means to change it and to hear of it.
+
+use super::apply::{ApplyError, Place, apply};
+use super::engine::LiveError;
+use crate::addr::IfName;
+use crate::control::Side;
+use crate::host::conf::{Conf4, Conf6, Global, NeighVar, Scope, SysctlKey};
+use crate::host::{HostState, Mutation};
+use netns_lab::nft::InstalledArpDrop;
+use netns_lab::rtnl::table;
+use netns_lab::{AsyncMonitor, Monitor, Netns, Rtnl};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A namespace with its handles.
+pub(super) struct Space {
+    side: Side,
+    pub(super) netns: Arc<Netns>,
+    pub(super) rtnl: Rtnl,
+    pub(super) monitor: AsyncMonitor,
+    filters: Vec<(Mutation, InstalledArpDrop)>,
+    /// Sysctls of the model that this kernel does not have here.
+    absent: BTreeSet<String>,
+    /// What was written so that the namespace begins as the model's does.
+    pub(super) levelled: Vec<Mutation>,
+    /// Neighbour parameters of the machine that every new device has to be rid of.
+    neigh_levels: Vec<(SysctlKey, i32)>,
+}
+
+fn build(e: impl core::fmt::Display) -> LiveError {
+    LiveError::Build(e.to_string())
+}
+
+impl Space {
+    /// A new namespace whose switches are those of an untouched kernel: what it inherits from the
+    /// machine is written over.
+    pub(super) fn new(side: Side) -> Result<Space, LiveError> {
+        let label = if side == Side::Pod { "pod" } else { "node" };
+        let netns = Netns::new(label).map_err(build)?;
+        let rtnl = netns.rtnl().map_err(build)?;
+        let monitor = Monitor::open(&netns).map_err(build)?.into_async().map_err(build)?;
+        let netns = Arc::new(netns);
+        let mut space = Space {
+            side,
+            netns,
+            rtnl,
+            monitor,
+            filters: Vec::new(),
+            absent: BTreeSet::new(),
+            levelled: Vec::new(),
+            neigh_levels: Vec::new(),
+        };
+        space.level()?;
+        Ok(space)
+    }
+
+    /// Brings every switch that the model knows to the model's value for a new namespace. A key
+    /// that has that value already is not written: a write to `default` is remembered by the
+    /// kernel (ipv4_devconf_dflt.state), and then interfaces made later do not follow it.
+    fn level(&mut self) -> Result<(), LiveError> {
+        let fresh = HostState::new();
+        let keys = model_keys();
+        let read = self.netns.exec({
+            let keys = keys.clone();
+            move || keys.iter().map(read_here).collect::<Vec<_>>()
+        });
+        for (key, found) in keys.into_iter().zip(read.map_err(build)?) {
+            let Some(found) = found else {
+                self.absent.insert(wildcard(&key));
+                continue;
+            };
+            let Some(value) = fresh.sysctl(&key).filter(|v| *v != found) else { continue };
+            if matches!(key, SysctlKey::Neigh4(..) | SysctlKey::Neigh6(..)) {
+                self.neigh_levels.push((key, value));
+                continue;
+            }
+            // one that is machine-wide can be read here and not written
+            if self.netns.sysctl().poke(key.path().as_str(), value).is_ok() {
+                tracing::debug!(side = %self.side, %key, found, value, "the machine's value is written over");
+                self.levelled.push(Mutation::Sysctl { key, value });
+            } else {
+                self.absent.insert(wildcard(&key));
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings a new device's neighbour parameters to the model's values. A namespace has no
+    /// `neigh.default` of its own: the machine's hold for new devices everywhere (neigh_parms_alloc),
+    /// and `lo` shows them.
+    pub(super) fn level_device(&self, dev: IfName) -> Result<(), LiveError> {
+        for (key, value) in &self.neigh_levels {
+            let key = match key {
+                SysctlKey::Neigh6(_, k) => SysctlKey::Neigh6(Scope::Dev(dev), *k),
+                SysctlKey::Neigh4(_, k) => SysctlKey::Neigh4(Scope::Dev(dev), *k),
+                _ => continue,
+            };
+            self.netns.sysctl().poke(key.path().as_str(), *value).map_err(build)?;
+        }
+        Ok(())
+    }
+
+    /// Makes one change. The inner error is the kernel's refusal, which the actor hears of; what
+    /// this kernel has no means for ends the run.
+    pub(super) async fn apply(&mut self, change: &Mutation) -> Result<Result<(), String>, LiveError> {
+        if let Mutation::Sysctl { key, .. } = change
+            && self.absent.contains(&wildcard(key))
+        {
+            let why = format!("`{change}`: this kernel has no such switch in a namespace");
+            return Err(LiveError::NotHere(why));
+        }
+        let mut place = Place { netns: &self.netns, rtnl: &self.rtnl, filters: &mut self.filters };
+        match apply(&mut place, change).await {
+            Ok(()) => Ok(Ok(())),
+            Err(e @ (ApplyError::NotHere { .. } | ApplyError::Filter { .. })) => {
+                Err(LiveError::NotHere(e.to_string()))
+            }
+            Err(e) => Ok(Err(e.to_string())),
+        }
+    }
+
+    /// Makes the changes of a set-up, none of which may be refused.
+    pub(super) async fn set_up(&mut self, changes: &[Mutation]) -> Result<(), LiveError> {
+        for change in changes {
+            let done = self.apply(change).await?;
+            done.map_err(|e| LiveError::Build(format!("the {}'s set-up: {e}", self.side)))?;
+        }
+        Ok(())
+    }
+
+    /// `ip route` and `ip neigh` of IPv4, as the kernel has them now.
+    pub(super) async fn view(&self) -> Option<(Vec<String>, Vec<String>)> {
+        let (routes, entries) = (self.rtnl.routes().await.ok()?, self.rtnl.neighbours().await.ok()?);
+        let v4 = |net: &ipnet::IpNet| matches!(net, ipnet::IpNet::V4(_));
+        let main = routes.iter().filter(|r| r.table == table::MAIN && v4(&r.destination));
+        // as `ip neigh` does without `nud all`
+        let shown = |n: &&netns_lab::rtnl::Neighbour| {
+            n.address.is_ipv4() && n.state != netns_lab::rtnl::NudState::NoArp
+        };
+        let neighbours = entries.iter().filter(shown).map(ToString::to_string);
+        Some((main.map(ToString::to_string).collect(), neighbours.collect()))
+    }
+
+    /// Switches as `sysctl` prints them; those that are not there are left out.
+    pub(super) fn sysctls(&self, keys: &[SysctlKey]) -> Vec<String> {
+        let keys = keys.to_vec();
+        let read = self.netns.exec(move || {
+            let line = |key: &SysctlKey| read_here(key).map(|v| format!("{key} = {v}"));
+            keys.iter().filter_map(line).collect()
+        });
+        read.unwrap_or_default()
+    }
+}
+
+/// Every switch that the model reads, `all` first: writing one may set others.
+fn model_keys() -> Vec<SysctlKey> {
+    let mut keys: Vec<SysctlKey> = Global::ALL.iter().map(|g| SysctlKey::Global(*g)).collect();
+    let lo = Scope::Dev(IfName::LO);
+    for scope in [Scope::All, Scope::Default, lo] {
+        keys.extend(Conf4::ALL.iter().map(|k| SysctlKey::Conf4(scope, *k)));
+    }
+    // the loopback device has values of its own in IPv6, and no neighbours
+    for scope in [Scope::All, Scope::Default] {
+        keys.extend(Conf6::ALL.iter().map(|k| SysctlKey::Conf6(scope, *k)));
+    }
+    keys.extend(NeighVar::ALL.iter().map(|k| SysctlKey::Neigh4(lo, *k)));
+    keys.extend(NeighVar::ALL.iter().map(|k| SysctlKey::Neigh6(lo, *k)));
+    keys.extend(NeighVar::ALL.iter().map(|k| SysctlKey::Neigh4(Scope::Default, *k)));
+    keys.extend(NeighVar::ALL.iter().map(|k| SysctlKey::Neigh6(Scope::Default, *k)));
+    keys
+}
+
+/// The key for any interface: whether the kernel has it does not depend on which.
+fn wildcard(key: &SysctlKey) -> String {
+    match key {
+        SysctlKey::Conf4(_, k) => SysctlKey::Conf4(Scope::Default, *k).to_string(),
+        SysctlKey::Conf6(_, k) => SysctlKey::Conf6(Scope::Default, *k).to_string(),
+        // a namespace may have them for devices and not for `default`
+        SysctlKey::Neigh4(Scope::Dev(_), k) => SysctlKey::Neigh4(Scope::Dev(IfName::LO), *k).to_string(),
+        SysctlKey::Neigh6(Scope::Dev(_), k) => SysctlKey::Neigh6(Scope::Dev(IfName::LO), *k).to_string(),
+        SysctlKey::Neigh4(..) | SysctlKey::Neigh6(..) => key.to_string(),
+        SysctlKey::Global(g) => g.name().to_owned(),
+    }
+}
+
+/// On the namespace's thread.
+fn read_here(key: &SysctlKey) -> Option<i32> {
+    std::fs::read_to_string(format!("/proc/sys/{}", key.path())).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,49 @@
+//! What of a scenario no live run can stage, found before it begins.
+
+use super::engine::{LiveError, Responder};
+use crate::control::{Act, Actors};
+use crate::host::{LinkChange, Mutation};
+use crate::scenario::Plan;
+
+/// Refuses a plan with parts that a live run has no means for; a run without them would show
+/// something else.
+pub(super) fn check(plan: &Plan, responder: Responder) -> Result<(), LiveError> {
+    let mut why: Vec<String> = Vec::new();
+    if !plan.faults.is_empty() {
+        why.push("it has faults of the link, and a live link has none (the simulator does)".into());
+    }
+    let steps = plan.actors.iter().filter_map(|a| match a {
+        Actors::Script(script) => Some(script.all_acts()),
+        _ => None,
+    });
+    for act in steps.flatten() {
+        if let Act::Change(_, change) | Act::Try(_, change) = act
+            && let Some(reason) = no_such_change(plan, responder, change)
+        {
+            why.push(format!("`{change}`: {reason}"));
+        }
+    }
+    let setup = plan.pod_setup.iter().chain(&plan.host_setup);
+    why.extend(
+        setup.filter_map(|c| no_such_change(plan, responder, c).map(|reason| format!("`{c}`: {reason}"))),
+    );
+    if why.is_empty() { Ok(()) } else { Err(LiveError::NotHere(why.join("; "))) }
+}
+
+/// A change that is the kernel's own doing, or another machine's.
+fn no_such_change(plan: &Plan, responder: Responder, change: &Mutation) -> Option<&'static str> {
+    match change {
+        // the far end of a real node's uplink is in the lab's hands
+        Mutation::LinkSet { dev, change: LinkChange::Carrier(_) }
+            if responder == Responder::Smoltcp || *dev == plan.setting.uplink =>
+        {
+            None
+        }
+        Mutation::LinkSet { change: LinkChange::Carrier(_), .. } => {
+            Some("the carrier of a real device follows from its other end")
+        }
+        Mutation::NeighboursElsewhere(_) => Some("the lab does not fill other namespaces' tables"),
+        Mutation::Kernel(_) => Some("a real kernel does it itself"),
+        _ => None,
+    }
+}

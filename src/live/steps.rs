@@ -1,0 +1,377 @@
+//! What the actors do, done: each act on the real namespaces, and on the model beside them.
+
+use super::capture::Capture;
+use super::engine::{Lab, LiveError, broke};
+use super::link::Wire;
+use super::node::{Node, link_add};
+use super::space::Space;
+use super::watch::Known;
+use crate::addr::IfName;
+use crate::control::{Act, Gate, Happening, LinkEvent, Side, Taken, TaskResult};
+use crate::host::conf::{Global, SysctlKey};
+use crate::host::{HostState, LinkChange, Mutation};
+use crate::time::Time;
+use crate::trace::{Sink, What};
+use netns_lab::rtnl::VethEnd;
+use std::sync::Arc;
+
+/// The number of the host end. Both ends of a pair with equal numbers look to the kernel like plain
+/// devices, whose carrier it handles at most once a second; on a node of many pods they differ.
+const HOST_END_INDEX: u32 = 37;
+
+/// What an act came to; the error is the kernel's refusal, which the actor hears of.
+type Done = Result<(), String>;
+
+impl Lab {
+    pub(super) async fn carry_out(&mut self, taken: &Taken) -> Result<(), LiveError> {
+        let mut result = TaskResult::Done;
+        for act in &taken.acts {
+            match (self.act(act).await?, act) {
+                (Ok(()), _) | (Err(_), Act::Try(..)) => {}
+                (Err(why), _) => {
+                    result = TaskResult::Refused(why);
+                    break;
+                }
+            }
+        }
+        let now = self.now();
+        self.emit.step(now, taken, &result, &mut self.events);
+        self.control.finish(now, taken, &result, self.node.state(), &mut self.chooser);
+        if matches!(result, TaskResult::Done) {
+            self.open_gates(Gate::After(taken.task.step));
+        }
+        Ok(())
+    }
+
+    async fn act(&mut self, act: &Act) -> Result<Done, LiveError> {
+        let begin = self.now();
+        let plan = Arc::clone(&self.plan);
+        let s = &plan.setting;
+        let done = match act {
+            Act::Mark => return Ok(Ok(())),
+            Act::Change(_, Mutation::LinkDel { dev }) | Act::Try(_, Mutation::LinkDel { dev })
+                if *dev == s.cali || *dev == s.eth =>
+            {
+                self.delete_veth().await
+            }
+            Act::Change(side, change) | Act::Try(side, change) => self.change(*side, change).await,
+            Act::VethCreate { host_end, pod_up } => self.create_veth(*host_end, *pod_up).await,
+            Act::VethMove => self.move_veth().await,
+            Act::VethDelete => {
+                // deleting what is not there is what the plugin hopes for
+                let _ = self.delete_veth().await?;
+                Ok(Ok(()))
+            }
+            Act::PodReset => self.reset_pod().await.map(Ok),
+        };
+        self.node_turned(begin);
+        done
+    }
+
+    /// A change on either side: on what is real there, and on the model of it.
+    async fn change(&mut self, side: Side, change: &Mutation) -> Result<Done, LiveError> {
+        let before = self.host_running();
+        let now = self.now();
+        let modelled = self.node.is_model() && names_device(change, self.plan.setting.cali);
+        let (done, differs) = match (side, &mut self.node) {
+            (Side::Host, Node::Model(m)) => {
+                let done = m.gateway.apply(now, change, &mut self.chooser);
+                (done.map_err(|e| e.to_string()), None)
+            }
+            (Side::Host, Node::Kernel(k)) => {
+                if let Mutation::LinkSet { dev, change: LinkChange::Carrier(on) } = change
+                    && *dev == self.plan.setting.uplink
+                {
+                    // the model's node notices when the kernel says that it has
+                    k.uplink.set_carrier(*on).await?;
+                    return Ok(Ok(()));
+                }
+                let done = k.space.apply(change).await?;
+                let differs = follow(&mut k.state, change, &done);
+                (done, differs)
+            }
+            (Side::Pod, _) if modelled => {
+                (self.shadow.apply(change).map(|_| ()).map_err(|e| e.to_string()), None)
+            }
+            (Side::Pod, _) => {
+                let done = self.pod.apply(change).await?;
+                let differs = follow(&mut self.shadow, change, &done);
+                (done, differs)
+            }
+        };
+        if let Some(text) = differs {
+            self.events.take(now, What::Differs { text });
+        }
+        if done.is_ok() {
+            self.update_carrier(before).await?;
+        }
+        Ok(done)
+    }
+
+    async fn update_carrier(&mut self, before: Option<bool>) -> Result<(), LiveError> {
+        let now = self.now();
+        let plan = Arc::clone(&self.plan);
+        self.veth.update(now, &plan.setting, self.node.state(), &self.shadow, &mut self.chooser);
+        // the cable is out while the host end is down, whatever the pod does to its own end
+        let host_up = self.far_end_up();
+        if let Node::Model(m) = &self.node
+            && let Some(wire) = &m.wire
+        {
+            wire.set_carrier(host_up).await?;
+        }
+        self.tell_running(before);
+        Ok(())
+    }
+
+    fn far_end_up(&self) -> bool {
+        let state = match self.veth.host_end {
+            Some(Side::Host) => self.node.state(),
+            Some(Side::Pod) => &self.shadow,
+            None => return false,
+        };
+        state.link_named(self.plan.setting.cali).is_some_and(crate::host::Link::is_up)
+    }
+
+    /// When the modelled host notices its carrier; a real one says so by netlink.
+    pub(super) fn carrier_timeout(&self) -> Option<Time> {
+        if self.node.is_model() { self.veth.poll_timeout() } else { None }
+    }
+
+    /// The modelled host (and the pod's shadow) notice the carrier; the real pod does by itself.
+    pub(super) fn notice_carrier(&mut self, now: Time) {
+        let Some(changes) = self.veth.take_notice(now, &self.plan.setting) else { return };
+        for (side, change) in changes {
+            let before = self.host_running();
+            match (side, &mut self.node) {
+                (Side::Host, Node::Model(m)) => {
+                    let _ = m.gateway.apply(now, &change, &mut self.chooser);
+                }
+                _ => {
+                    let _ = self.shadow.apply(&change);
+                }
+            }
+            self.tell_running(before);
+        }
+    }
+
+    /// The real pod's own carrier, for its shadow.
+    pub(super) fn pod_carrier(&mut self, change: &netns_lab::Change) {
+        let eth = self.plan.setting.eth;
+        if let netns_lab::Change::Link(link) = change
+            && link.name == eth.as_str()
+        {
+            let change = LinkChange::Carrier(link.running);
+            let _ = self.shadow.apply(&Mutation::LinkSet { dev: eth, change });
+        }
+    }
+
+    fn host_running(&self) -> Option<bool> {
+        self.node.state().link_named(self.plan.setting.cali).map(|l| l.is_up() && l.has_carrier())
+    }
+
+    /// What a listener on the modelled node would hear; a real node is listened to.
+    fn tell_running(&mut self, before: Option<bool>) {
+        if !self.node.is_model() {
+            return;
+        }
+        let event = match (before, self.host_running()) {
+            (None, Some(_)) => LinkEvent::New,
+            (Some(_), None) => LinkEvent::Gone,
+            (Some(false), Some(true)) => LinkEvent::Running,
+            (Some(true), Some(false)) => LinkEvent::Stopped,
+            _ => return,
+        };
+        let what = Happening::Link(self.plan.setting.cali, event);
+        self.control.notice(self.now(), what, self.node.state(), &mut self.chooser);
+    }
+
+    async fn create_veth(&mut self, host_end: Side, pod_up: bool) -> Result<Done, LiveError> {
+        let plan = Arc::clone(&self.plan);
+        let s = &plan.setting;
+        let made =
+            if self.node.is_model() { self.make_wire().await? } else { self.make_pair(host_end).await? };
+        if let Err(e) = made {
+            return Ok(Err(e));
+        }
+        let before = self.host_running();
+        self.shadow.apply(&link_add(s.eth, Some(s.pod_mac))).map_err(broke)?;
+        let now = self.now();
+        let add = link_add(s.cali, None);
+        let done = match (host_end, &mut self.node) {
+            (Side::Host, Node::Model(m)) => m.gateway.apply(now, &add, &mut self.chooser),
+            (Side::Host, Node::Kernel(k)) => k.state.apply(&add).map(|_| ()),
+            (Side::Pod, _) => self.shadow.apply(&add).map(|_| ()),
+        };
+        if let Err(e) = done {
+            return Ok(Err(e.to_string()));
+        }
+        self.veth.host_end = Some(host_end);
+        self.tell_running(before);
+        if pod_up {
+            let up = Mutation::LinkSet { dev: s.eth, change: LinkChange::Up(true) };
+            return self.change(Side::Pod, &up).await;
+        }
+        Ok(Ok(()))
+    }
+
+    /// The pod's end alone, its wire in this program's hands.
+    async fn make_wire(&mut self) -> Result<Done, LiveError> {
+        let plan = Arc::clone(&self.plan);
+        let s = &plan.setting;
+        let now = self.now();
+        let Node::Model(m) = &mut self.node else { return Ok(Ok(())) };
+        match Wire::make(&self.pod.netns, &self.pod.rtnl, s.eth.as_str(), s.pod_mac, m.prefer).await {
+            Ok((wire, note)) => {
+                self.pod.level_device(s.eth)?;
+                if let Some(text) = note {
+                    self.events.take(now, What::Note { text });
+                }
+                wire.set_carrier(false).await?;
+                m.wire = Some(wire);
+                Ok(Ok(()))
+            }
+            // this machine refuses, not the scenario
+            Err(e) => Err(LiveError::Build(e.to_string())),
+        }
+    }
+
+    /// A real pair, made from where the host end is to be born.
+    async fn make_pair(&mut self, host_end: Side) -> Result<Done, LiveError> {
+        let plan = Arc::clone(&self.plan);
+        let s = &plan.setting;
+        let Node::Kernel(k) = &mut self.node else { return Ok(Ok(())) };
+        let far = VethEnd::new(s.cali.as_str()).index(HOST_END_INDEX);
+        let near = VethEnd::new(s.eth.as_str()).mac(super::apply::mac_of(s.pod_mac));
+        let made = match host_end {
+            Side::Pod => self.pod.rtnl.add_veth(&far, &near).await,
+            Side::Host => k.space.rtnl.add_veth(&far, &near.in_netns(&*self.pod.netns)).await,
+        };
+        if let Err(e) = made {
+            return Ok(Err(e.to_string()));
+        }
+        self.pod.level_device(s.eth)?;
+        if host_end == Side::Host { &k.space } else { &self.pod }.level_device(s.cali)?;
+        k.capture = Some(Capture::open(&self.pod.netns, s.eth.as_str())?);
+        Ok(Ok(()))
+    }
+
+    async fn move_veth(&mut self) -> Result<Done, LiveError> {
+        let plan = Arc::clone(&self.plan);
+        let cali = plan.setting.cali;
+        let Some(mac) = self.shadow.link_named(cali).map(crate::host::Link::mac) else {
+            return Ok(Err("the host end is not in the pod's namespace".into()));
+        };
+        let before = self.host_running();
+        if let Node::Kernel(k) = &self.node
+            && let Err(e) = self.pod.rtnl.move_link(cali.as_str(), &*k.space.netns).await
+        {
+            return Ok(Err(e.to_string()));
+        }
+        if let Node::Kernel(k) = &self.node {
+            k.space.level_device(cali)?;
+        }
+        self.veth.host_end = None;
+        self.shadow.apply(&Mutation::LinkDel { dev: cali }).map_err(broke)?;
+        let (now, add) = (self.now(), link_add(cali, Some(mac)));
+        let done = match &mut self.node {
+            Node::Model(m) => m.gateway.apply(now, &add, &mut self.chooser),
+            Node::Kernel(k) => k.state.apply(&add).map(|_| ()),
+        };
+        if let Err(e) = done {
+            return Ok(Err(e.to_string()));
+        }
+        self.veth.host_end = Some(Side::Host);
+        self.update_carrier(before).await?;
+        Ok(Ok(()))
+    }
+
+    async fn delete_veth(&mut self) -> Result<Done, LiveError> {
+        let plan = Arc::clone(&self.plan);
+        let s = &plan.setting;
+        let Some(far) = self.veth.host_end else {
+            return Ok(Err(format!("there is no interface {}", s.cali)));
+        };
+        let before = self.host_running();
+        self.veth.reset();
+        self.delete_devices(far, s.cali, s.eth).await?;
+        let (now, del) = (self.now(), |dev| Mutation::LinkDel { dev });
+        match (far, &mut self.node) {
+            (Side::Host, Node::Model(m)) => {
+                let _ = m.gateway.apply(now, &del(s.cali), &mut self.chooser);
+            }
+            (Side::Host, Node::Kernel(k)) => {
+                let _ = k.state.apply(&del(s.cali));
+            }
+            (Side::Pod, _) => {
+                let _ = self.shadow.apply(&del(s.cali));
+            }
+        }
+        let _ = self.shadow.apply(&del(s.eth));
+        self.tell_running(before);
+        Ok(Ok(()))
+    }
+
+    /// The devices themselves.
+    async fn delete_devices(&mut self, far: Side, cali: IfName, eth: IfName) -> Result<(), LiveError> {
+        let deleted = match (&mut self.node, far) {
+            // dropping the wire's descriptor deletes a TAP
+            (Node::Model(m), _) => match m.wire.take() {
+                Some(Wire::Veth { .. }) => self.pod.rtnl.delete_link(eth.as_str()).await,
+                _ => Ok(()),
+            },
+            // what is still in the capture is read before its end
+            (Node::Kernel(_), Side::Pod) => self.pod.rtnl.delete_link(cali.as_str()).await,
+            (Node::Kernel(k), Side::Host) => k.space.rtnl.delete_link(cali.as_str()).await,
+        };
+        match deleted {
+            Err(e) if !e.not_found() => Err(broke(e)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn reset_pod(&mut self) -> Result<(), LiveError> {
+        let _ = self.delete_veth().await?;
+        self.end_clients();
+        self.pod = Space::new(Side::Pod)?;
+        self.known = Known::default();
+        self.shadow = self.plan.pod.clone();
+        let plan = Arc::clone(&self.plan);
+        self.pod.set_up(&plan.pod_setup).await?;
+        if plan.icmp_errors_filtered {
+            // no credit for errors is as good as a filter for those that the pod's kernel sends
+            let key = |g| SysctlKey::Global(g);
+            for key in [key(Global::IcmpMsgsPerSec), key(Global::IcmpMsgsBurst)] {
+                self.pod.set_up(&[Mutation::Sysctl { key, value: 0 }]).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The model makes the change that the kernel made, or was refused. What it would have done
+/// otherwise is worth telling.
+fn follow(state: &mut HostState, change: &Mutation, done: &Done) -> Option<String> {
+    match done {
+        Ok(()) => {
+            let refused = state.apply(change).err()?;
+            Some(format!("the kernel made a change that the model refuses: {refused}"))
+        }
+        // whether an entry is there only a neighbour table knows, and this model is without
+        Err(_) if matches!(change, Mutation::Neigh { .. }) => None,
+        Err(why) => {
+            state.clone().apply(change).ok()?;
+            Some(format!("the kernel refuses a change that the model makes: {why}"))
+        }
+    }
+}
+
+/// True for a change of that device in particular.
+fn names_device(change: &Mutation, dev: IfName) -> bool {
+    match change {
+        Mutation::LinkSet { dev: d, .. }
+        | Mutation::LinkDel { dev: d }
+        | Mutation::LinkAdd { name: d, .. } => *d == dev,
+        Mutation::Sysctl { key, .. } => key.device() == Some(dev),
+        _ => false,
+    }
+}

@@ -1,0 +1,138 @@
+//! What was heard, read without trust: an answer may be wrong in any field.
+
+use super::Heard;
+use crate::addr::Mac;
+use crate::host::frame::{ARP_LEN, Arp, ETH_HEADER_LEN, ETHERTYPE_ARP, OP_REPLY, OP_REQUEST};
+use crate::time::Span;
+use core::fmt;
+use std::net::Ipv4Addr;
+
+/// The least an ARP packet over Ethernet needs on the wire.
+const FRAME_MIN: usize = ETH_HEADER_LEN + ARP_LEN;
+/// Type of a frame with a VLAN tag.
+const ETHERTYPE_TAG: u16 = 0x8100;
+
+/// A frame of the answerer that is, or was meant as, an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Answer {
+    pub(super) after: Span,
+    pub(super) dst: Mac,
+    pub(super) src: Mac,
+    pub(super) tagged: bool,
+    /// `None` when it is too short or its lengths are wrong.
+    pub(super) arp: Option<Arp>,
+    /// Bytes of the frame without a tag.
+    pub(super) len: usize,
+    /// Beyond the ARP packet there is something other than zeros.
+    pub(super) dirty: bool,
+}
+
+fn mac(bytes: &[u8]) -> Mac {
+    let mut mac = [0; 6];
+    mac.copy_from_slice(&bytes[..6]);
+    Mac(mac)
+}
+
+impl Answer {
+    /// Reads a frame. Nothing when it is no ARP, or a request: the answerer may have questions of
+    /// its own.
+    pub(super) fn read(heard: &Heard) -> Option<Answer> {
+        let bytes = &heard.bytes;
+        if bytes.len() < ETH_HEADER_LEN {
+            return None;
+        }
+        let kind = |at: usize| bytes.get(at..at + 2).map(|b| u16::from_be_bytes([b[0], b[1]]));
+        let tagged = kind(12) == Some(ETHERTYPE_TAG);
+        let header_len = if tagged { ETH_HEADER_LEN + 4 } else { ETH_HEADER_LEN };
+        if kind(header_len - 2) != Some(ETHERTYPE_ARP) {
+            return None;
+        }
+        let payload = &bytes[header_len..];
+        let arp = Arp::parse(payload).ok();
+        if arp.is_some_and(|a| a.op == OP_REQUEST) {
+            return None;
+        }
+        Some(Answer {
+            after: heard.after,
+            dst: mac(&bytes[0..]),
+            src: mac(&bytes[6..]),
+            tagged,
+            arp,
+            len: bytes.len() - if tagged { 4 } else { 0 },
+            dirty: payload.iter().skip(ARP_LEN).any(|b| *b != 0),
+        })
+    }
+
+    /// The answers among what was heard.
+    pub(super) fn all(heard: &[Heard]) -> Vec<Answer> {
+        heard.iter().filter_map(Answer::read).collect()
+    }
+
+    pub(super) fn operation(&self) -> Result<(), String> {
+        match self.arp {
+            Some(arp) if arp.op != OP_REPLY => Err(format!("operation {}", arp.op)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn header(&self) -> Result<(), String> {
+        match self.arp {
+            None => Err(format!("no ARP packet for IPv4 over Ethernet in {} bytes", self.len)),
+            Some(arp) if (arp.hrd, arp.pro) != (1, 0x0800) => {
+                Err(format!("hardware type {}, protocol {:#06x}", arp.hrd, arp.pro))
+            }
+            Some(_) if self.tagged => Err("it has a VLAN tag".into()),
+            Some(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn sender_address(&self, asked: Ipv4Addr) -> Result<(), String> {
+        match self.arp {
+            Some(arp) if arp.spa != asked => Err(format!("{} instead of {asked}", arp.spa)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn sender_hardware(&self, expected: Option<Mac>) -> Result<(), String> {
+        let Some(Arp { sha, .. }) = self.arp else { return Ok(()) };
+        if sha.is_group() || sha == Mac::ZERO {
+            return Err(format!("{sha} is no station's MAC"));
+        }
+        if sha != self.src {
+            return Err(format!("{sha}, but the frame comes from {}", self.src));
+        }
+        match expected {
+            Some(mac) if sha != mac => Err(format!("{sha} instead of {mac}")),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn target(&self, mac: Mac, ip: Ipv4Addr) -> Result<(), String> {
+        match self.arp {
+            Some(arp) if (arp.tha, arp.tpa) != (mac, ip) => {
+                Err(format!("{} {} instead of {mac} {ip}", arp.tha, arp.tpa))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn destination(&self, mac: Mac) -> Result<(), String> {
+        if self.dst == mac { Ok(()) } else { Err(format!("sent to {}", self.dst)) }
+    }
+
+    pub(super) fn length(&self) -> Result<(), String> {
+        if self.len < FRAME_MIN {
+            return Err(format!("{} bytes", self.len));
+        }
+        if self.dirty { Err("there is more than zeros behind the ARP packet".into()) } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.arp {
+            Some(arp) => write!(f, "{arp} after {}", self.after),
+            None => write!(f, "{} bytes of ARP after {}", self.len, self.after),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A scenario brought to one moment: the node's state as the model has it, and the commands that
+//! led there, so that a kernel can be led there too.
+
+use crate::choice::Seeded;
+use crate::control::{Act, Setting, Side};
+use crate::gateway::SmoltcpOutside;
+use crate::host::{HostState, LinkChange, Mutation, Reason};
+use crate::scenario::Plan;
+use crate::sim::{Ended, World};
+use crate::time::{Span, Time};
+use crate::trace::{Event, What};
+use std::sync::Arc;
+
+/// Why a scenario has no such moment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SceneError {
+    /// It never comes to rest.
+    #[error("the scenario never comes to rest: too many events at too few moments")]
+    Restless,
+    /// Nothing can be asked where there is no interface.
+    #[error("at {at} the pod has no veth: there is no host end to ask")]
+    NoHostEnd {
+        /// When.
+        at: Time,
+    },
+}
+
+/// A step on the way to a scene.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// The pod's veth is made, its host end in the node's namespace.
+    Veth,
+    /// A change of the node's namespace.
+    Change(Mutation),
+}
+
+/// A scenario at one moment.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// Names and addresses.
+    pub setting: Setting,
+    /// When.
+    pub at: Time,
+    /// The node.
+    pub state: HostState,
+    /// What led there, from a new namespace on.
+    pub way: Vec<Way>,
+    /// The pod's end is up.
+    pub pod_up: bool,
+    /// Why the model's node would not answer the pod now.
+    pub silence: Option<Reason>,
+}
+
+impl Scene {
+    /// Runs a plan to a moment, or to its end.
+    pub fn of(mut plan: Plan, seed: u64, at: Option<Span>) -> Result<Scene, SceneError> {
+        if let Some(at) = at {
+            plan.duration = at;
+            plan.until_clients_done = false;
+        }
+        let plan = Arc::new(plan);
+        let mut chooser = Seeded::new(seed);
+        let outside = SmoltcpOutside::new(plan.outside.clone(), seed);
+        let mut world = World::new(Arc::clone(&plan), outside, &mut chooser);
+        let mut events: Vec<Event> = Vec::new();
+        world.start(&mut chooser, &mut events);
+        let ended = loop {
+            if let Some(ended) = world.step(&mut chooser, &mut events) {
+                break ended;
+            }
+        };
+        if ended == Ended::TooManyEvents {
+            return Err(SceneError::Restless);
+        }
+        let (state, setting) = (world.gateway().state().clone(), (*plan.setting).clone());
+        if state.link_named(setting.cali).is_none() {
+            return Err(SceneError::NoHostEnd { at: world.now() });
+        }
+        let pod_up =
+            world.pod().stack().state().link_named(setting.eth).is_some_and(crate::host::Link::is_up);
+        let way = way(&plan, &events);
+        Ok(Scene { setting, at: world.now(), state, way, pod_up, silence: world.silence() })
+    }
+}
+
+/// What the steps did to the node. What was done to an earlier veth of the pod is gone with it.
+fn way(plan: &Plan, events: &[Event]) -> Vec<Way> {
+    let cali = plan.setting.cali;
+    let mut way: Vec<Way> = plan.host_setup.iter().cloned().map(Way::Change).collect();
+    let forget = |way: &mut Vec<Way>| {
+        way.retain(|w| match w {
+            Way::Veth => false,
+            Way::Change(change) => !change.to_string().contains(cali.as_str()),
+        });
+    };
+    let create = |host_end| Act::VethCreate { host_end, pod_up: false }.to_string();
+    let (here, there) = (create(Side::Host), create(Side::Pod));
+    let (moved, deleted, reset) =
+        (Act::VethMove.to_string(), Act::VethDelete.to_string(), Act::PodReset.to_string());
+    let mut mac_before_move = None;
+    for event in events {
+        let What::Step { acts, .. } = &event.what else { continue };
+        for act in acts {
+            if *act == deleted || *act == reset || *act == there {
+                forget(&mut way);
+                mac_before_move = None;
+            } else if *act == here || *act == moved {
+                forget(&mut way);
+                way.push(Way::Veth);
+                way.extend(mac_before_move.take().map(Way::Change));
+            } else if let Some(inner) = act.strip_prefix("[pod] ") {
+                // the MAC that the host end gets in the pod's namespace moves with it
+                if let Ok(change @ Mutation::LinkSet { dev, change: LinkChange::Address(_) }) = inner.parse()
+                    && dev == cali
+                {
+                    mac_before_move = Some(change);
+                }
+            } else if let Ok(change) = act.parse::<Mutation>() {
+                way.push(Way::Change(change));
+            }
+        }
+    }
+    way
+}

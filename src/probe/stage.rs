@@ -1,0 +1,70 @@
+//! A scene on a real kernel: a node's namespace with the pod's host end, its uplink and all that
+//! the scenario's steps did to it, and at the other end of the veth nobody but the prober.
+
+use super::scene::{Scene, Way};
+use super::wire::WireAnswerer;
+use crate::live::{Place, apply};
+use netns_lab::nft::InstalledArpDrop;
+use netns_lab::rtnl::{LinkChange, VethEnd};
+use netns_lab::{MacAddr, Netns, Rtnl};
+
+/// Why a scene cannot be staged here.
+#[derive(Debug, thiserror::Error)]
+#[error("staging the node on this kernel failed: {0}")]
+pub struct StageError(String);
+
+fn fail(e: impl core::fmt::Display) -> StageError {
+    StageError(e.to_string())
+}
+
+/// A staged scene. The namespaces go when it is dropped, or when the process ends.
+pub struct Stage {
+    wire: WireAnswerer,
+    /// Changes that this kernel refused, or that cannot be made from outside.
+    pub refused: Vec<String>,
+    _pod: Netns,
+    _node: Netns,
+    _filters: Vec<(crate::host::Mutation, InstalledArpDrop)>,
+}
+
+impl Stage {
+    /// Makes the namespaces and plays the scene's way into them.
+    pub fn new(scene: &Scene) -> Result<Stage, StageError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
+        runtime.block_on(Stage::build(scene))
+    }
+
+    async fn build(scene: &Scene) -> Result<Stage, StageError> {
+        let (node, pod) = (Netns::new("node").map_err(fail)?, Netns::new("pod").map_err(fail)?);
+        // the pod's kernel has nothing to say here
+        pod.sysctl().poke("net.ipv6.conf.default.disable_ipv6", 1).map_err(fail)?;
+        let rtnl = node.rtnl().map_err(fail)?;
+        let (mut filters, mut refused) = (Vec::new(), Vec::new());
+        for step in &scene.way {
+            match step {
+                Way::Veth => veth(scene, &rtnl, &pod).await?,
+                Way::Change(change) => {
+                    let mut place = Place { netns: &node, rtnl: &rtnl, filters: &mut filters };
+                    if let Err(e) = apply(&mut place, change).await {
+                        refused.push(e.to_string());
+                    }
+                }
+            }
+        }
+        let wire = WireAnswerer::open(&pod, scene.setting.eth.as_str()).map_err(fail)?;
+        Ok(Stage { wire, refused, _pod: pod, _node: node, _filters: filters })
+    }
+
+    /// The wire to the host end.
+    pub fn wire(&mut self) -> &mut WireAnswerer {
+        &mut self.wire
+    }
+}
+
+async fn veth(scene: &Scene, rtnl: &Rtnl, pod: &Netns) -> Result<(), StageError> {
+    let s = &scene.setting;
+    let far = VethEnd::new(s.eth.as_str()).mac(MacAddr::new(s.pod_mac.0)).in_netns(pod);
+    rtnl.add_veth(&VethEnd::new(s.cali.as_str()), &far).await.map_err(fail)?;
+    let change = LinkChange::new().arp(false).up(scene.pod_up);
+    pod.rtnl().map_err(fail)?.change_link(s.eth.as_str(), &change).await.map_err(fail)
+}

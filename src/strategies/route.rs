@@ -1,0 +1,143 @@
+//! Routes and policy rules, added, replaced and deleted.
+
+use super::place::{CALI, GATEWAY, NEIGHBOUR, UP0, UP1, address, device, prefix};
+use crate::addr::IfName;
+use crate::host::{HopSpec, Mutation, Op, RouteKind, RouteSpec, RtScope, Rule, RuleAction};
+use ipnet::IpNet;
+use proptest::prelude::*;
+use proptest::sample::select;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A table that nobody asks unless a rule says so.
+const TABLE: u32 = 100;
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![3 => Just(Op::Add), 3 => Just(Op::Replace), 2 => Just(Op::Del)]
+}
+
+fn table() -> impl Strategy<Value = Option<u32>> {
+    prop_oneof![
+        12 => Just(None),
+        5 => Just(Some(TABLE)),
+        1 => Just(Some(crate::host::TABLE_DEFAULT)),
+        1 => Just(Some(crate::host::TABLE_LOCAL)),
+    ]
+}
+
+fn hop() -> impl Strategy<Value = HopSpec> {
+    let via = prop_oneof![
+        4 => Just(None),
+        4 => select(vec![NEIGHBOUR, Ipv4Addr::new(203, 0, 113, 1), GATEWAY]).prop_map(Some),
+        1 => address().prop_map(Some),
+    ];
+    let dev = prop_oneof![9 => device().prop_map(Some), 2 => Just(None)];
+    (via, dev, prop::bool::weighted(0.1), 1u16..3).prop_map(|(via, dev, onlink, weight)| HopSpec {
+        via: via.map(IpAddr::V4),
+        dev,
+        onlink,
+        weight,
+    })
+}
+
+fn kind() -> impl Strategy<Value = RouteKind> {
+    use RouteKind::{Blackhole, Broadcast, Local, Prohibit, Throw, Unicast, Unreachable};
+    prop_oneof![
+        12 => Just(Unicast),
+        5 => select(vec![Blackhole, Unreachable, Prohibit, Throw]),
+        1 => select(vec![Local, Broadcast]),
+    ]
+}
+
+fn spec() -> impl Strategy<Value = RouteSpec> {
+    let leg = hop().prop_filter("a leg leads somewhere", |h| h.via.is_some() || h.dev.is_some());
+    let hops = prop_oneof![9 => prop::collection::vec(hop(), 1), 1 => prop::collection::vec(leg, 2)];
+    let metric = prop_oneof![4 => Just(None), 2 => (0u32..3).prop_map(|m| Some(m * 50))];
+    let scope = prop_oneof![
+        10 => Just(None),
+        1 => select(vec![RtScope::UNIVERSE, RtScope::LINK, RtScope::HOST]).prop_map(Some),
+    ];
+    let src = prop_oneof![10 => Just(None), 1 => address().prop_map(|ip| Some(IpAddr::V4(ip)))];
+    (kind(), prefix(), hops, table(), metric, scope, src).prop_map(
+        |(kind, dst, hops, table, metric, scope, src)| {
+            let mut spec = RouteSpec::reject(kind, IpNet::V4(dst));
+            if !kind.is_reject() {
+                spec.hops = hops.into_iter().collect();
+                (spec.scope, spec.src) = (scope, src);
+                if spec.hops.len() == 1 {
+                    spec.hops[0].weight = 1;
+                }
+            }
+            (spec.table, spec.metric) = (table, metric);
+            spec
+        },
+    )
+}
+
+/// A way out for somebody who matters: likely to be taken, and to change an answer.
+fn telling() -> impl Strategy<Value = RouteSpec> {
+    let dev = prop_oneof![3 => Just(CALI), 3 => Just(UP0), 2 => Just(UP1)];
+    let direct = (prefix(), dev, table()).prop_map(|(dst, dev, table)| {
+        let mut spec = RouteSpec::direct(IpNet::V4(dst), dev);
+        spec.table = table;
+        spec
+    });
+    let reject = (kind(), prefix(), table()).prop_map(|(kind, dst, table)| {
+        let kind = if kind.is_reject() { kind } else { RouteKind::Blackhole };
+        let mut spec = RouteSpec::reject(kind, IpNet::V4(dst));
+        spec.table = table;
+        spec
+    });
+    let through = (prefix(), table()).prop_map(|(dst, table)| {
+        let mut spec = RouteSpec::through(IpNet::V4(dst), IpAddr::V4(NEIGHBOUR), Some(UP0));
+        spec.table = table;
+        spec
+    });
+    prop_oneof![4 => direct, 3 => reject, 2 => through]
+}
+
+/// A change of the routes: likely ones, and any at all.
+pub fn route_change() -> impl Strategy<Value = Mutation> {
+    let likely = (prop_oneof![4 => Just(Op::Replace), 1 => Just(Op::Del)], telling());
+    let any = (op(), spec());
+    prop_oneof![3 => likely.boxed(), 2 => any.boxed()].prop_map(|(op, spec)| Mutation::Route { op, spec })
+}
+
+fn selector() -> impl Strategy<Value = Option<ipnet::Ipv4Net>> {
+    // a selector that is given is never 0/0: the kernel does not keep that apart from none
+    let some = prefix().prop_filter("0/0 selects nothing", |n| n.prefix_len() > 0).prop_map(Some);
+    prop_oneof![2 => Just(None), 1 => some]
+}
+
+fn action() -> impl Strategy<Value = RuleAction> {
+    use crate::host::{TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
+    prop_oneof![
+        6 => select(vec![TABLE, TABLE, TABLE_MAIN, TABLE_LOCAL, TABLE_DEFAULT]).prop_map(RuleAction::Lookup),
+        2 => select(vec![RuleAction::Unreachable, RuleAction::Blackhole, RuleAction::Prohibit]),
+    ]
+}
+
+/// A policy rule comes or goes; seldom one of the kernel's own three.
+pub fn rule_change() -> impl Strategy<Value = Mutation> {
+    let iif = prop_oneof![
+        4 => Just(None),
+        4 => select(vec![CALI, UP0, IfName::LO]).prop_map(Some),
+    ];
+    let mark = prop_oneof![8 => Just(None), 1 => select(vec![(0, 1), (1, 1), (1, 0xff)]).prop_map(Some)];
+    let priority = select(vec![50u32, 100, 200, 32_766, 40_000]);
+    let custom = (priority, prop::bool::weighted(0.1), selector(), selector(), iif, mark, action()).prop_map(
+        |(priority, invert, from, to, iif, fwmark, action)| Rule {
+            invert,
+            from,
+            to,
+            iif,
+            fwmark,
+            ..Rule::plain(priority, action)
+        },
+    );
+    let own = select(Rule::defaults().to_vec()).prop_map(|rule| Mutation::Rule { op: Op::Del, rule });
+    let op = prop_oneof![4 => Just(Op::Add), 1 => Just(Op::Del)];
+    prop_oneof![
+        15 => (op, custom).prop_map(|(op, rule)| Mutation::Rule { op, rule }),
+        1 => own,
+    ]
+}

@@ -1,0 +1,164 @@
+//! What a person reads: help, listings, a run, errors.
+
+use crate::run::{arplab, command, seen, text};
+use std::process::Stdio;
+
+macro_rules! snapshot {
+    ($name:ident: $($arg:literal)+) => {
+        #[test]
+        fn $name() {
+            insta::assert_snapshot!(stringify!($name), seen(&[$($arg),+]));
+        }
+    };
+}
+
+snapshot!(help: "--help");
+snapshot!(help_of_run: "run" "--help");
+snapshot!(run_8689: "run" "8689");
+snapshot!(run_8689_fixed: "run" "8689" "--fix" "plugin-configures-host");
+snapshot!(run_no_default_route: "run" "no-default-route");
+snapshot!(show_8689: "show" "8689");
+snapshot!(error_of_an_unknown_scenario: "run" "late-respnder");
+snapshot!(error_of_an_unknown_fix: "run" "8689" "--fix" "plugin-configure-host");
+snapshot!(error_of_an_unknown_step: "run" "8689" "--hold" "felix.iface-sean=5s");
+snapshot!(error_of_a_hold_without_a_time: "run" "8689" "--hold" "felix.iface-seen");
+snapshot!(error_of_a_hold_without_a_unit: "run" "8689" "--hold" "felix.iface-seen=5");
+
+/// Writes a scenario file and shows what is said of it.
+fn said_of(file: &str) -> String {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("mine.toml"), file).expect("written");
+    let output = command(&["run", "mine.toml"]).current_dir(dir.path()).output().expect("it starts");
+    let code = output.status.code().expect("ended by itself");
+    format!("{}{}exit status {code}\n", text(&output.stdout), text(&output.stderr))
+}
+
+const HEAD: &str = "id = \"mine\"\ntitle = \"Mine\"\n";
+
+#[test]
+fn flaws_of_a_file_are_shown_in_place() {
+    let cases = [
+        ("a_word_too_much", "[[client]]\nkind = \"ping\"\nto = \"203.0.113.8\"\ninterwal = \"1s\"\n"),
+        ("no_such_step", "[[hold]]\nstep = \"felix.iface-sean\"\nfor = \"5s\"\n"),
+        ("no_such_unit", "[[hold]]\nstep = \"felix.iface-seen\"\nfor = \"5 parsecs\"\n"),
+        ("a_text_that_steers_the_terminal", "story = \"red: \\u001b[31m\"\n"),
+        ("no_such_reason", "[expect]\nreasons = [\"rp-filter\"]\n"),
+        ("no_such_state", "[expect]\nentry = \"REACHABEL\"\n"),
+        ("no_toml", "[[hold]\nstep = \n"),
+    ];
+    for (name, rest) in cases {
+        insta::assert_snapshot!(format!("flaw_{name}"), said_of(&format!("{HEAD}{rest}")));
+    }
+}
+
+#[test]
+fn files_that_are_no_scenario_are_refused_with_a_word_about_them() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let deep = format!("{HEAD}x = {}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let cases: [(&str, Vec<u8>); 6] = [
+        ("empty.toml", Vec::new()),
+        ("binary.toml", vec![0xff, 0xfe, 0x00, 0x80]),
+        ("zeros.toml", vec![0; 4096]),
+        ("deep.toml", deep.into_bytes()),
+        ("huge.toml", vec![b'a'; 20 << 20]),
+        ("crlf.toml", b"id = \"mine\"\r\ntitle = 5\r\n".to_vec()),
+    ];
+    for (name, bytes) in cases {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).expect("written");
+        let output = arplab(&["run", path.to_str().expect("UTF-8")]);
+        assert_eq!(output.status.code(), Some(2), "{name}: {output:?}");
+        assert!(text(&output.stderr).contains(name), "{name}: {}", text(&output.stderr));
+        assert!(output.stderr.len() < 10_000, "{name}: {} bytes of error", output.stderr.len());
+    }
+    let output = arplab(&["run", dir.path().to_str().expect("UTF-8")]);
+    assert_eq!(output.status.code(), Some(2), "a directory: {output:?}");
+    let output = arplab(&["run", "/dev/zero"]);
+    assert_eq!(output.status.code(), Some(2), "a file without an end: {output:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child =
+        command(&["run", "8689", "--full"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn every_event_is_valid_by_the_schema_that_is_printed() {
+    let schema: serde_json::Value =
+        serde_json::from_slice(&arplab(&["schema", "--events"]).stdout).expect("a schema");
+    let validator = jsonschema::validator_for(&schema).expect("a sound schema");
+    for line in text(&arplab(&["run", "8689", "--json"]).stdout).lines() {
+        let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        if event["event"] != "verdict" {
+            let errors: Vec<String> = validator.iter_errors(&event).map(|e| e.to_string()).collect();
+            assert!(errors.is_empty(), "{line}: {errors:?}");
+        }
+    }
+}
+
+#[test]
+fn every_built_in_file_is_valid_by_the_schema_that_is_printed() {
+    let schema: serde_json::Value = serde_json::from_slice(&arplab(&["schema"]).stdout).expect("a schema");
+    let validator = jsonschema::validator_for(&schema).expect("a sound schema");
+    for (name, text) in arplab::scenario::catalogue::files() {
+        let file: serde_json::Value = toml::from_str(text).expect("TOML");
+        let errors: Vec<String> = validator.iter_errors(&file).map(|e| e.to_string()).collect();
+        assert!(errors.is_empty(), "{name}: {errors:?}");
+    }
+}
+
+/// The verdict belongs to the run, not to whoever reads it.
+#[test]
+fn a_reader_that_goes_away_does_not_change_the_verdict() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = format!(
+        "{HEAD}[[client]]\nkind = \"ping\"\nto = \"203.0.113.8\"\ncount = 3\n[expect]\nunanswered = 7\n"
+    );
+    std::fs::write(dir.path().join("mine.toml"), file).expect("written");
+    for args in [&["run", "mine.toml"][..], &["run", "mine.toml", "--json"]] {
+        let mut child =
+            command(args).current_dir(dir.path()).stdout(Stdio::piped()).spawn().expect("it starts");
+        drop(child.stdout.take());
+        assert_eq!(child.wait().expect("it ends").code(), Some(1), "{args:?}");
+    }
+}
+
+#[test]
+fn an_error_nobody_can_read_is_still_an_error() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let status = command(&["run", "nope"]).stderr(full).status().expect("it starts");
+    assert_eq!(status.code(), Some(2));
+}
+
+#[test]
+fn a_run_without_end_is_given_up() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = format!(
+        "{HEAD}duration = \"1h\"\n[[client]]\nkind = \"arping\"\nto = \"169.254.1.1\"\ninterval = \"1ms\"\n"
+    );
+    std::fs::write(dir.path().join("mine.toml"), file).expect("written");
+    let output = command(&["run", "mine.toml"]).current_dir(dir.path()).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("too many events"), "{}", text(&output.stderr));
+}
+
+/// A question that nobody could be asked, or an option that the target has not, is bad input.
+#[test]
+fn probe_refuses_what_it_cannot_ask() {
+    for args in [
+        &["probe", "8689", "--only", "model", "--gateway", "0.0.0.0"][..],
+        &["probe", "8689", "--only", "model", "--gateway", "224.0.0.1"],
+        &["probe", "8689", "--only", "model", "--pod-ip", "169.254.1.1"],
+        &["probe", "8689", "--only", "model", "--pod-mac", "ff:ff:ff:ff:ff:ff"],
+        &["probe", "no-such-link", "--at", "5s"],
+        &["probe", "no-such-link", "--fix", "x"],
+        &["probe", "no-such-link", "--only", "kernel"],
+    ] {
+        let output = arplab(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output.stderr));
+    }
+}

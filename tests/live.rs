@@ -1,0 +1,10 @@
+//! The live lab: a real pod, its real kernel, real time, and nothing left when it is over.
+
+#[path = "live/agreement.rs"]
+mod agreement;
+#[path = "live/leftovers.rs"]
+mod leftovers;
+#[path = "live/process.rs"]
+mod process;
+#[path = "live/view.rs"]
+mod view;

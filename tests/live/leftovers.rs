@@ -1,0 +1,112 @@
+//! Nothing outlives a live run, however it ends, and it needs no root.
+
+use crate::process::{Run, events, nothing_left, possible};
+use nix::sys::signal::Signal;
+use std::collections::BTreeSet;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+
+/// Who may do the least.
+const NOBODY: u32 = 65_534;
+
+const LONG: [&str; 4] = ["run", "8689", "--live", "--json"];
+
+fn ended_by(signal: Signal) -> std::process::Output {
+    let run = Run::start(&LONG);
+    let namespaces = run.pod_made();
+    std::thread::sleep(Duration::from_millis(700));
+    run.signal(signal);
+    let (output, mark) = run.end();
+    nothing_left(&mark, &namespaces);
+    output
+}
+
+#[test]
+fn an_interrupted_run_says_what_it_saw() {
+    if !possible() {
+        return;
+    }
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let output = ended_by(signal);
+        assert_eq!(output.status.code(), Some(130), "{signal}: {output:?}");
+        let (events, verdict) = events(&output);
+        assert_eq!(verdict["result"], "interrupted");
+        assert_eq!(verdict["checks"], serde_json::json!([]), "nothing is expected of a part");
+        assert!(events.iter().any(|e| e["event"] == "frame"), "{signal}: nothing was seen");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
+    }
+}
+
+/// Steps that come faster than a kernel takes them do not keep a run from its end.
+#[test]
+fn a_run_that_never_rests_ends_in_time() {
+    if !possible() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut file = "id = \"busy\"\ntitle = \"Busy\"\nduration = \"2s\"\n".to_owned();
+    for at in 0..60 {
+        file += &["[[step]]\nid = \"operator.x", &at.to_string(), "\"\ntitle = \"t\"\n"].concat();
+        file += "after = \"cni.add-return\"\n";
+        file += "every = \"1ms\"\npod = [\"ip link set lo down\", \"ip link set lo up\"]\n";
+    }
+    let path = dir.path().join("busy.toml");
+    std::fs::write(&path, file).expect("written");
+    let begun = std::time::Instant::now();
+    let run = Run::start(&["run", path.to_str().expect("UTF-8"), "--live", "--json"]);
+    let (output, mark) = run.end();
+    nothing_left(&mark, &BTreeSet::new());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_killed_run_leaves_nothing_whatever_the_moment() {
+    if !possible() {
+        return;
+    }
+    for moment in 0..24_u64 {
+        let run = Run::start(&LONG);
+        // early moments fall into the making of the namespaces, later ones into the run
+        std::thread::sleep(Duration::from_millis(moment * moment * 2));
+        let namespaces = run.namespaces();
+        run.signal(Signal::SIGKILL);
+        let (_, mark) = run.end();
+        nothing_left(&mark, &namespaces);
+    }
+}
+
+#[test]
+fn an_ordinary_user_needs_no_root() {
+    if !possible() {
+        return;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return; // every other test of this file shows it
+    }
+    // the build directory may be closed to others
+    let dir = tempfile::Builder::new().prefix("arplab").tempdir_in("/tmp").expect("a directory");
+    let program = dir.path().join("arplab");
+    let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(dir.path(), all).expect("opened");
+    // Written by another process: a descriptor open for writing here could be inherited by a child
+    // that another test starts at that moment, and exec would fail with ETXTBSY.
+    let copied =
+        Command::new("install").args(["-m", "0755", env!("CARGO_BIN_EXE_arplab")]).arg(&program).status();
+    assert!(copied.expect("install").success());
+    let args = ["run", "8689", "--live", "--hold", "felix.iface-seen=2s", "--json"];
+    let run = Run::start_as(&program, &args, |c| {
+        c.uid(NOBODY).gid(NOBODY).current_dir("/");
+    });
+    let (output, mark) = run.end();
+    nothing_left(&mark, &BTreeSet::new());
+    if output.status.code() == Some(3) {
+        let why = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(why.contains("user namespace"), "{why}");
+        return netns_lab::testing::skip(&why);
+    }
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let (_, verdict) = events(&output);
+    assert!(verdict["seen"]["asked"].as_array().is_some_and(|a| a.len() >= 2), "{verdict:#}");
+}
