@@ -36,7 +36,7 @@ fn every_order(c: &mut Criterion) {
         let schedules = explorer.run().schedules;
         group.throughput(Throughput::Elements(schedules as u64));
         group.bench_function(format!("{name}, {schedules} schedules"), |b| {
-            b.iter(|| black_box(explorer.run()))
+            b.iter(|| black_box(explorer.run()));
         });
     }
     group.finish();
@@ -63,7 +63,7 @@ fn windows_and_events(c: &mut Criterion) {
         plan.duration = Span::from_secs(7200);
         let explorer = one(plan);
         group.bench_function(format!("a pod that asks {asks} times"), |b| {
-            b.iter(|| black_box(explorer.run()))
+            b.iter(|| black_box(explorer.run()));
         });
     }
     group.finish();

@@ -59,9 +59,10 @@ fn minute_bounds(late: u16) -> Bounds {
     }
 }
 
-fn summary(r: &Report) -> (u128, u64, u64, Vec<(String, u128)>, Option<Vec<String>>) {
-    let lacking = r.properties.iter().map(|p| (p.property.clone(), p.lacking)).collect();
-    let steps = r.failing.as_ref().map(|f| f.schedule.steps().map(|(s, n)| format!("{s} {n}")).collect());
+fn summary(r: &Report) -> impl PartialEq + core::fmt::Debug + use<> {
+    let lacking: Vec<(String, u128)> = r.properties.iter().map(|p| (p.property.clone(), p.lacking)).collect();
+    let steps =
+        r.failing.as_ref().map(|f| f.schedule.steps().map(|(s, n)| format!("{s} {n}")).collect::<Vec<_>>());
     (r.schedules, r.states, r.avoided, lacking, steps)
 }
 

@@ -239,8 +239,9 @@ pub(super) fn replay(path: &std::path::Path, full: bool) -> Result<u8, Fail> {
 /// Holds the events of a live run of a case against its properties.
 #[cfg(feature = "live")]
 pub(super) fn verdict(case: &Case, scenario: &Scenario, events: &[Event], full: bool) -> Result<u8, Fail> {
-    let lacking =
-        case.lacking_facts(&crate::explore::Facts::of_events(events), &[]).map_err(|e| Fail::usage(e.to_string()))?;
+    let lacking = case
+        .lacking_facts(&crate::explore::Facts::of_events(events), &[])
+        .map_err(|e| Fail::usage(e.to_string()))?;
     tell(case, scenario, events, &lacking, full)
 }
 
@@ -299,7 +300,7 @@ fn covered(args: &Args, r: &Report, out: &mut dyn Write) -> Result<(), Fail> {
             writeln!(out, "Nothing is settled: {why}.")?;
         }
         Covered::Drawn(n) => {
-            writeln!(out, "{} schedules drawn{part}, seed {}.", number(u128::from(*n)), args.seed)?
+            writeln!(out, "{} schedules drawn{part}, seed {}.", number(u128::from(*n)), args.seed)?;
         }
         Covered::Every(bounds) => {
             let schedules = number(r.schedules);
@@ -342,7 +343,7 @@ fn number(n: u128) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);

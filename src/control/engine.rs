@@ -190,7 +190,7 @@ pub(super) enum Run {
 
 #[derive(Clone, Hash, Debug)]
 pub(super) struct LaneState {
-    lane: Lane,
+    pub(super) lane: Lane,
     pub(super) queue: VecDeque<Task>,
     pub(super) run: Option<Run>,
 }
@@ -336,14 +336,13 @@ impl Control {
             s.timers.insert(place, (timer, at));
         }
         for task in tasks {
-            match s.lanes.iter_mut().find(|l| l.lane == task.lane) {
-                Some(lane) => lane.queue.push_back(task),
-                None => {
-                    // in the order of their numbers, so that states do not tell which came first
-                    let at = s.lanes.partition_point(|l| l.lane < task.lane);
-                    let queue = VecDeque::from([task]);
-                    s.lanes.insert(at, LaneState { lane: task.lane, queue, run: None });
-                }
+            if let Some(lane) = s.lanes.iter_mut().find(|l| l.lane == task.lane) {
+                lane.queue.push_back(task);
+            } else {
+                // in the order of their numbers, so that states do not tell which came first
+                let at = s.lanes.partition_point(|l| l.lane < task.lane);
+                let queue = VecDeque::from([task]);
+                s.lanes.insert(at, LaneState { lane: task.lane, queue, run: None });
             }
         }
         for lane in 0..self.slots[slot].lanes.len() {

@@ -21,8 +21,8 @@ pub struct UnderWay {
     pub to: Time,
     /// Its actor, by place.
     pub slot: u16,
-    /// Its lane, by place.
-    pub lane: u16,
+    /// Its lane, by number: places change when a lane is added.
+    pub lane: u8,
     /// Which step.
     pub step: StepId,
 }
@@ -32,7 +32,7 @@ impl Control {
     /// that answers 0 to [`crate::choice::ChoiceKind::StepDelay`].
     pub fn under_way(&self) -> impl Iterator<Item = UnderWay> + '_ {
         self.slots.iter().enumerate().flat_map(|(s, slot)| {
-            slot.lanes.iter().enumerate().filter_map(move |(l, lane)| {
+            slot.lanes.iter().filter_map(move |lane| {
                 let (Some(Run::Busy(from)), Some(task)) = (&lane.run, lane.queue.front()) else {
                     return None;
                 };
@@ -42,7 +42,7 @@ impl Control {
                     from: *from,
                     to: *from + slack,
                     slot: s as u16,
-                    lane: l as u16,
+                    lane: lane.lane.0,
                     step: task.step,
                 })
             })
@@ -76,6 +76,8 @@ impl Control {
 
     /// Takes a step under way now. `None` when it turns out to wait for something.
     pub fn take_step(&mut self, which: UnderWay, now: Time, host: &HostState) -> Option<Taken> {
-        self.take(usize::from(which.slot), usize::from(which.lane), now, host)
+        let slot = usize::from(which.slot);
+        let lane = self.slots.get(slot)?.lanes.iter().position(|l| l.lane.0 == which.lane)?;
+        self.take(slot, lane, now, host)
     }
 }

@@ -5,6 +5,7 @@ use super::bounds::{Bounds, Complete};
 use super::draws::Draws;
 use super::facts::{Delays, Facts, Landmarks, Watch};
 use super::outside::ReflexOutside;
+use crate::control::UnderWay;
 use crate::scenario::Plan;
 use crate::sim::{Move, Moves, Possible, World};
 use crate::time::{Span, Time};
@@ -38,19 +39,24 @@ impl core::ops::Add for Cost {
     }
 }
 
+/// A lane of an actor: the actor's place and the lane's number.
+pub(super) type LaneId = (u16, u8);
+
+pub(super) fn lane_of(step: UnderWay) -> LaneId {
+    (step.slot, step.lane)
+}
+
 /// A move that the bounds allow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Choice {
     pub(super) possible: Possible,
     pub(super) cost: Cost,
-    /// Steps that are late from then on, by lane.
-    newly_late: u64,
 }
 
 impl Choice {
-    /// The step of that lane is late from this move on.
-    pub(super) fn makes_late(&self, lane: (u16, u16)) -> bool {
-        self.newly_late & lane_bit(lane.0, lane.1) != 0
+    /// The step, which waits for its turn, is late from this move on if it was not before.
+    pub(super) fn overtakes(&self, step: &UnderWay) -> bool {
+        self.cost.late > 0 && self.possible.what != Move::Step(*step) && step.to + SLACK < self.possible.at
     }
 }
 
@@ -61,14 +67,15 @@ pub(super) type Choices = SmallVec<[Choice; 6]>;
 pub(super) struct Node {
     pub(super) world: World<ReflexOutside>,
     pub(super) facts: Facts,
-    /// Lanes whose step is late already; to wait longer costs nothing more.
-    late: u64,
+    /// Lanes whose step is late already, sorted; to wait longer costs nothing more.
+    late: SmallVec<[LaneId; 4]>,
     /// The lane that moved last, where preemptions count.
-    last: Option<(u16, u16)>,
+    last: Option<LaneId>,
     pub(super) cost: Cost,
 }
 
 /// What a node is: a place where a decision is due, or the end of a schedule.
+#[expect(clippy::large_enum_variant, reason = "one of them lives for one decision, on the stack")]
 pub(super) enum Stop {
     Decision(Choices),
     End,
@@ -92,7 +99,7 @@ impl Ground {
         let outside = ReflexOutside::new(&self.plan.outside);
         let mut world = World::new(Arc::clone(&self.plan), outside, draws);
         world.start(draws, sink);
-        Node { world, facts: Facts::default(), late: 0, last: None, cost: Cost::default() }
+        Node { world, facts: Facts::default(), late: SmallVec::new(), last: None, cost: Cost::default() }
     }
 
     /// Goes on from a node as long as only one move is allowed.
@@ -165,9 +172,9 @@ impl Ground {
     /// What a move costs; `None` when the bounds forbid it.
     fn judge(&self, node: &Node, moves: &Moves, at: usize, p: Possible) -> Option<Choice> {
         if at == 0 {
-            return Some(Choice { possible: p, cost: Cost::default(), newly_late: 0 });
+            return Some(Choice { possible: p, cost: Cost::default() });
         }
-        let mut newly_late = 0;
+        let mut late = 0;
         for (other, o) in moves.iter().enumerate() {
             let Move::Step(step) = o.what else { continue };
             if other == at || o.by + SLACK >= p.at {
@@ -176,10 +183,8 @@ impl Ground {
             if o.by + self.bounds.late_max < p.at {
                 return None;
             }
-            newly_late |= lane_bit(step.slot, step.lane);
+            late += u16::from(node.late.binary_search(&lane_of(step)).is_err());
         }
-        newly_late &= !node.late;
-        let late = newly_late.count_ones() as u16;
         let preemptions = u16::from(preempts(node.last, moves, p));
         let cost = Cost { late, preemptions, detours: 1 };
         let total = node.cost + cost;
@@ -190,7 +195,7 @@ impl Ground {
         if over(self.bounds.late, total.late) || over(self.bounds.preemptions, total.preemptions) {
             return None;
         }
-        Some(Choice { possible: p, cost, newly_late })
+        Some(Choice { possible: p, cost })
     }
 
     /// Makes a move.
@@ -201,10 +206,15 @@ impl Ground {
             Move::Next => None,
         };
         node.cost = node.cost + c.cost;
-        node.late |= c.newly_late;
+        if c.cost.late > 0 {
+            let overtaken = node.world.control().under_way().filter(|s| c.overtakes(s));
+            node.late.extend(overtaken.map(lane_of));
+            node.late.sort_unstable();
+            node.late.dedup();
+        }
         if let Some(step) = step {
-            node.late &= !lane_bit(step.slot, step.lane);
-            node.last = Some((step.slot, step.lane));
+            node.late.retain(|lane| *lane != lane_of(step));
+            node.last = Some(lane_of(step));
         }
         let before = step.and_then(|_| Delays::of(node.world.gateway().state(), setting));
         let mut watch =
@@ -231,18 +241,14 @@ impl Ground {
         let preemptions = b.preemptions.map(|_| node.cost.preemptions);
         let late = b.late.map(|_| node.cost.late);
         let spent = (late, preemptions, b.detours.map(|_| node.cost.detours));
-        super::fingerprint::fingerprint(&(&node.world, &node.facts, node.late, last, spent))
+        super::fingerprint::fingerprint(&(&node.world, &node.facts, &node.late, last, spent))
     }
 }
 
-fn lane_bit(slot: u16, lane: u16) -> u64 {
-    1 << ((slot * 8 + lane) % 64)
-}
-
 /// The lane that moved last could have gone on, and another one does.
-fn preempts(last: Option<(u16, u16)>, moves: &Moves, p: Possible) -> bool {
+fn preempts(last: Option<LaneId>, moves: &Moves, p: Possible) -> bool {
     let lane = |m: Move| match m {
-        Move::Step(s) => Some((s.slot, s.lane)),
+        Move::Step(s) => Some(lane_of(s)),
         Move::Next => None,
     };
     let (Some(last), Some(now)) = (last, lane(p.what)) else { return false };

@@ -2,7 +2,7 @@
 
 use super::draws::{Draw, Draws, Source};
 use super::facts::Facts;
-use super::node::{Choice, Cost, Ground, Node, Stop};
+use super::node::{Choice, Cost, Ground, LaneId, Node, Stop, lane_of};
 use super::schedule::{Entry, Schedule};
 use crate::sim::Move;
 use crate::time::Time;
@@ -46,7 +46,7 @@ pub(super) struct Scribe<'a> {
     ground: &'a Ground,
     entries: Vec<Entry>,
     /// Lanes whose step the timeline shows as held.
-    held: Vec<(u16, u16)>,
+    held: Vec<LaneId>,
 }
 
 impl<'a> Scribe<'a> {
@@ -64,7 +64,7 @@ impl<'a> Scribe<'a> {
             Move::Step(step) => {
                 let nth = node.world.control().done_count(step.step) + 1;
                 self.entries.push(Entry::Step { step: name(step.step), nth });
-                let lane = (step.slot, step.lane);
+                let lane = lane_of(step);
                 if self.held.contains(&lane) {
                     self.held.retain(|h| *h != lane);
                     sink.take(choice.possible.at, What::Released { step: name(step.step) });
@@ -73,8 +73,8 @@ impl<'a> Scribe<'a> {
         }
         if S::WANTED {
             for step in node.world.control().under_way() {
-                let lane = (step.slot, step.lane);
-                if choice.makes_late(lane) && !self.held.contains(&lane) {
+                let lane = lane_of(step);
+                if choice.overtakes(&step) && !self.held.contains(&lane) {
                     self.held.push(lane);
                     let until = "by this schedule".to_owned();
                     sink.take(

@@ -4,7 +4,7 @@
 //! depends on the seed and on how many schedules it took, not on who took them.
 
 use super::draws::{Draws, Source};
-use super::node::{Choice, Cost, Ground, Node};
+use super::node::{Choice, Cost, Ground, LaneId, Node, lane_of};
 use super::path::{Path, PathDraws};
 use super::property::Property;
 use super::tally::Tally;
@@ -30,7 +30,7 @@ const CHUNK: u64 = 64;
 
 /// Priorities by lane, the highest first.
 struct Priorities {
-    rank: Vec<((u16, u16), u64)>,
+    rank: Vec<(LaneId, u64)>,
     drops: Vec<u32>,
     made: u32,
     lowest: u64,
@@ -44,14 +44,14 @@ impl Priorities {
     }
 
     /// `Next` is a lane like others: the environment's.
-    fn lane(choice: &Choice) -> (u16, u16) {
+    fn lane(choice: &Choice) -> LaneId {
         match choice.possible.what {
-            Move::Step(s) => (s.slot, s.lane),
+            Move::Step(s) => lane_of(s),
             Move::Next => (u16::MAX, 0),
         }
     }
 
-    fn of(&mut self, lane: (u16, u16), chooser: &mut Seeded) -> u64 {
+    fn of(&mut self, lane: LaneId, chooser: &mut Seeded) -> u64 {
         if let Some(known) = self.rank.iter().find(|r| r.0 == lane) {
             return known.1;
         }

@@ -3,7 +3,7 @@
 use super::bounds::{Bounds, Complete};
 use super::draws::{Draws, Source};
 use super::facts::Facts;
-use super::node::{Choice, Ground, Node, SLACK};
+use super::node::{Choice, Ground, LaneId, Node, SLACK, lane_of};
 use super::path::Scribe;
 use super::schedule::{Entry, Schedule};
 use crate::control::{Hold, Until};
@@ -57,7 +57,7 @@ pub fn replay(plan: Plan, schedule: &Schedule, bounds: &Bounds) -> Replayed {
 
 /// A step that was overtaken.
 struct Late {
-    lane: (u16, u16),
+    lane: LaneId,
     step: crate::control::StepId,
     nth: u16,
     /// When it would have been done.
@@ -128,25 +128,25 @@ impl Follow<'_> {
 
     /// Keeps which steps are overtaken, and by what.
     fn notice(&mut self, node: &Node, choice: &Choice, moves: &Moves) {
-        let mover = match choice.possible.what {
+        let done = match choice.possible.what {
             Move::Step(s) => Some(s),
             Move::Next => None,
         };
         for m in moves {
             let Move::Step(s) = m.what else { continue };
-            let lane = (s.slot, s.lane);
+            let lane = lane_of(s);
             let known = self.late.iter_mut().find(|l| l.lane == lane && l.done.is_none());
-            if mover == Some(s) {
+            if done == Some(s) {
                 if let Some(late) = known {
                     late.done = Some(choice.possible.at);
                 }
             } else if let Some(late) = known {
-                late.after = mover.map(|m| m.step).or(late.after);
+                late.after = done.map(|m| m.step).or(late.after);
             } else if s.to + SLACK < choice.possible.at
                 || (choice.cost.detours > 0 && m.at <= choice.possible.at)
             {
                 let nth = node.world.control().done_count(s.step) + 1;
-                let after = mover.map(|m| m.step);
+                let after = done.map(|m| m.step);
                 self.late.push(Late { lane, step: s.step, nth, due: s.to, done: None, after });
             }
         }

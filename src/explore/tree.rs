@@ -103,6 +103,9 @@ struct Job {
     points: Vec<u32>,
 }
 
+/// Takes a child, where it stands, and the points of its draws.
+type Take<'t> = dyn FnMut(Node, Stop, &[(u32, u32)]) -> Result<(), GaveUp> + 't;
+
 /// Room for the draws of a segment, reused.
 #[derive(Default)]
 struct Room {
@@ -179,7 +182,7 @@ impl<'a> Tree<'a> {
                         if at >= jobs.len() {
                             return;
                         }
-                        let place = if at % 2 == 0 { at / 2 } else { jobs.len() - 1 - at / 2 };
+                        let place = if at.is_multiple_of(2) { at / 2 } else { jobs.len() - 1 - at / 2 };
                         let found = self.visit_anew(&jobs[place].node);
                         results.lock().unwrap_or_else(PoisonError::into_inner).push((place, found));
                     }
@@ -274,12 +277,7 @@ impl<'a> Tree<'a> {
 
     /// Every node that a move leads to: one for each combination of the draws made until the next
     /// decision or the end.
-    fn each_child(
-        &self,
-        node: &Node,
-        choice: &Choice,
-        take: &mut dyn FnMut(Node, Stop, &[(u32, u32)]) -> Result<(), GaveUp>,
-    ) -> Result<(), GaveUp> {
+    fn each_child(&self, node: &Node, choice: &Choice, take: &mut Take<'_>) -> Result<(), GaveUp> {
         let mut room = Room::default();
         loop {
             let script = core::mem::take(&mut room.script);
@@ -354,7 +352,7 @@ impl<'a> Tree<'a> {
         /// How many states lie between two looks at the clock.
         const LOOK: u64 = 256;
         let n = self.states.fetch_add(1, Ordering::Relaxed);
-        let late = n % LOOK == 0 && self.limit.until.is_some_and(|t| Instant::now() >= t);
+        let late = n.is_multiple_of(LOOK) && self.limit.until.is_some_and(|t| Instant::now() >= t);
         // workers may count a state once each; what they found is held against the limit at the end
         if n > self.limit.states.saturating_mul(self.limit.slack) || late {
             self.stop.store(true, Ordering::Relaxed);

@@ -416,7 +416,12 @@ impl<O: Outside> World<O> {
     }
 
     /// One change of a namespace, with what the wire and the actors notice of it.
-    pub(super) fn change(&mut self, side: Side, change: &Mutation, chooser: &mut dyn Chooser) -> Result<(), String> {
+    pub(super) fn change(
+        &mut self,
+        side: Side,
+        change: &Mutation,
+        chooser: &mut dyn Chooser,
+    ) -> Result<(), String> {
         let before = self.host_running();
         let done = match side {
             Side::Host => self.gateway.apply(self.now, change, chooser),
