@@ -214,10 +214,11 @@ fn a_case_survives_its_file_and_tells_when_it_does_not_fit() {
     // the order comes about by holds too, where nobody decides about moves
     let held = read.held(minute(&[]));
     assert!(!held.holds.is_empty());
+    let setting = held.setting.clone();
     let mut events: Vec<Event> = Vec::new();
     let outside = SmoltcpOutside::new(held.outside.clone(), 1);
     sim::run(held, outside, &mut Seeded::new(1), &mut events);
-    let facts = arplab::explore::Facts::of_events(&events);
+    let facts = arplab::explore::Facts::of_events(&setting, &events);
     assert!(!properties[0].test(&facts), "{facts:?}");
     // a program that has changed: followed as far as it goes, and said so
     let fixed = read.check(minute(&["plugin-configures-host"]), &[]);

@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         return live(args);
     }
     if let Some(path) = &args.replay {
-        return super::explore::replay(path, args.full);
+        return super::explore::replay(path, shown(args));
     }
     let (scenario, overrides, plan, _) = prepare(args)?;
     let capture = args.pcap.as_deref().map(Capture::at).transpose()?;
@@ -116,11 +116,14 @@ fn live(args: &Args) -> Result<u8, Fail> {
         Link::Veth => LinkKind::Veth,
     });
     let options = LiveOptions { responder, seed: args.seed, link, progress: !args.json };
+    let kept = case.is_some().then(|| plan.clone());
     let end = live::run(plan, &options, &mut events).map_err(|e| Fail::cannot(e.to_string()))?;
     let interrupted = end == LiveEnd::Interrupted;
     let run = Ran { args, scenario: &scenario, overrides: &overrides, corner, interrupted };
-    let code = match &case {
-        Some(case) if !interrupted => super::explore::verdict(case, &scenario, &events, args.full),
+    let code = match case.zip(kept) {
+        Some((case, plan)) if !interrupted => {
+            super::explore::verdict(&case, &scenario, &plan, &events, shown(args))
+        }
         _ => run.report(&events, capture.as_ref()),
     };
     if interrupted {
@@ -143,7 +146,7 @@ fn live(_: &Args) -> Result<u8, Fail> {
 fn prepare(args: &Args) -> Result<(Scenario, Overrides, Plan, Option<Case>), Fail> {
     if let Some(path) = &args.replay {
         let (case, scenario, plan) = super::explore::load_case(path)?;
-        let overrides = Overrides { holds: Vec::new(), fixes: case.fixes.clone() };
+        let overrides = case.overrides();
         let plan = case.held(plan);
         return Ok((scenario, overrides, plan, Some(case)));
     }
@@ -151,6 +154,11 @@ fn prepare(args: &Args) -> Result<(Scenario, Overrides, Plan, Option<Case>), Fai
     let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
     let plan = scenario.plan(&overrides)?;
     Ok((scenario, overrides, plan, None))
+}
+
+/// How a replay is shown.
+fn shown(args: &Args) -> super::explore::Shown<'_> {
+    super::explore::Shown { full: args.full, json: args.json, capture: args.pcap.as_deref() }
 }
 
 /// The first event of a run: what it is.

@@ -136,7 +136,7 @@ impl core::fmt::Display for Bounds {
         }
         write!(f, ", runs of up to {}", self.horizon)?;
         for (kind, points) in self.grid.varied() {
-            write!(f, ", {points} values of {kind:?}")?;
+            write!(f, ", {points} values of {kind}")?;
         }
         Ok(())
     }

@@ -5,14 +5,13 @@
 //! the replay says so.
 
 use super::bounds::{Bounds, Complete};
-use super::draws::Draw;
 use super::facts::Facts;
 use super::property::{Property, PropertyError};
 use super::replay::{Replayed, replay};
-use super::schedule::{Run, Schedule};
+use super::schedule::{DrawRun, Run, Schedule};
 use super::shrink::LeftOut;
-use crate::scenario::Plan;
-use crate::time::Span;
+use crate::scenario::{HoldOverride, Overrides, Plan};
+use crate::time::{Span, Time};
 use serde::{Deserialize, Serialize};
 
 /// What the files say they are.
@@ -21,6 +20,11 @@ const FORMAT: &str = "arplab-schedule";
 const VERSION: u32 = 1;
 /// The longest file that is read, bytes: a thousand times the longest schedule met.
 const FILE_MAX: usize = 8 << 20;
+
+/// The most moves and draws of a file: far more than a run makes, and not much memory.
+const LENGTH_MAX: u64 = 4_000_000;
+/// How long a live run goes on after the end of its schedule: real steps take their time.
+const AFTER: Span = Span::from_secs(2);
 
 /// How a schedule stands to its properties.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -44,6 +48,9 @@ pub struct Case {
     /// Its fixes that were applied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fixes: Vec<String>,
+    /// Holds that were set or lifted, such as `felix.iface-seen=0s`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<HoldOverride>,
     /// What was left out of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without_clients: Vec<String>,
@@ -57,6 +64,9 @@ pub struct Case {
     pub properties: Vec<String>,
     /// How it stands to them.
     pub outcome: Stands,
+    /// Which of them it lacks, where it fails; any where this is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
     horizon: Span,
     instant: Span,
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
@@ -64,8 +74,8 @@ pub struct Case {
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     fine: bool,
     moves: Vec<Run>,
-    #[serde(default, rename = "draw", skip_serializing_if = "Vec::is_empty")]
-    draws: Vec<Draw>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    draws: Vec<DrawRun>,
 }
 
 /// Why a file is no case, or a case does not come out as it says.
@@ -100,25 +110,35 @@ impl Case {
             version: VERSION,
             scenario: String::new(),
             fixes: Vec::new(),
+            holds: Vec::new(),
             without_clients: Vec::new(),
             without_holds: Vec::new(),
             without_faults: Vec::new(),
             properties: always.map(ToString::to_string).collect(),
             outcome,
+            lacks: Vec::new(),
             horizon: bounds.horizon,
             instant: bounds.instant,
             to_rest: bounds.complete == Complete::AtRest,
             fine: bounds.fine,
             moves: schedule.runs(),
-            draws: schedule.draws.clone(),
+            draws: schedule.draw_runs(),
         }
     }
 
-    /// The same, for this scenario with these fixes.
+    /// The same, which fails by lacking these.
     #[must_use]
-    pub fn of_scenario(mut self, scenario: &str, fixes: &[String], left_out: &LeftOut) -> Case {
+    pub fn lacking_these(mut self, lacks: &[String]) -> Case {
+        self.lacks = lacks.to_vec();
+        self
+    }
+
+    /// The same, for this scenario with these fixes and holds.
+    #[must_use]
+    pub fn of_scenario(mut self, scenario: &str, overrides: &Overrides, left_out: &LeftOut) -> Case {
         scenario.clone_into(&mut self.scenario);
-        self.fixes = fixes.to_vec();
+        self.fixes.clone_from(&overrides.fixes);
+        self.holds.clone_from(&overrides.holds);
         self.without_clients.clone_from(&left_out.clients);
         self.without_holds.clone_from(&left_out.holds);
         self.without_faults.clone_from(&left_out.faults);
@@ -143,13 +163,25 @@ impl Case {
         if head.version > VERSION {
             return Err(CaseError::Newer(head.version));
         }
-        toml::from_str(text).map_err(|e| CaseError::Unreadable(e.to_string()))
+        let case: Case = toml::from_str(text).map_err(|e| CaseError::Unreadable(e.to_string()))?;
+        let moves = case.moves.iter().map(|m| u64::from(m.times)).sum::<u64>();
+        if moves + case.draws.iter().map(|d| u64::from(d.times)).sum::<u64>() > LENGTH_MAX {
+            let why = format!("it has more than {LENGTH_MAX} moves and draws, which no run makes");
+            return Err(CaseError::Unreadable(why));
+        }
+        Ok(case)
     }
 
     /// The text of a file.
     pub fn to_text(&self) -> Result<String, CaseError> {
         let body = toml::to_string_pretty(self).map_err(|e| CaseError::Unreadable(e.to_string()))?;
         Ok(format!("# A schedule of events, to be replayed: arplab explore --replay FILE\n{body}"))
+    }
+
+    /// What is changed about the scenario.
+    #[must_use]
+    pub fn overrides(&self) -> Overrides {
+        Overrides { holds: self.holds.clone(), fixes: self.fixes.clone() }
     }
 
     /// What was left out of the scenario.
@@ -165,7 +197,7 @@ impl Case {
     /// Its schedule.
     #[must_use]
     pub fn schedule(&self) -> Schedule {
-        Schedule::of_runs(&self.moves, self.draws.clone())
+        Schedule::of_runs(&self.moves, &self.draws)
     }
 
     /// Runs it on a plan: that of its scenario, or one built in code.
@@ -193,6 +225,10 @@ impl Case {
             |h: &crate::control::Hold| replayed.holds.iter().any(|x| (x.step, x.nth) == (h.step, h.nth));
         plan.holds.retain(|h| !late(h));
         plan.holds.extend(replayed.holds);
+        // the run is as long as the schedule, so that it ends where the simulator's does
+        if let (Some(end), false) = (replayed.facts.ended, self.to_rest) {
+            plan.duration = plan.duration.min(end.since(Time::ZERO) + AFTER);
+        }
         plan
     }
 
@@ -201,16 +237,28 @@ impl Case {
     pub fn check(&self, plan: Plan, own: &[Property]) -> Result<Replayed, CaseError> {
         let replayed = self.replay(plan);
         let lacking = self.lacking(&replayed, own)?;
-        let seen = match (self.outcome, &lacking[..]) {
-            (Stands::Fails, []) => "it has every property".to_owned(),
-            (Stands::Holds, [_, ..]) => format!("it lacks {}", lacking.join(", ")),
-            _ => return Ok(replayed),
+        if self.is_as_recorded(&lacking) {
+            return Ok(replayed);
+        }
+        let seen = match &lacking[..] {
+            [] => "it has every property".to_owned(),
+            _ => format!("it lacks {}", lacking.join(", ")),
         };
         let fit = match replayed.misfits {
             0 => String::new(),
             n => format!(" (the program has changed since: {n} moves or draws do not fit)"),
         };
         Err(CaseError::Otherwise { wanted: self.outcome, seen: seen + &fit })
+    }
+
+    /// Whether a run that lacks these properties came out as the file says.
+    #[must_use]
+    pub fn is_as_recorded(&self, lacking: &[String]) -> bool {
+        match self.outcome {
+            Stands::Holds => lacking.is_empty(),
+            Stands::Fails if self.lacks.is_empty() => !lacking.is_empty(),
+            Stands::Fails => lacking == self.lacks,
+        }
     }
 
     /// The properties that a replay lacks. A name that is not known must be among `own`.

@@ -3,10 +3,9 @@
 
 use super::bounds::Grid;
 use crate::choice::{ChoiceKind, Chooser};
-use serde::{Deserialize, Serialize};
 
 /// One draw: `choice` of `options`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Draw {
     /// What was drawn.
     pub kind: ChoiceKind,

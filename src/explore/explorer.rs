@@ -4,6 +4,7 @@ use super::bounds::Bounds;
 use super::facts::Facts;
 use super::node::{Cost, Ground};
 use super::path::{Path, PathDraws};
+use super::progress::{Phase, Progress};
 use super::property::Property;
 use super::random::{Drawn, Way};
 use super::schedule::Schedule;
@@ -64,6 +65,7 @@ pub struct Explorer {
     shard: (u32, u32),
     merge: bool,
     shrink: bool,
+    progress: Arc<Progress>,
 }
 
 /// What a search covered.
@@ -189,6 +191,7 @@ impl Explorer {
             shard: (0, 1),
             merge: true,
             shrink: true,
+            progress: Arc::default(),
         }
     }
 
@@ -250,6 +253,13 @@ impl Explorer {
         self
     }
 
+    /// Tells there how far the search is.
+    #[must_use]
+    pub fn progress(mut self, progress: Arc<Progress>) -> Explorer {
+        self.progress = progress;
+        self
+    }
+
     /// Searches.
     #[must_use]
     pub fn run(&self) -> Report {
@@ -274,8 +284,8 @@ impl Explorer {
         };
         let mut ground = ground.clone();
         loop {
-            let slack = self.threads as u64 + 1;
-            let limit = Limit { states: self.budget.count, slack, until };
+            self.progress.begin(Phase::Exhaustive);
+            let limit = self.limit(self.budget.count, until);
             let tree = Tree::new(&ground, &self.properties, self.merge, limit);
             match tree.search(self.threads, self.shard) {
                 Ok(found) => {
@@ -292,11 +302,18 @@ impl Explorer {
         }
     }
 
+    fn limit(&self, states: u64, until: Option<Instant>) -> Limit<'_> {
+        Limit { states, slack: self.threads as u64 + 1, until, progress: &self.progress }
+    }
+
     fn drawn(&self, ground: &Ground, way: Way, seed: u64, until: Option<Instant>) -> Report {
         let expected = Path { decisions: Vec::new(), draws: PathDraws::Points(Vec::new()) };
         let length = ground.run(&expected, &mut ()).schedule.entries.len() as u32;
-        let search = Drawn { ground, properties: &self.properties, way, seed, length };
+        self.progress.begin(Phase::Drawing);
+        let progress = &self.progress;
+        let search = Drawn { ground, properties: &self.properties, way, seed, length, progress };
         let found = search.search(self.budget.count, until, self.threads, self.shard);
+        self.progress.begin(Phase::Shortening);
         let failing = found.failing.map(|(_, number)| {
             let (path, _) = search.draw(number);
             if !self.shrink {
@@ -331,6 +348,7 @@ impl Explorer {
             lacks.map(ToString::to_string).collect()
         };
         let wanted = lacks(&ran.facts);
+        self.progress.begin(Phase::Shortening);
         let (mut ground, mut path, mut left_out) = (ground.clone(), path, LeftOut::default());
         if self.shrink {
             let allowed = Bounds { late: Some(ran.cost.late), ..ground.bounds.clone() };
@@ -365,7 +383,7 @@ impl Explorer {
             Strategy::Exhaustive => self.budget.count,
             Strategy::Random { .. } | Strategy::Pct { .. } => SHRINK_STATES,
         };
-        let limit = Limit { states, slack: self.threads as u64 + 1, until: None };
+        let limit = self.limit(states, None);
         let tree = Tree::new(&ground, &self.properties, true, limit);
         let path = tree.search(self.threads, (0, 1)).ok()?.path?;
         drop(tree);

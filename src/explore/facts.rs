@@ -12,8 +12,8 @@ use crate::neigh::Nud;
 use crate::pod::ClientEvent;
 use crate::stack::Note;
 use crate::time::{Span, Time};
-use crate::trace::{ClientNews, Event, Seen, Sink, What};
-use std::net::IpAddr;
+use crate::trace::{ClientNews, Event, Fate, Seen, Sink, What};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What a schedule has shown.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -62,15 +62,19 @@ impl Facts {
         self.since_start(self.first_answer?)
     }
 
-    /// What the events of a run show, live ones too. What needs more than a trace tells (the
-    /// divide by zero, a wrong MAC in use, whether ADD waited) is left as if all were well.
+    /// What the events of a run show, live ones too. The window of the divide by zero lies inside
+    /// the kernel; it is left as if there were none.
     #[must_use]
-    pub fn of_events(events: &[Event]) -> Facts {
+    pub fn of_events(setting: &Setting, events: &[Event]) -> Facts {
         let mut f = Facts::default();
         let mut answers = false;
+        let mut host_mac = None;
         for event in events {
             let now = event.t_ns;
             match &event.what {
+                What::Frame { from, bytes, fate, .. } => {
+                    f.frame(now, *from, bytes, *fate == Fate::Delivered, setting.pod_ip, &|| host_mac);
+                }
                 What::Step { step, refused: None, .. } if step == "kubelet.container-start" => {
                     f.container_start.get_or_insert(now);
                 }
@@ -78,6 +82,7 @@ impl Facts {
                     f.add_returned.get_or_insert((now, answers));
                 }
                 What::Step { refused: Some(_), .. } => f.refused = true,
+                What::Step { acts, .. } => host_mac = mac_given(setting, acts).or(host_mac),
                 What::Gateway { answers: yes, .. } => answers = *yes,
                 What::Neigh {
                     side: Side::Pod,
@@ -161,7 +166,7 @@ impl<S: Sink> Sink for Watch<'_, S> {
             Seen::Step { step, done: true } if step == self.marks.add_return => self.add_returned = true,
             Seen::Step { done, .. } => self.facts.refused |= !done,
             Seen::Frame { from, bytes, arrives, host_mac } => {
-                self.frame(now, from, bytes, arrives, host_mac);
+                self.facts.frame(now, from, bytes, arrives, self.setting.pod_ip, host_mac);
             }
             Seen::Note(Side::Pod, Note::Neigh { ip, new, .. }) if *ip == IpAddr::V4(GATEWAY) => {
                 if matches!(new, Some(Nud::Reachable | Nud::Stale | Nud::Permanent)) {
@@ -185,34 +190,44 @@ impl<S: Sink> Sink for Watch<'_, S> {
     }
 }
 
-impl<S> Watch<'_, S> {
+impl Facts {
     fn frame(
         &mut self,
         now: Time,
         from: Side,
         bytes: &[u8],
         arrives: bool,
+        pod_ip: Ipv4Addr,
         host_mac: &dyn Fn() -> Option<Mac>,
     ) {
         let Ok(eth) = EthFrame::parse(bytes) else { return };
         let arp = (eth.ethertype == ETHERTYPE_ARP).then(|| Arp::parse(eth.payload).ok()).flatten();
         match (from, arp) {
             (Side::Pod, Some(arp)) => {
-                self.facts.asked_in_vain |= !arrives && arp.op == OP_REQUEST && arp.tpa == GATEWAY;
+                self.asked_in_vain |= !arrives && arp.op == OP_REQUEST && arp.tpa == GATEWAY;
             }
             (Side::Host, Some(arp)) if arp.op == OP_REPLY && arrives => {
-                if arp.spa == self.setting.pod_ip {
-                    self.facts.answered_own.get_or_insert(now);
+                if arp.spa == pod_ip {
+                    self.answered_own.get_or_insert(now);
                 } else if arp.spa == GATEWAY && host_mac() != Some(arp.sha) {
-                    self.facts.wrong_mac.get_or_insert(now);
+                    self.wrong_mac.get_or_insert(now);
                 }
             }
             (Side::Pod, None) if bytes[0] & 1 == 0 && host_mac() != Some(eth.dst) => {
-                self.facts.wrong_mac.get_or_insert(now);
+                self.wrong_mac.get_or_insert(now);
             }
             _ => {}
         }
     }
+}
+
+/// The MAC that commands give to the host's end.
+fn mac_given(setting: &Setting, acts: &[String]) -> Option<Mac> {
+    let cali = setting.cali.to_string();
+    acts.iter().find_map(|act| {
+        let words: Vec<&str> = act.split_whitespace().collect();
+        words.windows(3).find(|w| w[0] == cali && w[1] == "address")?[2].parse().ok()
+    })
 }
 
 /// What the divide by zero depends on: proxy_delay of the host end, and whether a request that

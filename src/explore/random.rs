@@ -6,6 +6,7 @@
 use super::draws::{Draws, Source};
 use super::node::{Choice, Cost, Ground, LaneId, Node, lane_of};
 use super::path::{Path, PathDraws};
+use super::progress::Progress;
 use super::property::Property;
 use super::tally::Tally;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
@@ -86,6 +87,7 @@ pub(super) struct Drawn<'a> {
     pub(super) seed: u64,
     /// Decisions of the expected schedule, for the places of PCT.
     pub(super) length: u32,
+    pub(super) progress: &'a Progress,
 }
 
 /// What it found.
@@ -119,6 +121,7 @@ impl Drawn<'_> {
                         return;
                     }
                     let found = self.chunk(from, count.min(from + CHUNK), shard);
+                    self.progress.add(CHUNK);
                     chunks.lock().unwrap_or_else(PoisonError::into_inner).push((chunk, found));
                 }
             };

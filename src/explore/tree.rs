@@ -19,6 +19,7 @@ use super::bounds::Grid;
 use super::draws::{Draw, Draws, Source, next_script};
 use super::node::{Choice, Cost, Ground, Node, Stop};
 use super::path::{Path, PathDraws};
+use super::progress::Progress;
 use super::property::Property;
 use super::tally::Tally;
 use std::collections::HashMap;
@@ -59,11 +60,13 @@ type Part = Mutex<HashMap<u128, Known, BuildHasherDefault<Plain>>>;
 
 /// When a search gives up.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limit {
+pub(super) struct Limit<'a> {
     pub(super) states: u64,
     /// How often one state may be counted: the number of threads.
     pub(super) slack: u64,
     pub(super) until: Option<Instant>,
+    /// Who waits.
+    pub(super) progress: &'a Progress,
 }
 
 /// Why a search ended early.
@@ -78,7 +81,7 @@ pub(super) struct Tree<'a> {
     /// Draws have more than one value.
     varies: bool,
     parts: Vec<Part>,
-    limit: Limit,
+    limit: Limit<'a>,
     states: AtomicU64,
     stop: AtomicBool,
 }
@@ -123,7 +126,12 @@ impl Room {
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(ground: &'a Ground, properties: &'a [Property], merge: bool, limit: Limit) -> Tree<'a> {
+    pub(super) fn new(
+        ground: &'a Ground,
+        properties: &'a [Property],
+        merge: bool,
+        limit: Limit<'a>,
+    ) -> Tree<'a> {
         let parts = (0..SHARDS).map(|_| Part::default()).collect();
         let varies = ground.bounds.grid.varied().next().is_some();
         let (states, stop) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -352,6 +360,9 @@ impl<'a> Tree<'a> {
         /// How many states lie between two looks at the clock.
         const LOOK: u64 = 256;
         let n = self.states.fetch_add(1, Ordering::Relaxed);
+        if n.is_multiple_of(LOOK) {
+            self.limit.progress.add(LOOK);
+        }
         let late = n.is_multiple_of(LOOK) && self.limit.until.is_some_and(|t| Instant::now() >= t);
         // workers may count a state once each; what they found is held against the limit at the end
         if n > self.limit.states.saturating_mul(self.limit.slack) || late {
