@@ -236,6 +236,7 @@ pub struct Control {
     done: Vec<u16>,
     started: Vec<u16>,
     requests: u32,
+    tries: u32,
     news: VecDeque<HoldNews>,
 }
 
@@ -244,12 +245,16 @@ impl core::hash::Hash for Control {
         self.slots.hash(h);
         self.done.hash(h);
         self.started.hash(h);
-        // beyond the largest number a hold waits for, more requests change nothing
-        let most = self.holds.iter().filter_map(|x| match x.until {
-            Until::Requests(n) => Some(n),
-            _ => None,
-        });
-        self.requests.min(most.max().unwrap_or(0)).hash(h);
+        // beyond the largest number a hold waits for, more of them change nothing
+        let (mut requests, mut tries) = (0, 0);
+        for hold in self.holds.iter() {
+            match hold.until {
+                Until::Requests(n) => requests = n.max(requests),
+                Until::Tries(n) => tries = n.max(tries),
+                _ => {}
+            }
+        }
+        (self.requests.min(requests), self.tries.min(tries)).hash(h);
     }
 }
 
@@ -275,6 +280,7 @@ impl Control {
             done: vec![0; count],
             started: vec![0; count],
             requests: 0,
+            tries: 0,
             news: VecDeque::new(),
         }
     }
@@ -317,6 +323,12 @@ impl Control {
     /// Counts a request of the pod for its gateway, for holds that wait for it.
     pub fn count_request(&mut self, now: Time, chooser: &mut dyn Chooser) {
         self.requests += 1;
+        self.release(now, chooser);
+    }
+
+    /// Counts an attempt of a client, for holds that wait for it.
+    pub fn count_try(&mut self, now: Time, chooser: &mut dyn Chooser) {
+        self.tries += 1;
         self.release(now, chooser);
     }
 
@@ -391,7 +403,9 @@ impl Control {
     fn is_over(&self, until: Until) -> bool {
         match until {
             Until::Done(step) => self.done[step.0 as usize] > 0,
+            Until::Nth(step, n) => self.done[step.0 as usize] >= n,
             Until::Requests(n) => self.requests >= n,
+            Until::Tries(n) => self.tries >= n,
             Until::Elapsed(_) | Until::At(_) | Until::Never => false,
         }
     }

@@ -115,6 +115,8 @@ pub struct Failing {
     pub left_out: LeftOut,
     /// The plan without that.
     pub plan: Plan,
+    /// The bounds of the search; the horizon is where the failure is certain.
+    pub bounds: Bounds,
     /// Every event.
     pub events: Vec<Event>,
 }
@@ -365,15 +367,12 @@ impl Explorer {
         }
         let mut events = Vec::new();
         let ran = ground.run(&path, &mut events);
-        Failing {
-            cost: ran.cost,
-            schedule: ran.schedule,
-            lacks: lacks(&ran.facts),
-            facts: ran.facts,
-            left_out,
-            plan: (*ground.plan).clone(),
-            events,
-        }
+        let plan = (*ground.plan).clone();
+        let (cost, bounds) = (ran.cost, ground.bounds.clone());
+        let lacked = lacks(&ran.facts);
+        let (facts, schedule) = (ran.facts, ran.schedule);
+        let found = Failing { cost, schedule, facts, lacks: lacked, left_out, plan, bounds, events };
+        if self.shrink { shrink::ending(found, &lacks) } else { found }
     }
 
     /// The shortest failing schedule of another plan.

@@ -69,6 +69,7 @@ impl Facts {
         let mut f = Facts::default();
         let mut answers = false;
         let mut host_mac = None;
+        let mut busy = 0_i32;
         for event in events {
             let now = event.t_ns;
             match &event.what {
@@ -97,14 +98,16 @@ impl Facts {
                 {
                     f.asked_in_vain = true;
                 }
+                What::Client { news: ClientNews::End { .. }, .. } => busy -= 1,
                 What::Client { news: ClientNews::Start { .. }, .. } => {
+                    busy += 1;
                     f.client_start.get_or_insert(now);
                 }
                 What::Client { news: ClientNews::Success { .. }, .. } => f.answered(now),
                 _ => {}
             }
         }
-        f.end(events.last().map_or(Time::ZERO, |e| e.t_ns), false);
+        f.end(events.last().map_or(Time::ZERO, |e| e.t_ns), busy > 0);
         f
     }
 

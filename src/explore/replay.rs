@@ -6,11 +6,11 @@ use super::facts::Facts;
 use super::node::{Choice, Ground, LaneId, Node, SLACK, lane_of};
 use super::path::Scribe;
 use super::schedule::{Entry, Schedule};
-use crate::control::{Hold, Until};
+use crate::control::{Hold, Side, StepId, Until};
 use crate::scenario::Plan;
 use crate::sim::{Move, Moves, Possible};
 use crate::time::{Span, Time};
-use crate::trace::{Event, What, is_gateway_request};
+use crate::trace::{ClientNews, Event, What, is_gateway_request};
 use std::sync::Arc;
 
 /// How a schedule was replayed.
@@ -58,14 +58,12 @@ pub fn replay(plan: Plan, schedule: &Schedule, bounds: &Bounds) -> Replayed {
 /// A step that was overtaken.
 struct Late {
     lane: LaneId,
-    step: crate::control::StepId,
+    step: StepId,
     nth: u16,
     /// When it would have been done.
     due: Time,
     /// When it was done.
     done: Option<Time>,
-    /// The last step of somebody else before it.
-    after: Option<crate::control::StepId>,
 }
 
 struct Follow<'a> {
@@ -136,58 +134,72 @@ impl Follow<'_> {
             let Move::Step(s) = m.what else { continue };
             let lane = lane_of(s);
             let known = self.late.iter_mut().find(|l| l.lane == lane && l.done.is_none());
-            if done == Some(s) {
-                if let Some(late) = known {
-                    late.done = Some(choice.possible.at);
+            let overtaken =
+                s.to + SLACK < choice.possible.at || (choice.cost.detours > 0 && m.at <= choice.possible.at);
+            match known {
+                Some(one) if done == Some(s) => one.done = Some(choice.possible.at),
+                None if done != Some(s) && overtaken => {
+                    let nth = node.world.control().done_count(s.step) + 1;
+                    self.late.push(Late { lane, step: s.step, nth, due: s.to, done: None });
                 }
-            } else if let Some(late) = known {
-                late.after = done.map(|m| m.step).or(late.after);
-            } else if s.to + SLACK < choice.possible.at
-                || (choice.cost.detours > 0 && m.at <= choice.possible.at)
-            {
-                let nth = node.world.control().done_count(s.step) + 1;
-                let after = done.map(|m| m.step);
-                self.late.push(Late { lane, step: s.step, nth, due: s.to, done: None, after });
+                _ => {}
             }
         }
     }
 
-    /// Holds that bring about the same order where nobody decides: by the requests that the pod
-    /// sent meanwhile where it sent any, by the step that went before, else by time.
+    /// Holds that bring about the same order where nobody decides: each until what went before
+    /// the step has happened.
     fn holds(&self, events: &[Event]) -> Vec<Hold> {
-        let asked: Vec<Time> = events
-            .iter()
-            .filter(|e| match &e.what {
-                What::Frame { from: crate::control::Side::Pod, bytes, .. } => {
-                    is_gateway_request(&crate::trace::describe(bytes))
-                }
-                _ => false,
-            })
-            .map(|e| e.t_ns)
-            .collect();
-        let mut holds: Vec<Hold> = Vec::new();
-        for late in &self.late {
-            let (end, never) = match late.done {
-                Some(t) => (t, false),
-                None => (Time::FOREVER, true),
-            };
-            let requests = asked.iter().filter(|t| **t <= end).count() as u32;
-            let during = asked.iter().filter(|t| **t > late.due && **t <= end).count();
-            let until = if never {
-                Until::Never
-            } else if during > 0 {
-                Until::Requests(requests)
-            } else if end.since(late.due) > SLACK {
-                late.after.map_or(Until::Elapsed(end.since(late.due)), Until::Done)
-            } else if let Some(step) = late.after {
-                Until::Done(step)
-            } else {
-                continue;
-            };
-            if until != Until::Done(late.step) {
-                holds.push(Hold { step: late.step, nth: Some(late.nth), until });
+        self.late.iter().filter_map(|late| self.hold(late, events)).collect()
+    }
+
+    fn hold(&self, late: &Late, events: &[Event]) -> Option<Hold> {
+        let hold = |until| Some(Hold { step: late.step, nth: Some(late.nth), until });
+        let Some(done) = late.done else { return hold(Until::Never) };
+        let name = &self.ground.plan.steps.info(late.step).name;
+        let is_it = |e: &&Event| matches!(&e.what, What::Step { step, refused: None, .. } if step == name);
+        let before = match (0..events.len()).filter(|at| is_it(&&events[*at])).nth(usize::from(late.nth) - 1)
+        {
+            Some(at) => &events[..at],
+            None => events,
+        };
+        let last = before.iter().rposition(|e| self.mark(&e.what).is_some())?;
+        let gap = done.since(before[last].t_ns);
+        match self.mark(&before[last].what)? {
+            // time alone went by: a timer of a kernel is what the step came after
+            _ if gap > SLACK => hold(Until::Elapsed(done.since(late.due))),
+            mark => {
+                let many = before[..=last].iter().filter(|e| self.mark(&e.what) == Some(mark)).count();
+                hold(match mark {
+                    Mark::Request => Until::Requests(many as u32),
+                    Mark::Try => Until::Tries(many as u32),
+                    Mark::Step(step) if step == late.step => return None,
+                    Mark::Step(step) => Until::Nth(step, many as u16),
+                })
             }
         }
-        holds
     }
+
+    /// What a hold can wait for.
+    fn mark(&self, what: &What) -> Option<Mark> {
+        match what {
+            What::Step { step, refused: None, .. } => self.ground.plan.steps.find(step).map(Mark::Step),
+            What::Frame { from: Side::Pod, bytes, .. } => {
+                is_gateway_request(&crate::trace::describe(bytes)).then_some(Mark::Request)
+            }
+            What::Client { news: ClientNews::Try { .. }, .. } => Some(Mark::Try),
+            _ => None,
+        }
+    }
+}
+
+/// Something that can be waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mark {
+    /// A step is done.
+    Step(StepId),
+    /// The pod asks for its gateway.
+    Request,
+    /// A client tries.
+    Try,
 }

@@ -1,10 +1,15 @@
 //! Makes a failing schedule smaller: first its decisions, then the scenario around it.
 
+use super::bounds::Bounds;
+use super::explorer::Failing;
+use super::facts::Facts;
 use super::node::{Cost, Ground};
 use super::path::{Path, PathDraws};
 use super::property::Property;
+use super::replay::replay;
 use super::tally::Tally;
 use crate::scenario::Plan;
+use crate::time::Time;
 use std::sync::Arc;
 
 /// Runs spent on a schedule, at most.
@@ -69,6 +74,26 @@ fn plain_draws(ground: &Ground, properties: &[Property], path: Path) -> Path {
     match (with, without) {
         (Some(with), Some(without)) if without <= with => plain,
         _ => path,
+    }
+}
+
+/// Ends a failing schedule where its failure is certain: at the first event after which nothing
+/// can mend it. What follows would only make a replay longer.
+pub(super) fn ending(found: Failing, lacks: &dyn Fn(&Facts) -> Vec<String>) -> Failing {
+    let ended = |at: Time| {
+        let bounds = Bounds { horizon: at.since(Time::ZERO), ..found.bounds.clone() };
+        let ran = replay(found.plan.clone(), &found.schedule, &bounds);
+        let same = found.schedule.entries.starts_with(&ran.schedule.entries);
+        (same && lacks(&ran.facts) == found.lacks).then_some((bounds, ran))
+    };
+    let mut times: Vec<Time> = found.events.iter().map(|e| e.t_ns).collect();
+    times.dedup();
+    let least = times.partition_point(|t| ended(*t).is_none());
+    match times.get(least).and_then(|t| ended(*t)) {
+        Some((bounds, ran)) => {
+            Failing { bounds, schedule: ran.schedule, facts: ran.facts, events: ran.events, ..found }
+        }
+        None => found,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame};
 use crate::host::{Decision, IfIndex, LinkChange, LinkKind, Mutation, Reason, Request, decide};
 use crate::neigh::KernelClock;
 use crate::packet::Frame;
-use crate::pod::{ClientId, Pod, PodOutput};
+use crate::pod::{ClientEvent, ClientId, Pod, PodOutput};
 use crate::scenario::Plan;
 use crate::time::{Span, Time};
 use crate::trace::{Fate, FrameId, Seen, Sink, What};
@@ -291,6 +291,9 @@ impl<O: Outside> World<O> {
                     PodOutput::Client(id, event) => {
                         sink.see(self.now, Seen::Client(id, &event));
                         self.emit.client(self.now, id, &event, sink);
+                        if matches!(event, ClientEvent::Began { .. }) {
+                            self.control.count_try(self.now, chooser);
+                        }
                         self.stop_if_served(id, chooser);
                     }
                 }

@@ -90,7 +90,7 @@ fn case(
 ) -> Case {
     let mut left_out = failing.left_out.clone();
     left_out.holds.extend(lifted);
-    Case::new(&failing.schedule, &bounds(args), properties, Stands::Fails)
+    Case::new(&failing.schedule, &failing.bounds, properties, Stands::Fails)
         .lacking_these(&failing.lacks)
         .of_scenario(args.scenario.as_deref().unwrap_or_default(), overrides, &left_out)
 }
