@@ -49,14 +49,15 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// From the start of the containers (of the first client, where no container starts) to
-    /// `then`.
+    /// From the start of the containers or of the first client, whichever is later, to `then`;
+    /// `None` before anybody has asked for anything.
     #[must_use]
     pub fn since_start(&self, then: Time) -> Option<Span> {
-        Some(then.since(self.container_start.or(self.client_start)?))
+        let start = self.client_start?;
+        Some(then.since(self.container_start.map_or(start, |c| c.max(start))))
     }
 
-    /// How long the first answer took, from the start of the containers; `None` without one.
+    /// How long the first answer took, from the start of the first client; `None` without one.
     #[must_use]
     pub fn first_delay(&self) -> Option<Span> {
         self.since_start(self.first_answer?)

@@ -12,12 +12,14 @@ pub const KNOWN: &[(&str, Option<Span>, &str)] = &[
     (
         "resolves-within",
         Some(Span::from_secs(2)),
-        "the pod has a valid entry for its gateway at most so long after its containers start",
+        "the pod has a valid entry for its gateway at most so long after its containers and the \
+         first client in them start",
     ),
     (
         "first-packet-within",
         Some(Span::from_secs(2)),
-        "a client of the pod has its first answer at most so long after the containers start",
+        "a client of the pod has its first answer at most so long after the containers and the first \
+         client in them start",
     ),
     (
         "no-silence-longer-than",
@@ -131,13 +133,15 @@ impl Property {
         Property { name: name.into(), limit: None, sometimes: true, test: Arc::new(test) }
     }
 
-    /// The pod's first answer comes within `limit` of the start of its containers.
+    /// The pod's first answer comes within `limit` of the start of its containers and the
+    /// first client in them.
     #[must_use]
     pub fn first_packet_within(limit: Span) -> Property {
         Property::timed("first-packet-within", limit, move |f| within(f, f.first_answer, limit))
     }
 
-    /// The pod's entry for its gateway is valid within `limit` of the start of its containers.
+    /// The pod's entry for its gateway is valid within `limit` of the start of its containers
+    /// and the first client in them.
     #[must_use]
     pub fn resolves_within(limit: Span) -> Property {
         Property::timed("resolves-within", limit, move |f| within(f, f.resolved, limit))
@@ -263,7 +267,7 @@ mod tests {
     fn a_first_packet_that_never_comes_is_late_unless_the_run_was_cut_too_early() {
         let p = Property::first_packet_within(Span::from_secs(5));
         let at = |s| Time::ZERO + Span::from_secs(s);
-        let mut f = Facts { container_start: Some(at(1)), ..Facts::default() };
+        let mut f = Facts { container_start: Some(at(1)), client_start: Some(at(1)), ..Facts::default() };
         f.ended = Some(at(4));
         f.cut = true;
         assert!(p.test(&f), "after three seconds nobody knows");

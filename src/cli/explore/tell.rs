@@ -24,7 +24,7 @@ pub(super) fn print(args: &Args, scenario: &Scenario, r: &Report, out: &mut dyn 
         };
         writeln!(out, "  {mark} {:<34} {text}", p.property)?;
     }
-    writeln!(out, "\nFirst answer after the containers start:")?;
+    writeln!(out, "\nFirst answer after the first client's start:")?;
     for (class, n) in &r.delays {
         writeln!(out, "  {:<12} {:>24}", class.to_string(), number(*n))?;
     }
