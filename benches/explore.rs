@@ -6,7 +6,7 @@
 #![allow(missing_docs)] // the macro of criterion makes a public function
 
 use arplab::control::{Hold, StepTable, Until};
-use arplab::explore::{Bounds, Complete, Explorer, Grid, Property, basic};
+use arplab::explore::{Bounds, Budget, Complete, Explorer, Grid, Property, Strategy, basic};
 use arplab::scenario::Plan;
 use arplab::time::Span;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -42,18 +42,26 @@ fn every_order(c: &mut Criterion) {
     group.finish();
 }
 
-/// One schedule whose window is a second, a minute, an hour: nothing happens in it, so it costs
-/// nothing; then one in which the pod asks more and more often.
+/// Schedules drawn in one go, so that starting a search does not count.
+const DRAWN: u64 = 512;
+
+/// A search that draws them.
+fn drawing(plan: Plan) -> Explorer {
+    let bounds = Bounds { horizon: Span::from_secs(7200), ..bounds() };
+    explorer(plan, bounds).strategy(Strategy::Random { seed: 1 }).budget(Budget { count: DRAWN, time: None })
+}
+
+/// Schedules whose window is a second, a minute, an hour: nothing happens in it, so it costs
+/// nothing; then those of a pod that asks more and more often.
 fn windows_and_events(c: &mut Criterion) {
-    let mut group = c.benchmark_group("one schedule");
-    let one =
-        |plan: Plan| explorer(plan, Bounds { late: Some(0), horizon: Span::from_secs(7200), ..bounds() });
+    let mut group = c.benchmark_group("schedules drawn");
+    group.throughput(Throughput::Elements(DRAWN)).sample_size(20);
     for (name, length) in [("1 s", 1), ("60 s", 60), ("3600 s", 3600)] {
         let mut plan = basic::race(1);
         plan.duration = Span::from_secs(7200);
         let step = StepTable::built_in("cni.add-return");
         plan.holds = vec![Hold { step, nth: Some(1), until: Until::Elapsed(Span::from_secs(length)) }];
-        let explorer = one(plan);
+        let explorer = drawing(plan);
         group.bench_function(format!("a window of {name} in which nobody asks"), |b| {
             b.iter(|| black_box(explorer.run()));
         });
@@ -61,7 +69,7 @@ fn windows_and_events(c: &mut Criterion) {
     for asks in [1, 10, 100] {
         let mut plan = basic::race(asks);
         plan.duration = Span::from_secs(7200);
-        let explorer = one(plan);
+        let explorer = drawing(plan);
         group.bench_function(format!("a pod that asks {asks} times"), |b| {
             b.iter(|| black_box(explorer.run()));
         });

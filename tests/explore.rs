@@ -3,10 +3,10 @@
 mod explore_model;
 
 use arplab::choice::{ChoiceKind, Seeded};
-use arplab::control::{ActorName, StepTable};
+use arplab::control::{ActorName, Hold, StepTable, Until};
 use arplab::explore::{
-    Bounds, Budget, Case, CaseError, Complete, Covered, Explorer, Grid, Program, Property, ReflexOutside,
-    Report, Stands, Strategy, basic,
+    Bounds, Budget, Case, CaseError, Complete, Covered, Explorer, Facts, Grid, Program, Property,
+    ReflexOutside, Report, Stands, Strategy, basic,
 };
 use arplab::gateway::SmoltcpOutside;
 use arplab::scenario::{Overrides, Plan, catalogue};
@@ -15,7 +15,6 @@ use arplab::time::Span;
 use arplab::trace::{Event, observe};
 use explore_model::{Order, abstract_states};
 use proptest::prelude::*;
-use std::process::Command;
 
 /// Every order, until nobody has anything left to do.
 fn all() -> Bounds {
@@ -218,7 +217,7 @@ fn a_case_survives_its_file_and_tells_when_it_does_not_fit() {
     let mut events: Vec<Event> = Vec::new();
     let outside = SmoltcpOutside::new(held.outside.clone(), 1);
     sim::run(held, outside, &mut Seeded::new(1), &mut events);
-    let facts = arplab::explore::Facts::of_events(&setting, &events);
+    let facts = Facts::of_events(&setting, &events);
     assert!(!properties[0].test(&facts), "{facts:?}");
     // a program that has changed: followed as far as it goes, and said so
     let fixed = read.check(minute(&["plugin-configures-host"]), &[]);
@@ -293,6 +292,17 @@ fn the_world_without_memory_answers_as_the_other_does() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
+    /// Whatever is late and whatever is lost, the kernel's gateway never lies.
+    #[cfg(feature = "proptest")]
+    #[test]
+    fn a_drawn_scenario_is_explored_and_nobody_is_told_a_wrong_mac(drawn in arplab::strategies::scenario()) {
+        let properties = named(&["never-wrong-mac", "never-answers-own", "no-step-refused"]);
+        let bounds = Bounds { late: Some(0), detours: Some(1), horizon: Span::from_secs(40), grid: Grid::none(), ..Bounds::default() };
+        let report = Explorer::new(drawn.plan()).bounds(bounds).properties(properties).shrink(false).run();
+        prop_assert!(report.ok(), "{:?}\n{drawn}", report.properties);
+        prop_assert!(report.schedules > 0);
+    }
+
     /// Any program whose rules do not put proxy_delay before proxy_arp has the window, and no
     /// other has it.
     #[test]
@@ -320,36 +330,48 @@ proptest! {
     }
 }
 
+/// A schedule costs what happens in it. How long nothing happens is not counted anywhere.
 #[test]
-fn the_command_tells_keeps_and_replays() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("late.toml");
-    let arplab = |args: &[&str]| {
-        let out = Command::new(env!("CARGO_BIN_EXE_arplab")).args(args).output().unwrap();
-        let text = String::from_utf8(out.stdout).unwrap() + &String::from_utf8(out.stderr).unwrap();
-        (out.status.code(), text)
+fn a_schedule_costs_its_events_and_not_the_length_of_its_windows() {
+    let expected = |plan: Plan| {
+        let bounds = Bounds { detours: Some(0), horizon: Span::from_secs(7200), ..all() };
+        let never = vec![Property::always("never", |_| false)];
+        let report = Explorer::new(plan).bounds(bounds).properties(never).shrink(false).run();
+        (report.states, report.failing.expect("it always fails").schedule.entries.len())
     };
-    let base = ["explore", "8689", "--hold", "felix.iface-seen=0s", "--late-max", "4s", "--horizon", "20s"];
-    let path = file.to_str().unwrap();
-    let (code, text) =
-        arplab(&[&base[..], &["--property", "first-packet-within=2s", "--out", path]].concat());
-    assert_eq!(code, Some(1), "{text}");
-    assert!(
-        text.contains("fails in") && text.contains("one step late") && text.contains("--replay"),
-        "{text}"
-    );
-    assert!(text.contains("is held by this schedule"), "the timeline names the late step: {text}");
-    for command in [["explore", "--replay", path], ["run", "--replay", path]] {
-        let (code, text) = arplab(&command);
-        assert_eq!(code, Some(0), "{text}");
-        assert!(text.contains("As recorded."), "{text}");
+    let window = |secs: u64| {
+        let mut plan = basic::race(1);
+        plan.duration = Span::from_secs(7200);
+        let step = StepTable::built_in("cni.add-return");
+        plan.holds = vec![Hold { step, nth: Some(1), until: Until::Elapsed(Span::from_secs(secs)) }];
+        expected(plan)
+    };
+    assert_eq!(window(1), window(60));
+    assert_eq!(window(1), window(3600));
+    let asking = |asks: u32| expected(basic::race(asks)).1;
+    let (one, ten, twenty) = (asking(1), asking(10), asking(20));
+    assert_eq!((twenty - one) * 9, (ten - one) * 19, "each request costs the same: {one} {ten} {twenty}");
+}
+
+/// What a trace tells is what the search saw, so a live run is judged as the simulator's is.
+#[test]
+fn facts_of_a_trace_are_those_of_the_run() {
+    for id in ["late-responder", "route-withheld", "proxy-delay", "no-default-route"] {
+        let plan = plan_of(id, &[]);
+        let report = Explorer::new(plan.clone())
+            .bounds(Bounds { late: Some(0), horizon: Span::from_secs(100), ..Bounds::default() })
+            .properties(vec![Property::always("never", |_| false)])
+            .shrink(false)
+            .run();
+        let failing = report.failing.unwrap();
+        let (seen, told) = (&failing.facts, Facts::of_events(&plan.setting, &failing.events));
+        let both = |f: &Facts| {
+            (f.container_start, f.resolved, f.client_start, f.first_answer, f.last_answer, f.longest_silence)
+        };
+        assert_eq!(both(seen), both(&told), "{id}");
+        let more = |f: &Facts| (f.add_returned, f.wrong_mac, f.answered_own, f.asked_in_vain, f.refused);
+        assert_eq!(more(seen), more(&told), "{id}");
     }
-    let (code, text) = arplab(&[&base[..], &["--fix", "plugin-configures-host"]].concat());
-    assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("holds in all"), "{text}");
-    let (code, text) = arplab(&["explore", "8689", "--property", "always-right"]);
-    assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains("there is no property"), "{text}");
 }
 
 #[test]

@@ -182,6 +182,7 @@ impl<S: Sink> Sink for Watch<'_, S> {
             {
                 self.facts.asked_in_vain |= decision.reason().is_some();
             }
+            Seen::Own { arp, answered } => self.facts.asked_in_vain |= !answered && arp.tpa == GATEWAY,
             Seen::Note(..) => {}
             Seen::Client(_, event) => match event {
                 ClientEvent::Answered { duplicate: false, .. } => self.facts.answered(now),

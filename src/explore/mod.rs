@@ -61,6 +61,7 @@ mod shrink;
 mod tally;
 mod tree;
 
+pub use crate::sim::{Answer, Responder};
 pub use bounds::{Bounds, Complete, Grid};
 pub use case::{Case, CaseError, Stands};
 pub use draws::Draw;

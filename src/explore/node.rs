@@ -221,7 +221,7 @@ impl Ground {
             Watch { facts: &mut node.facts, marks: self.marks, setting, add_returned: false, inner: sink };
         let ended = node.world.make(c.possible, draws, &mut watch);
         if watch.add_returned {
-            let answers = node.world.silence().is_none();
+            let answers = node.world.answers();
             node.facts.add_returned.get_or_insert((node.world.now(), answers));
         }
         let after = step.and_then(|_| Delays::of(node.world.gateway().state(), setting));

@@ -328,7 +328,7 @@ impl<O: Outside> World<O> {
         self.put_on_link(Side::Pod, frame, chooser, sink);
     }
 
-    fn send_from_host<S: Sink>(
+    pub(super) fn send_from_host<S: Sink>(
         &mut self,
         dev: IfIndex,
         frame: &Frame,
@@ -360,7 +360,7 @@ impl<O: Outside> World<O> {
         self.emit.begin_frame(flight.id);
         match flight.to {
             Side::Host => match self.veth.host_index(&self.plan.setting, self.gateway.state()) {
-                Some(dev) => self.gateway.receive(self.now, dev, &flight.frame, chooser),
+                Some(dev) => self.hear(dev, &flight.frame, chooser, sink),
                 None => self.gateway.note_unheard(IfIndex(0), None, Reason::NoInterface),
             },
             Side::Pod => self.pod.receive(self.now, &flight.frame, chooser),
@@ -501,7 +501,8 @@ impl<O: Outside> World<O> {
         while let Some(news) = self.control.poll_news() {
             self.emit.hold(self.now, news, sink);
         }
-        if !S::WANTED {
+        // a responder of one's own is asked request by request
+        if !S::WANTED || self.plan.responder.is_some() {
             return;
         }
         let verdict = self.silence();

@@ -266,6 +266,13 @@ pub enum Seen<'a> {
     },
     /// A note of one of the two namespaces.
     Note(Side, &'a Note),
+    /// A responder of one's own heard a request.
+    Own {
+        /// The request.
+        arp: &'a crate::host::frame::Arp,
+        /// It replied.
+        answered: bool,
+    },
     /// A client's report.
     Client(ClientId, &'a ClientEvent),
 }
