@@ -194,3 +194,29 @@ fn shards_of_a_search_add_up() {
     assert_eq!(parts, whole);
     assert_eq!(counted(&["--threads", "1"]), whole);
 }
+
+/// The help, whole. It is folded to the width of no terminal.
+#[test]
+fn the_help_says_what_there_is() {
+    let (code, text) = arplab(&["explore", "--help"]);
+    assert_eq!(code, Some(0));
+    insta::with_settings!({ prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("help_of_explore", text);
+    });
+}
+
+/// The sample in the document is a schedule file, and its options are options.
+#[test]
+fn the_document_shows_what_there_is() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/explore.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let sample = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    arplab::explore::Case::parse(sample).unwrap();
+    let (_, help) = arplab(&["explore", "--help"]);
+    let named: Vec<&str> = text.split('`').filter(|w| w.starts_with("--") && !w.contains('\n')).collect();
+    assert!(named.len() > 10, "{named:?}");
+    for option in named {
+        let name = option.split_whitespace().next().unwrap();
+        assert!(help.contains(name), "{name} is no option of explore");
+    }
+}

@@ -63,6 +63,10 @@ pub(super) fn bar(len: u64) -> indicatif::ProgressBar {
 pub(super) fn spinner() -> Option<indicatif::ProgressBar> {
     std::io::stderr().is_terminal().then(|| {
         let target = indicatif::ProgressDrawTarget::stderr();
-        indicatif::ProgressBar::with_draw_target(None, target)
+        let bar = indicatif::ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = indicatif::ProgressStyle::with_template("{spinner} {elapsed}  {msg}") {
+            bar.set_style(style);
+        }
+        bar
     })
 }
