@@ -298,9 +298,13 @@ proptest! {
     fn a_drawn_scenario_is_explored_and_nobody_is_told_a_wrong_mac(drawn in arplab::strategies::scenario()) {
         let properties = named(&["never-wrong-mac", "never-answers-own", "no-step-refused"]);
         let bounds = Bounds { late: Some(0), detours: Some(1), horizon: Span::from_secs(40), grid: Grid::none(), ..Bounds::default() };
-        let report = Explorer::new(drawn.plan()).bounds(bounds).properties(properties).shrink(false).run();
+        let explorer = Explorer::new(drawn.plan()).bounds(bounds).properties(properties).shrink(false);
+        let report = explorer.clone().run();
         prop_assert!(report.ok(), "{:?}\n{drawn}", report.properties);
         prop_assert!(report.schedules > 0);
+        // states taken for one are one: running every schedule by itself comes to the same
+        let each = explorer.merge_states(false).run();
+        prop_assert_eq!((report.schedules, report.delays), (each.schedules, each.delays), "{}", drawn);
     }
 
     /// Any program whose rules do not put proxy_delay before proxy_arp has the window, and no
@@ -327,6 +331,38 @@ proptest! {
         let plan = basic::race_of(&basic::plugin(), &felix, 1).unwrap();
         let report = Explorer::new(plan).bounds(all()).properties(named(&["no-divide-window"])).shrink(false).run();
         prop_assert_eq!(report.ok(), before[0][1], "{:?}", before);
+    }
+}
+
+/// A wider bound has all that a narrower one has.
+#[test]
+fn each_bound_bounds() {
+    let of = |bounds: Bounds| Explorer::new(minute(&[])).bounds(bounds).shrink(false).run().schedules;
+    let base = || Bounds { late_max: Span::from_secs(2), ..minute_bounds(1) };
+    let wide = of(base());
+    let [none, one, some] =
+        [Some(0), Some(1), Some(3)].map(|preemptions| of(Bounds { preemptions, ..base() }));
+    assert!(0 < none && none < one && one < some && some <= wide, "{none} {one} {some} {wide}");
+    let [few, more] = [Some(1), Some(2)].map(|detours| of(Bounds { detours, ..base() }));
+    assert!(1 < few && few < more && more < wide, "{few} {more} {wide}");
+    assert!(of(Bounds { late_max: Span::from_secs(1), ..base() }) < wide);
+    assert!(of(Bounds { late: Some(0), ..base() }) < wide);
+    assert!(of(Bounds { instant: Span::ZERO, ..base() }) < wide);
+    assert!(of(Bounds { fine: true, late: Some(0), ..base() }) > of(Bounds { late: Some(0), ..base() }));
+}
+
+/// The schedules that were worth keeping still come out as they did.
+#[test]
+fn kept_schedules_come_out_as_recorded() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schedules");
+    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let case = Case::parse(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let plan = catalogue::find(&case.scenario).unwrap().remove(0).plan(&case.overrides()).unwrap();
+        let replayed = case.check(plan, &[]).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        assert_eq!(replayed.misfits, 0, "{}: replay it and keep it anew", file.display());
     }
 }
 
