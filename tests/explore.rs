@@ -5,8 +5,8 @@ mod explore_model;
 use arplab::choice::{ChoiceKind, Seeded};
 use arplab::control::{ActorName, Hold, StepTable, Until};
 use arplab::explore::{
-    Bounds, Budget, Case, CaseError, Complete, Covered, Explorer, Facts, Grid, Program, Property,
-    ReflexOutside, Report, Stands, Strategy, basic,
+    Bounds, Budget, Case, CaseError, Complete, Covered, Effort, Explorer, Facts, Grid, Program, Property,
+    ReflexOutside, Report, Stands, Strategy, basic, settle,
 };
 use arplab::gateway::SmoltcpOutside;
 use arplab::scenario::{Overrides, Plan, catalogue};
@@ -297,7 +297,7 @@ proptest! {
     #[test]
     fn a_drawn_scenario_is_explored_and_nobody_is_told_a_wrong_mac(drawn in arplab::strategies::scenario()) {
         let properties = named(&["never-wrong-mac", "never-answers-own", "no-step-refused"]);
-        let bounds = Bounds { late: Some(0), detours: Some(1), horizon: Span::from_secs(40), grid: Grid::none(), ..Bounds::default() };
+        let bounds = Bounds { late: Some(0), detours: Some(3), horizon: Span::from_secs(40), ..Bounds::default() };
         let explorer = Explorer::new(drawn.plan()).bounds(bounds).properties(properties).shrink(false);
         let report = explorer.clone().run();
         prop_assert!(report.ok(), "{:?}\n{drawn}", report.properties);
@@ -349,6 +349,24 @@ fn each_bound_bounds() {
     assert!(of(Bounds { late: Some(0), ..base() }) < wide);
     assert!(of(Bounds { instant: Span::ZERO, ..base() }) < wide);
     assert!(of(Bounds { fine: true, late: Some(0), ..base() }) > of(Bounds { late: Some(0), ..base() }));
+}
+
+/// A table of verdicts over every scenario and fix, as quickly as a table has to be.
+#[test]
+fn fixes_are_settled_within_a_small_bound() {
+    let effort = Effort::default();
+    for (scenario, fix, cured) in [
+        ("late-responder", "plugin-configures-host", true),
+        ("late-responder", "shorter-interface-refresh", false),
+        ("route-withheld", "endpoint-status-wait", true),
+        ("route-withheld", "rp-filter-off", false),
+    ] {
+        let bug = settle(plan_of(scenario, &[]), &effort);
+        assert!(bug.fails > 0 && bug.within.is_some(), "{scenario}: {bug}");
+        let with = settle(plan_of(scenario, &[fix]), &effort);
+        assert_eq!(with.ok(), cured, "{scenario} with {fix}: {with} {:?}", with.lacks);
+        assert!(with.schedules > 10, "{scenario} with {fix}: {with}");
+    }
 }
 
 /// The schedules that were worth keeping still come out as they did.

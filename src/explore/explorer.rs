@@ -65,6 +65,7 @@ pub struct Explorer {
     shard: (u32, u32),
     merge: bool,
     shrink: bool,
+    name_one: bool,
     progress: Arc<Progress>,
 }
 
@@ -129,6 +130,8 @@ pub struct Report {
     /// Complete schedules: all those covered, also those that were not run because they meet
     /// others in a common state.
     pub schedules: u128,
+    /// Those of them that lack a property which must always hold.
+    pub fails: u128,
     /// Different states in which a decision was due.
     pub states: u64,
     /// Arrivals at a state that was known, where the search did not go on.
@@ -193,6 +196,7 @@ impl Explorer {
             shard: (0, 1),
             merge: true,
             shrink: true,
+            name_one: true,
             progress: Arc::default(),
         }
     }
@@ -255,6 +259,13 @@ impl Explorer {
         self
     }
 
+    /// Counts only; no failing schedule is named.
+    #[must_use]
+    pub fn verdict_only(mut self) -> Explorer {
+        self.name_one = false;
+        self
+    }
+
     /// Tells there how far the search is.
     #[must_use]
     pub fn progress(mut self, progress: Arc<Progress>) -> Explorer {
@@ -292,7 +303,8 @@ impl Explorer {
             match tree.search(self.threads, self.shard) {
                 Ok(found) => {
                     let covered = Covered::Every(ground.bounds.clone());
-                    let failing = found.path.map(|path| self.failing(&ground, path));
+                    let named = found.path.filter(|_| self.name_one);
+                    let failing = named.map(|path| self.failing(&ground, path));
                     let report = self.report(covered, &found.tally, failing);
                     return Report { states: found.states, avoided: found.avoided, ..report };
                 }
@@ -404,7 +416,9 @@ impl Explorer {
             .collect();
         let elapsed = Duration::ZERO;
         let delays = delays(tally);
-        Report { covered, schedules, states: 0, avoided: 0, properties, delays, failing, elapsed }
+        let always = self.properties.iter().zip(0..).filter(|p| !p.0.is_sometimes());
+        let fails = tally.lacking_any(always.fold(0, |mask, (_, at)| mask | 1 << at));
+        Report { covered, schedules, fails, states: 0, avoided: 0, properties, delays, failing, elapsed }
     }
 }
 

@@ -76,10 +76,15 @@ impl Tally {
         self.counts.iter().fold(0, |sum, c| sum.saturating_add(c.1))
     }
 
+    /// Schedules that lack one of the properties of this mask.
+    pub(super) fn lacking_any(&self, mask: u32) -> u128 {
+        let lacks = |k: &Key| k.lacks & mask != 0;
+        self.counts.iter().filter(|c| lacks(&c.0)).fold(0, |sum, c| sum.saturating_add(c.1))
+    }
+
     /// Schedules that lack the property at this place.
     pub(super) fn lacking(&self, at: usize) -> u128 {
-        let lacks = |k: &Key| k.lacks & (1 << at) != 0;
-        self.counts.iter().filter(|c| lacks(&c.0)).fold(0, |sum, c| sum.saturating_add(c.1))
+        self.lacking_any(1 << at)
     }
 }
 

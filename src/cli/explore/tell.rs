@@ -118,7 +118,7 @@ pub(super) fn json(scenario: &Scenario, args: &Args, r: &Report) -> serde_json::
     };
     serde_json::json!({
         "scenario": scenario.id(), "fixes": args.fix, "ok": r.ok(), "covered": covered,
-        "schedules": r.schedules.to_string(), "states": r.states, "avoided": r.avoided,
+        "schedules": r.schedules.to_string(), "fails": r.fails.to_string(), "states": r.states, "avoided": r.avoided,
         "properties": properties, "delays": delays,
         "failing": r.failing.as_ref().map(|f| serde_json::json!({
             "late": f.cost.late, "detours": f.cost.detours, "lacks": f.lacks,
