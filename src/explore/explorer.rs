@@ -309,8 +309,8 @@ impl Explorer {
                     return Report { states: found.states, avoided: found.avoided, ..report };
                 }
                 Err(GaveUp) => match narrower(ground.bounds.late) {
-                    Some(late) => ground.bounds.late = late,
-                    None => return self.report(Covered::Nothing, &Tally::default(), None),
+                    Some(late) if until.is_none_or(|t| Instant::now() < t) => ground.bounds.late = late,
+                    _ => return self.report(Covered::Nothing, &Tally::default(), None),
                 },
             }
         }

@@ -28,6 +28,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+/// Decisions of the longest schedule. Each keeps a state, up to a few hundred kilobytes, until all
+/// that follows on it is known; a run with more of them has too many moments for an exhaustive search.
+/// Those of the catalogue have some hundreds.
+const DEPTH_MAX: u32 = 2_000;
 /// Stack of a worker: a frame for each decision of the longest schedule.
 const STACK: usize = 256 << 20;
 /// Parts of the memory with a lock each.
@@ -254,7 +258,8 @@ impl<'a> Tree<'a> {
             }
             let mut grown = Vec::new();
             for mut job in frontier {
-                let Stop::Decision(choices) = self.decide(&mut job.node)? else {
+                self.go_on()?;
+                let Stop::Decision(choices) = self.decide(&mut job.node) else {
                     grown.push(job);
                     continue;
                 };
@@ -274,13 +279,18 @@ impl<'a> Tree<'a> {
     }
 
     /// What a node that stands at a decision or an end can do.
-    fn decide(&self, node: &mut Node) -> Result<Stop, GaveUp> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(GaveUp);
-        }
+    fn decide(&self, node: &mut Node) -> Stop {
         let mut room = Room::default();
         let mut draws = room.draws(&self.ground.bounds.grid, &[]);
-        Ok(self.ground.to_decision(node, &mut draws, &mut ()))
+        self.ground.to_decision(node, &mut draws, &mut ())
+    }
+
+    /// Gives up when time is up, or another worker has.
+    fn go_on(&self) -> Result<(), GaveUp> {
+        if self.limit.until.is_some_and(|t| Instant::now() >= t) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        if self.stop.load(Ordering::Relaxed) { Err(GaveUp) } else { Ok(()) }
     }
 
     /// Every node that a move leads to: one for each combination of the draws made until the next
@@ -313,18 +323,22 @@ impl<'a> Tree<'a> {
     /// Everything that can follow on a node that was not looked at since it was made.
     fn visit_anew(&self, node: &Node) -> Result<Tally, GaveUp> {
         let mut node = node.clone();
-        let stop = self.decide(&mut node)?;
-        self.visit(node, stop)
+        self.go_on()?;
+        let stop = self.decide(&mut node);
+        self.visit(node, stop, 0)
     }
 
     /// Everything that can follow on a node, which stands there.
-    fn visit(&self, node: Node, stop: Stop) -> Result<Tally, GaveUp> {
+    fn visit(&self, node: Node, stop: Stop, depth: u32) -> Result<Tally, GaveUp> {
         let Stop::Decision(choices) = stop else { return Ok(Tally::leaf(&node.facts, self.properties)) };
         let print = self.merge.then(|| self.ground.fingerprint(&node));
         if let Some(print) = print
             && let Some(known) = self.part(print).lock().unwrap_or_else(PoisonError::into_inner).get(&print)
         {
             return Ok(known.tally.clone());
+        }
+        if depth >= DEPTH_MAX {
+            self.stop.store(true, Ordering::Relaxed);
         }
         self.count()?;
         let mut sum = Known::default();
@@ -333,7 +347,7 @@ impl<'a> Tree<'a> {
             sum.edges += 1;
             sum.ends += u32::from(child.facts.ended.is_some());
             let cost = since(child.cost, spent);
-            sum.tally.add(&self.visit(child, stop)?, cost);
+            sum.tally.add(&self.visit(child, stop, depth + 1)?, cost);
             Ok(())
         };
         let (last, others) = choices.split_last().ok_or(GaveUp)?;
@@ -375,7 +389,7 @@ impl<'a> Tree<'a> {
     fn walk(&self, from: &Job, best: Cost) -> Option<Path> {
         let mut job = from.clone();
         while job.node.facts.ended.is_none() {
-            let Ok(Stop::Decision(choices)) = self.decide(&mut job.node) else { return None };
+            let Stop::Decision(choices) = self.decide(&mut job.node) else { return None };
             let mut next: Option<Job> = None;
             for (choice, number) in choices.iter().zip(0..) {
                 let _ = self.each_child(&job.node, choice, &mut |node, _, points| {

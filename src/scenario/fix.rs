@@ -155,7 +155,7 @@ impl Scenario {
             clients,
             faults,
             duration: f.duration.as_ref().map_or(DURATION_DEFAULT, |d| *d.get_ref()),
-            responder: None,
+            own_responder: None,
             until_clients_done: f.duration.is_none(),
             hz: f.kernel.hz.unwrap_or(crate::neigh::HZ_DEFAULT),
         })

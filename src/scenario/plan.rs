@@ -201,7 +201,7 @@ pub struct Plan {
     /// How long the run lasts at most.
     pub duration: Span,
     /// What answers the pod in the simulator in the place of the node's kernel.
-    pub responder: Option<Arc<dyn crate::sim::Responder>>,
+    pub own_responder: Option<Arc<dyn crate::sim::Responder>>,
     /// The run ends as soon as every client is done.
     pub until_clients_done: bool,
     /// Ticks a second.

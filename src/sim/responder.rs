@@ -56,7 +56,7 @@ pub enum Answer {
 /// let mut plan = basic::race(1);
 /// let asked = vec![Property::always("never-asked-in-vain", |f| !f.asked_in_vain)];
 /// assert!(!Explorer::new(plan.clone()).properties(asked.clone()).run().ok());
-/// plan.responder = Some(Arc::new(Always));
+/// plan.own_responder = Some(Arc::new(Always));
 /// assert!(Explorer::new(plan).properties(asked).run().ok());
 /// ```
 pub trait Responder: core::fmt::Debug + Send + Sync {
@@ -73,7 +73,7 @@ impl<O: Outside> World<O> {
         chooser: &mut dyn Chooser,
         sink: &mut S,
     ) {
-        let own = self.plan.responder.as_ref();
+        let own = self.plan.own_responder.as_ref();
         match own.map_or(Answer::Pass, |r| r.answer(self.gateway.state(), frame)) {
             Answer::Pass => self.gateway.receive(self.now, dev, frame, chooser),
             Answer::Silent => self.own_word(frame, false, sink),
@@ -110,7 +110,7 @@ impl<O: Outside> World<O> {
         let setting = &self.plan.setting;
         let asked = Arp::request(setting.pod_mac, setting.pod_ip, GATEWAY);
         let frame = asked.frame(Mac::BROADCAST, setting.pod_mac);
-        let own = self.plan.responder.as_ref();
+        let own = self.plan.own_responder.as_ref();
         let there = self.veth.carries() && self.veth.host_index(setting, self.gateway.state()).is_some();
         match own.map_or(Answer::Pass, |r| r.answer(self.gateway.state(), &frame)) {
             Answer::Pass => self.silence().is_none(),

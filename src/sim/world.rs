@@ -502,7 +502,7 @@ impl<O: Outside> World<O> {
             self.emit.hold(self.now, news, sink);
         }
         // a responder of one's own is asked request by request
-        if !S::WANTED || self.plan.responder.is_some() {
+        if !S::WANTED || self.plan.own_responder.is_some() {
             return;
         }
         let verdict = self.silence();

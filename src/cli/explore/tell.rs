@@ -14,6 +14,9 @@ pub(super) fn print(args: &Args, scenario: &Scenario, r: &Report, out: &mut dyn 
     let style = output::style(args.full);
     let (good, bad) = if style.unicode { ("✓", "✗") } else { ("v", "x") };
     covered(args, r, out)?;
+    if r.covered == Covered::Nothing {
+        return Ok(());
+    }
     for p in &r.properties {
         let mark = if p.ok() { good } else { bad };
         let text = match (p.sometimes, p.kept, p.lacking) {
@@ -39,8 +42,8 @@ fn covered(args: &Args, r: &Report, out: &mut dyn Write) -> Result<(), Fail> {
     let part = if n > 1 { format!(" (part {i} of {n})") } else { String::new() };
     match &r.covered {
         Covered::Nothing => {
-            let why = "not even the narrowest bounds fit into the budget; raise --budget, lower --horizon, \
-                       or use --strategy random";
+            let why = "not even the narrowest bounds fit into the budget, or its schedules have too many \
+                       moments; raise --budget, lower --horizon, leave out clients, or use --strategy random";
             writeln!(out, "Nothing is settled: {why}.")?;
         }
         Covered::Drawn(n) => {
