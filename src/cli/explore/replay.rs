@@ -3,7 +3,9 @@
 use crate::cli::capture::Capture;
 use crate::cli::fail::Fail;
 use crate::cli::{AS_EXPECTED, UNEXPECTED, complain, output, show};
-use crate::explore::{Case, Facts};
+use crate::explore::Case;
+#[cfg(feature = "live")]
+use crate::explore::Facts;
 use crate::scenario::{Plan, Scenario};
 use crate::trace::{Event, Timeline, write_json};
 use std::io::{Read as _, Write};
