@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod host;
 #[cfg(feature = "live")]
 pub mod live;
+pub mod matrix;
 pub mod neigh;
 pub mod packet;
 pub mod pod;

@@ -8,6 +8,7 @@ use arplab::host::conf::{Conf4, Scope, SysctlKey};
 use arplab::host::{HostState, LinkKind, Mutation};
 use netns_lab::Netns;
 use netns_lab::rtnl::{Address, VethEnd};
+use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// States of an ordinary run.
@@ -28,7 +29,7 @@ fn the_model_of_the_host_is_this_kernel() {
     let states = number("ARPLAB_DIFFERENTIAL_STATES").unwrap_or(STATES);
     eprintln!("seed {seed}");
     let options = Options { seed, first: 0, states, keep_going: false, jobs: default_jobs() };
-    let summary = run(&options, &|_| {}).expect("the lab");
+    let summary = run(&options, &AtomicBool::new(false), &|_| {}).expect("the lab");
     eprintln!("{summary}");
     if let Some(disagreement) = summary.disagreements.first() {
         panic!("{disagreement}");

@@ -2,6 +2,8 @@
 
 #[path = "live/agreement.rs"]
 mod agreement;
+#[path = "live/clients.rs"]
+mod clients;
 #[path = "live/leftovers.rs"]
 mod leftovers;
 #[path = "live/process.rs"]

@@ -9,6 +9,8 @@ mod program;
 
 use program::{Run, arplab, lasts, skipped, stepped, told};
 use serde_json::Value;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 #[test]
@@ -118,32 +120,94 @@ fn what_cannot_be_staged_is_said_and_never_passed() {
     }
 }
 
+/// What the node itself answers does not come from the world, nor by the uplink.
 #[test]
-fn all_corners_agree_on_every_scenario() {
+fn the_nodes_own_address_answers_in_every_corner() {
+    let file = program::scenario(
+        "[node]\nsetup = [\"ip link add own0 type veth\", \"ip link set own0 up\", \
+         \"ip addr add 198.51.100.77/32 dev own0\"]\n\
+         [[client]]\nkind = \"ping\"\nto = \"198.51.100.77\"\ncount = 3\n\
+         [expect]\nunanswered = 0\n[expect.client.ping]\nfirst-success = [\"0s\", \"100ms\"]\n",
+    );
+    let path = file.path().to_str().unwrap();
+    let run = told(&["run", path]);
+    assert_eq!(run.code, 0, "{}", run.stdout);
+    let compared = told(&["compare", path]);
+    if compared.code == 3 {
+        skipped(&compared.stderr);
+    } else {
+        assert_eq!(compared.code, 0, "{}", compared.stdout);
+    }
+}
+
+/// The files of the catalogue.
+fn scenario_files() -> Vec<String> {
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios")).unwrap();
     let mut paths: Vec<String> = files.map(|f| f.unwrap().path().display().to_string()).collect();
     paths.retain(|p| std::path::Path::new(p).extension().is_some_and(|e| e == "toml"));
     paths.sort();
-    // most of the time is waiting
-    for some in paths.chunks(6) {
-        let runs: Vec<_> = some
-            .iter()
-            .cloned()
-            .map(|path| std::thread::spawn(move || (told(&["compare", &path]), path)))
-            .collect();
-        for run in runs {
-            let (run, path) = run.join().unwrap();
-            if run.code == 3 {
-                // nothing here to compare with: by the machine, or by the scenario's own word
-                let own = std::fs::read_to_string(&path).unwrap();
-                if !own.contains("[not-live]") && !own.contains("[[fault]]") {
-                    skipped(&run.stderr);
+    paths
+}
+
+/// Runs the program with each of these arguments, `workers` at a time, and returns what was other
+/// than it should be. Most of the time is waiting. What depends on which of two processors is
+/// first may fall otherwise on a busy machine, so a run that is not as it should be is repeated;
+/// what is wrong three times in a row is wrong.
+fn all_as_they_should_be(runs: &[Vec<String>], workers: usize) -> Vec<String> {
+    let next = AtomicUsize::new(0);
+    let wrong = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(args) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+                    let tried: Vec<Run> = (0..3)
+                        .map(|_| told(&words))
+                        .scan(false, |done, run| {
+                            let go_on = !*done;
+                            *done = run.code != 1;
+                            go_on.then_some(run)
+                        })
+                        .collect();
+                    let Some(last) = tried.last() else { continue };
+                    if tried.len() > 1 {
+                        eprintln!("{words:?}: {} times, then {}", tried.len(), last.code);
+                    }
+                    if last.code == 3 {
+                        // nothing here to run it with: by the machine, or by the scenario's own word
+                        let own = args.iter().find(|a| std::path::Path::new(a).is_file());
+                        let own = own.map(|path| std::fs::read_to_string(path).unwrap());
+                        if !own.is_some_and(|t| t.contains("[not-live]") || t.contains("[[fault]]")) {
+                            skipped(&last.stderr);
+                        }
+                    } else if last.code != 0 {
+                        wrong.lock().unwrap().push(format!("{words:?}\n{}\n{}", last.stdout, last.stderr));
+                    }
                 }
-                continue;
-            }
-            assert_eq!(run.code, 0, "{path}\n{}\n{}", run.stdout, run.stderr);
+            });
         }
-    }
+    });
+    wrong.into_inner().unwrap()
+}
+
+#[test]
+fn all_corners_agree_on_every_scenario() {
+    let runs: Vec<Vec<String>> = scenario_files().into_iter().map(|p| vec!["compare".into(), p]).collect();
+    let wrong = all_as_they_should_be(&runs, 8);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Some seven minutes: `cargo test --test live_kernel -- --ignored`.
+#[test]
+#[ignore = "takes as long as the longest scenarios do, several times"]
+fn every_scenario_is_as_expected_in_both_live_corners() {
+    let of = |responder: &'static str| {
+        let words = move |p| vec!["run".into(), p, "--live".into(), "--responder".into(), responder.into()];
+        scenario_files().into_iter().map(words)
+    };
+    let runs: Vec<Vec<String>> = of("smoltcp").chain(of("kernel")).collect();
+    let wrong = all_as_they_should_be(&runs, 16);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -167,7 +231,8 @@ fn nothing_is_left_behind() {
             if signal == "KILL" {
                 assert_eq!(status.code(), None, "{status}");
             } else {
-                assert_eq!(status.code(), Some(130), "SIG{signal} after {ms} ms: {status}");
+                let code = if signal == "INT" { 130 } else { 143 };
+                assert_eq!(status.code(), Some(code), "SIG{signal} after {ms} ms: {status}");
                 assert!(!namespaces.is_empty(), "it had namespaces when the signal came");
             }
             program::all_gone(&namespaces);

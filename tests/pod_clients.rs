@@ -215,6 +215,27 @@ fn a_resolver_asks_until_it_is_answered() {
     assert_eq!((outcome.received, outcome.ended), (1, outcome.first_success));
 }
 
+/// Two requests wait for the gateway, and both are answered when it is there; nobody waits for the
+/// first any more.
+#[test]
+fn an_answer_after_the_end_of_patience_does_not_count() {
+    let waits = UdpSpec {
+        interval: Span::from_ms(1500),
+        timeout: Some(Span::from_ms(1500)),
+        count: Some(3),
+        ..UdpSpec::to(server())
+    };
+    let seen = run(ClientSpec::Udp(waits), SILENT, &[], &[(1.7, ANSWERS)], 20.0);
+    let outcome = seen.outcome();
+    let fates: Vec<Fate> = outcome.attempts.iter().map(|a| a.fate).collect();
+    assert_eq!(fates, [Fate::Failed(Failure::Patience), Fate::Answered, Fate::Answered]);
+    assert_eq!((outcome.received, outcome.errors, outcome.duplicates), (2, 1, 0));
+    assert!(outcome.first_success >= Some(at(2.0)), "{:?}", outcome.first_success);
+    let never_waits = UdpSpec { timeout: None, ..waits };
+    let seen = run(ClientSpec::Udp(never_waits), SILENT, &[], &[(1.7, ANSWERS)], 20.0);
+    assert_eq!(seen.outcome().received, 3, "every answer counts");
+}
+
 #[test]
 fn arping_asks_past_the_table() {
     let spec = ArpingSpec { count: Some(3), ..ArpingSpec::who_has(GATEWAY) };

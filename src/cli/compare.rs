@@ -64,6 +64,8 @@ struct Column {
     /// The model's run that is nearest to it.
     twin: Told,
     comparison: Comparison,
+    /// The model's pod has a TAP.
+    plain: bool,
 }
 
 /// A corner that could not be run.
@@ -93,8 +95,8 @@ struct CornerOut<'a> {
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     let scenario = show::load(&args.scenario)?;
     let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
-    let mut plan = scenario.plan(&overrides)?;
-    let shortened = if args.full { Vec::new() } else { scenario.shorten(&mut plan, &overrides) };
+    let (plan, shortened) =
+        if args.full { (scenario.plan(&overrides)?, Vec::new()) } else { scenario.short_plan(&overrides)? };
     let (runs, missing) = live_runs(args, &scenario, &plan)?;
     if runs.is_empty() {
         let why: Vec<String> = missing.iter().map(|m| format!("{}: {}", m.corner, m.why)).collect();
@@ -174,7 +176,32 @@ fn pair(plan: &Plan, runs: Vec<Told>) -> Vec<Column> {
         None => own.collect(),
     };
     let columns = runs.into_iter().zip(chosen);
-    columns.map(|(live, (twin, comparison))| Column { live, twin, comparison }).collect()
+    columns
+        .map(|(live, (twin, comparison))| Column { live, twin, comparison, plain: false })
+        .map(|column| as_plain(plan, column))
+        .collect()
+}
+
+/// The pod of the software gateway may have a TAP, of whose carrier its kernel hears late; a
+/// difference that this explains is none.
+fn as_plain(plan: &Plan, column: Column) -> Column {
+    if column.live.corner != Corner::LiveSmoltcp || column.comparison.differences.is_empty() {
+        return column;
+    }
+    let plan = Plan { eth_is_plain: true, ..plan.clone() };
+    let begun = Instant::now();
+    let mut best = column;
+    for seed in 1..=SEEDS {
+        if best.comparison.differences.is_empty() || begun.elapsed() > SEARCH {
+            break;
+        }
+        let twin = model_run(&plan, seed);
+        let comparison = compare(&twin, &best.live);
+        if score(&comparison) < score(&best.comparison) {
+            best = Column { twin, comparison, plain: true, ..best };
+        }
+    }
+    best
 }
 
 /// Runs the live corners at the same time.
@@ -208,19 +235,21 @@ fn live_runs(args: &Args, scenario: &Scenario, plan: &Plan) -> Result<(Vec<Told>
             (corner, std::thread::spawn(run))
         })
         .collect();
-    let mut interrupted = false;
+    let mut interrupted = None;
     for (corner, thread) in threads {
         match thread.join() {
             Ok(Ok((end, told))) => {
-                interrupted |= end == LiveEnd::Interrupted;
+                if let LiveEnd::Interrupted(by) = end {
+                    interrupted = Some(by);
+                }
                 runs.push(told);
             }
             Ok(Err(e)) => missing.push(Missing { corner, why: e.to_string() }),
             Err(_) => missing.push(Missing { corner, why: "it panicked; this is a bug of arplab".into() }),
         }
     }
-    if interrupted {
-        return Err(Fail::interrupted("interrupted; half a run is not compared"));
+    if let Some(by) = interrupted {
+        return Err(Fail::interrupted(by, "interrupted; half a run is not compared"));
     }
     Ok((runs, missing))
 }
@@ -246,8 +275,8 @@ fn line(o: &mut String, label: &str, cells: &[String]) {
 /// The runs that are shown: each model's run once, then the live ones.
 fn shown(columns: &[Column]) -> Vec<&Told> {
     let mut runs: Vec<&Told> = Vec::new();
-    for c in columns {
-        if !runs.iter().any(|r| r.corner == Corner::Sim && r.seed == c.twin.seed) {
+    for (at, c) in columns.iter().enumerate() {
+        if !columns[..at].iter().any(|x| x.twin.seed == c.twin.seed && x.plain == c.plain) {
             runs.push(&c.twin);
         }
         runs.push(&c.live);
@@ -297,6 +326,13 @@ fn render(columns: &[Column], missing: &[Missing], agree: bool) -> String {
         line(&mut o, &format!("states, {}", title(r)), &[r.states().join(" > ")]);
     }
     o.push('\n');
+    if let Some(c) = columns.iter().find(|c| c.plain) {
+        let _ = writeln!(
+            o,
+            "The model's run beside {} has a TAP, of whose carrier a kernel hears once a second at most.",
+            c.live.corner
+        );
+    }
     for m in missing {
         let _ = writeln!(o, "NOT compared: {}: {}", m.corner, m.why);
     }

@@ -25,8 +25,8 @@ impl Fail {
 
     /// Ctrl-C or SIGTERM came first.
     #[cfg(feature = "live")]
-    pub(super) fn interrupted(message: impl Into<String>) -> Fail {
-        Fail { code: super::INTERRUPTED, message: message.into(), broken_pipe: false }
+    pub(super) fn interrupted(by: crate::live::Interrupt, message: impl Into<String>) -> Fail {
+        Fail { code: super::interrupted(by), message: message.into(), broken_pipe: false }
     }
 
     /// The reader of our output went away: no error of ours.

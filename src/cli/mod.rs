@@ -7,11 +7,15 @@ mod delays;
 mod differential;
 mod explore;
 mod fail;
+mod identify;
 mod list;
+mod matrix;
+mod minute;
 mod output;
 mod probe;
 mod run;
 mod schema;
+mod settle;
 mod show;
 
 use clap::{Parser, Subcommand};
@@ -27,9 +31,15 @@ const UNEXPECTED: u8 = 1;
 const USAGE: u8 = 2;
 /// Exit status: this machine cannot do it.
 const CANNOT: u8 = 3;
-/// Exit status: ended by Ctrl-C or SIGTERM, as a shell reports it.
+
+/// Exit status: ended by a signal, as a shell reports it.
 #[cfg(feature = "live")]
-const INTERRUPTED: u8 = 130;
+const fn interrupted(by: crate::live::Interrupt) -> u8 {
+    match by {
+        crate::live::Interrupt::Int => 130,
+        crate::live::Interrupt::Term => 143,
+    }
+}
 
 /// A lab for the gateway ARP of Kubernetes pods under Calico.
 ///
@@ -39,7 +49,7 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, Parser)]
 #[command(name = "arplab", version, max_term_width = 100)]
 #[command(after_help = "Exit status: 0 as expected, 1 an expectation failed, 2 usage or bad input, \
-                        3 this machine cannot (and what is missing), 130 interrupted.\n\
+                        3 this machine cannot (and what is missing), 130 or 143 interrupted (Ctrl-C or SIGTERM).\n\
                         Start with: arplab run 8689")]
 struct Cli {
     /// More logging on standard error; RUST_LOG is heeded too
@@ -57,6 +67,12 @@ enum Command {
     Show(show::Args),
     /// Run a scenario and check what it expects
     Run(run::Args),
+    /// Run scenarios with mitigations and tell which cure, shorten, do nothing or break something
+    Matrix(matrix::Args),
+    /// Tell every way in which a minute is lost: mechanism, client, timers
+    WhyAMinute(minute::Args),
+    /// Rank the mechanisms that fit what you see
+    Identify(identify::Args),
     /// Question whoever answers ARP for a pod's gateway, and judge the answers clause by clause
     Probe(probe::Args),
     /// Hold the model against recordings of a kernel
@@ -114,6 +130,9 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Identify(args) => identify::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
+        Command::WhyAMinute(args) => minute::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Conform(args) => conform::run(&args),
         Command::Delays(args) => delays::run(&args),

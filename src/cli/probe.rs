@@ -150,7 +150,7 @@ fn check_interface(args: &Args) -> Result<(), Fail> {
 
 /// The scenario that the word names, if it names one.
 fn scenario(args: &Args) -> Result<Option<Scenario>, Fail> {
-    let word = &args.target;
+    let word = catalogue::bare(&args.target);
     let path = word.contains('/') || word.to_ascii_lowercase().ends_with(".toml");
     if args.interface || (!path && catalogue::find(word)?.is_empty()) {
         return Ok(None);
@@ -201,7 +201,18 @@ fn of_scenario(args: &Args, scenario: &Scenario) -> Result<Table, Fail> {
 
 #[cfg(feature = "live")]
 fn enter() -> Result<(), String> {
-    netns_lab::rootless::enter().map(|_| ()).map_err(|e| e.to_string())
+    netns_lab::rootless::enter().map_err(|e| e.to_string())?;
+    end_on_signal().map_err(|e| e.to_string())
+}
+
+/// A conversation that is broken off says nothing of whom it was with. Its sockets and namespaces
+/// go with the process.
+#[cfg(feature = "live")]
+fn end_on_signal() -> std::io::Result<()> {
+    crate::live::on_interrupt(|by| {
+        super::complain(&"interrupted; half a conversation is not judged");
+        std::process::exit(i32::from(super::interrupted(by)));
+    })
 }
 
 #[cfg(feature = "live")]
@@ -218,6 +229,7 @@ fn of_interface(args: &Args) -> Result<Table, Fail> {
     use crate::probe::WireAnswerer;
     use netns_lab::Netns;
     let dev = args.target.as_str();
+    end_on_signal().map_err(|e| Fail::cannot(format!("listening for signals: {e}")))?;
     let netns = Netns::current("here").map_err(|e| Fail::cannot(e.to_string()))?;
     let link = netns.blocking().link(dev.to_owned()).map_err(|e| {
         if e.not_found() {

@@ -23,11 +23,14 @@ pub(super) struct Args {
     scenario: Option<String>,
     /// Run a schedule that `explore --out` wrote: move by move, or live with holds that bring
     /// about the same order
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "fix", "hold"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "fix", "hold", "with"])]
     replay: Option<PathBuf>,
     /// Apply a fix of the scenario; may be given several times
     #[arg(long, value_name = "NAME")]
     fix: Vec<String>,
+    /// Apply a mitigation, which any scenario can have; `arplab list --mitigations` lists them
+    #[arg(long, value_name = "NAME")]
+    with: Vec<String>,
     /// Hold a step for a time (0s lifts a hold), such as felix.iface-seen=5s
     #[arg(long, value_name = "STEP=DURATION")]
     hold: Vec<HoldOverride>,
@@ -96,6 +99,14 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     run.report(&events, capture.as_ref())
 }
 
+fn overrides(args: &Args) -> Result<Overrides, Fail> {
+    let mut overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    for name in &args.with {
+        overrides.with(&super::matrix::find(name)?.name);
+    }
+    Ok(overrides)
+}
+
 #[cfg(feature = "live")]
 fn live(args: &Args) -> Result<u8, Fail> {
     use crate::live::{self, LinkKind, LiveEnd, LiveOptions};
@@ -118,20 +129,24 @@ fn live(args: &Args) -> Result<u8, Fail> {
     let options = LiveOptions { responder, seed: args.seed, link, progress: !args.json };
     let kept = case.is_some().then(|| plan.clone());
     let end = live::run(plan, &options, &mut events).map_err(|e| Fail::cannot(e.to_string()))?;
-    let interrupted = end == LiveEnd::Interrupted;
-    let run = Ran { args, scenario: &scenario, overrides: &overrides, corner, interrupted };
+    let interrupted = match end {
+        LiveEnd::Interrupted(by) => Some(by),
+        LiveEnd::ClientsDone | LiveEnd::TimeUp => None,
+    };
+    let run =
+        Ran { args, scenario: &scenario, overrides: &overrides, corner, interrupted: interrupted.is_some() };
     let code = match case.zip(kept) {
-        Some((case, plan)) if !interrupted => {
+        Some((case, plan)) if interrupted.is_none() => {
             super::explore::verdict(&case, &scenario, &plan, &events, shown(args))
         }
         _ => run.report(&events, capture.as_ref()),
     };
-    if interrupted {
+    if let Some(by) = interrupted {
         if let Err(fail) = code {
             super::complain(&fail);
         }
         super::complain(&"interrupted; what is above is what was seen until then");
-        return Ok(super::INTERRUPTED);
+        return Ok(super::interrupted(by));
     }
     code
 }
@@ -151,7 +166,7 @@ fn prepare(args: &Args) -> Result<(Scenario, Overrides, Plan, Option<Case>), Fai
         return Ok((scenario, overrides, plan, Some(case)));
     }
     let scenario = show::load(args.scenario.as_deref().unwrap_or_default())?;
-    let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    let overrides = overrides(args)?;
     let plan = scenario.plan(&overrides)?;
     Ok((scenario, overrides, plan, None))
 }
@@ -245,7 +260,7 @@ impl Ran<'_> {
         writeln!(out, "{}: {}", scenario.id(), scenario.file().title)?;
         writeln!(out, "{}\n", crate::trace::headline(events))?;
         out.write_all(Timeline::render(events, style).as_bytes())?;
-        write!(out, "\n{}", crate::trace::summary(seen, style))?;
+        write!(out, "\n{}", crate::trace::summary(seen))?;
         if let Some(certainty) = &scenario.file().certainty {
             let text = format!("{}: {} (arplab show {})", certainty.level, certainty.why, scenario.id());
             writeln!(out, "{:<12} {}", "Cause", output::fold(&text, 13, WIDTH).trim())?;

@@ -25,8 +25,7 @@ const WIDTH: usize = 96;
 
 /// The scenario that a word or a path names.
 pub(super) fn load(word: &str) -> Result<Scenario, Fail> {
-    // as the upstream project cites its issues
-    let word = word.strip_prefix("projectcalico/calico#").unwrap_or(word);
+    let word = catalogue::bare(word);
     let path = Path::new(word);
     let is_path = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("toml")) || word.contains('/');
     if is_path {
@@ -59,7 +58,6 @@ fn read(path: &Path) -> Result<String, Fail> {
 /// Of several candidates for an issue, the one that tells the report's own story comes first in
 /// its list of aliases.
 fn pick(found: Vec<Scenario>, word: &str) -> Scenario {
-    let word = word.trim_start_matches('#');
     let rank = |s: &Scenario| {
         s.file().aliases.iter().position(|a| a.eq_ignore_ascii_case(word)).unwrap_or(usize::MAX)
     };

@@ -46,8 +46,44 @@ pub enum Act {
     VethDelete,
     /// The pod's namespace is thrown away with all in it, and a new one made.
     PodReset,
+    /// An actor is asked to do something that is more than one step.
+    Ask(Ask),
+    /// An interface in some other namespace of this kernel goes down. Before Linux 6.0 that took
+    /// the delayed answers of every namespace with it (commit 66ba215cb513).
+    DownElsewhere,
+    /// The host end asks for the pod's address in the gateway's name, to all: an announcement that
+    /// the pod's kernel takes whether it has an entry or not.
+    AnnounceGateway,
     /// Nothing but the news that it happened.
     Mark,
+}
+
+/// What an actor can be asked for from outside its program.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ask {
+    /// The kubelet deletes the pod and creates one of the same name: CNI DEL, a new namespace,
+    /// CNI ADD, new containers.
+    PodRecreate,
+    /// The WorkloadEndpoint disappears from the datastore.
+    EndpointDelete,
+    /// The WorkloadEndpoint is written again.
+    EndpointWrite,
+    /// Felix is restarted: it lists everything and configures every interface anew.
+    FelixRestart,
+}
+
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Ask::PodRecreate => "delete the pod and create it anew under its name",
+            Ask::EndpointDelete => "the WorkloadEndpoint is deleted from the datastore",
+            Ask::EndpointWrite => "the WorkloadEndpoint is written to the datastore",
+            Ask::FelixRestart => "restart Felix",
+        })
+    }
 }
 
 impl fmt::Display for Act {
@@ -62,6 +98,9 @@ impl fmt::Display for Act {
             Act::VethMove => f.write_str("move the host end to the host's namespace"),
             Act::VethDelete => f.write_str("delete the veth pair, if it exists"),
             Act::PodReset => f.write_str("throw the pod's namespace away and make a new one"),
+            Act::Ask(ask) => write!(f, "{ask}"),
+            Act::DownElsewhere => f.write_str("an interface of another namespace goes down"),
+            Act::AnnounceGateway => f.write_str("announce 169.254.1.1 to the pod"),
             Act::Mark => Ok(()),
         }
     }

@@ -5,7 +5,7 @@
 use super::act::{Act, Side};
 use super::engine::{Cx, Happening, Lane, Task, TaskResult, Wait};
 use super::setting::{GATEWAY, Setting};
-use super::step::{ActorName, StepId, StepTable};
+use super::step::{StepId, StepTable};
 use super::version::CalicoVersion;
 use crate::addr::{IfName, Mac};
 use crate::host::conf::{Conf4, Conf6, NeighVar, Scope, SysctlKey};
@@ -30,6 +30,7 @@ enum Do {
     DeleteOld,
     Create,
     HostMac,
+    HostMacCheck,
     HostUpInPod,
     PodUp,
     PodHwaddr,
@@ -59,6 +60,7 @@ impl Do {
             Do::DeleteOld => ("cni.delete-old-veth", 40, 200),
             Do::Create => ("cni.veth-create", 300, 1_500),
             Do::HostMac => ("cni.host-mac", 40, 150),
+            Do::HostMacCheck => ("cni.host-mac-check", 100, 300),
             Do::HostUpInPod => ("cni.host-up-in-pod-ns", 60, 300),
             Do::PodUp => ("cni.pod-up", 60, 300),
             Do::PodHwaddr => ("cni.pod-hwaddr", 40, 150),
@@ -89,16 +91,23 @@ pub struct Cni {
     options: CniOptions,
     program: Vec<Do>,
     at: u16,
+    /// How often the host end's MAC was set and read back (v3.32 on).
+    mac_tries: u8,
 }
 
 const MAIN: Lane = Lane(0);
+/// The note of a task that is no step of ADD.
+const DEL: u32 = u32::MAX;
+/// Pause before the MAC is set again (v3.32 on, PR #11336), and how often: five seconds in all.
+const MAC_PAUSE: Span = Span::from_ms(100);
+const MAC_TRIES: u8 = 50;
 
 impl Cni {
     /// The plugin of a version.
     #[must_use]
     pub fn new(version: CalicoVersion, options: CniOptions, setting: &Setting) -> Cni {
         let program = program(version, &options, setting.pod_ip6.is_some());
-        Cni { version, options, program, at: 0 }
+        Cni { version, options, program, at: 0, mac_tries: 0 }
     }
 
     /// The names of the steps of ADD, in order.
@@ -107,14 +116,20 @@ impl Cni {
         self.program.iter().map(|d| d.step().0).collect()
     }
 
-    pub(super) fn name(&self) -> ActorName {
-        ActorName::Cni
-    }
-
     pub(super) fn notice(&mut self, what: Happening, cx: &mut Cx<'_>) {
         if what == Happening::Done(StepTable::built_in("kubelet.sandbox-create")) {
             self.at = 0;
+            self.mac_tries = 0;
             self.push(cx);
+        } else if what == Happening::Done(StepTable::built_in("kubelet.sandbox-delete")) {
+            let step = StepTable::built_in("cni.del");
+            cx.push(Task {
+                step,
+                lane: MAIN,
+                arg: DEL,
+                takes: (Span::from_ms(5), Span::from_ms(40)),
+                wait: None,
+            });
         }
     }
 
@@ -130,9 +145,12 @@ impl Cni {
     }
 
     pub(super) fn acts(&self, task: &Task, cx: &Cx<'_>) -> SmallVec<[Act; 2]> {
+        if task.arg == DEL {
+            return SmallVec::from_iter([Act::VethDelete]);
+        }
         match self.program.get(task.arg as usize) {
             Some(doing) if task.step != StepTable::built_in("cni.add-fail") => {
-                acts(*doing, self.version, &self.options, cx.setting)
+                acts(*doing, self.version, &self.options, cx)
             }
             _ => SmallVec::from_iter([Act::Mark]),
         }
@@ -140,24 +158,58 @@ impl Cni {
 
     pub(super) fn done(&mut self, task: &Task, result: &TaskResult, cx: &mut Cx<'_>) {
         let failed: StepId = StepTable::built_in("cni.add-fail");
+        if task.arg == DEL {
+            return;
+        }
         match result {
             TaskResult::Done if task.step != failed => {
+                if self.must_set_mac_again(cx) {
+                    return;
+                }
                 self.at += 1;
                 self.push(cx);
             }
             TaskResult::Done => {}
-            TaskResult::Refused(_) => {
-                // ADD returns the error; what was made so far stays until DEL
-                let takes = (Span::from_us(200), Span::from_ms(1));
-                cx.push(Task { step: failed, lane: MAIN, arg: 0, takes, wait: None });
-            }
+            TaskResult::Refused(_) => Self::fail(cx),
         }
+    }
+
+    /// ADD returns the error; what was made so far stays until DEL.
+    fn fail(cx: &mut Cx<'_>) {
+        let takes = (Span::from_us(200), Span::from_ms(1));
+        cx.push(Task { step: StepTable::built_in("cni.add-fail"), lane: MAIN, arg: 0, takes, wait: None });
+    }
+
+    /// From v3.32 on the MAC is read back: somebody may have set another. Then it is set again
+    /// after a pause.
+    fn must_set_mac_again(&mut self, cx: &mut Cx<'_>) -> bool {
+        let checked = self.program.get(self.at as usize) == Some(&Do::HostMacCheck);
+        let wrong = cx.host.link_named(cx.setting.cali).is_some_and(|l| l.mac() != Mac::CALICO);
+        if !checked || !wrong {
+            return false;
+        }
+        self.mac_tries += 1;
+        if self.mac_tries >= MAC_TRIES {
+            Self::fail(cx);
+            return true;
+        }
+        self.at -= 1;
+        let step = StepTable::built_in("cni.host-mac");
+        cx.push(Task {
+            step,
+            lane: MAIN,
+            arg: u32::from(self.at),
+            takes: (MAC_PAUSE, MAC_PAUSE),
+            wait: None,
+        });
+        true
     }
 }
 
 /// The order of the steps (catalogue 5.1 to 5.6).
 fn program(version: CalicoVersion, options: &CniOptions, v6: bool) -> Vec<Do> {
     let mut p = vec![Do::DeleteOld, Do::Create, Do::HostMac];
+    p.extend((version >= CalicoVersion::V3_32).then_some(Do::HostMacCheck));
     let hwaddr = options.pod_hwaddr.is_some() && version >= CalicoVersion::V3_24;
     let pod_routes = |p: &mut Vec<Do>| {
         p.extend([Do::GatewayRoute, Do::DefaultRoute]);
@@ -194,7 +246,8 @@ fn program(version: CalicoVersion, options: &CniOptions, v6: bool) -> Vec<Do> {
     p
 }
 
-fn acts(doing: Do, version: CalicoVersion, options: &CniOptions, s: &Setting) -> SmallVec<[Act; 2]> {
+fn acts(doing: Do, version: CalicoVersion, options: &CniOptions, cx: &Cx<'_>) -> SmallVec<[Act; 2]> {
+    let s = cx.setting;
     let host_side = if version.moves_host_end() { Side::Pod } else { Side::Host };
     let link = |side, dev, change| Act::Change(side, Mutation::LinkSet { dev, change });
     let one = |act: Act| SmallVec::from_iter([act]);
@@ -234,7 +287,7 @@ fn acts(doing: Do, version: CalicoVersion, options: &CniOptions, s: &Setting) ->
             let key = SysctlKey::Global(crate::host::conf::Global::IpForward);
             one(Act::Change(Side::Pod, Mutation::Sysctl { key, value: 0 }))
         }
-        Do::PodIpv6 => pod_ipv6(s),
+        Do::PodIpv6 => pod_ipv6(version, cx),
         Do::Move => one(Act::VethMove),
         Do::RouteLocalnet => one(Act::Change(Side::Host, conf4(s.cali, Conf4::RouteLocalnet, 1))),
         Do::ProxyDelay => {
@@ -250,7 +303,7 @@ fn acts(doing: Do, version: CalicoVersion, options: &CniOptions, s: &Setting) ->
         Do::SysctlIpv6 => host_sysctls6(version, s),
         Do::HostUp => one(link(Side::Host, s.cali, LinkChange::Up(true))),
         Do::HostRoute => host_routes(s, Op::Add),
-        Do::WriteWep | Do::WaitStatus | Do::Return => one(Act::Mark),
+        Do::HostMacCheck | Do::WriteWep | Do::WaitStatus | Do::Return => one(Act::Mark),
     }
 }
 
@@ -296,14 +349,32 @@ fn pod_addresses(s: &Setting) -> SmallVec<[Act; 2]> {
     acts
 }
 
-fn pod_ipv6(s: &Setting) -> SmallVec<[Act; 2]> {
+/// The pod's IPv6 gateway is whatever link-local address the host end has at that moment. From
+/// v3.32 on (PR #11182) it must be the one that belongs to ee:ee:ee:ee:ee:ee; otherwise the host
+/// end is set down, given its MAC and set up again.
+fn pod_ipv6(version: CalicoVersion, cx: &Cx<'_>) -> SmallVec<[Act; 2]> {
+    let s = cx.setting;
     let all = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
-    let gateway = Mac::CALICO.link_local();
+    let expected = Mac::CALICO.link_local();
+    let seen = cx
+        .host
+        .link_named(s.cali)
+        .and_then(|l| l.addrs6().iter().map(|a| a.net.addr()).find(Ipv6Addr::is_unicast_link_local))
+        .unwrap_or(expected);
+    let mut acts = SmallVec::from_iter([Act::Change(Side::Pod, conf6(s.eth, Conf6::DisableIpv6, 0))]);
+    let mut gateway = seen;
+    if version >= CalicoVersion::V3_32 && seen != expected {
+        let set = |change| Act::Change(Side::Host, Mutation::LinkSet { dev: s.cali, change });
+        acts.extend([
+            set(LinkChange::Up(false)),
+            set(LinkChange::Address(Mac::CALICO)),
+            set(LinkChange::Up(true)),
+        ]);
+        gateway = expected;
+    }
     let spec = RouteSpec::through(all, gateway.into(), Some(s.eth));
-    SmallVec::from_iter([
-        Act::Change(Side::Pod, conf6(s.eth, Conf6::DisableIpv6, 0)),
-        Act::Change(Side::Pod, Mutation::Route { op: Op::Add, spec }),
-    ])
+    acts.push(Act::Change(Side::Pod, Mutation::Route { op: Op::Add, spec }));
+    acts
 }
 
 fn host_sysctls6(version: CalicoVersion, s: &Setting) -> SmallVec<[Act; 2]> {

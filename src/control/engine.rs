@@ -1,6 +1,6 @@
 //! [`Control`]: runs the actors.
 
-use super::act::{Act, LinkEvent};
+use super::act::{Act, Ask, LinkEvent};
 use super::cni::Cni;
 use super::felix::Felix;
 use super::hold::{Hold, Until};
@@ -54,6 +54,8 @@ pub enum Happening {
     Done(StepId),
     /// An interface of the host changed.
     Link(IfName, LinkEvent),
+    /// Somebody asks an actor for something.
+    Asked(Ask),
     /// A timer that the actor armed.
     Timer(u8),
 }
@@ -165,7 +167,13 @@ impl Actors {
     /// Who it is.
     #[must_use]
     pub fn name(&self) -> ActorName {
-        each!(self, a => a.name())
+        match self {
+            Actors::Kubelet(_) => ActorName::Kubelet,
+            Actors::Cni(_) => ActorName::Cni,
+            Actors::Felix(_) => ActorName::Felix,
+            Actors::Script(a) => a.name(),
+            Actors::Custom(a) => a.name(),
+        }
     }
     fn notice(&mut self, what: Happening, cx: &mut Cx<'_>) {
         each!(self, a => a.notice(what, cx));
@@ -174,7 +182,14 @@ impl Actors {
         each!(self, a => a.acts(task, cx))
     }
     fn done(&mut self, task: &Task, result: &TaskResult, cx: &mut Cx<'_>) {
-        each!(self, a => a.done(task, result, cx));
+        match self {
+            // what the kubelet waits for it hears as news
+            Actors::Kubelet(_) => {}
+            Actors::Cni(a) => a.done(task, result, cx),
+            Actors::Felix(a) => a.done(task, result, cx),
+            Actors::Script(a) => a.done(task, result, cx),
+            Actors::Custom(a) => a.done(task, result, cx),
+        }
     }
 }
 

@@ -12,12 +12,12 @@
 //! an interface it could not configure waits for the next pass, whatever causes it
 //! (felix/dataplane/linux/endpoint_mgr.go, int_dataplane.go; felix/routetable).
 
-use super::act::{Act, LinkEvent, Side};
+use super::act::{Act, Ask, LinkEvent, Side};
 use super::cni::{conf4, conf6, host_routes, proxy_delay};
 use super::engine::{Cx, Happening, Lane, Task, TaskResult};
 use super::felix_config::FelixOptions;
 use super::setting::Setting;
-use super::step::{ActorName, StepId, StepTable};
+use super::step::{StepId, StepTable};
 use crate::host::conf::{Conf4, Conf6};
 use crate::host::{HostState, Mutation, Op, RouteKind, SetNud};
 use crate::time::{Span, Time};
@@ -27,6 +27,8 @@ use smallvec::SmallVec;
 const MONITOR: Lane = Lane(0);
 const CALC: Lane = Lane(1);
 const MAIN: Lane = Lane(2);
+/// News of an interface that is gone can fall behind that of its successor.
+const GONE_LANE: Lane = Lane(3);
 
 const T_DAMP: u8 = 0;
 const T_GRACE: u8 = 1;
@@ -48,6 +50,8 @@ const GONE: u32 = 3;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Steps {
     seen: StepId,
+    gone: StepId,
+    restart: StepId,
     known: StepId,
     apply: StepId,
     ipv6: StepId,
@@ -70,6 +74,8 @@ impl Steps {
         let s = StepTable::built_in;
         Steps {
             seen: s("felix.iface-seen"),
+            gone: s("felix.iface-gone"),
+            restart: s("felix.restart"),
             known: s("felix.endpoint-known"),
             apply: s("felix.apply"),
             ipv6: s("felix.sysctl.ipv6"),
@@ -99,6 +105,11 @@ pub struct Felix {
     /// When the main loop first heard of the interface: the grace period runs from here.
     first_seen: Option<Time>,
     endpoint: bool,
+    /// News of a gone interface came after that of its successor of the same name, and the
+    /// monitor's map now holds the old one: no listing tells it otherwise.
+    confused: bool,
+    /// The next pass compares the kernel's routes with its own.
+    routes_due: bool,
     /// The interface waits to be configured.
     marked: bool,
     /// The host's permanent entry for the pod is to be written at the next pass.
@@ -119,6 +130,8 @@ impl Felix {
             running: None,
             first_seen: None,
             endpoint: false,
+            confused: false,
+            routes_due: true,
             marked: false,
             static_arp_due: true,
             dirty: false,
@@ -126,10 +139,6 @@ impl Felix {
             tokens: TOKENS_MAX,
             token_at: Time::ZERO,
         }
-    }
-
-    pub(super) fn name(&self) -> ActorName {
-        ActorName::Felix
     }
 
     pub(super) fn notice(&mut self, what: Happening, cx: &mut Cx<'_>) {
@@ -146,6 +155,16 @@ impl Felix {
             }
             Happening::Done(step) if step == self.steps.del => {
                 push(cx, self.steps.known, CALC, 0, self.options.datastore_delay);
+            }
+            Happening::Asked(Ask::EndpointWrite) => {
+                push(cx, self.steps.known, CALC, 1, self.options.datastore_delay);
+            }
+            Happening::Asked(Ask::EndpointDelete) => {
+                push(cx, self.steps.known, CALC, 0, self.options.datastore_delay);
+            }
+            // a new process, a new listing of interfaces, a new sync with the datastore
+            Happening::Asked(Ask::FelixRestart) => {
+                push(cx, self.steps.restart, MAIN, 0, (Span::from_ms(1_500), Span::from_ms(4_000)));
             }
             Happening::Timer(timer) => self.timer(timer, cx),
             _ => {}
@@ -165,7 +184,7 @@ impl Felix {
             LinkEvent::Stopped => self.push_seen(STOPPED, cx),
             LinkEvent::Gone => {
                 cx.arm(T_DAMP, Time::FOREVER);
-                self.push_seen(GONE, cx);
+                push(cx, self.steps.gone, GONE_LANE, GONE, (Span::from_us(300), Span::from_ms(4)));
             }
             LinkEvent::New | LinkEvent::Address => {}
         }
@@ -180,6 +199,7 @@ impl Felix {
             T_DAMP => self.push_seen(STOPPED, cx),
             T_ROUTE_REFRESH => {
                 self.static_arp_due |= self.options.static_arp_refresh;
+                self.routes_due = true;
                 cx.arm(timer, cx.now + self.options.route_refresh);
             }
             T_IPSET_REFRESH => cx.arm(timer, cx.now + self.options.ipset_refresh),
@@ -188,6 +208,7 @@ impl Felix {
                 self.resync_interfaces(cx);
                 return;
             }
+            T_GRACE => self.routes_due = true,
             _ => {}
         }
         if timer != T_DAMP {
@@ -199,7 +220,7 @@ impl Felix {
     /// The monitor lists all links and reports what it had missed.
     fn resync_interfaces(&mut self, cx: &mut Cx<'_>) {
         let now_running = running(cx.host, cx.setting);
-        if now_running != self.running {
+        if now_running != self.running && !self.confused {
             let arg = match now_running {
                 None => GONE,
                 Some(true) => RUNNING,
@@ -250,18 +271,8 @@ impl Felix {
                 push(cx, s.skip, MAIN, 0, write);
             }
         }
-        let route = pod_route(cx.host, cx.setting);
-        if self.endpoint && up && !route {
-            push(cx, s.route_add, MAIN, 0, (Span::from_us(30), Span::from_us(200)));
-        }
-        if !self.endpoint && route && self.options.removes_unknown_routes {
-            let since = self.first_seen.get_or_insert(cx.now);
-            let over = *since + self.options.route_grace;
-            if over <= cx.now {
-                push(cx, s.route_del, MAIN, 0, (Span::from_us(30), Span::from_us(200)));
-            } else {
-                cx.arm(T_GRACE, over);
-            }
+        if core::mem::take(&mut self.routes_due) {
+            self.plan_routes(up, cx);
         }
         if self.endpoint && up && self.static_arp_due {
             self.static_arp_due = false;
@@ -271,6 +282,28 @@ impl Felix {
             push(cx, s.status, MAIN, 1, (Span::from_us(50), Span::from_us(400)));
         } else {
             self.end_pass(cx);
+        }
+    }
+
+    /// The route to the pod belongs there while its endpoint is known and its interface runs.
+    fn plan_routes(&mut self, up: bool, cx: &mut Cx<'_>) {
+        let s = self.steps;
+        let takes = (Span::from_us(30), Span::from_us(200));
+        let (route, wanted) = (pod_route(cx.host, cx.setting), self.endpoint && up);
+        if wanted {
+            cx.arm(T_GRACE, Time::FOREVER);
+        }
+        if wanted && !route {
+            push(cx, s.route_add, MAIN, 0, takes);
+        }
+        if !wanted && route && self.options.removes_unknown_routes {
+            let since = self.first_seen.get_or_insert(cx.now);
+            let over = *since + self.options.route_grace;
+            if over <= cx.now {
+                push(cx, s.route_del, MAIN, 0, takes);
+            } else {
+                cx.arm(T_GRACE, over);
+            }
         }
     }
 
@@ -308,11 +341,14 @@ impl Felix {
 
     pub(super) fn done(&mut self, task: &Task, result: &TaskResult, cx: &mut Cx<'_>) {
         let s = self.steps;
-        if task.step == s.seen {
+        if task.step == s.seen || task.step == s.gone {
             self.take_interface(task.arg, cx);
+        } else if task.step == s.restart {
+            self.restart(cx);
         } else if task.step == s.known {
             self.endpoint = task.arg == 1;
             self.marked = self.endpoint;
+            self.routes_due = true;
             self.dirty = true;
             self.try_apply(cx);
         } else if task.step == s.apply {
@@ -325,9 +361,31 @@ impl Felix {
         }
     }
 
+    /// What a new process knows after its first listing. What the old one was about to do on its
+    /// lanes goes on: it would be found again.
+    fn restart(&mut self, cx: &mut Cx<'_>) {
+        self.confused = false;
+        self.running = running(cx.host, cx.setting);
+        self.first_seen = self.running.map(|_| cx.now);
+        self.marked = self.endpoint;
+        self.static_arp_due = true;
+        self.routes_due = true;
+        self.dirty = true;
+        self.try_apply(cx);
+    }
+
     fn take_interface(&mut self, arg: u32, cx: &mut Cx<'_>) {
+        self.routes_due = true;
         match arg {
+            GONE if running(cx.host, cx.setting).is_some() => {
+                // the interface that is gone has a successor, of which the monitor knows already
+                if self.options.mixes_indexes {
+                    self.confused = true;
+                    self.running = Some(false);
+                }
+            }
             RUNNING => {
+                self.confused = false;
                 let came_up = self.running.replace(true) != Some(true);
                 self.marked |= came_up;
                 self.static_arp_due |= came_up && self.options.static_arp_refresh;

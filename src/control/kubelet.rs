@@ -1,8 +1,8 @@
-//! The kubelet, as far as it gates the pod: sandbox, CNI ADD, containers.
+//! The kubelet, as far as it gates the pod: sandbox, CNI ADD, containers, and the way back.
 
-use super::act::Act;
-use super::engine::{Cx, Happening, Lane, Task, TaskResult};
-use super::step::{ActorName, StepId, StepTable};
+use super::act::{Act, Ask};
+use super::engine::{Cx, Happening, Lane, Task};
+use super::step::{StepId, StepTable};
 use crate::time::Span;
 use smallvec::SmallVec;
 
@@ -12,6 +12,8 @@ pub struct Kubelet {
     sandbox: StepId,
     container: StepId,
     add_return: StepId,
+    delete: StepId,
+    del: StepId,
 }
 
 impl Default for Kubelet {
@@ -20,6 +22,8 @@ impl Default for Kubelet {
             sandbox: StepTable::built_in("kubelet.sandbox-create"),
             container: StepTable::built_in("kubelet.container-start"),
             add_return: StepTable::built_in("cni.add-return"),
+            delete: StepTable::built_in("kubelet.sandbox-delete"),
+            del: StepTable::built_in("cni.del"),
         }
     }
 }
@@ -27,15 +31,15 @@ impl Default for Kubelet {
 const MAIN: Lane = Lane(0);
 
 impl Kubelet {
-    pub(super) fn name(&self) -> ActorName {
-        ActorName::Kubelet
-    }
-
     pub(super) fn notice(&mut self, what: Happening, cx: &mut Cx<'_>) {
         // image present, container made and started: a few hundred milliseconds
         let (step, from, to) = match what {
             Happening::Start => (self.sandbox, 0, 0),
             Happening::Done(step) if step == self.add_return => (self.container, 150, 450),
+            // the containers are asked to end, and do so within a second or two
+            Happening::Asked(Ask::PodRecreate) => (self.delete, 1_000, 2_000),
+            // the controller writes a new pod, the scheduler places it
+            Happening::Done(step) if step == self.del => (self.sandbox, 500, 1_500),
             _ => return,
         };
         let takes = (Span::from_ms(from), Span::from_ms(to));
@@ -45,6 +49,4 @@ impl Kubelet {
     pub(super) fn acts(&self, task: &Task, _: &Cx<'_>) -> SmallVec<[Act; 2]> {
         SmallVec::from_iter([if task.step == self.sandbox { Act::PodReset } else { Act::Mark }])
     }
-
-    pub(super) fn done(&mut self, _: &Task, _: &TaskResult, _: &mut Cx<'_>) {}
 }

@@ -29,7 +29,7 @@ mod setting;
 mod step;
 mod version;
 
-pub use act::{Act, LinkEvent, Side};
+pub use act::{Act, Ask, LinkEvent, Side};
 pub use cni::{Cni, CniOptions};
 pub use engine::{Actor, Actors, Control, Cx, Happening, HoldNews, Lane, Taken, Task, TaskResult, Wait};
 pub use felix::Felix;

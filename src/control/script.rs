@@ -29,6 +29,8 @@ pub struct ScriptStep {
     pub every: Option<Span>,
     /// and so many times in all.
     pub times: u32,
+    /// It is done whenever its gate opens, as for every new pod, and not only the first time.
+    pub anew: bool,
     /// What it does.
     pub acts: Vec<Act>,
 }
@@ -41,11 +43,14 @@ pub struct Script {
     steps: Arc<[ScriptStep]>,
     /// How often each was begun.
     begun: SmallVec<[u32; 4]>,
+    /// When each that is repeated was, or should have been, done last.
+    last: SmallVec<[Time; 4]>,
 }
 
 impl core::hash::Hash for Script {
     fn hash<H: core::hash::Hasher>(&self, h: &mut H) {
         self.begun.hash(h);
+        self.last.hash(h);
     }
 }
 
@@ -54,7 +59,17 @@ impl Script {
     #[must_use]
     pub fn new(actor: ActorName, steps: Vec<ScriptStep>) -> Script {
         let begun = SmallVec::from_elem(0, steps.len());
-        Script { actor, steps: steps.into(), begun }
+        let last = SmallVec::from_elem(Time::ZERO, steps.len());
+        Script { actor, steps: steps.into(), begun, last }
+    }
+
+    /// Gives a step that comes later than `to` that delay, and returns the one it had.
+    pub(crate) fn shorten(&mut self, step: StepId, to: Span) -> Option<Span> {
+        let at = self.steps.iter().position(|s| s.step == step && s.delay.1 > to)?;
+        let mut steps = self.steps.to_vec();
+        let whole = core::mem::replace(&mut steps[at].delay, (to, to)).1;
+        self.steps = steps.into();
+        Some(whole)
     }
 
     pub(super) fn name(&self) -> ActorName {
@@ -73,14 +88,14 @@ impl Script {
                 (Gate::After(gate), Happening::Done(step)) => gate == step,
                 _ => false,
             };
-            if (open && self.begun[at] == 0) || what == Happening::Timer(at as u8) {
+            if (open && (self.begun[at] == 0 || self.steps[at].anew)) || what == Happening::Timer(at as u8) {
                 self.begin(at, cx);
             }
         }
     }
 
     fn begin(&mut self, at: usize, cx: &mut Cx<'_>) {
-        self.begun[at] += 1;
+        self.begun[at] = self.begun[at].saturating_add(1);
         let step = &self.steps[at];
         // repetitions follow at their interval; the delay counts once
         let takes = if self.begun[at] == 1 { step.delay } else { (Span::ZERO, Span::ZERO) };
@@ -97,8 +112,10 @@ impl Script {
         if let Some(every) = step.every
             && self.begun[at] < step.times
         {
-            let next: Time = cx.now + every;
-            cx.arm(at as u8, next);
+            // what took time does not put off all that follow
+            let last = if self.begun[at] == 1 { cx.now } else { self.last[at] + every };
+            self.last[at] = last;
+            cx.arm(at as u8, (last + every).max(cx.now));
         }
     }
 }

@@ -88,6 +88,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("cni.delete-old-veth", "a link of that name left over from an earlier pod is deleted"),
     ("cni.veth-create", "the veth pair is made"),
     ("cni.host-mac", "the host end gets the MAC ee:ee:ee:ee:ee:ee"),
+    ("cni.host-mac-check", "the host end's MAC is read back; when it is another, it is set again"),
     ("cni.host-up-in-pod-ns", "the host end is set up while still in the pod's namespace"),
     ("cni.pod-up", "the pod end is set up"),
     ("cni.pod-hwaddr", "the pod end gets the MAC asked for by annotation, while it is up"),
@@ -110,6 +111,8 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("cni.add-fail", "ADD returns with an error"),
     ("cni.del", "DEL removes the veth pair"),
     ("felix.iface-seen", "Felix's interface monitor handles a change of the interface"),
+    ("felix.iface-gone", "Felix's interface monitor handles the end of an interface"),
+    ("felix.restart", "Felix starts anew and lists what there is"),
     ("felix.endpoint-known", "the WorkloadEndpoint has reached Felix through datastore and Typha"),
     ("felix.apply", "Felix begins a pass over the dataplane"),
     ("felix.sysctl.ipv6", "Felix writes the IPv6 switches"),
@@ -154,6 +157,12 @@ impl StepTable {
     pub fn built_in(name: &str) -> StepId {
         let at = BUILT_IN.iter().position(|(n, _)| *n == name);
         StepId(at.unwrap_or_else(|| panic!("no built-in step {name}")) as u16)
+    }
+
+    /// True for the name of a built-in step.
+    #[must_use]
+    pub fn is_built_in(name: &str) -> bool {
+        BUILT_IN.iter().any(|(n, _)| *n == name)
     }
 
     /// The number of a step.

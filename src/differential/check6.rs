@@ -15,9 +15,6 @@ use std::time::{Duration, Instant};
 const SETTLE: Duration = Duration::from_millis(500);
 /// How often it is looked whether it has.
 const LOOK: Duration = Duration::from_millis(1);
-/// Length of an IPv6 header.
-const IPV6_LEN: usize = 40;
-
 impl Check<'_, '_> {
     /// Every IPv6 address, with whether it is still being tested for duplicates. Where there is
     /// no test the kernel still takes a moment.
@@ -167,13 +164,10 @@ impl Check<'_, '_> {
 /// The advertisement in a frame.
 fn advert(bytes: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr, Advert)> {
     let eth = EthFrame::parse(bytes).ok().filter(|e| e.ethertype == ETHERTYPE_IPV6)?;
-    let address = |at: usize| -> Option<Ipv6Addr> {
-        Some(<[u8; 16]>::try_from(eth.payload.get(at..at + 16)?).ok()?.into())
-    };
-    let (src, dst) = (address(8)?, address(24)?);
-    match nd::parse(src, dst, eth.payload.get(IPV6_LEN..)?)? {
-        Ok(NdMessage::Advert(na)) => Some((src, dst, na)),
-        _ => None,
+    let packet = nd::in_packet(eth.payload)?;
+    match packet.message {
+        NdMessage::Advert(na) => Some((packet.src, packet.dst, na)),
+        NdMessage::Solicit(_) => None,
     }
 }
 

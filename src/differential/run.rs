@@ -53,10 +53,15 @@ pub struct LabError {
 
 /// Stages and asks the states, and tells after each one how many are done.
 ///
-/// Call it in a process that may make network namespaces; it makes and uses only its own.
-pub fn run(options: &Options, progress: &(dyn Fn(u64) + Sync)) -> Result<Summary, LabError> {
+/// It ends early, with what was found until then, once `asked` is set. Call it in a process that may
+/// make network namespaces; it makes and uses only its own.
+pub fn run(
+    options: &Options,
+    asked: &AtomicBool,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Summary, LabError> {
     let begun = Instant::now();
-    let course = Course { options, next: AtomicU64::new(0), stop: AtomicBool::new(false), progress };
+    let course = Course { options, next: AtomicU64::new(0), stop: AtomicBool::new(false), asked, progress };
     let jobs = options.jobs.clamp(1, JOBS_MAX);
     let parts: Vec<Result<Summary, LabError>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(|| course.work())).collect();
@@ -76,6 +81,8 @@ struct Course<'a> {
     options: &'a Options,
     next: AtomicU64,
     stop: AtomicBool,
+    /// The same from outside; then nothing is made smaller either.
+    asked: &'a AtomicBool,
     progress: &'a (dyn Fn(u64) + Sync),
 }
 
@@ -92,7 +99,7 @@ impl Course<'_> {
         let Options { seed, first, states, keep_going, .. } = *self.options;
         let mut tester = Tester::new()?;
         let mut part = Summary::new(seed);
-        while !self.stop.load(Ordering::Relaxed) {
+        while !self.stop.load(Ordering::Relaxed) && !self.asked.load(Ordering::Relaxed) {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(state) = first.checked_add(at).filter(|_| at < states) else { break };
             let case = tester.case(seed, state);
@@ -104,7 +111,7 @@ impl Course<'_> {
                         self.stop.store(true, Ordering::Relaxed);
                     }
                     tracing::warn!("state {state} of seed {seed} differs; it is made smaller now");
-                    let (case, difference) = tester.shrink(case, difference);
+                    let (case, difference) = tester.shrink(case, difference, self.asked);
                     part.disagreements.push(Disagreement { seed, state, case, difference });
                 }
             }
@@ -195,7 +202,12 @@ impl Tester {
     }
 
     /// Takes away what is not needed for the two to differ.
-    fn shrink(&mut self, mut case: HostCase, mut difference: Difference) -> (HostCase, Difference) {
+    fn shrink(
+        &mut self,
+        mut case: HostCase,
+        mut difference: Difference,
+        asked: &AtomicBool,
+    ) -> (HostCase, Difference) {
         let mut trials = 0;
         loop {
             let before = (case.clone(), trials);
@@ -203,7 +215,7 @@ impl Tester {
                 if smaller == case {
                     continue;
                 }
-                if trials >= SHRINK_MAX {
+                if trials >= SHRINK_MAX || asked.load(Ordering::Relaxed) {
                     return (case, difference);
                 }
                 trials += 1;

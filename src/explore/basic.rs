@@ -90,6 +90,7 @@ pub fn asker(asks: u32) -> ClientPlan {
         stop_after: None,
         deadline: None,
         retry: None,
+        ident: 1,
         timeout: None,
         parallel: 1,
         recverr: false,

@@ -30,9 +30,10 @@ use crate::addr::IfName;
 use crate::choice::Chooser;
 use crate::host::{HostState, IfIndex, Mutation, Reason, Refused};
 use crate::neigh::KernelClock;
-use crate::packet::{Frame, IpBytes};
+use crate::packet::{Frame, IpBytes, Packet};
 use crate::stack::{Note, Output, Stack};
 use crate::time::{Span, Time};
+use crate::wire::Ends;
 use std::collections::VecDeque;
 
 /// What the gateway wants done.
@@ -117,6 +118,12 @@ impl<O: Outside> Gateway<O> {
         self.collect();
     }
 
+    /// Every delayed answer of the node is thrown away (pneigh_queue_purge).
+    pub fn purge_delayed(&mut self) {
+        self.stack.purge_all_delayed();
+        self.collect();
+    }
+
     /// When [`Gateway::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
@@ -151,8 +158,19 @@ impl<O: Outside> Gateway<O> {
                 Some((due, _)) if *due <= now => {}
                 _ => return,
             }
-            if let Some((_, packet)) = self.returning.pop_front() {
-                self.stack.receive_packet(now, self.uplink, packet, chooser);
+            let Some((_, bytes)) = self.returning.pop_front() else { continue };
+            let own = match crate::wire::ip_parts(&bytes) {
+                Some((Ends::V4(src, _), ..)) => self.stack.state().owns(src),
+                Some((Ends::V6(src, _), ..)) => self.stack.state().owns6(src),
+                None => false,
+            };
+            if own {
+                // the node's own answer does not come by the uplink; what it cannot send is lost
+                if let Err(error) = self.stack.send(now, Packet { bytes, owner: None }, chooser) {
+                    tracing::debug!(%error, "the node cannot answer");
+                }
+            } else {
+                self.stack.receive_packet(now, self.uplink, bytes, chooser);
             }
         }
     }

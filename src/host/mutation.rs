@@ -277,6 +277,19 @@ pub enum Mutation {
     Kernel(KernelChange),
 }
 
+impl Mutation {
+    /// True for an interface that goes down, loses its carrier or goes away: `neigh_ifdown()` runs,
+    /// and throws away every answer that waits in the namespace.
+    #[must_use]
+    pub fn takes_down(&self) -> bool {
+        matches!(
+            self,
+            Mutation::LinkDel { .. }
+                | Mutation::LinkSet { change: LinkChange::Up(false) | LinkChange::Carrier(false), .. }
+        )
+    }
+}
+
 /// Changes that no command makes: the kernel's own, when their time has come.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum KernelChange {

@@ -77,6 +77,30 @@ pub enum NdMessage {
     Advert(Advert),
 }
 
+/// A message with what its packet says of the way it came.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct NdPacket {
+    /// Source address.
+    pub src: Ipv6Addr,
+    /// Destination address.
+    pub dst: Ipv6Addr,
+    /// Hop limit.
+    pub hop_limit: u8,
+    /// What it says.
+    pub message: NdMessage,
+}
+
+/// The message in an IPv6 packet without extension headers, if it is one, and a sound one.
+#[must_use]
+pub fn in_packet(ip: &[u8]) -> Option<NdPacket> {
+    let address =
+        |at: usize| -> Option<Ipv6Addr> { Some(<[u8; 16]>::try_from(ip.get(at..at + 16)?).ok()?.into()) };
+    let (src, dst) = (address(8)?, address(24)?);
+    let icmp = ip.get(IPV6_HEADER_LEN..).filter(|_| ip[6] == NEXT_HEADER_ICMPV6)?;
+    let message = parse(src, dst, icmp)?.ok()?;
+    Some(NdPacket { src, dst, hop_limit: ip[7], message })
+}
+
 /// Why a message is put aside.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum NdFault {

@@ -1,17 +1,16 @@
 //! The task that owns a live run.
 
-use super::capture::Captured;
-use super::client::{self, Message, Report, Running};
-use super::judge::Verdict;
-use super::link::{LinkFault, LinkKind};
+use super::client::{self, Message, Running};
 use super::node::{KernelNode, ModelNode, Node, NodeEvent};
 use super::progress::Progress;
+use super::signals::{Interrupt, Signals};
 use super::space::Space;
-use super::watch::{Entry, Known};
+use super::terms::{LiveEnd, LiveError, LiveOptions, Responder, broke};
+use super::watch::Known;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
-use crate::control::{Control, GATEWAY, Gate, Happening, Side};
+use crate::control::{Control, GATEWAY, Gate, Side};
 use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
-use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame, OP_REPLY, OP_REQUEST};
+use crate::host::frame::{Arp, Cast};
 use crate::host::{Decision, HostState, Reason};
 use crate::neigh::KernelClock;
 use crate::scenario::Plan;
@@ -19,99 +18,16 @@ use crate::sim::{Emitter, Veth};
 use crate::time::{Span, Time};
 use crate::trace::{ClientNews, Event, Fate, FrameId, Sink, What};
 use netns_lab::monotonic_ns;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
-
-/// What a live run is told beyond the plan.
-#[derive(Clone, Copy, Debug)]
-pub struct LiveOptions {
-    /// Who answers for the gateway.
-    pub responder: Responder,
-    /// Seed of what the actors draw.
-    pub seed: u64,
-    /// How the device is made whose wire this program holds: the pod's `eth0`, or the uplink of a
-    /// real node; the best there is by default.
-    pub link: Option<LinkKind>,
-    /// Show a line while waiting, if standard error is a terminal.
-    pub progress: bool,
-}
-
-/// Who answers for the gateway in a live run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Responder {
-    /// The software gateway.
-    Smoltcp,
-    /// The proxy ARP of the running kernel, in a namespace that stands for the node.
-    Kernel,
-}
-
-/// Why a live run ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LiveEnd {
-    /// Every client was done.
-    ClientsDone,
-    /// Its time was up.
-    TimeUp,
-    /// Ctrl-C, or a polite signal.
-    Interrupted,
-}
-
-/// Why a live run could not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum LiveError {
-    /// The lab could not be built.
-    #[error("the live lab cannot be built: {0}")]
-    Build(String),
-    /// This kernel, or any, has no means for what the scenario wants.
-    #[error("the scenario cannot be staged here: {0}")]
-    NotHere(String),
-    /// Something broke on the way.
-    #[error("the live run broke off: {0}")]
-    Broke(String),
-}
-
-impl From<LinkFault> for LiveError {
-    fn from(e: LinkFault) -> LiveError {
-        LiveError::Broke(e.to_string())
-    }
-}
-
-pub(super) fn broke(e: impl core::fmt::Display) -> LiveError {
-    LiveError::Broke(e.to_string())
-}
 
 /// Clients that finished leave the gateway this long to say its last word.
 const SETTLE: Duration = Duration::from_millis(20);
 
 /// So long what is due is done without a look at signals and at the end of the run.
 const PATIENCE: Duration = Duration::from_millis(100);
-
-/// What asks a run to end.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    /// From now on none is missed.
-    fn listen() -> std::io::Result<Signals> {
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn come(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
 
 /// Runs a plan live. The events come out in the order of their times.
 pub fn run(plan: Plan, options: &LiveOptions, events: &mut Vec<Event>) -> Result<LiveEnd, LiveError> {
@@ -136,20 +52,21 @@ pub fn run(plan: Plan, options: &LiveOptions, events: &mut Vec<Event>) -> Result
     end
 }
 
-struct Start {
+pub(super) struct Start {
     gate: Gate,
     delay: (Span, Span),
     due: Option<Time>,
-    running: Option<Running>,
+    pub(super) running: Option<Running>,
     begun: bool,
-    finished: bool,
-    sent: u32,
-    answered: u32,
+    pub(super) finished: bool,
+    pub(super) life: u32,
+    pub(super) sent: u32,
+    pub(super) answered: u32,
 }
 
 pub(super) struct Lab {
     pub(super) plan: Arc<Plan>,
-    zero_ns: u64,
+    pub(super) zero_ns: u64,
     pub(super) chooser: Seeded,
     pub(super) control: Control,
     pub(super) node: Node,
@@ -158,16 +75,16 @@ pub(super) struct Lab {
     pub(super) shadow: HostState,
     pub(super) veth: Veth,
     pub(super) pod: Space,
-    starts: Vec<Start>,
+    pub(super) starts: Vec<Start>,
     pub(super) known: Known,
     pub(super) emit: Emitter,
     pub(super) events: Vec<Event>,
-    frames: u32,
+    pub(super) frames: u32,
     #[expect(clippy::option_option, reason = "nothing told yet, or told that it answers, or why not")]
     verdict: Option<Option<Reason>>,
     tx: UnboundedSender<Message>,
     rx: UnboundedReceiver<Message>,
-    progress: Progress,
+    pub(super) progress: Progress,
 }
 
 enum Due {
@@ -175,7 +92,7 @@ enum Due {
     News(Message),
     Neigh(netns_lab::Event),
     Timer,
-    Interrupted,
+    Interrupted(Interrupt),
 }
 
 impl Start {
@@ -187,6 +104,7 @@ impl Start {
             running: None,
             begun: false,
             finished: false,
+            life: 0,
             sent: 0,
             answered: 0,
         }
@@ -271,7 +189,7 @@ impl Lab {
                 Due::News(message) => self.client_news(message),
                 Due::Neigh(event) => self.neigh_news(&event),
                 Due::Timer => self.judge_late(),
-                Due::Interrupted => return Ok(LiveEnd::Interrupted),
+                Due::Interrupted(signal) => return Ok(LiveEnd::Interrupted(signal)),
             }
         }
     }
@@ -285,7 +203,7 @@ impl Lab {
         let left = next.since(self.now());
         tokio::select! {
             biased;
-            () = signals.come() => Due::Interrupted,
+            signal = signals.come() => Due::Interrupted(signal),
             event = self.node.next() => Due::Node(event),
             Some(message) = self.rx.recv() => Due::News(message),
             Ok(event) = self.pod.monitor.next() => Due::Neigh(event),
@@ -341,8 +259,13 @@ impl Lab {
         self.starts[at].due = None;
         self.starts[at].begun = true;
         self.emit.client_start(self.now(), at, &mut self.events);
-        let running =
-            client::start(&self.pod.netns, at, &self.plan.clients[at], self.zero_ns, self.tx.clone());
+        let running = client::start(
+            &self.pod.netns,
+            (at, self.starts[at].life),
+            &self.plan.clients[at],
+            self.zero_ns,
+            self.tx.clone(),
+        );
         self.starts[at].running = Some(running);
         true
     }
@@ -356,154 +279,6 @@ impl Lab {
         }
     }
 
-    fn client_news(&mut self, message: Message) {
-        let start = &mut self.starts[message.client];
-        if start.finished {
-            return;
-        }
-        let name = self.plan.clients[message.client].name.clone();
-        let mut tried = false;
-        match message.what {
-            Report::News(news) => {
-                match news {
-                    ClientNews::Try { .. } => {
-                        start.sent += 1;
-                        tried = true;
-                    }
-                    ClientNews::Success { .. } => start.answered += 1,
-                    _ => {}
-                }
-                if self.plan.clients[message.client].stop_after.is_some_and(|n| start.answered >= n) {
-                    start.running = None;
-                    start.finished = true;
-                }
-                self.events.take(message.at, What::Client { client: name, news });
-            }
-            Report::Finished => start.finished = true,
-        }
-        if tried {
-            self.control.count_try(self.now(), &mut self.chooser);
-        }
-    }
-
-    fn time_of(&self, at_ns: u64) -> Time {
-        Time(at_ns.saturating_sub(self.zero_ns))
-    }
-
-    fn neigh_news(&mut self, event: &netns_lab::Event) {
-        let at = self.time_of(event.at_ns);
-        if !self.node.is_model() {
-            self.pod_carrier(&event.change);
-        }
-        if let Some(entry) = self.known.take(&event.change) {
-            self.tell_entry(at, Side::Pod, entry);
-        }
-    }
-
-    fn tell_entry(&mut self, at: Time, side: Side, entry: Entry) {
-        let Entry { dev, ip, old, new, lladdr } = entry;
-        if side == Side::Pod && ip == IpAddr::V4(GATEWAY) {
-            self.progress.entry(new.map_or("no entry".into(), |n| n.to_string()));
-        }
-        self.events.take(at, What::Neigh { side, dev, ip, old, new, lladdr, cause: None });
-    }
-
-    /// What came from the host's side.
-    async fn node_news(&mut self, event: NodeEvent) -> Result<(), LiveError> {
-        match event {
-            NodeEvent::FromPod(Some(frame)) => return self.heard_pod(&frame).await,
-            NodeEvent::FromPod(None) => {
-                if let Node::Model(m) = &mut self.node {
-                    m.wire = None;
-                }
-            }
-            NodeEvent::Captured(Some(frame)) => self.captured(&frame).await,
-            NodeEvent::Captured(None) => {
-                if let Node::Kernel(k) = &mut self.node {
-                    k.capture = None;
-                }
-            }
-            NodeEvent::Uplink(frame) => {
-                let now = self.now();
-                if let Node::Kernel(k) = &mut self.node {
-                    k.uplink.receive(now, &frame).await?;
-                }
-            }
-            NodeEvent::Netlink(event) => self.netlink_news(&event),
-        }
-        Ok(())
-    }
-
-    /// The real node's netlink: its links, which Felix hears of, and its neighbours.
-    fn netlink_news(&mut self, event: &netns_lab::Event) {
-        let Node::Kernel(k) = &mut self.node else { return };
-        let cali = self.plan.setting.cali;
-        if let Some(news) = k.link_news(&event.change, cali) {
-            let what = Happening::Link(cali, news);
-            self.node_turned(self.now());
-            self.control.notice(self.now(), what, self.node.state(), &mut self.chooser);
-        } else if let Some(entry) = k.known.take(&event.change)
-            && entry.dev == cali.as_str()
-        {
-            self.tell_entry(self.time_of(event.at_ns), Side::Host, entry);
-        } else if k.carrier_news(&event.change) {
-            self.node_turned(self.time_of(event.at_ns));
-        }
-    }
-
-    /// A frame on a real veth pair, as the pod's end saw it.
-    async fn captured(&mut self, frame: &Captured) {
-        let at = self.time_of(frame.at_ns);
-        self.frames += 1;
-        let id = FrameId(self.frames);
-        let from = if frame.from_pod { Side::Pod } else { Side::Host };
-        self.emit.frame(at, id, from, &frame.bytes, Fate::Delivered, &mut self.events);
-        let Some((eth, arp)) = arp_of(&frame.bytes) else { return };
-        if frame.from_pod && arp.op == OP_REQUEST && arp.tpa == GATEWAY {
-            let cali = self.node.state().link_named(self.plan.setting.cali);
-            let cast = Cast::of(eth.dst, cali.map_or(eth.dst, crate::host::Link::mac));
-            if let Node::Kernel(k) = &mut self.node {
-                k.judge.asked(at, id, arp, cast);
-            }
-            self.control.count_request(self.now(), &mut self.chooser);
-            self.look_at_entry().await;
-        } else if !frame.from_pod && arp.op == OP_REPLY && arp.spa == GATEWAY {
-            let verdict = match &mut self.node {
-                Node::Kernel(k) => k.judge.answered(at),
-                Node::Model(_) => None,
-            };
-            self.tell_verdicts(verdict);
-        }
-    }
-
-    /// Requests that have waited too long for an answer have none.
-    fn judge_late(&mut self) {
-        let now = self.now();
-        if let Node::Kernel(k) = &mut self.node {
-            let verdicts = k.judge.expire(now);
-            self.tell_verdicts(verdicts);
-        }
-    }
-
-    fn judge_rest(&mut self) {
-        if let Node::Kernel(k) = &mut self.node {
-            let verdicts = k.judge.finish();
-            self.tell_verdicts(verdicts);
-        }
-    }
-
-    fn tell_verdicts(&mut self, verdicts: impl IntoIterator<Item = Verdict>) {
-        for Verdict { at, what, differs } in verdicts {
-            if matches!(what, What::Judged { answered: false, .. }) {
-                self.progress.unanswered();
-            }
-            self.events.take(at, what);
-            if let Some(text) = differs {
-                self.events.take(at, What::Differs { text });
-            }
-        }
-    }
-
     /// The real node was changed since `begin`; requests from then on meet it as it is now.
     pub(super) fn node_turned(&mut self, begin: Time) {
         let end = self.now();
@@ -514,77 +289,41 @@ impl Lab {
         }
     }
 
-    /// A frame of the pod for the modelled node: into the trace, then to the gateway.
-    async fn heard_pod(&mut self, frame: &[u8]) -> Result<(), LiveError> {
-        let now = self.now();
-        self.frames += 1;
-        let id = FrameId(self.frames);
-        let asks = arp_of(frame).is_some_and(|(_, a)| a.op == OP_REQUEST && a.tpa == GATEWAY);
-        let host = self.veth.host_index(&self.plan.setting, self.node.state());
-        let arrives = self.veth.carries() && host.is_some();
-        let fate =
-            if arrives { Fate::Delivered } else { Fate::Lost(self.emit.no_carrier(self.node.state())) };
-        self.emit.frame(now, id, Side::Pod, frame, fate, &mut self.events);
-        if asks {
-            self.control.count_request(now, &mut self.chooser);
-        }
-        if let (Node::Model(m), Some(dev)) = (&mut self.node, host.filter(|_| arrives)) {
-            self.emit.begin_frame(id);
-            m.gateway.receive(now, dev, frame, &mut self.chooser);
-            self.settle().await?;
-            self.emit.end_frame();
-        }
-        if asks {
-            self.look_at_entry().await;
-        }
-        Ok(())
-    }
-
-    /// INCOMPLETE is never announced: looks at the table while the pod is asking.
-    async fn look_at_entry(&mut self) {
-        let Ok(entries) = self.pod.rtnl.neighbours().await else { return };
-        let now = self.now();
-        for n in entries.iter().filter(|n| n.address == IpAddr::V4(GATEWAY)) {
-            if n.state == netns_lab::rtnl::NudState::Incomplete
-                && let Some(entry) = self.known.see(n)
-            {
-                self.tell_entry(now, Side::Pod, entry);
-            }
-        }
-    }
-
     /// Carries the gateway's frames to the pod and its notes to the trace.
-    async fn settle(&mut self) -> Result<(), LiveError> {
-        let Node::Model(m) = &mut self.node else {
-            self.report();
-            return Ok(());
-        };
-        while let Some(output) = m.gateway.poll_output() {
+    pub(super) async fn settle(&mut self) -> Result<(), LiveError> {
+        while let Some(output) = self.node.model_output() {
             let now = Time(monotonic_ns().saturating_sub(self.zero_ns));
             match output {
                 GatewayOutput::Transmit { dev, frame } => {
-                    if self.veth.host_index(&self.plan.setting, m.gateway.state()) != Some(dev) {
+                    if self.veth.host_index(&self.plan.setting, self.node.state()) != Some(dev) {
                         continue;
                     }
-                    self.frames += 1;
-                    let sent = match &m.wire {
-                        Some(wire) if self.veth.carries() => wire.send(&frame).await?,
-                        _ => false,
-                    };
-                    let fate =
-                        if sent { Fate::Delivered } else { Fate::Lost("the pod's end is down".into()) };
-                    self.emit.frame(now, FrameId(self.frames), Side::Host, &frame, fate, &mut self.events);
+                    self.send_to_pod(&frame).await?;
                 }
                 GatewayOutput::Note(note) => {
                     if matches!(&note, crate::stack::Note::Judged { decision: Decision::Silent(_), arp: Some(a), .. } if a.tpa == GATEWAY)
                     {
                         self.progress.unanswered();
                     }
-                    self.emit.stack_note(now, Side::Host, m.gateway.state(), note, &mut self.events);
+                    self.emit.stack_note(now, Side::Host, self.node.state(), note, &mut self.events);
                 }
             }
         }
         self.report();
+        Ok(())
+    }
+
+    /// A frame of the modelled host end, on the wire.
+    pub(super) async fn send_to_pod(&mut self, frame: &[u8]) -> Result<(), LiveError> {
+        let Node::Model(m) = &mut self.node else { return Ok(()) };
+        self.frames += 1;
+        let sent = match &m.wire {
+            Some(wire) if self.veth.carries() => wire.send(frame).await?,
+            _ => false,
+        };
+        let fate = if sent { Fate::Delivered } else { Fate::Lost("the pod's end is down".into()) };
+        let now = Time(monotonic_ns().saturating_sub(self.zero_ns));
+        self.emit.frame(now, FrameId(self.frames), Side::Host, frame, fate, &mut self.events);
         Ok(())
     }
 
@@ -613,13 +352,10 @@ impl Lab {
         super::judge::decide_in(state, dev, self.veth.carries(), arp, Cast::Broadcast).reason()
     }
 
-    /// Ends a client, its run included, before its time.
+    /// Clients end with their namespace; the new containers start new ones.
     pub(super) fn end_clients(&mut self) {
-        for start in &mut self.starts {
-            if start.begun && !start.finished {
-                start.running = None;
-                start.finished = true;
-            }
+        for (start, plan) in self.starts.iter_mut().zip(&self.plan.clients) {
+            *start = Start { life: start.life + 1, ..Start::of(plan) };
         }
     }
 
@@ -650,11 +386,4 @@ impl Lab {
         }
         self.events.take(now, What::End { steps: None });
     }
-}
-
-/// A frame that is a well-formed ARP packet.
-fn arp_of(frame: &[u8]) -> Option<(EthFrame<'_>, Arp)> {
-    let eth = EthFrame::parse(frame).ok().filter(|eth| eth.ethertype == ETHERTYPE_ARP)?;
-    let arp = Arp::parse(eth.payload).ok()?;
-    Some((eth, arp))
 }

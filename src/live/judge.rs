@@ -4,12 +4,16 @@
 //! Whether it was answered comes from the wire. Where wire and model disagree that is said; it
 //! is what the lab is for.
 
-use crate::control::{GATEWAY, Side};
+use crate::control::Side;
+use crate::host::conf::NeighVar;
 use crate::host::frame::{Arp, Cast};
-use crate::host::{After, Decision, HostState, IfIndex, Reason, Request, decide};
+use crate::host::{
+    After, Decision, HostState, IfIndex, NsDecision, NsRequest, Reason, Request, decide, decide_ns,
+};
 use crate::time::{Span, Time};
 use crate::trace::{FrameId, What};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 /// A change of the node takes effect somewhere between its request to the kernel and the kernel's
 /// answer; a frame is looked at a little after it was stamped. Between these times, this much
@@ -18,6 +22,8 @@ const SLACK: Span = Span::from_ms(5);
 /// An answer that is sent at once has been captured within this, even where softirqs and this
 /// program wait for a processor. It delays what is told, not what is seen.
 const PATIENCE: Span = Span::from_secs(2);
+/// The longest that anybody looks back.
+const KEPT: Span = Span::from_secs(5);
 /// The timer wheel rounds delays above 63 jiffies up by at most an eighth.
 const WHEEL_EIGHTHS: u64 = 9;
 
@@ -31,9 +37,73 @@ pub(super) struct View {
     pub(super) carries: bool,
 }
 
+/// What the pod asks its gateway.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Question {
+    Arp(Arp, Cast),
+    /// Its interface is the one that the view has.
+    Solicit(NsRequest),
+}
+
+/// The model's reason for silence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Why {
+    code: &'static str,
+    text: String,
+}
+
+impl Question {
+    fn target(&self) -> IpAddr {
+        match self {
+            Question::Arp(arp, _) => arp.tpa.into(),
+            Question::Solicit(request) => request.ns.target.into(),
+        }
+    }
+
+    fn sender(&self) -> IpAddr {
+        match self {
+            Question::Arp(arp, _) => arp.spa.into(),
+            Question::Solicit(request) => request.src.into(),
+        }
+    }
+}
+
+impl Why {
+    fn of(reason: Reason) -> Why {
+        Why { code: reason.pointer().code, text: reason.to_string() }
+    }
+}
+
 impl View {
-    pub(super) fn decide(&self, arp: Arp, cast: Cast) -> Decision {
-        decide_in(&self.state, self.dev, self.carries, arp, cast)
+    /// Its queue takes no more, when so many answers wait.
+    fn full(&self, question: &Question, waiting: usize) -> Option<Why> {
+        let link = self.state.link(self.dev?)?;
+        let parms = match question {
+            Question::Arp(..) => link.neigh4(),
+            Question::Solicit(_) => link.neigh6(),
+        };
+        let limit = parms.get(NeighVar::ProxyQlen);
+        let over = usize::try_from(limit).map_or(true, |limit| waiting > limit);
+        over.then(|| Why::of(Reason::QueueFull { limit }))
+    }
+
+    fn decide(&self, question: &Question) -> Result<After, Why> {
+        match *question {
+            Question::Arp(arp, cast) => match decide_in(&self.state, self.dev, self.carries, arp, cast) {
+                Decision::Reply { after, .. } => Ok(after),
+                Decision::Silent(reason) => Err(Why::of(reason)),
+            },
+            Question::Solicit(request) => {
+                let dev = self.dev.ok_or_else(|| Why::of(Reason::NoInterface))?;
+                match decide_ns(&self.state, &NsRequest { dev, ..request }) {
+                    NsDecision::Reply { .. } if !self.carries => Err(Why::of(Reason::NoCarrier)),
+                    NsDecision::Reply { after, .. } => Ok(after),
+                    NsDecision::Silent(reason) => {
+                        Err(Why { code: reason.pointer().code, text: reason.to_string() })
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -64,10 +134,9 @@ struct Turn {
 struct Pending {
     at: Time,
     frame: FrameId,
-    arp: Arp,
-    cast: Cast,
+    question: Question,
     /// The model's reason for silence, if it has one.
-    silent: Option<Reason>,
+    silent: Option<Why>,
     /// The model may answer, and then so.
     reply: Option<After>,
     deadline: Time,
@@ -88,17 +157,25 @@ pub(super) struct Verdict {
 pub(super) struct Judge {
     turns: VecDeque<Turn>,
     pending: VecDeque<Pending>,
+    /// When interfaces of the node went down, which empties the queue of delayed answers.
+    purges: VecDeque<Time>,
 }
 
 impl Judge {
     /// The node was changed between these two moments, and is so since.
     pub(super) fn turn(&mut self, begin: Time, end: Time, view: View) {
-        // the longest that anybody looks back
-        const KEPT: Span = Span::from_secs(3);
         while self.turns.len() > 1 && self.turns[1].end + KEPT < begin {
             self.turns.pop_front();
         }
         self.turns.push_back(Turn { begin, end, view });
+    }
+
+    /// An interface of the node went down.
+    pub(super) fn purged(&mut self, at: Time) {
+        while self.purges.front().is_some_and(|t| *t + KEPT < at) {
+            self.purges.pop_front();
+        }
+        self.purges.push_back(at);
     }
 
     /// The states that a frame of that moment may have met, the latest first.
@@ -109,13 +186,19 @@ impl Judge {
     }
 
     /// The pod asked for its gateway.
-    pub(super) fn asked(&mut self, at: Time, frame: FrameId, arp: Arp, cast: Cast) {
+    pub(super) fn asked(&mut self, at: Time, frame: FrameId, question: Question) {
         let (mut silent, mut reply) = (None, None);
         for view in self.met(at) {
-            match view.decide(arp, cast) {
-                Decision::Silent(reason) => silent = Some(reason),
-                Decision::Reply { after, .. } => reply = Some(after),
+            match view.decide(&question) {
+                Err(why) => silent = Some(why),
+                Ok(after) => reply = Some(after),
             }
+        }
+        let waiting = self.pending.iter().filter(|p| matches!(p.reply, Some(After::Delay { .. }))).count();
+        if matches!(reply, Some(After::Delay { .. })) {
+            // what was purged is counted in, so the kernel may have had room
+            let full = self.met(at).find_map(|v| v.full(&question, waiting));
+            silent = silent.or(full);
         }
         let wait = match reply {
             Some(After::Delay { below }) => Span::from_ms(u64::from(below) * 10 * WHEEL_EIGHTHS / 8),
@@ -124,21 +207,20 @@ impl Judge {
         self.pending.push_back(Pending {
             at,
             frame,
-            arp,
-            cast,
+            question,
             silent,
             reply,
             deadline: at + wait + PATIENCE,
         });
     }
 
-    /// The pod got an answer for its gateway.
-    pub(super) fn answered(&mut self, at: Time) -> Option<Verdict> {
-        let p = self.pending.remove(self.answered_by(at)?)?;
-        let differs = match (p.reply, p.silent) {
-            (None, Some(reason)) => Some(format!(
-                "the kernel answered at {at} a request of {}, for which the model has a reason to be silent: {reason}",
-                p.at
+    /// The pod got an answer from its gateway `from`.
+    pub(super) fn answered(&mut self, at: Time, from: IpAddr) -> Option<Verdict> {
+        let p = self.pending.remove(self.answered_by(at, from)?)?;
+        let differs = match (p.reply, &p.silent) {
+            (None, Some(why)) => Some(format!(
+                "the kernel answered at {at} a request of {}, for which the model has a reason to be silent: {}",
+                p.at, why.text
             )),
             _ => None,
         };
@@ -148,8 +230,8 @@ impl Judge {
 
     /// Which request a reply is for; it does not say. One that is answered at once is answered before
     /// the next is sent; delayed ones are answered in any order, so the oldest will do.
-    fn answered_by(&self, at: Time) -> Option<usize> {
-        let before = |p: &Pending| p.at <= at;
+    fn answered_by(&self, at: Time, from: IpAddr) -> Option<usize> {
+        let before = |p: &Pending| p.at <= at && p.question.target() == from;
         let now = self.pending.iter().rposition(|p| before(p) && p.reply == Some(After::Now));
         let later = || self.pending.iter().position(|p| before(p) && p.reply.is_some());
         let other = || self.pending.iter().rposition(before);
@@ -172,22 +254,32 @@ impl Judge {
     /// The run is over: what the model is sure to be silence is said, the rest stays open.
     pub(super) fn finish(&mut self) -> Vec<Verdict> {
         let open = core::mem::take(&mut self.pending);
-        open.iter().filter(|p| p.reply.is_none()).map(|p| self.unanswered(p)).collect()
+        let sure = |p: &&Pending| p.reply.is_none() || self.was_purged(p);
+        open.iter().filter(sure).map(|p| self.unanswered(p)).collect()
     }
 
     fn unanswered(&self, p: &Pending) -> Verdict {
-        let reason = p.silent.or_else(|| self.turned(p));
-        let differs = reason.is_none().then(|| {
+        let why = p.silent.clone().or_else(|| self.turned(p));
+        let differs = why.is_none().then(|| {
             format!("the kernel did not answer the request of {}, and the model knows no reason", p.at)
         });
-        Verdict { at: p.at, what: p.judged(false, reason), differs }
+        Verdict { at: p.at, what: p.judged(false, why), differs }
+    }
+
+    /// Its delayed answer was thrown away, if it had not gone.
+    fn was_purged(&self, p: &Pending) -> bool {
+        let waited = |t: &Time| p.at <= *t + SLACK && *t <= p.deadline;
+        matches!(p.reply, Some(After::Delay { .. })) && self.purges.iter().any(waited)
     }
 
     /// A delayed answer is decided again when it is due; by then the node may have changed.
-    fn turned(&self, p: &Pending) -> Option<Reason> {
+    fn turned(&self, p: &Pending) -> Option<Why> {
         matches!(p.reply, Some(After::Delay { .. })).then_some(())?;
+        if self.was_purged(p) {
+            return Some(Why::of(Reason::QueuePurged));
+        }
         let later = self.turns.iter().filter(|t| p.at <= t.end && t.begin <= p.deadline);
-        later.map(|t| t.view.decide(p.arp, p.cast)).find_map(|d| d.reason())
+        later.map(|t| t.view.decide(&p.question)).find_map(Result::err)
     }
 }
 
@@ -195,16 +287,16 @@ impl Judge {
 pub(super) const UNEXPLAINED: &str = "unexplained";
 
 impl Pending {
-    fn judged(&self, answered: bool, reason: Option<Reason>) -> What {
-        let code = reason.map_or(UNEXPLAINED.to_owned(), |r| r.pointer().code.to_owned());
-        let why = reason.map_or("the model knows no reason".to_owned(), |r| {
-            format!("{r} (according to the model; the kernel itself does not say)")
+    fn judged(&self, answered: bool, why: Option<Why>) -> What {
+        let code = why.as_ref().map_or(UNEXPLAINED, |w| w.code).to_owned();
+        let why = why.map_or("the model knows no reason".to_owned(), |w| {
+            format!("{} (according to the model; the kernel itself does not say)", w.text)
         });
         What::Judged {
             frame: Some(self.frame),
             side: Side::Host,
-            target: GATEWAY.into(),
-            sender: self.arp.spa.into(),
+            target: self.question.target(),
+            sender: self.question.sender(),
             answered,
             delayed: answered && matches!(self.reply, Some(After::Delay { .. })),
             reason: (!answered).then_some(code),
@@ -217,6 +309,7 @@ impl Pending {
 mod tests {
     use super::*;
     use crate::addr::Mac;
+    use crate::control::GATEWAY;
     use crate::gateway::lab;
 
     fn view(command: &str) -> View {
@@ -253,7 +346,7 @@ mod tests {
     #[test]
     fn silence_has_the_reason_of_its_moment() {
         let mut judge = judge();
-        judge.asked(ms(500), FrameId(1), request(), Cast::Broadcast);
+        judge.asked(ms(500), FrameId(1), Question::Arp(request(), Cast::Broadcast));
         let verdicts = judge.expire(ms(5000));
         assert_eq!(code(&verdicts[0]).as_deref(), Some("proxy-arp-off"));
         assert!(verdicts[0].differs.is_none());
@@ -263,8 +356,12 @@ mod tests {
     fn at_the_moment_of_a_change_both_are_right() {
         for answered in [false, true] {
             let mut judge = judge();
-            judge.asked(ms(1001), FrameId(1), request(), Cast::Broadcast);
-            let verdict = if answered { judge.answered(ms(1001)) } else { judge.expire(ms(9000)).pop() };
+            judge.asked(ms(1001), FrameId(1), Question::Arp(request(), Cast::Broadcast));
+            let verdict = if answered {
+                judge.answered(ms(1001), GATEWAY.into())
+            } else {
+                judge.expire(ms(9000)).pop()
+            };
             assert!(verdict.is_some_and(|v| v.differs.is_none()));
         }
     }
@@ -272,10 +369,10 @@ mod tests {
     #[test]
     fn a_request_lost_at_a_change_does_not_take_the_next_ones_answer() {
         let mut judge = judge();
-        judge.asked(ms(1001), FrameId(1), request(), Cast::Broadcast);
+        judge.asked(ms(1001), FrameId(1), Question::Arp(request(), Cast::Broadcast));
         for n in 0..5 {
-            judge.asked(ms(1101 + n * 100), FrameId(2), request(), Cast::Broadcast);
-            assert_eq!(judge.answered(ms(1102 + n * 100)).unwrap().at, ms(1101 + n * 100));
+            judge.asked(ms(1101 + n * 100), FrameId(2), Question::Arp(request(), Cast::Broadcast));
+            assert_eq!(judge.answered(ms(1102 + n * 100), GATEWAY.into()).unwrap().at, ms(1101 + n * 100));
         }
         let rest = judge.expire(ms(9000));
         assert_eq!(rest.len(), 1);
@@ -285,9 +382,9 @@ mod tests {
     #[test]
     fn a_kernel_that_does_otherwise_is_told_of() {
         let mut judge = judge();
-        judge.asked(ms(500), FrameId(1), request(), Cast::Broadcast);
-        assert!(judge.answered(ms(501)).unwrap().differs.is_some());
-        judge.asked(ms(2000), FrameId(2), request(), Cast::Broadcast);
+        judge.asked(ms(500), FrameId(1), Question::Arp(request(), Cast::Broadcast));
+        assert!(judge.answered(ms(501), GATEWAY.into()).unwrap().differs.is_some());
+        judge.asked(ms(2000), FrameId(2), Question::Arp(request(), Cast::Broadcast));
         let verdict = judge.expire(ms(9000)).pop().unwrap();
         assert!(verdict.differs.is_some());
         assert_eq!(code(&verdict).as_deref(), Some(UNEXPLAINED));

@@ -1,17 +1,17 @@
 //! Who stands at the host's end: the model behind a wire, or a kernel in a namespace.
 
 use super::capture::{Capture, Captured};
-use super::engine::LiveError;
 use super::judge::{Judge, View};
 use super::link::{LinkKind, Wire};
 use super::space::Space;
+use super::terms::LiveError;
 use super::uplink::Uplink;
 use super::watch::Known;
 use crate::addr::{IfName, Mac};
 use crate::control::{LinkEvent, Side};
-use crate::gateway::{Gateway, SmoltcpOutside};
+use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
 use crate::host::conf::{Conf4, Global, NeighVar, Scope, SysctlKey};
-use crate::host::{HostState, LinkChange, LinkKind as DeviceKind, Mutation};
+use crate::host::{HostState, KernelChange, LinkChange, LinkKind as DeviceKind, Mutation};
 use crate::scenario::Plan;
 use crate::time::Time;
 use netns_lab::Change;
@@ -67,6 +67,14 @@ impl Node {
         matches!(self, Node::Model(_))
     }
 
+    /// What the modelled node has to say.
+    pub(super) fn model_output(&mut self) -> Option<GatewayOutput> {
+        match self {
+            Node::Model(m) => m.gateway.poll_output(),
+            Node::Kernel(_) => None,
+        }
+    }
+
     /// When its timers want to run.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         match self {
@@ -120,6 +128,11 @@ impl KernelNode {
                     let made = made.map_err(build)?;
                     made.0.set_carrier(true).await.map_err(build)?;
                     space.level_device(s.uplink)?;
+                    // the node has been up for long: its own addresses are tested already
+                    let key = format!("net.ipv6.conf.{}.accept_dad", s.uplink);
+                    if let Err(e) = space.netns.sysctl().poke(key.as_str(), 0) {
+                        tracing::debug!(%e, "no IPv6 on the uplink");
+                    }
                     wire = Some(made);
                 }
                 _ => space.set_up(core::slice::from_ref(change)).await?,
@@ -186,6 +199,19 @@ impl KernelNode {
         let noticed = link.up && self.state.link_named(dev).is_some_and(|l| l.has_carrier() != link.running);
         let change = Mutation::LinkSet { dev, change: LinkChange::Carrier(link.running) };
         noticed && self.state.apply(&change).is_ok()
+    }
+
+    /// The node's kernel has ended a test for duplicates of the host end; true if that is so.
+    pub(super) fn dad_news(&mut self, change: &Change, cali: IfName) -> bool {
+        let Change::Address(address) = change else { return false };
+        let net = address.net;
+        if address.tentative || address.dev.name().is_some_and(|name| name != cali.as_str()) {
+            return false;
+        }
+        let ipnet::IpNet::V6(net) = net else { return false };
+        let waits = |l: &crate::host::Link| l.addrs6().iter().any(|a| a.net == net && a.tentative);
+        let change = Mutation::Kernel(KernelChange::DadDone(cali, net));
+        self.state.link_named(cali).is_some_and(waits) && self.state.apply(&change).is_ok()
     }
 
     pub(super) fn view(&self, dev: Option<crate::host::IfIndex>, carries: bool) -> View {

@@ -1,7 +1,7 @@
 //! A namespace of the lab: pod or node, with the means to change it and to hear of it.
 
 use super::apply::{ApplyError, Place, apply};
-use super::engine::LiveError;
+use super::terms::LiveError;
 use crate::addr::IfName;
 use crate::control::Side;
 use crate::host::conf::{Conf4, Conf6, Global, NeighVar, Scope, SysctlKey};

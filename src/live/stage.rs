@@ -1,6 +1,6 @@
 //! What of a scenario no live run can stage, found before it begins.
 
-use super::engine::{LiveError, Responder};
+use super::terms::{LiveError, Responder};
 use crate::control::{Act, Actors};
 use crate::host::{LinkChange, Mutation};
 use crate::scenario::Plan;
@@ -12,11 +12,17 @@ pub(super) fn check(plan: &Plan, responder: Responder) -> Result<(), LiveError> 
     if !plan.faults.is_empty() {
         why.push("it has faults of the link, and a live link has none (the simulator does)".into());
     }
+    if plan.responder != crate::scenario::Responder::Kernel {
+        why.push("a datapath answers instead of the node's ARP, and the lab has no such program".into());
+    }
     let steps = plan.actors.iter().filter_map(|a| match a {
         Actors::Script(script) => Some(script.all_acts()),
         _ => None,
     });
     for act in steps.flatten() {
+        if matches!(act, Act::DownElsewhere) && plan.queue_purged_by_all {
+            why.push("kernels since 6.0 do not throw away what waits in other namespaces".into());
+        }
         if let Act::Change(_, change) | Act::Try(_, change) = act
             && let Some(reason) = no_such_change(plan, responder, change)
         {

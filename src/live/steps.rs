@@ -1,18 +1,21 @@
 //! What the actors do, done: each act on the real namespaces, and on the model beside them.
 
 use super::capture::Capture;
-use super::engine::{Lab, LiveError, broke};
+use super::engine::Lab;
 use super::link::Wire;
 use super::node::{Node, link_add};
 use super::space::Space;
+use super::terms::{LiveError, broke};
 use super::watch::Known;
-use crate::addr::IfName;
-use crate::control::{Act, Gate, Happening, LinkEvent, Side, Taken, TaskResult};
+use crate::addr::{IfName, Mac};
+use crate::control::{Act, GATEWAY, Gate, Happening, LinkEvent, Side, Taken, TaskResult};
 use crate::host::conf::{Global, SysctlKey};
+use crate::host::frame::Arp;
 use crate::host::{HostState, LinkChange, Mutation};
 use crate::time::Time;
 use crate::trace::{Sink, What};
 use netns_lab::rtnl::VethEnd;
+use netns_lab::{PacketOptions, PacketSocket};
 use std::sync::Arc;
 
 /// The number of the host end. Both ends of a pair with equal numbers look to the kernel like plain
@@ -48,7 +51,13 @@ impl Lab {
         let plan = Arc::clone(&self.plan);
         let s = &plan.setting;
         let done = match act {
-            Act::Mark => return Ok(Ok(())),
+            Act::Mark | Act::DownElsewhere => return Ok(Ok(())),
+            Act::AnnounceGateway => return self.announce_gateway().await,
+            Act::Ask(ask) => {
+                let what = Happening::Asked(*ask);
+                self.control.notice(self.now(), what, self.node.state(), &mut self.chooser);
+                return Ok(Ok(()));
+            }
             Act::Change(_, Mutation::LinkDel { dev }) | Act::Try(_, Mutation::LinkDel { dev })
                 if *dev == s.cali || *dev == s.eth =>
             {
@@ -64,8 +73,36 @@ impl Lab {
             }
             Act::PodReset => self.reset_pod().await.map(Ok),
         };
+        if let (Act::Change(Side::Host, change) | Act::Try(Side::Host, change), Node::Kernel(k)) =
+            (act, &mut self.node)
+            && change.takes_down()
+        {
+            k.judge.purged(begin);
+        }
         self.node_turned(begin);
         done
+    }
+
+    /// A gratuitous ARP request out of the host end, as `arping -U` sends it.
+    async fn announce_gateway(&mut self) -> Result<Done, LiveError> {
+        let plan = Arc::clone(&self.plan);
+        let s = &plan.setting;
+        let Some(mac) = self.node.state().link_named(s.cali).map(crate::host::Link::mac) else {
+            return Ok(Err("the host end does not exist".to_owned()));
+        };
+        let arp = Arp::request(mac, GATEWAY, s.pod_ip);
+        let frame = arp.frame(Mac::BROADCAST, mac);
+        match &self.node {
+            Node::Model(_) => {
+                self.send_to_pod(&frame).await?;
+                Ok(Ok(()))
+            }
+            Node::Kernel(k) => {
+                let sent = PacketSocket::open(&k.space.netns, s.cali.as_str(), &PacketOptions::new())
+                    .and_then(|socket| socket.send(&frame));
+                Ok(sent.map_err(|e| e.to_string()))
+            }
+        }
     }
 
     /// A change on either side: on what is real there, and on the model of it.

@@ -120,6 +120,13 @@ impl Pod {
         self.stack.filter_icmp_errors(filtered);
     }
 
+    /// Ends every client and puts new ones of the same kind in their places.
+    pub fn reset_clients(&mut self) {
+        for client in &mut self.clients {
+            *client = Client::new(client.spec().clone());
+        }
+    }
+
     /// Its way out.
     #[must_use]
     pub fn dev(&self) -> IfIndex {

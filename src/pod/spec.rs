@@ -136,8 +136,10 @@ pub struct UdpSpec {
     /// So many requests.
     #[serde(default)]
     pub count: Option<u32>,
-    /// How long each answer is waited for, as a resolver does; the next request follows at once
-    /// when it does not come. Without it requests leave at their times and nobody waits.
+    /// How long each answer is waited for (SO_RCVTIMEO); the next request follows at once when it
+    /// does not come. An answer that comes later is read by the wait for a later request, is seen
+    /// to be of another one, and does not count. Without it requests leave at their times, nobody
+    /// waits, and every answer counts.
     #[serde(default)]
     pub timeout: Option<Span>,
     /// IP_RECVERR: the socket hears of unreachable hosts, not only of refusing ones.

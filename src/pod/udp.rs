@@ -86,6 +86,11 @@ impl Udp {
     fn answered(&mut self, cx: &mut Cx<'_>, data: &[u8]) {
         let Some(bytes) = data.first_chunk::<NUMBER_LEN>() else { return };
         let number = u32::from_be_bytes(*bytes);
+        // recv() hands it to the wait for a later request, which sees that it is not its own
+        let waited_for = number == self.outcome.sent && self.patience.is_some();
+        if self.spec.timeout.is_some() && !waited_for {
+            return;
+        }
         let Some((rtt, duplicate)) = self.outcome.answer(cx.now, number) else { return };
         cx.report(ClientEvent::Answered { number, lane: 0, rtt, duplicate, mac: None });
         if self.spec.once {

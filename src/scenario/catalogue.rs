@@ -28,9 +28,19 @@ fn fits(scenario: &Scenario, word: &str) -> bool {
     scenario.id() == word || scenario.file().aliases.iter().any(|a| a.eq_ignore_ascii_case(word))
 }
 
-/// The scenarios that an id or an alias names: one, or every candidate for an issue.
+/// The word without the dress of a citation: of `projectcalico/calico#8689` and `#8689`, the
+/// number.
+pub(crate) fn bare(word: &str) -> &str {
+    word.strip_prefix("projectcalico/calico")
+        .filter(|rest| rest.starts_with('#'))
+        .unwrap_or(word)
+        .trim_start_matches('#')
+}
+
+/// The scenarios that an id or an alias names: one, or every candidate for an issue. An issue may
+/// be cited as the upstream project does (`projectcalico/calico#8689`).
 pub fn find(word: &str) -> Result<Vec<Scenario>, ScenarioError> {
-    let word = word.trim_start_matches('#');
+    let word = bare(word);
     let mut found: Vec<Scenario> = all()?.into_iter().filter(|s| fits(s, word)).collect();
     // an id beats an alias
     if let Some(at) = found.iter().position(|s| s.id() == word) {

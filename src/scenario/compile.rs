@@ -10,6 +10,7 @@ use crate::control::{
 };
 use crate::time::{Span, Time};
 use std::net::{IpAddr, SocketAddr};
+use toml::Spanned;
 
 /// The longest file that is read, bytes: fifty times the longest of the catalogue.
 const FILE_MAX: usize = 1 << 20;
@@ -133,6 +134,23 @@ impl Scenario {
                 c.flaw(find_word(&self.source, name), format!("nothing holds {name:?}"), help);
             }
         }
+        for name in f.live.delay.keys() {
+            let mut own = f.steps.iter().chain(f.fixes.iter().flat_map(|x| &x.change.steps));
+            if !own.any(|s| s.id.get_ref() == name && s.delay.is_some()) {
+                let help = Some("`[live]` shortens the delays of steps that the file describes".to_owned());
+                c.flaw(find_word(&self.source, name), format!("{name:?} has no delay"), help);
+            }
+        }
+        for name in f.live.client_delay.keys() {
+            if !f
+                .clients
+                .iter()
+                .any(|x| x.name.as_ref().is_some_and(|n| n.get_ref() == name) && x.delay.is_some())
+            {
+                let help = Some("`[live]` shortens the delays of clients that the file names".to_owned());
+                c.flaw(find_word(&self.source, name), format!("no client {name:?} has a delay"), help);
+            }
+        }
         for client in &f.clients {
             let _ = client_of(client, &steps, c);
         }
@@ -254,13 +272,10 @@ fn check_step(step: &StepFile, c: &mut Checker) {
     }
 }
 
-fn version(calico: &CalicoFile, c: &mut Checker) -> Option<CalicoVersion> {
-    let text = calico.version.as_ref()?;
-    match text.get_ref().parse() {
-        Ok(version) => Some(version),
-        Err(e) => {
+fn version(calico: &CalicoFile, c: &mut Checker) {
+    for text in [&calico.version, &calico.at_least].into_iter().flatten() {
+        if let Err(e) = text.get_ref().parse::<CalicoVersion>() {
             c.at(text, format!("{e}"), None);
-            None
         }
     }
 }
@@ -339,6 +354,9 @@ pub(super) fn script_step(
             }
         }
     }
+    acts.extend(step.ask.map(Act::Ask));
+    acts.extend(step.down_elsewhere.then_some(Act::DownElsewhere));
+    acts.extend(step.announce_gateway.then_some(Act::AnnounceGateway));
     if acts.is_empty() {
         acts.push(Act::Mark);
     }
@@ -346,7 +364,7 @@ pub(super) fn script_step(
     let gate = gate(step.after.as_ref(), steps, c)?;
     // repeated without a number of times: until the end of the run
     let times = step.times.unwrap_or(if step.every.is_some() { TIMES_MAX } else { 1 });
-    Some((actor, ScriptStep { step: id, gate, delay, every: step.every, times, acts }))
+    Some((actor, ScriptStep { step: id, gate, delay, every: step.every, times, anew: false, acts }))
 }
 
 pub(super) fn client_name(client: &ClientFile) -> String {
@@ -356,16 +374,19 @@ pub(super) fn client_name(client: &ClientFile) -> String {
 pub(super) fn client_of(client: &ClientFile, steps: &StepTable, c: &mut Checker) -> Option<ClientPlan> {
     let kind = *client.kind.get_ref();
     let to = match kind {
-        ClientKind::Ping | ClientKind::Arping => client.to.get_ref().parse::<IpAddr>().ok().map(Target::Host),
+        ClientKind::Ping => client.to.get_ref().parse::<IpAddr>().ok().map(Target::Host),
+        ClientKind::Arping => client.to.get_ref().parse().ok().map(|ip| Target::Host(IpAddr::V4(ip))),
         _ => client.to.get_ref().parse::<SocketAddr>().ok().map(Target::Port),
     };
     if to.is_none() {
-        let want = if matches!(kind, ClientKind::Ping | ClientKind::Arping) {
-            "an address, such as 203.0.113.8"
-        } else {
-            "an address and a port, such as 10.43.51.131:9004"
+        let want = match kind {
+            ClientKind::Ping => "an address, such as 203.0.113.8",
+            ClientKind::Arping => "an IPv4 address, such as 169.254.1.1",
+            _ => "an address and a port, such as 10.43.51.131:9004",
         };
-        c.at(&client.to, format!("{kind} goes to {want}"), None);
+        let help = client.to.get_ref().parse::<std::net::Ipv6Addr>().is_ok() && kind == ClientKind::Arping;
+        let help = help.then(|| "ARP is of IPv4; `ping` makes the kernel solicit an IPv6 neighbour".into());
+        c.at(&client.to, format!("{kind} goes to {want}"), help);
     }
     let not_for: [(&str, bool, &[ClientKind]); 4] = [
         ("retry", client.retry.is_some(), &[ClientKind::TcpConnect]),
@@ -381,6 +402,9 @@ pub(super) fn client_of(client: &ClientFile, steps: &StepTable, c: &mut Checker)
     let interval = client.interval.unwrap_or(Span::from_secs(1));
     if interval < INTERVAL_MIN {
         c.flaw(client.kind.span(), format!("an interval below {INTERVAL_MIN}"), None);
+    }
+    if client.timeout.is_some_and(|t| t < INTERVAL_MIN) {
+        c.flaw(client.kind.span(), format!("a timeout below {INTERVAL_MIN}"), None);
     }
     let parallel = client.parallel.unwrap_or(1);
     if parallel == 0 || parallel > PARALLEL_MAX {
@@ -402,6 +426,7 @@ pub(super) fn client_of(client: &ClientFile, steps: &StepTable, c: &mut Checker)
         delay: client.delay.map_or((Span::ZERO, Span::ZERO), |d| (d.from, d.to)),
         interval,
         count: client.count,
+        ident: 1,
         stop_after: client.stop_after,
         deadline: client.deadline,
         retry: client.retry,
@@ -411,7 +436,8 @@ pub(super) fn client_of(client: &ClientFile, steps: &StepTable, c: &mut Checker)
     })
 }
 
-pub(super) fn fault_of(fault: &FaultFile, c: &mut Checker) -> Option<FaultRule> {
+pub(super) fn fault_of(fault: &Spanned<FaultFile>, c: &mut Checker) -> Option<FaultRule> {
+    let (place, fault) = (fault.span(), fault.get_ref());
     let mut actions = Vec::new();
     actions.extend(fault.drop.then_some(FaultAction::Drop));
     actions.extend(fault.delay.map(|d| FaultAction::Delay(d.from, d.to)));
@@ -420,20 +446,28 @@ pub(super) fn fault_of(fault: &FaultFile, c: &mut Checker) -> Option<FaultRule> 
     actions.extend(fault.corrupt.then_some(FaultAction::Corrupt));
     let [action] = actions[..] else {
         let message = format!("a fault does one thing, this one does {}", actions.len());
-        c.flaw(0..0, message, Some("one of `drop`, `delay`, `duplicate`, `reorder`, `corrupt`".into()));
+        let help = "one of `drop`, `delay`, `duplicate`, `reorder`, `corrupt`".to_owned();
+        c.flaw(place, message, Some(help));
         return None;
     };
-    let per_mille = fault.per_mille.unwrap_or(1000);
-    if per_mille == 0 || per_mille > 1000 || fault.nth == Some(0) {
-        c.flaw(0..0, "`per-mille` is 1 to 1000, `nth` counts from 1".into(), None);
+    let number = |n: &Option<Spanned<u32>>| n.as_ref().map(|n| *n.get_ref());
+    let (per_mille, nth) = (number(&fault.per_mille).unwrap_or(1000), number(&fault.nth));
+    let wrong = [
+        (per_mille == 0 || per_mille > 1000, &fault.per_mille, "`per-mille` is 1 to 1000"),
+        (nth == Some(0), &fault.nth, "`nth` counts from 1"),
+    ];
+    for (_, number, message) in wrong.iter().filter(|w| w.0) {
+        c.flaw(number.as_ref().map_or(place.clone(), Spanned::span), (*message).to_owned(), None);
+    }
+    if wrong.iter().any(|w| w.0) {
         return None;
     }
     let which = FaultMatch {
         kind: fault.frame.unwrap_or(FrameKind::Any),
         from: fault.from,
         group: fault.group,
-        first: fault.nth.unwrap_or(1),
-        count: fault.count.unwrap_or(if fault.nth.is_some() { 1 } else { u32::MAX }),
+        first: nth.unwrap_or(1),
+        count: fault.count.unwrap_or(if nth.is_some() { 1 } else { u32::MAX }),
         per_mille,
     };
     Some(FaultRule { which, action })

@@ -153,7 +153,30 @@ pub struct Expect {
     pub client: BTreeMap<String, ClientExpect>,
 }
 
+/// How much later a client may succeed, and how much longer a silence may seem, on a real machine
+/// that has other work.
+const LIVE_SLACK: Span = Span::from_ms(100);
+
 impl Expect {
+    /// The same with the ends of its times [`LIVE_SLACK`] later.
+    #[must_use]
+    pub fn live(mut self) -> Expect {
+        let wider = |range: &mut Option<Range<Span>>| {
+            if let Some(range) = range
+                && range.to > Span::ZERO
+            {
+                range.to = range.to + LIVE_SLACK;
+            }
+        };
+        wider(&mut self.window);
+        for client in self.client.values_mut() {
+            wider(&mut client.first_success);
+            wider(&mut client.after_window);
+            wider(&mut client.longest_gap);
+        }
+        self
+    }
+
     /// These expectations with those of `over` in their place where it has any.
     #[must_use]
     pub fn overridden(&self, over: &Expect) -> Expect {

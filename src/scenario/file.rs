@@ -68,7 +68,8 @@ pub struct ScenarioFile {
     pub holds: Vec<HoldFile>,
     /// What the link does to frames.
     #[serde(default, rename = "fault")]
-    pub faults: Vec<FaultFile>,
+    #[schemars(with = "Vec<FaultFile>")]
+    pub faults: Vec<Spanned<FaultFile>>,
     /// What runs in the pod.
     #[serde(default, rename = "client")]
     pub clients: Vec<ClientFile>,
@@ -78,6 +79,9 @@ pub struct ScenarioFile {
     /// What is to be seen in one corner where it differs.
     #[serde(default)]
     pub expect_in: BTreeMap<Corner, Expect>,
+    /// What a run shows in which all is well. By default every client has its first success at
+    /// once and none later than its interval; needed where that is not the point.
+    pub healthy: Option<Expect>,
     /// A shorter form, for comparing the corners in real time.
     #[serde(default)]
     pub live: LiveFile,
@@ -98,6 +102,16 @@ pub struct LiveFile {
     /// Steps that are held for a time, and for how long in the shorter form.
     #[serde(default)]
     pub hold: BTreeMap<String, Span>,
+    /// Steps of the file's own with a delay, and the delay in the shorter form.
+    #[serde(default)]
+    pub delay: BTreeMap<String, Span>,
+    /// Clients with a delay, and the delay in the shorter form.
+    #[serde(default)]
+    pub client_delay: BTreeMap<String, Span>,
+    /// Commands in the pod's namespace, after those of `pod.before-start`: a shorter
+    /// base_reachable_time, for instance.
+    #[serde(default)]
+    pub pod_before_start: Vec<CommandText>,
     /// How long the run lasts at most.
     pub duration: Option<Span>,
 }
@@ -156,6 +170,9 @@ pub struct CalicoFile {
     /// Release line; v3.26 by default.
     #[schemars(with = "Option<String>")]
     pub version: Option<Located>,
+    /// The release line, if the one chosen so far is older.
+    #[schemars(with = "Option<String>")]
+    pub at_least: Option<Located>,
     /// `policy_setup_timeout_seconds` of the plugin (v3.28 on).
     pub endpoint_status_wait: Option<Span>,
     /// `cni.projectcalico.org/hwAddr` of the pod.
@@ -175,6 +192,8 @@ pub struct CalicoFile {
     pub datastore_delay: Option<Range<Span>>,
     /// What a pass of Felix takes before it reaches the interface.
     pub apply_takes: Option<Range<Span>>,
+    /// Felix writes its permanent entry for the pod anew when the interface changes; by version.
+    pub static_arp_refresh: Option<bool>,
     /// Felix does not run.
     #[serde(default)]
     pub no_felix: bool,
@@ -189,6 +208,10 @@ pub struct KernelFile {
     /// Before 6.5 the SYN schedule doubles from the first retransmission.
     #[serde(default)]
     pub before_6_5: bool,
+    /// Before 6.0 an interface that goes down in any namespace throws away the delayed answers of
+    /// all (mended by 66ba215cb513).
+    #[serde(default)]
+    pub before_6_0: bool,
 }
 
 /// The node at the start of the run.
@@ -266,6 +289,14 @@ pub struct StepFile {
     pub may_fail: bool,
     /// Something done to the veth pair itself.
     pub veth: Option<VethFile>,
+    /// Something an actor is asked for.
+    pub ask: Option<crate::control::Ask>,
+    /// An interface of some other namespace of this kernel goes down.
+    #[serde(default)]
+    pub down_elsewhere: bool,
+    /// The host end announces 169.254.1.1 to the pod.
+    #[serde(default)]
+    pub announce_gateway: bool,
 }
 
 /// What can be done to the veth pair itself.
@@ -316,11 +347,13 @@ pub struct FaultFile {
     /// Only to a unicast (false) or only to a group address (true).
     pub group: Option<bool>,
     /// From which such frame on, from 1.
-    pub nth: Option<u32>,
+    #[schemars(with = "Option<u32>")]
+    pub nth: Option<Spanned<u32>>,
     /// How many of them; one when `nth` is given, else all.
     pub count: Option<u32>,
     /// In how many of a thousand cases; always by default.
-    pub per_mille: Option<u32>,
+    #[schemars(with = "Option<u32>")]
+    pub per_mille: Option<Spanned<u32>>,
     /// Lost.
     #[serde(default)]
     pub drop: bool,
@@ -374,7 +407,7 @@ pub struct ClientFile {
     /// What it is.
     #[schemars(with = "ClientKind")]
     pub kind: Spanned<ClientKind>,
-    /// Whom it talks to: an address for ping and arping, address and port for the others.
+    /// Whom it talks to: an address for ping and arping (IPv4), address and port for the others.
     #[schemars(with = "String")]
     pub to: Located,
     /// The step after which it starts; `kubelet.container-start` by default.
@@ -467,6 +500,8 @@ pub struct ChangeFile {
     /// Faults of the link are gone.
     #[serde(default)]
     pub drop_faults: bool,
+    /// Who answers ARP on the host end.
+    pub responder: Option<super::plan::Responder>,
     /// Steps added.
     #[serde(default, rename = "step")]
     pub steps: Vec<StepFile>,

@@ -3,8 +3,8 @@
 use super::compile::{Checker, DURATION_DEFAULT, Scenario, client_of, fault_of, hold_of, script_step};
 use super::expect::{Corner, Expect};
 use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, StepFile};
-use super::overrides::Overrides;
-use super::plan::{ClientPlan, Plan, Target};
+use super::overrides::{MITIGATION, Overrides};
+use super::plan::{ClientPlan, Plan, Responder, Target};
 use super::text::CommandText;
 use crate::control::{
     Act, ActorName, Actors, CalicoVersion, Cni, CniOptions, Felix, FelixOptions, Gate, Hold, Kubelet, Script,
@@ -61,6 +61,12 @@ struct Layers<'a> {
     steps: Vec<&'a StepFile>,
     holds: Vec<&'a HoldFile>,
     faults: bool,
+    responder: Option<Responder>,
+}
+
+/// A step's name, or the beginning of one with a star behind it.
+fn names(pattern: &str, step: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == step, |start| step.starts_with(start))
 }
 
 impl<'a> Layers<'a> {
@@ -74,6 +80,7 @@ impl<'a> Layers<'a> {
             steps: f.steps.iter().collect(),
             holds: f.holds.iter().collect(),
             faults: true,
+            responder: None,
         }
     }
 
@@ -82,11 +89,18 @@ impl<'a> Layers<'a> {
         self.node.extend(&change.node);
         self.pod.extend(&change.pod);
         self.before_start.extend(&change.pod_before_start);
-        self.steps.retain(|s| !change.drop_steps.iter().any(|d| d.get_ref() == s.id.get_ref()));
+        self.steps.retain(|s| !change.drop_steps.iter().any(|d| names(d.get_ref(), s.id.get_ref())));
+        // what waited for a step that no longer happens does not happen either
+        for _ in 0..self.steps.len() {
+            let kept: Vec<&str> = self.steps.iter().map(|s| s.id.get_ref().as_str()).collect();
+            let can_come = |gate: &str| StepTable::is_built_in(gate) || kept.contains(&gate);
+            self.steps.retain(|s| s.after.as_ref().is_none_or(|a| can_come(a.get_ref())));
+        }
         self.holds.retain(|h| {
-            let same = |d: &super::file::Located| d.get_ref() == h.step.get_ref();
+            let same = |d: &super::file::Located| names(d.get_ref(), h.step.get_ref());
             !change.drop_holds.iter().any(same) && !change.holds.iter().any(|x| same(&x.step))
         });
+        self.responder = change.responder.or(self.responder);
         self.steps.extend(&change.steps);
         self.holds.extend(&change.holds);
         self.faults &= !change.drop_faults;
@@ -98,19 +112,39 @@ impl<'a> Layers<'a> {
     }
 
     fn version(&self) -> CalicoVersion {
-        self.last(|c| c.version.as_ref().and_then(|v| v.get_ref().parse().ok()))
-            .unwrap_or(CalicoVersion::V3_26)
+        let parse = |v: &super::file::Located| v.get_ref().parse::<CalicoVersion>().ok();
+        self.calico.iter().fold(CalicoVersion::V3_26, |so_far, c| {
+            let named = c.version.as_ref().and_then(parse).unwrap_or(so_far);
+            c.at_least.as_ref().and_then(parse).map_or(named, |least| named.max(least))
+        })
     }
 }
 
 impl Scenario {
     /// Makes the scenario ready to run, with fixes and the command line's changes.
     pub fn plan(&self, overrides: &Overrides) -> Result<Plan, PlanError> {
-        let f = &self.file;
+        self.plan_of(overrides, Layers::of(self))
+    }
+
+    /// As [`Scenario::plan`], in the shorter form that `[live]` describes; and what that changed.
+    /// Holds set by the command line stay as they are.
+    pub fn short_plan(&self, overrides: &Overrides) -> Result<(Plan, Vec<String>), PlanError> {
         let mut layers = Layers::of(self);
+        let before_start = &self.file.live.pod_before_start;
+        layers.before_start.extend(before_start);
+        let mut plan = self.plan_of(overrides, layers)?;
+        let setting = Arc::clone(&plan.setting);
+        let said =
+            before_start.iter().map(|c| format!("the pod begins with `{}`", setting.expand(c.as_str())));
+        let mut said: Vec<String> = said.collect();
+        said.extend(self.shorten(&mut plan, overrides));
+        Ok((plan, said))
+    }
+
+    fn plan_of<'a>(&'a self, overrides: &Overrides, mut layers: Layers<'a>) -> Result<Plan, PlanError> {
+        let f = &self.file;
         for name in &overrides.fixes {
-            let fix = f.fixes.iter().find(|x| x.name.get_ref() == name);
-            layers.change(&fix.ok_or_else(|| self.no_fix(name))?.change);
+            layers.change(self.change_named(name).ok_or_else(|| self.no_fix(name))?);
         }
         let setting = self.setting();
         let mut c = Checker { flaws: Vec::new() };
@@ -128,11 +162,14 @@ impl Scenario {
             .collect();
         let mut holds: Vec<Hold> = layers.holds.iter().filter_map(|h| hold_of(h, &steps, &mut c)).collect();
         apply_hold_overrides(&mut holds, overrides, &steps)?;
-        let clients = if f.clients.is_empty() {
+        let mut clients: Vec<ClientPlan> = if f.clients.is_empty() {
             default_clients()
         } else {
             f.clients.iter().filter_map(|x| client_of(x, &steps, &mut c)).collect()
         };
+        for (client, ident) in clients.iter_mut().zip(1..) {
+            client.ident = ident;
+        }
         let faults = f.faults.iter().filter(|_| layers.faults).filter_map(|x| fault_of(x, &mut c)).collect();
         if let Some(flaw) = c.flaws.first() {
             return Err(PlanError::Flawed(format!("{}: {}", self.origin, flaw.message)));
@@ -151,6 +188,9 @@ impl Scenario {
             pod,
             host_setup,
             pod_setup,
+            eth_is_plain: false,
+            queue_purged_by_all: f.kernel.before_6_0,
+            responder: layers.responder.unwrap_or_default(),
             icmp_errors_filtered: f.pod.icmp_errors_filtered,
             clients,
             faults,
@@ -161,9 +201,7 @@ impl Scenario {
         })
     }
 
-    /// Makes a plan the shorter form that `[live]` describes, and says what that changed. Holds set
-    /// by the command line stay as they are.
-    pub fn shorten(&self, plan: &mut Plan, overrides: &Overrides) -> Vec<String> {
+    fn shorten(&self, plan: &mut Plan, overrides: &Overrides) -> Vec<String> {
         let live = &self.file.live;
         let mut said = Vec::new();
         for hold in &mut plan.holds {
@@ -184,6 +222,22 @@ impl Scenario {
                 said.push(format!("{name} is held for {to} instead of {whole}"));
             }
         }
+        for (name, to) in &live.delay {
+            let scripts = plan.actors.iter_mut().filter_map(|a| match a {
+                Actors::Script(script) => Some(script),
+                _ => None,
+            });
+            let Some(step) = plan.steps.find(name) else { continue };
+            for whole in scripts.filter_map(|s| s.shorten(step, *to)) {
+                said.push(format!("{name} comes after {to} instead of {whole}"));
+            }
+        }
+        for client in &mut plan.clients {
+            if let Some(to) = live.client_delay.get(&client.name).filter(|to| **to < client.delay.1) {
+                said.push(format!("{} begins after {to} instead of {}", client.name, client.delay.1));
+                client.delay = (*to, *to);
+            }
+        }
         if let Some(duration) = live.duration.filter(|d| *d < plan.duration) {
             plan.duration = duration;
             said.push(format!("the run lasts at most {duration}"));
@@ -192,7 +246,7 @@ impl Scenario {
     }
 
     /// What is expected of a run in a corner: the scenario's own expectations, or those of the fix.
-    /// Of several fixes together nothing is.
+    /// Of several fixes together nothing is. On a real machine times may be a little later.
     #[must_use]
     pub fn expectations(&self, overrides: &Overrides, corner: Corner) -> Expect {
         let f = &self.file;
@@ -204,7 +258,16 @@ impl Scenario {
             },
             _ => return Expect::default(),
         };
-        by_corner.get(&corner).map_or_else(|| expect.clone(), |over| expect.overridden(over))
+        let expect = by_corner.get(&corner).map_or_else(|| expect.clone(), |over| expect.overridden(over));
+        if corner == Corner::Sim { expect } else { expect.live() }
+    }
+
+    /// What a fix of the scenario changes, or a mitigation (see [`Overrides::with`]).
+    fn change_named(&self, name: &str) -> Option<&ChangeFile> {
+        if let Some(name) = name.strip_prefix(MITIGATION) {
+            return super::mitigation::mitigation(name).map(|m| &m.change);
+        }
+        self.file.fixes.iter().find(|x| x.name.get_ref() == name).map(|x| &x.change)
     }
 
     fn no_fix(&self, name: &str) -> PlanError {
@@ -240,7 +303,8 @@ impl Scenario {
             .collect::<Result<Vec<Act>, _>>()?;
         let gate = Gate::After(StepTable::built_in("cni.add-return"));
         let zero = (Span::ZERO, Span::ZERO);
-        Ok(Some((ActorName::Pod, ScriptStep { step, gate, delay: zero, every: None, times: 1, acts })))
+        let script = ScriptStep { step, gate, delay: zero, every: None, times: 1, anew: true, acts };
+        Ok(Some((ActorName::Pod, script)))
     }
 
     fn pod_state(&self, layers: &Layers<'_>, s: &Setting) -> Result<(HostState, Vec<Mutation>), PlanError> {
@@ -350,9 +414,8 @@ fn felix_options(layers: &Layers<'_>, version: CalicoVersion, host: &HostState) 
     if let Some(remove) = layers.last(|c| c.remove_external_routes) {
         o.removes_unknown_routes = remove;
     }
-    if layers.last(|c| c.endpoint_status_wait).is_some() && version >= CalicoVersion::V3_28 {
-        // whoever lets ADD wait also tells Felix to write the status
-        o.endpoint_status = true;
+    if let Some(refresh) = layers.last(|c| c.static_arp_refresh) {
+        o.static_arp_refresh = refresh;
     }
     o
 }
@@ -394,6 +457,7 @@ fn default_clients() -> Vec<ClientPlan> {
         delay: (Span::ZERO, Span::ZERO),
         interval: Span::from_secs(1),
         count: None,
+        ident: 1,
         stop_after: Some(3),
         deadline: None,
         retry: None,

@@ -59,3 +59,13 @@ pub struct Overrides {
     /// Fixes applied, by name, in this order.
     pub fixes: Vec<String>,
 }
+
+/// Stands before the name of a mitigation among the fixes of a run.
+pub(super) const MITIGATION: &str = "with ";
+
+impl Overrides {
+    /// Adds a mitigation, which any scenario can have, to the fixes.
+    pub fn with(&mut self, mitigation: &str) {
+        self.fixes.push(format!("{MITIGATION}{mitigation}"));
+    }
+}

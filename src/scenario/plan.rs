@@ -61,6 +61,20 @@ pub enum FaultAction {
     Corrupt,
 }
 
+/// Who answers ARP on the host end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Responder {
+    /// The kernel's ARP.
+    #[default]
+    Kernel,
+    /// A program at the host end's ingress that answers for every address but the pod's own,
+    /// whatever routes and switches say, as Cilium's does.
+    Datapath,
+    /// The same for every address, the pod's own included, as Antrea's does in policy-only mode.
+    DatapathAny,
+}
+
 /// A fault of the link.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FaultRule {
@@ -116,6 +130,8 @@ pub struct ClientPlan {
     pub interval: Span,
     /// How many.
     pub count: Option<u32>,
+    /// The identifier of its echoes, one for each client: a raw socket hears the answers to all.
+    pub ident: u16,
     /// It stops after so many answers.
     pub stop_after: Option<u32>,
     /// When to give up altogether.
@@ -163,6 +179,7 @@ impl ClientPlan {
                 interval: self.interval,
                 count: self.count,
                 deadline: self.deadline,
+                ident: self.ident,
                 ..PingSpec::to(to.ip())
             }),
         }
@@ -190,6 +207,13 @@ pub struct Plan {
     pub host_setup: Vec<Mutation>,
     /// The changes that made the pod's.
     pub pod_setup: Vec<Mutation>,
+    /// The pod's interface has no peer that its kernel knows, as a TAP: changes of its carrier are
+    /// noticed at most once a second, and not at once as those of a veth.
+    pub eth_is_plain: bool,
+    /// An interface that goes down in any namespace throws delayed answers away (before 6.0).
+    pub queue_purged_by_all: bool,
+    /// Who answers ARP on the host end.
+    pub responder: Responder,
     /// The pod filters the errors its kernel sends to it.
     pub icmp_errors_filtered: bool,
     /// The world behind the node.

@@ -15,15 +15,22 @@ pub(crate) struct Veth {
     /// Where the host end is; `None` while there is no pair.
     pub(crate) host_end: Option<Side>,
     carries: bool,
+    /// See [`crate::scenario::Plan::eth_is_plain`].
+    plain: bool,
     linkwatch_free: Option<Time>,
     /// A change of the carrier that the kernel has yet to notice, and when it does.
     pending: Option<(bool, Time)>,
 }
 
 impl Veth {
+    /// No pair yet.
+    pub(crate) fn new(plain: bool) -> Veth {
+        Veth { plain, ..Veth::default() }
+    }
+
     /// Forgets the pair.
     pub(crate) fn reset(&mut self) {
-        *self = Veth { linkwatch_free: self.linkwatch_free, ..Veth::default() };
+        *self = Veth { linkwatch_free: self.linkwatch_free, ..Veth::new(self.plain) };
     }
 
     /// True when frames pass.
@@ -58,7 +65,7 @@ impl Veth {
             return;
         }
         self.carries = carries;
-        let urgent = near.zip(far).is_none_or(|(a, b)| a.index() != b.index());
+        let urgent = !self.plain && near.zip(far).is_none_or(|(a, b)| a.index() != b.index());
         let at = if urgent {
             now
         } else {

@@ -1,5 +1,7 @@
 //! [`World`]: the parts of a run and the loop that drives them.
 
+mod extra;
+
 use super::emit::Emitter;
 use super::link::{InFlight, Link, Sent};
 use super::veth::Veth;
@@ -11,7 +13,7 @@ use crate::host::{Decision, IfIndex, LinkChange, LinkKind, Mutation, Reason, Req
 use crate::neigh::KernelClock;
 use crate::packet::Frame;
 use crate::pod::{ClientEvent, ClientId, Pod, PodOutput};
-use crate::scenario::Plan;
+use crate::scenario::{Plan, Responder};
 use crate::time::{Span, Time};
 use crate::trace::{Fate, FrameId, Seen, Sink, What};
 use std::sync::Arc;
@@ -59,6 +61,8 @@ pub struct World<O> {
     pub(super) veth: Veth,
     pub(super) link: Link,
     pub(super) starts: Vec<Start>,
+    /// Frames that a step sends from the host end.
+    announcements: Vec<Frame>,
     pub(super) frames: u32,
     pub(super) events: u64,
     /// What the gateway would say to the pod's request, as last reported.
@@ -95,6 +99,7 @@ pub fn run<O: Outside, S: Sink>(plan: Plan, outside: O, chooser: &mut dyn Choose
 impl<O: Outside> World<O> {
     /// The parts of a run, before it begins.
     pub fn new(plan: Arc<Plan>, outside: O, chooser: &mut dyn Chooser) -> World<O> {
+        let veth = Veth::new(plan.eth_is_plain);
         let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(plan.hz));
         let clock = KernelClock::new(plan.hz, phase);
         let control = Control::new(
@@ -123,9 +128,10 @@ impl<O: Outside> World<O> {
             control,
             gateway,
             pod,
-            veth: Veth::default(),
+            veth,
             link,
             starts,
+            announcements: Vec::new(),
             frames: 0,
             events: 0,
             verdict: None,
@@ -305,6 +311,8 @@ impl<O: Outside> World<O> {
                         self.emit.stack_note(self.now, Side::Host, self.gateway.state(), note, sink);
                     }
                 }
+            } else if let Some(frame) = self.announcements.pop() {
+                self.put_on_link(Side::Host, &frame, chooser, sink);
             } else {
                 break;
             }
@@ -360,6 +368,9 @@ impl<O: Outside> World<O> {
         self.emit.begin_frame(flight.id);
         match flight.to {
             Side::Host => match self.veth.host_index(&self.plan.setting, self.gateway.state()) {
+                Some(dev)
+                    if self.plan.responder != Responder::Kernel
+                        && self.datapath_reply(dev, flight, chooser, sink) => {}
                 Some(dev) => self.hear(dev, &flight.frame, chooser, sink),
                 None => self.gateway.note_unheard(IfIndex(0), None, Reason::NoInterface),
             },
@@ -395,6 +406,16 @@ impl<O: Outside> World<O> {
         let s = &plan.setting;
         match act {
             Act::Mark => Ok(()),
+            Act::Ask(ask) => {
+                let what = Happening::Asked(*ask);
+                self.control.notice(self.now, what, self.gateway.state(), chooser);
+                Ok(())
+            }
+            Act::AnnounceGateway => self.announce_gateway(),
+            Act::DownElsewhere => {
+                self.down_elsewhere();
+                Ok(())
+            }
             Act::Change(side, change) | Act::Try(side, change) => {
                 if let Mutation::LinkDel { dev } = change
                     && (*dev == s.cali || *dev == s.eth)
@@ -413,6 +434,11 @@ impl<O: Outside> World<O> {
             Act::PodReset => {
                 let _ = self.delete_veth(chooser);
                 self.pod.reset_namespace(plan.pod.clone(), chooser);
+                // processes end with their namespace; the new containers start new ones
+                self.pod.reset_clients();
+                for start in &mut self.starts {
+                    (start.due, start.begun) = (None, false);
+                }
                 Ok(())
             }
         }
@@ -431,6 +457,9 @@ impl<O: Outside> World<O> {
             Side::Pod => self.pod.apply(self.now, change, chooser),
         };
         done.map_err(|e| e.to_string())?;
+        if side == Side::Pod && change.takes_down() {
+            self.down_elsewhere();
+        }
         let plan = Arc::clone(&self.plan);
         self.veth.update(self.now, &plan.setting, self.gateway.state(), self.pod.stack().state(), chooser);
         self.tell_running(before, chooser);
@@ -490,7 +519,10 @@ impl<O: Outside> World<O> {
     fn delete_veth(&mut self, chooser: &mut dyn Chooser) -> Result<(), String> {
         let plan = Arc::clone(&self.plan);
         let s = &plan.setting;
-        let far = self.veth.host_end.ok_or_else(|| format!("there is no interface {}", s.cali))?;
+        let Some(far) = self.veth.host_end else {
+            // not this pod's, but somebody's of that name
+            return self.change(Side::Host, &Mutation::LinkDel { dev: s.cali }, chooser);
+        };
         self.veth.reset();
         self.change(far, &Mutation::LinkDel { dev: s.cali }, chooser)?;
         self.change(Side::Pod, &Mutation::LinkDel { dev: s.eth }, chooser)
@@ -520,6 +552,14 @@ impl<O: Outside> World<O> {
         let Some(dev) = self.veth.host_index(&self.plan.setting, host) else {
             return Some(Reason::NoInterface);
         };
+        if self.plan.responder != Responder::Kernel {
+            let up = host.link(dev).is_some_and(crate::host::Link::is_up);
+            return (!up || !self.veth.carries()).then_some(if up {
+                Reason::NoCarrier
+            } else {
+                Reason::LinkDown
+            });
+        }
         let request = gateway_request(&self.plan, dev);
         match decide(host, &request) {
             Decision::Reply { .. } if !self.veth.carries() => Some(Reason::NoCarrier),

@@ -342,6 +342,12 @@ impl Stack {
         }
     }
 
+    /// Throws every delayed answer away, of either family.
+    pub fn purge_all_delayed(&mut self) {
+        self.purge_delayed();
+        self.purge_delayed6();
+    }
+
     /// True when the table is at gc_thresh3 with entries of other namespaces, so that no entry
     /// can be made (neigh_alloc).
     fn table_full(&self) -> bool {

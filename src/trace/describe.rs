@@ -53,10 +53,12 @@ pub fn describe_ip(packet: &[u8]) -> String {
     }
 }
 
-/// True for a request for the gateway's address.
+/// True for a request for the gateway's address. (A solicitation from `::` is a test for
+/// duplicates of the pod's own.)
 #[must_use]
 pub fn is_gateway_request(d: &Described) -> bool {
-    d.asks.is_some_and(|(_, target)| super::event::is_gateway(target))
+    let gateway = super::event::is_gateway;
+    d.asks.is_some_and(|(sender, target)| gateway(target) && !super::event::is_dad(sender))
 }
 
 fn describe_packet(packet: &SlicedPacket<'_>, group: bool) -> Described {

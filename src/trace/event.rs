@@ -302,7 +302,17 @@ impl Sink for () {
 /// True for the pod's gateway, of either family.
 #[must_use]
 pub(crate) fn is_gateway(ip: IpAddr) -> bool {
-    ip == IpAddr::V4(crate::control::GATEWAY) || ip == IpAddr::V6(Mac::CALICO.link_local())
+    match ip {
+        IpAddr::V4(ip) => ip == crate::control::GATEWAY,
+        // the only link-local neighbour of a pod is its gateway, whatever MAC it is made of
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+/// True for the sender of a test for duplicates (RFC 4862): it asks about an address of its own.
+#[must_use]
+pub(crate) fn is_dad(sender: IpAddr) -> bool {
+    sender == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
 }
 
 mod hex_bytes {

@@ -1,7 +1,7 @@
 //! What a run showed, in numbers: the ground on which expectations are checked and corners are
 //! compared.
 
-use super::event::{ClientNews, Event, Fate, What, is_gateway};
+use super::event::{ClientNews, Event, Fate, What, is_dad, is_gateway};
 use crate::addr::Mac;
 use crate::control::Side;
 use crate::neigh::Nud;
@@ -31,6 +31,12 @@ pub struct ClientSeen {
     pub longest_gap: Option<Span>,
     /// What it was told, and how often.
     pub errors: BTreeMap<String, u32>,
+    /// When it first tried.
+    #[serde(skip)]
+    pub(super) first_try_ns: Option<Time>,
+    /// How many attempts it made together at first.
+    #[serde(skip)]
+    pub(super) at_once: u32,
 }
 
 /// A request of the pod for its gateway.
@@ -101,6 +107,9 @@ impl Observed {
     }
 }
 
+/// Attempts so near to a client's first were made together with it.
+const AT_ONCE: Span = Span::from_ms(100);
+
 /// Reads the events of a run.
 #[must_use]
 pub fn observe(events: &[Event]) -> Observed {
@@ -110,9 +119,9 @@ pub fn observe(events: &[Event]) -> Observed {
         let t = event.t_ns;
         match &event.what {
             What::Frame { from, bytes, fate, .. } => frame(&mut o, t, *from, bytes, fate),
-            What::Judged { side: Side::Host, target, answered: false, reason: Some(code), .. }
-                if is_gateway(*target) =>
-            {
+            What::Judged {
+                side: Side::Host, target, sender, answered: false, reason: Some(code), ..
+            } if is_gateway(*target) && !is_dad(*sender) => {
                 if let Some(a) = o.open().rev().find(|a| a.is_open()) {
                     a.reason = Some(code.clone());
                 }
@@ -162,7 +171,11 @@ fn client_news(o: &mut Observed, t: Time, client: &str, news: &ClientNews) {
     let c = o.clients.entry(client.to_owned()).or_default();
     match news {
         ClientNews::Start { .. } => c.start_ns = c.start_ns.or(Some(t)),
-        ClientNews::Try { .. } => c.sent += 1,
+        ClientNews::Try { .. } => {
+            c.sent += 1;
+            let first = *c.first_try_ns.get_or_insert(t);
+            c.at_once += u32::from(t.since(first) <= AT_ONCE);
+        }
         ClientNews::Success { .. } => {
             c.answered += 1;
             c.first_success_ns = c.first_success_ns.or(Some(t));

@@ -2,7 +2,7 @@
 
 use super::event::{Event, What};
 use super::observe::{ClientSeen, Observed};
-use super::timeline::{Style, rounded};
+use super::timeline::rounded;
 use crate::control::CalicoVersion;
 use crate::neigh::Nud;
 use crate::scenario::Corner;
@@ -61,7 +61,7 @@ pub fn kernel_view(events: &[Event]) -> String {
 
 /// What came of it: the gateway, the pod's entry, each client.
 #[must_use]
-pub fn summary(seen: &Observed, style: Style) -> String {
+pub fn summary(seen: &Observed) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "Gateway      {}", gateway(seen));
     for code in &seen.reasons {
@@ -76,7 +76,6 @@ pub fn summary(seen: &Observed, style: Style) -> String {
     for (name, client) in &seen.clients {
         let _ = writeln!(out, "{name:<12} {}", client_line(client, seen.window_end_ns));
     }
-    let _ = style;
     out
 }
 

@@ -9,70 +9,13 @@
 //! A pod that asks in vain for a minute asks some sixty times. Requests of one resolution are one
 //! line, with the moments they left; a reason is spelled out when it is new.
 
-use super::event::{ClientNews, Event, Fate, What, is_gateway};
+use super::event::{ClientNews, Event, Fate, What, is_dad, is_gateway};
+use super::page::{Glyphs, LaneName, Page, Row, Style, Tone, Window};
 use crate::control::{ActorName, Side, StepTable};
 use crate::neigh::Nud;
 use crate::time::{Span, Time};
 use core::fmt::Write as _;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// How a timeline looks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Style {
-    /// ANSI colours.
-    pub color: bool,
-    /// Box-drawing characters; plain ASCII otherwise.
-    pub unicode: bool,
-    /// Every event on a line of its own.
-    pub full: bool,
-}
-
-struct Glyphs {
-    rail: &'static str,
-    dot: &'static str,
-    window: &'static str,
-    open: &'static str,
-    close: &'static str,
-    no: &'static str,
-    yes: &'static str,
-}
-
-const UNICODE: Glyphs =
-    Glyphs { rail: "│", dot: "●", window: "┃", open: "┏", close: "┗", no: "✗", yes: "✓" };
-const ASCII: Glyphs = Glyphs { rail: ".", dot: "*", window: "#", open: "#", close: "#", no: "x", yes: "v" };
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tone {
-    Plain,
-    Dim,
-    Good,
-    Bad,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum LaneName {
-    Actor(ActorName),
-    Pod,
-}
-
-struct Row {
-    t: Time,
-    lane: Option<LaneName>,
-    text: String,
-    tone: Tone,
-    /// Lines below it that belong to it.
-    more: Vec<(Tone, String)>,
-    /// Its place in the order in which rows came to be known.
-    number: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Window {
-    Closed,
-    Open,
-    Opens,
-    Closes,
-}
 
 /// Requests that belong to one resolution.
 #[derive(Default)]
@@ -104,9 +47,7 @@ pub struct Timeline {
     idle_steps: BTreeSet<String>,
     /// Clients that had a success.
     served: BTreeSet<String>,
-    /// From the first request in vain to the moment the gateway answers, with the number of rows
-    /// there were then.
-    windows: Vec<(Time, Time, usize)>,
+    windows: Vec<Window>,
     /// What the built-in steps are.
     steps: StepTable,
     /// Packets dropped, by what is alike of them, with the row that tells of the first.
@@ -117,7 +58,19 @@ impl Timeline {
     /// The timeline of these events.
     #[must_use]
     pub fn render(events: &[Event], style: Style) -> String {
-        let mut t = Timeline {
+        let mut t = Timeline::new(style);
+        for event in events {
+            t.event(event);
+        }
+        t.flush(events.last().map_or(Time::ZERO, |e| e.t_ns), None);
+        t.count_drops();
+        // a burst is known only when it is over, but belongs where it began
+        t.rows.sort_by_key(|r| r.t);
+        Page::new(t.style, &t.rows, &t.windows).draw()
+    }
+
+    fn new(style: Style) -> Timeline {
+        Timeline {
             style,
             rows: Vec::new(),
             silent: false,
@@ -130,15 +83,7 @@ impl Timeline {
             windows: Vec::new(),
             steps: StepTable::default(),
             drops: BTreeMap::new(),
-        };
-        for event in events {
-            t.event(event);
         }
-        t.flush(events.last().map_or(Time::ZERO, |e| e.t_ns), None);
-        t.count_drops();
-        // a burst is known only when it is over, but belongs where it began
-        t.rows.sort_by_key(|r| r.t);
-        t.draw()
     }
 
     fn row(&mut self, t: Time, lane: Option<LaneName>, tone: Tone, text: String) {
@@ -159,8 +104,8 @@ impl Timeline {
                 self.row(t, lane, Tone::Good, format!("{step} goes on"));
             }
             What::Frame { from, summary, bytes, fate, .. } => self.frame(t, *from, summary, bytes, fate),
-            What::Judged { side: Side::Host, target, answered, delayed, reason, why, .. }
-                if is_gateway(*target) =>
+            What::Judged { side: Side::Host, target, sender, answered, delayed, reason, why, .. }
+                if is_gateway(*target) && !is_dad(*sender) =>
             {
                 self.judged(t, *answered, *delayed, reason.as_deref(), why.as_deref());
             }
@@ -228,7 +173,7 @@ impl Timeline {
         if from == Side::Pod && super::is_gateway_request(&d) {
             if self.silent || *fate != Fate::Delivered {
                 if !core::mem::replace(&mut self.asking, true) {
-                    self.windows.push((t, Time::FOREVER, usize::MAX));
+                    self.windows.push(Window { from: t, to: Time::FOREVER, rows: usize::MAX });
                 }
                 self.burst.from.get_or_insert(t);
                 self.burst.sent.push(t);
@@ -322,7 +267,7 @@ impl Timeline {
             self.flush(t, None);
             self.asking = false;
             if let Some(window) = self.windows.last_mut() {
-                (window.1, window.2) = (t, self.rows.len());
+                (window.to, window.rows) = (t, self.rows.len());
             }
             self.row(t, None, Tone::Good, format!("{} from here on the gateway answers", glyphs.yes));
         } else if !answers && !self.served.is_empty() && !was_silent {
@@ -395,101 +340,7 @@ impl Timeline {
     }
 
     fn glyphs(&self) -> &'static Glyphs {
-        if self.style.unicode { &UNICODE } else { &ASCII }
-    }
-
-    fn draw(&self) -> String {
-        let mut lanes: Vec<LaneName> = self.rows.iter().filter_map(|r| r.lane).collect();
-        lanes.sort_by_key(|l| match l {
-            LaneName::Actor(a) => ActorName::ALL.iter().position(|x| x == a).unwrap_or(99),
-            LaneName::Pod => 100,
-        });
-        lanes.dedup();
-        let names: Vec<&str> = lanes
-            .iter()
-            .map(|l| match l {
-                LaneName::Actor(ActorName::Pod) => "init",
-                LaneName::Actor(a) => a.name(),
-                LaneName::Pod => "pod",
-            })
-            .collect();
-        let mut out = format!("{:>10}  {}\n", "time", names.join("  "));
-        for at in 0..self.rows.len() {
-            self.draw_row(at, &lanes, &names, &mut out);
-        }
-        out
-    }
-
-    /// Whether a row lies in a window. They follow one another, so only the last two that began
-    /// before it can be its own.
-    fn inside(&self, row: &Row) -> bool {
-        let begun = self.windows.partition_point(|w| w.0 <= row.t);
-        let near = &self.windows[begun.saturating_sub(2)..begun];
-        near.iter().any(|(_, to, rows)| row.t < *to || (row.t == *to && row.number < *rows))
-    }
-
-    fn draw_row(&self, at: usize, lanes: &[LaneName], names: &[&str], out: &mut String) {
-        let row = &self.rows[at];
-        let inside = |at: usize| self.rows.get(at).is_some_and(|r| self.inside(r));
-        let before = at.checked_sub(1).is_some_and(inside);
-        let window = match (before, inside(at), inside(at + 1)) {
-            (_, false, _) => Window::Closed,
-            (false, true, _) => Window::Opens,
-            (_, true, true) => Window::Open,
-            (_, true, false) => Window::Closes,
-        };
-        self.draw_line(&row.t.to_string(), row.lane, window, row.tone, &row.text, lanes, names, out);
-        let window = if inside(at + 1) { Window::Open } else { Window::Closed };
-        for (tone, text) in &row.more {
-            self.draw_line("", None, window, *tone, text, lanes, names, out);
-        }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn draw_line(
-        &self,
-        time: &str,
-        at: Option<LaneName>,
-        window: Window,
-        tone: Tone,
-        text: &str,
-        lanes: &[LaneName],
-        names: &[&str],
-        out: &mut String,
-    ) {
-        let g = self.glyphs();
-        let mut line = format!("{time:>10}  ");
-        for (lane, name) in lanes.iter().zip(names) {
-            let mark = if at == Some(*lane) { g.dot } else { g.rail };
-            let left = name.len() / 2;
-            let _ = write!(line, "{:left$}{mark}{:right$}  ", "", "", right = name.len() - left - 1);
-        }
-        let window = match window {
-            Window::Closed => " ",
-            Window::Open => g.window,
-            Window::Opens => g.open,
-            Window::Closes => g.close,
-        };
-        line.truncate(line.trim_end().len());
-        let pad = 12 + names.iter().map(|n| n.len() + 2).sum::<usize>();
-        let width = line.chars().count();
-        let _ = write!(line, "{:fill$}", "", fill = pad.saturating_sub(width));
-        let window = self.paint(window, Tone::Bad);
-        let text = self.paint(text, tone);
-        let full = format!("{line}{window} {text}");
-        out.push_str(full.trim_end());
-        out.push('\n');
-    }
-
-    fn paint(&self, text: &str, tone: Tone) -> String {
-        let code = match tone {
-            _ if !self.style.color || text.trim().is_empty() => return text.to_owned(),
-            Tone::Plain => return text.to_owned(),
-            Tone::Dim => "2",
-            Tone::Good => "32",
-            Tone::Bad => "31",
-        };
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        self.style.glyphs()
     }
 }
 
@@ -513,4 +364,52 @@ pub(super) fn rounded(ns: u64) -> String {
         _ => 1_000_000,
     };
     Span::from_ns(ns / unit * unit).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASCII: Style = Style { color: false, unicode: false, full: false };
+
+    fn at_ms(ms: u64) -> Time {
+        Time::ZERO + Span::from_ms(ms)
+    }
+
+    /// The rows of requests in vain, where requests leave at these times and a kernel tells of
+    /// FAILED at that one.
+    fn rows(sent_ms: &[u64], failed_ms: u64) -> Vec<String> {
+        let mut t = Timeline::new(ASCII);
+        t.silent = true;
+        for ms in sent_ms {
+            t.burst.from.get_or_insert(at_ms(*ms));
+            t.burst.sent.push(at_ms(*ms));
+        }
+        t.failed(at_ms(failed_ms));
+        t.flush(at_ms(10_000), None);
+        t.rows
+            .iter()
+            .map(|r| format!("{} {}", r.t, r.text.trim_start_matches("who-has 169.254.1.1 ")))
+            .collect()
+    }
+
+    #[test]
+    fn a_request_just_before_the_news_of_failure_begins_the_next_resolution() {
+        let split = rows(&[0, 1012, 2036, 3060], 3065);
+        let first = "0.000s at 0.000s 1.012s 2.036s x no reply, FAILED at 3.065s";
+        assert_eq!(split, [first, "3.060s at 3.060s x no reply"]);
+        // at the end of the lag it is of the resolution that failed
+        let lag = NEWS_LAG.as_ms();
+        assert_eq!(
+            rows(&[0, 1012, 2036], 2036 + lag),
+            ["0.000s at 0.000s 1.012s 2.036s x no reply, FAILED at 2.056s"]
+        );
+        assert_eq!(rows(&[0, 1012, 2036], 2035 + lag).len(), 2);
+    }
+
+    #[test]
+    fn a_resolution_keeps_its_only_request_and_one_without_any_still_fails() {
+        assert_eq!(rows(&[3060], 3065), ["3.060s at 3.060s x no reply, FAILED at 3.065s"]);
+        assert_eq!(rows(&[], 3065), ["3.065s pod: 169.254.1.1 FAILED"]);
+    }
 }

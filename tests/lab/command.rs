@@ -44,6 +44,10 @@ fn flaws_of_a_file_are_shown_in_place() {
         ("a_text_that_steers_the_terminal", "story = \"red: \\u001b[31m\"\n"),
         ("no_such_reason", "[expect]\nreasons = [\"rp-filter\"]\n"),
         ("no_such_state", "[expect]\nentry = \"REACHABEL\"\n"),
+        ("arping_to_ipv6", "[[client]]\nkind = \"arping\"\nto = \"fd00::1\"\n"),
+        ("a_fault_that_does_nothing", "[[fault]]\nframe = \"ip\"\nfrom = \"pod\"\n"),
+        ("a_fault_that_does_two_things", "[[fault]]\nframe = \"ip\"\ndrop = true\ncorrupt = true\n"),
+        ("numbers_of_a_fault", "[[fault]]\nnth = 0\nper-mille = 1001\ndrop = true\n"),
         ("no_toml", "[[hold]\nstep = \n"),
     ];
     for (name, rest) in cases {

@@ -35,6 +35,13 @@ const RACE_MS: usize = 1024;
 const SOLICITS: usize = 3;
 
 fn agree(args: &[&str], races: bool) {
+    agree_but_for_draws(args, races, 0);
+}
+
+/// The same where an answer's time is drawn, up to so many milliseconds. What a live run draws is
+/// its own: the draws of all actors come from one stream, in the order in which a busy machine gets
+/// round to them.
+fn agree_but_for_draws(args: &[&str], races: bool, drawn_ms: usize) {
     if !possible() {
         return;
     }
@@ -69,7 +76,7 @@ fn agree(args: &[&str], races: bool) {
         };
         match (first(&sim), first(&live)) {
             (Some(one), Some(two)) => {
-                let tolerance = 100 + 1100 * s.abs_diff(l) + 30 * s;
+                let tolerance = 100 + 1100 * s.abs_diff(l) + 30 * s + drawn_ms;
                 let apart = one.abs_diff(two);
                 assert!(apart <= tolerance as u64, "{client}: {apart} ms apart");
             }
@@ -100,5 +107,6 @@ fn about_a_pod_without_its_default_route() {
 
 #[test]
 fn about_a_proxy_delay() {
-    agree(&["run", "proxy-delay"], false);
+    // proxy_delay 80, in hundredths of a second
+    agree_but_for_draws(&["run", "proxy-delay"], false, 800);
 }

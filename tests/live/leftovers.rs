@@ -27,14 +27,36 @@ fn an_interrupted_run_says_what_it_saw() {
     if !possible() {
         return;
     }
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let output = ended_by(signal);
-        assert_eq!(output.status.code(), Some(130), "{signal}: {output:?}");
+        assert_eq!(output.status.code(), Some(code), "{signal}: {output:?}");
         let (events, verdict) = events(&output);
         assert_eq!(verdict["result"], "interrupted");
         assert_eq!(verdict["checks"], serde_json::json!([]), "nothing is expected of a part");
         assert!(events.iter().any(|e| e["event"] == "frame"), "{signal}: nothing was seen");
         assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
+    }
+}
+
+/// Commands that ask a kernel without a scenario's run end in the same way.
+#[test]
+fn whatever_asks_a_kernel_ends_with_a_word() {
+    if !possible() {
+        return;
+    }
+    let slow = ["probe", "no-default-route", "--only", "kernel", "--quiet", "10s"];
+    let many = ["differential", "--states", "1000000", "--seed", "1"];
+    for args in [&slow[..], &many] {
+        for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+            let run = Run::start(args);
+            let namespaces = run.pod_made();
+            std::thread::sleep(Duration::from_millis(300));
+            run.signal(signal);
+            let (output, mark) = run.end();
+            nothing_left(&mark, &namespaces);
+            assert_eq!(output.status.code(), Some(code), "{args:?} {signal}: {output:?}");
+            assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"), "{args:?}: {output:?}");
+        }
     }
 }
 
@@ -77,13 +99,13 @@ fn a_killed_run_leaves_nothing_whatever_the_moment() {
     }
 }
 
-#[test]
-fn an_ordinary_user_needs_no_root() {
-    if !possible() {
-        return;
-    }
-    if !nix::unistd::geteuid().is_root() {
-        return; // every other test of this file shows it
+/// A window of a moment instead of a minute.
+const HOLD: &str = "felix.iface-seen=2s";
+
+/// Runs the program as a user with no rights, if this one can become such a user.
+fn run_as_nobody(args: &[&str]) -> Option<std::process::Output> {
+    if !possible() || !nix::unistd::geteuid().is_root() {
+        return None; // every other test of this file shows what an ordinary user can do
     }
     // the build directory may be closed to others
     let dir = tempfile::Builder::new().prefix("arplab").tempdir_in("/tmp").expect("a directory");
@@ -95,17 +117,46 @@ fn an_ordinary_user_needs_no_root() {
     let copied =
         Command::new("install").args(["-m", "0755", env!("CARGO_BIN_EXE_arplab")]).arg(&program).status();
     assert!(copied.expect("install").success());
-    let args = ["run", "8689", "--live", "--hold", "felix.iface-seen=2s", "--json"];
-    let run = Run::start_as(&program, &args, |c| {
+    let run = Run::start_as(&program, args, |c| {
         c.uid(NOBODY).gid(NOBODY).current_dir("/");
     });
     let (output, mark) = run.end();
     nothing_left(&mark, &BTreeSet::new());
-    if output.status.code() == Some(3) {
-        let why = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(why.contains("user namespace"), "{why}");
-        return netns_lab::testing::skip(&why);
+    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.code() == Some(3) && why.contains("user namespace") && !why.contains("TAP") {
+        netns_lab::testing::skip(&why);
+        return None;
     }
+    Some(output)
+}
+
+/// A TAP that was asked for by name and is refused ends the run at once: nothing is staged with
+/// something else in its place.
+#[test]
+fn a_refused_tap_is_said_with_what_to_do() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let open = std::fs::metadata("/dev/net/tun").is_ok_and(|m| {
+        let (mode, owner) = (m.permissions().mode(), (m.uid(), m.gid()));
+        mode & 0o006 == 0o006 || owner.0 == NOBODY || owner.1 == NOBODY
+    });
+    if open {
+        return eprintln!("skipped: /dev/net/tun is open to everybody here");
+    }
+    let Some(output) = run_as_nobody(&["run", "8689", "--live", "--link", "tap", "--hold", HOLD]) else {
+        return;
+    };
+    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert_eq!(why.lines().count(), 1, "{why}");
+    for part in ["cannot make TAP eth0 in namespace `pod`", "/dev/net/tun", "veth"] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    assert!(output.stdout.is_empty(), "nothing was run: {}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn an_ordinary_user_needs_no_root() {
+    let Some(output) = run_as_nobody(&["run", "8689", "--live", "--json", "--hold", HOLD]) else { return };
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let (_, verdict) = events(&output);
     assert!(verdict["seen"]["asked"].as_array().is_some_and(|a| a.len() >= 2), "{verdict:#}");

@@ -2,11 +2,10 @@
 
 use super::{Context, Running};
 use crate::addr::Mac;
-use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY};
+use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame};
 use crate::pod::ArpingSpec;
-use crate::time::{Span, Time};
+use crate::time::Span;
 use netns_lab::{PacketOptions, PacketSocket, RecvBatch};
-use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,25 +42,30 @@ fn run(cx: &Context, spec: &ArpingSpec, over: &AtomicBool) -> Result<(), String>
     let (mac, own) = identity(cx).map_err(|e| e.to_string())?;
     let source = spec.source.unwrap_or(own);
     let mut batch = RecvBatch::default();
-    let mut waiting: VecDeque<(u32, Time)> = VecDeque::new();
+    // as iputils does: whoever answered last is asked alone from then on
+    let mut known = Mac::BROADCAST;
     let mut sent = 0;
     while !over.load(Ordering::Relaxed) && spec.count.is_none_or(|n| sent < n) {
         let (number, began) = cx.began();
         sent += 1;
-        let frame = Arp::request(mac, source, spec.target).frame(Mac::BROADCAST, mac);
-        match socket.send(&frame) {
-            Ok(()) => waiting.push_back((number, began)),
-            Err(e) => cx.failed(number, e.to_string()),
-        }
+        let frame = Arp::request(mac, source, spec.target).frame(known, mac);
+        let mut waiting = match socket.send(&frame) {
+            Ok(()) => Some((number, began)),
+            Err(e) => {
+                cx.failed(number, e.to_string());
+                None
+            }
+        };
         let last = spec.count.is_some_and(|n| sent >= n);
         let until = cx.now() + if last { LINGER } else { spec.interval };
-        while cx.now() < until && !over.load(Ordering::Relaxed) && !(last && waiting.is_empty()) {
+        while cx.now() < until && !over.load(Ordering::Relaxed) && !(last && waiting.is_none()) {
             let left = Duration::from(until.since(cx.now())).min(NAP);
             socket.recv(&mut batch, Some(left)).map_err(|e| e.to_string())?;
             for frame in batch.frames() {
-                if answers(frame.bytes, spec.target)
-                    && let Some((number, began)) = waiting.pop_front()
-                {
+                let Some(answer) = answer(frame.bytes, spec.target, source, mac) else { continue };
+                known = answer.sha;
+                // an answer counts for the last request
+                if let Some((number, began)) = waiting.take() {
                     cx.answered(number, began);
                 }
             }
@@ -70,10 +74,10 @@ fn run(cx: &Context, spec: &ArpingSpec, over: &AtomicBool) -> Result<(), String>
     Ok(())
 }
 
-fn answers(frame: &[u8], target: Ipv4Addr) -> bool {
-    EthFrame::parse(frame)
-        .and_then(|eth| Arp::parse(eth.payload))
-        .is_ok_and(|arp| arp.op == OP_REPLY && arp.spa == target)
+/// recv_pack(): the target's, to us.
+fn answer(frame: &[u8], target: Ipv4Addr, source: Ipv4Addr, mac: Mac) -> Option<Arp> {
+    let arp = EthFrame::parse(frame).and_then(|eth| Arp::parse(eth.payload)).ok()?;
+    (arp.spa == target && arp.tpa == source && arp.tha == mac).then_some(arp)
 }
 
 /// The pod end's MAC and address.

@@ -25,6 +25,8 @@ use tokio::task::JoinHandle;
 pub(super) struct Message {
     pub(super) at: Time,
     pub(super) client: usize,
+    /// Which of its lives: a pod that is made anew starts its clients anew.
+    pub(super) life: u32,
     pub(super) what: Report,
 }
 
@@ -40,6 +42,7 @@ pub(super) enum Report {
 pub(super) struct Context {
     netns: Arc<Netns>,
     client: usize,
+    life: u32,
     zero_ns: u64,
     tx: UnboundedSender<Message>,
     sent: Arc<AtomicU32>,
@@ -52,7 +55,7 @@ impl Context {
 
     fn report(&self, at: Time, what: Report) {
         // nobody listens any more only when the run is over
-        let _ = self.tx.send(Message { at, client: self.client, what });
+        let _ = self.tx.send(Message { at, client: self.client, life: self.life, what });
     }
 
     /// Begins an attempt and gives it its number.
@@ -94,15 +97,16 @@ impl Drop for Running {
     }
 }
 
-/// Starts a client.
+/// Starts a client for its `life`th time.
 pub(super) fn start(
     netns: &Arc<Netns>,
-    client: usize,
+    (client, life): (usize, u32),
     plan: &ClientPlan,
     zero_ns: u64,
     tx: UnboundedSender<Message>,
 ) -> Running {
-    let cx = Context { netns: Arc::clone(netns), client, zero_ns, tx, sent: Arc::new(AtomicU32::new(0)) };
+    let cx =
+        Context { netns: Arc::clone(netns), client, life, zero_ns, tx, sent: Arc::new(AtomicU32::new(0)) };
     let task = |future: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| Running {
         task: Some(tokio::spawn(future)),
         stop: None,

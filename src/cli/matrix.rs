@@ -1,0 +1,134 @@
+//! `arplab matrix`.
+
+use super::fail::Fail;
+use super::output::fold;
+use crate::matrix::{Matrix, matrix, write_csv, write_html, write_json, write_text};
+use crate::scenario::file::FixEffect;
+use crate::scenario::{Mitigation, Scenario, catalogue, mitigations};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only these scenarios: ids, issue numbers, catalogue numbers [default: all]
+    scenarios: Vec<String>,
+    /// Only these mitigations; may be given several times [default: all]
+    #[arg(long = "with", value_name = "MITIGATION")]
+    with: Vec<String>,
+    /// One JSON object
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Comma-separated values, a line for each cell
+    #[arg(long)]
+    csv: bool,
+    /// Write a self-contained HTML page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Tell why one cell is as it is
+    #[arg(long, num_args = 2, value_names = ["SCENARIO", "MITIGATION"], conflicts_with_all = ["scenarios", "with"])]
+    why: Option<Vec<String>>,
+    /// Settle each cell over all schedules around the expected course, within a small bound that is
+    /// printed, instead of a few runs; takes a minute or two for all cells
+    #[arg(long, conflicts_with_all = ["csv", "html", "why"])]
+    explore: bool,
+    /// Threads [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+pub(super) fn run(args: &Args) -> Result<u8, Fail> {
+    let (scenarios, mitigations) = match args.why.as_deref() {
+        Some([scenario, mitigation]) => {
+            (chosen(std::slice::from_ref(scenario))?, with(std::slice::from_ref(mitigation))?)
+        }
+        _ => (chosen(&args.scenarios)?, with(&args.with)?),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if args.explore {
+        let cells = super::settle::cells(&scenarios, &mitigations, args.threads.unwrap_or(cores));
+        return super::settle::print(&cells, args.json);
+    }
+    let result = matrix(&scenarios, &mitigations, args.threads.unwrap_or(cores))?;
+    if let Some(path) = &args.html {
+        write_page(path, &result)?;
+    }
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        write_json(&result, &mut out)?;
+    } else if args.csv {
+        write_csv(&result, &mut out)?;
+    } else if args.why.is_some() {
+        why(&result, &mut out)?;
+    } else if args.html.is_none() {
+        write_text(&result, &mut out)?;
+    }
+    Ok(super::AS_EXPECTED)
+}
+
+fn chosen(words: &[String]) -> Result<Vec<Scenario>, Fail> {
+    if words.is_empty() {
+        return Ok(catalogue::all()?);
+    }
+    let mut all: Vec<Scenario> = Vec::new();
+    for word in words {
+        let found = catalogue::find(word)?;
+        if found.is_empty() {
+            return Err(Fail::usage(format!("no scenario answers to {word:?}; `arplab list` shows all")));
+        }
+        all.extend(found);
+    }
+    all.sort_by(|a, b| a.id().cmp(b.id()));
+    all.dedup_by(|a, b| a.id() == b.id());
+    Ok(all)
+}
+
+fn with(names: &[String]) -> Result<Vec<Mitigation>, Fail> {
+    if names.is_empty() {
+        return Ok(mitigations().to_vec());
+    }
+    names.iter().map(|name| find(name).cloned()).collect()
+}
+
+/// The mitigation of that name, or an error that lists all.
+pub(super) fn find(name: &str) -> Result<&'static Mitigation, Fail> {
+    crate::scenario::mitigation(name).ok_or_else(|| {
+        let all: Vec<&str> = mitigations().iter().map(|m| m.name.as_str()).collect();
+        Fail::usage(format!("there is no mitigation {name:?}; there are: {}", all.join(", ")))
+    })
+}
+
+fn why(matrix: &Matrix, out: &mut dyn Write) -> Result<(), Fail> {
+    for row in &matrix.rows {
+        for (cell, column) in row.cells.iter().zip(&matrix.columns) {
+            let effect = match cell.effect {
+                FixEffect::Nothing => "does nothing for",
+                FixEffect::Cures => "cures",
+                FixEffect::Shortens => "shortens",
+                FixEffect::Breaks => "breaks something else in",
+            };
+            writeln!(out, "{} {effect} {}: {}.", cell.mitigation, row.scenario, cell.reason)?;
+            if let Some(also) = &cell.also {
+                writeln!(out, "It leaves something behind: {also}.")?;
+            }
+            writeln!(out, "\nWithout it: {}.", row.without)?;
+            writeln!(out, "The mitigation: {}.", column.title)?;
+            write!(out, "{}", fold(&column.why, 2, 96))?;
+            if !column.unknown_settings.is_empty() {
+                writeln!(out, "Settings that no release knows: {}.", column.unknown_settings.join(", "))?;
+            }
+            writeln!(out, "\nSee it: arplab run {} --with {}", row.scenario, cell.mitigation)?;
+        }
+    }
+    Ok(())
+}
+
+/// Written beside its place and then moved there, so that nobody meets half a file.
+fn write_page(path: &Path, matrix: &Matrix) -> Result<(), Fail> {
+    let fail =
+        |e: &dyn core::fmt::Display| Fail::usage(format!("writing the page {} failed: {e}", path.display()));
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(|e| fail(&e))?;
+    write_html(matrix, &mut file).map_err(|e| fail(&e))?;
+    file.persist(path).map_err(|e| fail(&e))?;
+    Ok(())
+}

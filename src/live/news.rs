@@ -1,0 +1,251 @@
+//! What reaches the task that owns a live run: news of clients, of tables and links, frames.
+
+use super::capture::Captured;
+use super::client::{Message, Report};
+use super::engine::Lab;
+use super::judge::{Question, Verdict};
+use super::node::{Node, NodeEvent};
+use super::terms::LiveError;
+use super::watch::Entry;
+use crate::control::{GATEWAY, Happening, Side};
+use crate::host::NsRequest;
+use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST};
+use crate::host::nd::{self, NdMessage, NdPacket};
+use crate::time::Time;
+use crate::trace::{ClientNews, Fate, FrameId, Sink, What};
+use std::net::IpAddr;
+
+impl Lab {
+    pub(super) fn client_news(&mut self, message: Message) {
+        let start = &mut self.starts[message.client];
+        if start.finished || start.life != message.life {
+            return;
+        }
+        let name = self.plan.clients[message.client].name.clone();
+        let mut tried = false;
+        match message.what {
+            Report::News(news) => {
+                match news {
+                    ClientNews::Try { .. } => {
+                        start.sent += 1;
+                        tried = true;
+                    }
+                    ClientNews::Success { .. } => start.answered += 1,
+                    _ => {}
+                }
+                if self.plan.clients[message.client].stop_after.is_some_and(|n| start.answered >= n) {
+                    start.running = None;
+                    start.finished = true;
+                }
+                self.events.take(message.at, What::Client { client: name, news });
+            }
+            Report::Finished => start.finished = true,
+        }
+        if tried {
+            self.control.count_try(self.now(), &mut self.chooser);
+        }
+    }
+
+    fn time_of(&self, at_ns: u64) -> Time {
+        Time(at_ns.saturating_sub(self.zero_ns))
+    }
+
+    pub(super) fn neigh_news(&mut self, event: &netns_lab::Event) {
+        let at = self.time_of(event.at_ns);
+        if !self.node.is_model() {
+            self.pod_carrier(&event.change);
+        }
+        if let Some(entry) = self.known.take(&event.change) {
+            self.tell_entry(at, Side::Pod, entry);
+        }
+    }
+
+    fn tell_entry(&mut self, at: Time, side: Side, entry: Entry) {
+        let Entry { dev, ip, old, new, lladdr } = entry;
+        if side == Side::Pod && ip == IpAddr::V4(GATEWAY) {
+            self.progress.entry(new.map_or("no entry".into(), |n| n.to_string()));
+        }
+        self.events.take(at, What::Neigh { side, dev, ip, old, new, lladdr, cause: None });
+    }
+
+    /// What came from the host's side.
+    pub(super) async fn node_news(&mut self, event: NodeEvent) -> Result<(), LiveError> {
+        match event {
+            NodeEvent::FromPod(Some(frame)) => return self.heard_pod(&frame).await,
+            NodeEvent::FromPod(None) => {
+                if let Node::Model(m) = &mut self.node {
+                    m.wire = None;
+                }
+            }
+            NodeEvent::Captured(Some(frame)) => self.captured(&frame).await,
+            NodeEvent::Captured(None) => {
+                if let Node::Kernel(k) = &mut self.node {
+                    k.capture = None;
+                }
+            }
+            NodeEvent::Uplink(frame) => {
+                let now = self.now();
+                if let Node::Kernel(k) = &mut self.node {
+                    k.uplink.receive(now, &frame).await?;
+                }
+            }
+            NodeEvent::Netlink(event) => self.netlink_news(&event),
+        }
+        Ok(())
+    }
+
+    /// The real node's netlink: its links, which Felix hears of, and its neighbours.
+    fn netlink_news(&mut self, event: &netns_lab::Event) {
+        let Node::Kernel(k) = &mut self.node else { return };
+        let cali = self.plan.setting.cali;
+        if let Some(news) = k.link_news(&event.change, cali) {
+            let what = Happening::Link(cali, news);
+            self.node_turned(self.now());
+            self.control.notice(self.now(), what, self.node.state(), &mut self.chooser);
+        } else if let Some(entry) = k.known.take(&event.change)
+            && entry.dev == cali.as_str()
+        {
+            self.tell_entry(self.time_of(event.at_ns), Side::Host, entry);
+        } else if k.carrier_news(&event.change) || k.dad_news(&event.change, cali) {
+            self.node_turned(self.time_of(event.at_ns));
+        }
+    }
+
+    /// A frame on a real veth pair, as the pod's end saw it.
+    async fn captured(&mut self, frame: &Captured) {
+        let at = self.time_of(frame.at_ns);
+        self.frames += 1;
+        let id = FrameId(self.frames);
+        let from = if frame.from_pod { Side::Pod } else { Side::Host };
+        self.emit.frame(at, id, from, &frame.bytes, Fate::Delivered, &mut self.events);
+        let Some((eth, arp)) = arp_of(&frame.bytes) else { return self.captured_nd(at, id, frame) };
+        if frame.from_pod && arp.op == OP_REQUEST && arp.tpa == GATEWAY {
+            let cali = self.node.state().link_named(self.plan.setting.cali);
+            let cast = Cast::of(eth.dst, cali.map_or(eth.dst, crate::host::Link::mac));
+            if let Node::Kernel(k) = &mut self.node {
+                k.judge.asked(at, id, Question::Arp(arp, cast));
+            }
+            self.control.count_request(self.now(), &mut self.chooser);
+            self.look_at_entry().await;
+        } else if !frame.from_pod && arp.op == OP_REPLY && arp.spa == GATEWAY {
+            let verdict = match &mut self.node {
+                Node::Kernel(k) => k.judge.answered(at, GATEWAY.into()),
+                Node::Model(_) => None,
+            };
+            self.tell_verdicts(verdict);
+        }
+    }
+
+    /// Neighbour discovery of IPv6, of which the pod's questions to its gateway are judged.
+    fn captured_nd(&mut self, at: Time, id: FrameId, frame: &Captured) {
+        let Some((eth, packet)) = nd_of(&frame.bytes) else { return };
+        let (src, dst) = (packet.src, packet.dst);
+        let cali = self.plan.setting.cali;
+        let Node::Kernel(k) = &mut self.node else { return };
+        let verdict = match packet.message {
+            NdMessage::Solicit(ns)
+                if frame.from_pod && ns.target.is_unicast_link_local() && !src.is_unspecified() =>
+            {
+                let cast =
+                    Cast::of(eth.dst, k.state.link_named(cali).map_or(eth.dst, crate::host::Link::mac));
+                let request = NsRequest {
+                    dev: crate::host::IfIndex(0),
+                    cast,
+                    src,
+                    dst,
+                    hop_limit: packet.hop_limit,
+                    ns,
+                    own_nonce: false,
+                    sender_known: true,
+                    again: false,
+                };
+                k.judge.asked(at, id, Question::Solicit(request));
+                None
+            }
+            NdMessage::Advert(na) if !frame.from_pod => k.judge.answered(at, na.target.into()),
+            _ => return,
+        };
+        self.tell_verdicts(verdict);
+    }
+
+    /// Requests that have waited too long for an answer have none.
+    pub(super) fn judge_late(&mut self) {
+        let now = self.now();
+        if let Node::Kernel(k) = &mut self.node {
+            let verdicts = k.judge.expire(now);
+            self.tell_verdicts(verdicts);
+        }
+    }
+
+    pub(super) fn judge_rest(&mut self) {
+        if let Node::Kernel(k) = &mut self.node {
+            let verdicts = k.judge.finish();
+            self.tell_verdicts(verdicts);
+        }
+    }
+
+    fn tell_verdicts(&mut self, verdicts: impl IntoIterator<Item = Verdict>) {
+        for Verdict { at, what, differs } in verdicts {
+            if matches!(what, What::Judged { answered: false, .. }) {
+                self.progress.unanswered();
+            }
+            self.events.take(at, what);
+            if let Some(text) = differs {
+                self.events.take(at, What::Differs { text });
+            }
+        }
+    }
+
+    /// A frame of the pod for the modelled node: into the trace, then to the gateway.
+    async fn heard_pod(&mut self, frame: &[u8]) -> Result<(), LiveError> {
+        let now = self.now();
+        self.frames += 1;
+        let id = FrameId(self.frames);
+        let asks = arp_of(frame).is_some_and(|(_, a)| a.op == OP_REQUEST && a.tpa == GATEWAY);
+        let host = self.veth.host_index(&self.plan.setting, self.node.state());
+        let arrives = self.veth.carries() && host.is_some();
+        let fate =
+            if arrives { Fate::Delivered } else { Fate::Lost(self.emit.no_carrier(self.node.state())) };
+        self.emit.frame(now, id, Side::Pod, frame, fate, &mut self.events);
+        if asks {
+            self.control.count_request(now, &mut self.chooser);
+        }
+        if let (Node::Model(m), Some(dev)) = (&mut self.node, host.filter(|_| arrives)) {
+            self.emit.begin_frame(id);
+            m.gateway.receive(now, dev, frame, &mut self.chooser);
+            self.settle().await?;
+            self.emit.end_frame();
+        }
+        if asks {
+            self.look_at_entry().await;
+        }
+        Ok(())
+    }
+
+    /// INCOMPLETE is never announced: looks at the table while the pod is asking.
+    async fn look_at_entry(&mut self) {
+        let Ok(entries) = self.pod.rtnl.neighbours().await else { return };
+        let now = self.now();
+        for n in entries.iter().filter(|n| n.address == IpAddr::V4(GATEWAY)) {
+            if n.state == netns_lab::rtnl::NudState::Incomplete
+                && let Some(entry) = self.known.see(n)
+            {
+                self.tell_entry(now, Side::Pod, entry);
+            }
+        }
+    }
+}
+
+/// A frame that is a well-formed message of IPv6 neighbour discovery.
+fn nd_of(frame: &[u8]) -> Option<(EthFrame<'_>, NdPacket)> {
+    let eth = EthFrame::parse(frame).ok().filter(|eth| eth.ethertype == ETHERTYPE_IPV6)?;
+    let packet = nd::in_packet(eth.payload)?;
+    Some((eth, packet))
+}
+
+/// A frame that is a well-formed ARP packet.
+fn arp_of(frame: &[u8]) -> Option<(EthFrame<'_>, Arp)> {
+    let eth = EthFrame::parse(frame).ok().filter(|eth| eth.ethertype == ETHERTYPE_ARP)?;
+    let arp = Arp::parse(eth.payload).ok()?;
+    Some((eth, arp))
+}

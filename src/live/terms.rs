@@ -1,0 +1,62 @@
+//! What a live run is asked for, and what it can come to.
+
+use super::link::{LinkFault, LinkKind};
+use super::signals::Interrupt;
+
+/// What a live run is told beyond the plan.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveOptions {
+    /// Who answers for the gateway.
+    pub responder: Responder,
+    /// Seed of what the actors draw.
+    pub seed: u64,
+    /// How the device is made whose wire this program holds: the pod's `eth0`, or the uplink of a
+    /// real node; the best there is by default.
+    pub link: Option<LinkKind>,
+    /// Show a line while waiting, if standard error is a terminal.
+    pub progress: bool,
+}
+
+/// Who answers for the gateway in a live run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Responder {
+    /// The software gateway.
+    Smoltcp,
+    /// The proxy ARP of the running kernel, in a namespace that stands for the node.
+    Kernel,
+}
+
+/// Why a live run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LiveEnd {
+    /// Every client was done.
+    ClientsDone,
+    /// Its time was up.
+    TimeUp,
+    /// A signal came first.
+    Interrupted(Interrupt),
+}
+
+/// Why a live run could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// The lab could not be built.
+    #[error("the live lab cannot be built: {0}")]
+    Build(String),
+    /// This kernel, or any, has no means for what the scenario wants.
+    #[error("the scenario cannot be staged here: {0}")]
+    NotHere(String),
+    /// Something broke on the way.
+    #[error("the live run broke off: {0}")]
+    Broke(String),
+}
+
+impl From<LinkFault> for LiveError {
+    fn from(e: LinkFault) -> LiveError {
+        LiveError::Broke(e.to_string())
+    }
+}
+
+pub(super) fn broke(e: impl core::fmt::Display) -> LiveError {
+    LiveError::Broke(e.to_string())
+}

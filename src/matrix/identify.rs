@@ -1,0 +1,191 @@
+//! From what a person can see to the mechanisms that fit. The signatures are read off the
+//! scenarios' own runs, so they cannot drift from what the scenarios do.
+
+use super::outage::{Outage, outages};
+use super::{FOR_GOOD, Played, SEEDS, play};
+use crate::addr::Mac;
+use crate::control::Side;
+use crate::neigh::Nud;
+use crate::scenario::{Overrides, PlanError, Scenario};
+use crate::time::{Span, Time};
+use crate::trace::{Fate, What, describe, is_gateway_request};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// A length fits when it lies within the scenario's own, this much to either side of it.
+const LENGTH_SLACK: u64 = 4;
+
+/// What was seen; nothing where nobody looked.
+#[derive(Clone, Debug, Default)]
+pub struct Observation {
+    /// State of the pod's entry for its gateway while it fails: as `ip neigh` says it, or `absent`.
+    pub entry: Option<String>,
+    /// Requests are seen on the pod's eth0.
+    pub asked: Option<bool>,
+    /// Requests are seen on the host's cali interface.
+    pub heard: Option<bool>,
+    /// Replies are seen there.
+    pub answered: Option<bool>,
+    /// How long it lasts; `None` when nobody measured it.
+    pub lasts: Option<Span>,
+    /// It ends within the time somebody watched.
+    pub ends: Option<bool>,
+    /// The MAC in the pod's entry.
+    pub mac: Option<Mac>,
+    /// Part of what a client said.
+    pub error: Option<String>,
+}
+
+/// What a scenario's outage looks like, over its runs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Signature {
+    /// The scenario.
+    pub scenario: String,
+    /// States of the pod's entry during the outage.
+    pub entry: BTreeSet<String>,
+    /// Whether the pod asked.
+    pub asked: BTreeSet<bool>,
+    /// Whether requests reached the host end.
+    pub heard: BTreeSet<bool>,
+    /// Whether there were replies.
+    pub answered: BTreeSet<bool>,
+    /// Shortest and longest outage; an hour is for good.
+    pub lasts: (Span, Span),
+    /// MACs that the pod's entry held.
+    pub macs: BTreeSet<String>,
+    /// What clients said.
+    pub errors: BTreeSet<String>,
+}
+
+/// A candidate.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Candidate {
+    /// Its signature.
+    pub signature: Signature,
+    /// What was seen and fits.
+    pub fits: Vec<&'static str>,
+    /// What was seen and does not.
+    pub against: Vec<&'static str>,
+}
+
+/// The signature of a scenario; `None` when nothing is lost in it.
+pub fn signature(scenario: &Scenario) -> Result<Option<Signature>, PlanError> {
+    let mut sig = Signature {
+        scenario: scenario.id().to_owned(),
+        entry: BTreeSet::new(),
+        asked: BTreeSet::new(),
+        heard: BTreeSet::new(),
+        answered: BTreeSet::new(),
+        lasts: (FOR_GOOD, Span::ZERO),
+        macs: BTreeSet::new(),
+        errors: BTreeSet::new(),
+    };
+    for seed in SEEDS {
+        let run = play(scenario, &Overrides::default(), seed)?;
+        let Some(worst) = outages(&run).into_iter().max_by_key(|o| o.longest) else { return Ok(None) };
+        sig.lasts = (sig.lasts.0.min(worst.longest), sig.lasts.1.max(worst.longest));
+        take(&mut sig, &run, &worst);
+    }
+    Ok((sig.lasts.1 > Span::ZERO).then_some(sig))
+}
+
+/// Reads one run's outage into the signature.
+fn take(sig: &mut Signature, run: &Played, worst: &Outage) {
+    let inside = |t: Time| worst.from <= t && t <= worst.to;
+    let mut state = None;
+    for (t, new) in &run.seen.states {
+        if *t > worst.from && *t <= worst.to {
+            sig.entry.insert(name_of(state));
+        }
+        if *t <= worst.to {
+            state = *new;
+        }
+    }
+    sig.entry.insert(name_of(state));
+    let (mut asked, mut heard, mut answered) = (false, false, false);
+    for event in run.events.iter().filter(|e| inside(e.t_ns) && e.t_ns < worst.to) {
+        let What::Frame { from, bytes, fate, .. } = &event.what else { continue };
+        let d = describe(bytes);
+        if *from == Side::Pod && is_gateway_request(&d) {
+            asked = true;
+            heard |= *fate == Fate::Delivered;
+        }
+        // the reply that ends the outage is not part of it
+        let last = worst.to.since(event.t_ns) < Span::from_ms(1_100);
+        answered |= *from == Side::Host && d.answers.is_some() && (!last || worst.at_the_end);
+    }
+    sig.asked.insert(asked);
+    sig.heard.insert(heard);
+    sig.answered.insert(answered);
+    sig.macs.extend(run.seen.replies.iter().filter_map(|r| r.1).map(|m| m.to_string()));
+    sig.macs.extend(run.seen.lladdr.map(|m| m.to_string()));
+    sig.errors.extend(run.seen.clients.values().flat_map(|c| c.errors.keys().cloned()));
+}
+
+fn name_of(state: Option<Nud>) -> String {
+    match state {
+        None | Some(Nud::None) => "ABSENT".to_owned(),
+        Some(state) => state.name().to_owned(),
+    }
+}
+
+/// Every scenario with a loss, best fit first; ties in the order of their names.
+pub fn identify(scenarios: &[Scenario], seen: &Observation) -> Result<Vec<Candidate>, PlanError> {
+    let mut found = Vec::new();
+    for scenario in scenarios {
+        if let Some(signature) = signature(scenario)? {
+            found.push(candidate(signature, seen));
+        }
+    }
+    found.sort_by_key(|c| (c.against.len(), usize::MAX - c.fits.len()));
+    Ok(found)
+}
+
+fn candidate(signature: Signature, seen: &Observation) -> Candidate {
+    let s = &signature;
+    let quarter = |span: Span| Span::from_ns(span.as_ns() / LENGTH_SLACK);
+    let length = |lasts: Span| {
+        let (least, most) = s.lasts;
+        least.as_ns() <= lasts.as_ns() + quarter(lasts).as_ns()
+            && lasts.as_ns() <= most.as_ns() + quarter(most).as_ns()
+    };
+    let upper = |text: &String| text.to_uppercase();
+    let tests: [(&'static str, Option<bool>); 8] = [
+        ("entry", seen.entry.as_ref().map(|e| s.entry.contains(&upper(e)))),
+        ("requests in the pod", seen.asked.map(|b| s.asked.contains(&b))),
+        ("requests on the host", seen.heard.map(|b| s.heard.contains(&b))),
+        ("replies", seen.answered.map(|b| s.answered.contains(&b))),
+        ("length", seen.lasts.map(length)),
+        ("end", seen.ends.map(|b| if b { s.lasts.0 < FOR_GOOD } else { s.lasts.1 >= FOR_GOOD })),
+        ("MAC", seen.mac.map(|m| s.macs.contains(&m.to_string()))),
+        ("error", seen.error.as_ref().map(|e| s.errors.iter().any(|x| upper(x).contains(&upper(e))))),
+    ];
+    let with = |ok: bool| tests.iter().filter(|t| t.1 == Some(ok)).map(|t| t.0).collect();
+    Candidate { fits: with(true), against: with(false), signature }
+}
+
+/// What to look at next: of what nobody has looked at, that in which the best candidates differ.
+#[must_use]
+pub fn next_looks(best: &[Candidate], seen: &Observation) -> Vec<&'static str> {
+    let looks: [(bool, &'static str, Pick); 6] = [
+        (seen.entry.is_none(), "the pod's entry: `ip neigh show 169.254.1.1` in the pod (--entry)", |s| {
+            format!("{:?}", s.entry)
+        }),
+        (seen.asked.is_none(), "requests in the pod: `tcpdump -ni eth0 arp` (--asked)", |s| {
+            format!("{:?}", s.asked)
+        }),
+        (seen.heard.is_none(), "requests on the host: `tcpdump -ni CALI arp` (--heard)", |s| {
+            format!("{:?}", s.heard)
+        }),
+        (seen.answered.is_none(), "replies on the host: the same capture (--answered)", |s| {
+            format!("{:?}", s.answered)
+        }),
+        (seen.mac.is_none(), "the MAC in the pod's entry (--mac)", |s| format!("{:?}", s.macs)),
+        (seen.error.is_none(), "what a client says (--error)", |s| format!("{:?}", s.errors)),
+    ];
+    let differ = |of: Pick| best.iter().map(|c| of(&c.signature)).collect::<BTreeSet<_>>().len() > 1;
+    looks.iter().filter(|(open, _, of)| *open && differ(*of)).map(|l| l.1).collect()
+}
+
+/// One trait of a signature, as a text to compare.
+type Pick = fn(&Signature) -> String;

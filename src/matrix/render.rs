@@ -1,0 +1,90 @@
+//! The matrix as text, CSV and JSON.
+
+use super::Matrix;
+use crate::scenario::file::FixEffect;
+use std::io::{self, Write};
+
+/// One sign for an effect.
+pub(super) fn sign(effect: FixEffect) -> char {
+    match effect {
+        FixEffect::Cures => '+',
+        FixEffect::Shortens => '/',
+        FixEffect::Nothing => '.',
+        FixEffect::Breaks => '!',
+    }
+}
+
+/// The word for an effect.
+pub(super) fn word(effect: FixEffect) -> &'static str {
+    match effect {
+        FixEffect::Cures => "cures",
+        FixEffect::Shortens => "shortens",
+        FixEffect::Nothing => "nothing",
+        FixEffect::Breaks => "breaks",
+    }
+}
+
+/// A grid of signs, its columns numbered, with the numbers' meaning below.
+pub fn write_text(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
+    let width = matrix.rows.iter().map(|r| r.scenario.len()).max().unwrap_or(0);
+    for digit in [10, 1] {
+        write!(out, "{:width$} ", "")?;
+        for n in 1..=matrix.columns.len() {
+            let d = n / digit % 10;
+            if digit == 10 && d == 0 { write!(out, "  ")? } else { write!(out, " {d}")? }
+        }
+        writeln!(out)?;
+    }
+    for row in &matrix.rows {
+        write!(out, "{:width$} ", row.scenario)?;
+        for cell in &row.cells {
+            let sign = sign(cell.effect);
+            // a cure that leaves something behind
+            let sign = if cell.also.is_some() && cell.effect == FixEffect::Cures { '*' } else { sign };
+            write!(out, " {sign}")?;
+        }
+        writeln!(out, "  {}{}", if row.look_alike { "(not ARP) " } else { "" }, row.without)?;
+    }
+    writeln!(
+        out,
+        "\n+ cures  * cures, and leaves something behind  / shortens  . nothing  ! breaks something else\n"
+    )?;
+    for (n, column) in matrix.columns.iter().enumerate() {
+        let unknown = if column.unknown_settings.is_empty() { "" } else { " (no release knows these)" };
+        writeln!(out, "{:>3} {:<32} {}{unknown}", n + 1, column.name, column.title)?;
+    }
+    writeln!(out, "\nWhy a cell is as it is: arplab matrix --why SCENARIO MITIGATION")
+}
+
+/// A line for each cell: scenario, mitigation, effect, seconds before and after, reason, what else.
+pub fn write_csv(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "scenario,mitigation,effect,before_ms,after_ms,reason,also")?;
+    for row in &matrix.rows {
+        for c in &row.cells {
+            let ms = |s: crate::time::Span| s.as_ns() / 1_000_000;
+            let also = c.also.as_deref().unwrap_or_default();
+            let (scenario, mitigation) = (quoted(&row.scenario), quoted(&c.mitigation));
+            let (before, after) = (ms(c.before), ms(c.after));
+            writeln!(
+                out,
+                "{scenario},{mitigation},{},{before},{after},{},{}",
+                word(c.effect),
+                quoted(&c.reason),
+                quoted(also)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// A CSV field (RFC 4180). A leading sign that a spreadsheet would take for a formula is disarmed.
+fn quoted(text: &str) -> String {
+    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.to_owned() };
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+/// One JSON object.
+pub fn write_json(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, matrix)?;
+    writeln!(out)
+}

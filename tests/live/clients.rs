@@ -1,0 +1,105 @@
+//! Clients and devices that the catalogue's scenarios do not have: the model and the kernels do the
+//! same with them.
+
+use crate::process::{Run, events, nothing_left, possible};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const EVERYWHERE: [&[&str]; 3] = [&[], &["--live"], &["--live", "--responder", "kernel"]];
+
+/// What the corners see of a scenario, each of which must find it as the file expects.
+fn seen_everywhere(name: &str, scenario: &str) -> Vec<Value> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join(format!("{name}.toml"));
+    std::fs::write(&path, format!("id = \"{name}\"\ntitle = \"t\"\n{scenario}")).expect("written");
+    let path = path.to_str().expect("UTF-8");
+    let run = |options: &&[&str]| {
+        let (output, mark) = Run::start(&[&["run", path, "--json"][..], options].concat()).end();
+        nothing_left(&mark, &BTreeSet::new());
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{name} {options:?}: {output:?} {stderr}");
+        events(&output).1["seen"].clone()
+    };
+    EVERYWHERE.iter().map(run).collect()
+}
+
+/// Three datagrams of a client that waits a second and a half for each answer. The first two queue
+/// up until the third request for the gateway is answered, at two seconds, and both are answered
+/// then.
+const IMPATIENT: &str = r#"
+calico.version = "felix-only"
+[[hold]]
+step = "felix.iface-seen"
+until-requests = 2
+[[client]]
+kind = "udp"
+to = "10.43.0.10:53"
+interval = "1500ms"
+timeout = "1500ms"
+count = 3
+[expect]
+unanswered = 2
+[expect.client.udp]
+failures = 1
+lost = 0
+errors = ["i/o timeout"]
+"#;
+
+#[test]
+fn a_late_answer_to_a_datagram_counts_nowhere() {
+    if possible() {
+        for seen in seen_everywhere("impatient", IMPATIENT) {
+            assert_eq!(seen["clients"]["udp"]["answered"], json!(2), "{seen:#}");
+        }
+    }
+}
+
+const ARPING: &str = r#"
+[[client]]
+kind = "arping"
+to = "169.254.1.1"
+interval = "300ms"
+count = 4
+[expect.client.arping]
+failures = 0
+lost = 0
+"#;
+
+#[test]
+fn arping_asks_whoever_answered_alone() {
+    if possible() {
+        for seen in seen_everywhere("arping", ARPING) {
+            let asked = seen["asked"].as_array().expect("requests");
+            let broadcast: Vec<&Value> = asked.iter().map(|a| &a["broadcast"]).collect();
+            assert_eq!(seen["clients"]["arping"]["answered"], json!(4), "{seen:#}");
+            assert_eq!(broadcast, [&json!(true), &json!(false), &json!(false), &json!(false)], "{seen:#}");
+        }
+    }
+}
+
+/// Names are bytes to a kernel: these are as long as it allows, and alike in all but the last.
+const FOREIGN: &str = r#"
+[node]
+setup = [
+  "ip link add b\u00fcro\u2192\u2192\u2192a type ethernet",
+  "ip link add b\u00fcro\u2192\u2192\u2192b type ethernet",
+  "ip link set b\u00fcro\u2192\u2192\u2192a up",
+  "ip link set b\u00fcro\u2192\u2192\u2192b up",
+  "ip route add 203.0.113.77 dev b\u00fcro\u2192\u2192\u2192a",
+  "ip route add 203.0.113.78 dev b\u00fcro\u2192\u2192\u2192b",
+]
+[[client]]
+kind = "ping"
+to = "203.0.113.8"
+count = 1
+[expect.client.ping]
+failures = 0
+lost = 0
+"#;
+
+#[test]
+fn devices_may_have_names_of_any_script() {
+    if possible() {
+        seen_everywhere("foreign", FOREIGN);
+    }
+}
