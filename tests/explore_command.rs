@@ -220,3 +220,15 @@ fn the_document_shows_what_there_is() {
         assert!(help.contains(name), "{name} is no option of explore");
     }
 }
+
+#[test]
+fn the_matrix_is_settled_over_schedules() {
+    let cells = ["--with", "plugin-configures-host", "--with", "dad-off"];
+    let (code, text) = arplab(&[&["matrix", "late-responder", "--explore"], &cells[..]].concat());
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("Each cell: every schedule with at most 1 step late by up to 2s"), "{text}");
+    let line = |of: &str| text.lines().find(|l| l.trim_start().starts_with(of)).unwrap().to_owned();
+    assert!(line("late-responder:").contains("schedules fails: first-packet-within=2s"), "{text}");
+    assert!(line("plugin-configures-host").contains("none of "), "{text}");
+    assert!(line("dad-off").contains("schedules fails"), "{text}");
+}
