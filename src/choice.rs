@@ -36,6 +36,20 @@ pub enum ChoiceKind {
     CpuRace,
 }
 
+impl core::fmt::Display for ChoiceKind {
+    /// As files spell it: `wheel-phase`.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.serialize(f)
+    }
+}
+
+impl core::str::FromStr for ChoiceKind {
+    type Err = serde::de::value::Error;
+    fn from_str(text: &str) -> Result<ChoiceKind, Self::Err> {
+        ChoiceKind::deserialize(serde::de::value::StrDeserializer::new(text))
+    }
+}
+
 /// Chooses.
 pub trait Chooser {
     /// A number below `options`, which is at least 1. With one option there is no choice, and

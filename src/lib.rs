@@ -7,6 +7,7 @@ pub mod cli;
 pub mod control;
 #[cfg(all(feature = "live", feature = "proptest"))]
 pub mod differential;
+pub mod explore;
 pub mod fuzzing;
 pub mod gateway;
 pub mod host;

@@ -27,6 +27,10 @@ pub(super) struct Args {
     /// Tell why one cell is as it is
     #[arg(long, num_args = 2, value_names = ["SCENARIO", "MITIGATION"], conflicts_with_all = ["scenarios", "with"])]
     why: Option<Vec<String>>,
+    /// Settle each cell over all schedules around the expected course, within a small bound that is
+    /// printed, instead of a few runs; takes a minute or two for all cells
+    #[arg(long, conflicts_with_all = ["csv", "html", "why"])]
+    explore: bool,
     /// Threads [default: one for each processor]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -40,6 +44,10 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         _ => (chosen(&args.scenarios)?, with(&args.with)?),
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if args.explore {
+        let cells = super::settle::cells(&scenarios, &mitigations, args.threads.unwrap_or(cores));
+        return super::settle::print(&cells, args.json);
+    }
     let result = matrix(&scenarios, &mitigations, args.threads.unwrap_or(cores))?;
     if let Some(path) = &args.html {
         write_page(path, &result)?;

@@ -5,6 +5,7 @@ mod compare;
 mod conform;
 mod delays;
 mod differential;
+mod explore;
 mod fail;
 mod identify;
 mod list;
@@ -14,6 +15,7 @@ mod output;
 mod probe;
 mod run;
 mod schema;
+mod settle;
 mod show;
 
 use clap::{Parser, Subcommand};
@@ -81,6 +83,8 @@ enum Command {
     Compare(compare::Args),
     /// Compare the model of the host with this machine's kernel, in random states
     Differential(differential::Args),
+    /// Search every order of events up to a bound for one that fails
+    Explore(Box<explore::Args>),
     /// Print the JSON Schema of scenario files or of events
     Schema(schema::Args),
     /// Print a completion script for a shell
@@ -134,6 +138,7 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
         Command::Delays(args) => delays::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Differential(args) => differential::run(&args),
+        Command::Explore(args) => explore::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => schema::completions(shell),
         Command::Man => schema::man(),

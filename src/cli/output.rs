@@ -58,3 +58,15 @@ pub(super) fn bar(len: u64) -> indicatif::ProgressBar {
         indicatif::ProgressBar::hidden()
     }
 }
+
+/// A line for a piece of work of unknown length, if standard error is a terminal.
+pub(super) fn spinner() -> Option<indicatif::ProgressBar> {
+    std::io::stderr().is_terminal().then(|| {
+        let target = indicatif::ProgressDrawTarget::stderr();
+        let bar = indicatif::ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = indicatif::ProgressStyle::with_template("{spinner} {elapsed}  {msg}") {
+            bar.set_style(style);
+        }
+        bar
+    })
+}

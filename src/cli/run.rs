@@ -4,6 +4,7 @@ use super::capture::Capture;
 use super::fail::Fail;
 use super::{output, show};
 use crate::choice::Seeded;
+use crate::explore::Case;
 use crate::gateway::SmoltcpOutside;
 use crate::scenario::{Corner, Expect, HoldOverride, Overrides, Plan, Scenario};
 use crate::sim;
@@ -18,7 +19,12 @@ const WIDTH: usize = 110;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Id, issue number, catalogue number, or a scenario file
-    scenario: String,
+    #[arg(required_unless_present = "replay")]
+    scenario: Option<String>,
+    /// Run a schedule that `explore --out` wrote: move by move, or live with holds that bring
+    /// about the same order
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "fix", "hold", "with"])]
+    replay: Option<PathBuf>,
     /// Apply a fix of the scenario; may be given several times
     #[arg(long, value_name = "NAME")]
     fix: Vec<String>,
@@ -75,9 +81,10 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     if args.live {
         return live(args);
     }
-    let scenario = show::load(&args.scenario)?;
-    let overrides = overrides(args)?;
-    let plan = scenario.plan(&overrides)?;
+    if let Some(path) = &args.replay {
+        return super::explore::replay(path, shown(args));
+    }
+    let (scenario, overrides, plan, _) = prepare(args)?;
     let capture = args.pcap.as_deref().map(Capture::at).transpose()?;
     let mut events: Vec<Event> = Vec::new();
     let mut chooser = Seeded::new(args.seed);
@@ -105,8 +112,7 @@ fn live(args: &Args) -> Result<u8, Fail> {
     use crate::live::{self, LinkKind, LiveEnd, LiveOptions};
     // before anything else: it wants a process with one thread
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
-    let scenario = show::load(&args.scenario)?;
-    let overrides = overrides(args)?;
+    let (scenario, overrides, plan, case) = prepare(args)?;
     let (corner, responder) = match args.responder {
         Responder::Smoltcp => (Corner::LiveSmoltcp, live::Responder::Smoltcp),
         Responder::Kernel => (Corner::LiveKernel, live::Responder::Kernel),
@@ -114,7 +120,6 @@ fn live(args: &Args) -> Result<u8, Fail> {
     if let Some(why) = scenario.file().not_live.get(&corner) {
         return Err(Fail::cannot(format!("{} cannot be staged in {corner}: {why}", scenario.id())));
     }
-    let plan = scenario.plan(&overrides)?;
     let capture = args.pcap.as_deref().map(Capture::at).transpose()?;
     let mut events = vec![start_event(&scenario, &plan, &overrides, corner, args.seed)];
     let link = args.link.map(|l| match l {
@@ -122,6 +127,7 @@ fn live(args: &Args) -> Result<u8, Fail> {
         Link::Veth => LinkKind::Veth,
     });
     let options = LiveOptions { responder, seed: args.seed, link, progress: !args.json };
+    let kept = case.is_some().then(|| plan.clone());
     let end = live::run(plan, &options, &mut events).map_err(|e| Fail::cannot(e.to_string()))?;
     let interrupted = match end {
         LiveEnd::Interrupted(by) => Some(by),
@@ -129,7 +135,12 @@ fn live(args: &Args) -> Result<u8, Fail> {
     };
     let run =
         Ran { args, scenario: &scenario, overrides: &overrides, corner, interrupted: interrupted.is_some() };
-    let code = run.report(&events, capture.as_ref());
+    let code = match case.zip(kept) {
+        Some((case, plan)) if interrupted.is_none() => {
+            super::explore::verdict(&case, &scenario, &plan, &events, shown(args))
+        }
+        _ => run.report(&events, capture.as_ref()),
+    };
     if let Some(by) = interrupted {
         if let Err(fail) = code {
             super::complain(&fail);
@@ -143,6 +154,26 @@ fn live(args: &Args) -> Result<u8, Fail> {
 #[cfg(not(feature = "live"))]
 fn live(_: &Args) -> Result<u8, Fail> {
     Err(Fail::cannot("this arplab was built without live namespaces (feature `live`)"))
+}
+
+/// The scenario, what is changed about it, and the plan; for a replay with the holds that bring
+/// about its order.
+fn prepare(args: &Args) -> Result<(Scenario, Overrides, Plan, Option<Case>), Fail> {
+    if let Some(path) = &args.replay {
+        let (case, scenario, plan) = super::explore::load_case(path)?;
+        let overrides = case.overrides();
+        let plan = case.held(plan);
+        return Ok((scenario, overrides, plan, Some(case)));
+    }
+    let scenario = show::load(args.scenario.as_deref().unwrap_or_default())?;
+    let overrides = overrides(args)?;
+    let plan = scenario.plan(&overrides)?;
+    Ok((scenario, overrides, plan, None))
+}
+
+/// How a replay is shown.
+fn shown(args: &Args) -> super::explore::Shown<'_> {
+    super::explore::Shown { full: args.full, json: args.json, capture: args.pcap.as_deref() }
 }
 
 /// The first event of a run: what it is.

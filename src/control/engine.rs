@@ -164,7 +164,9 @@ macro_rules! each {
 }
 
 impl Actors {
-    fn name(&self) -> ActorName {
+    /// Who it is.
+    #[must_use]
+    pub fn name(&self) -> ActorName {
         match self {
             Actors::Kubelet(_) => ActorName::Kubelet,
             Actors::Cni(_) => ActorName::Cni,
@@ -192,7 +194,7 @@ impl Actors {
 }
 
 #[derive(Clone, Hash, Debug)]
-enum Run {
+pub(super) enum Run {
     /// Kept back by the hold of that number until then (or until its condition).
     Held(u16, Time),
     /// Being done; has its effect then.
@@ -202,17 +204,17 @@ enum Run {
 }
 
 #[derive(Clone, Hash, Debug)]
-struct LaneState {
-    lane: Lane,
-    queue: VecDeque<Task>,
-    run: Option<Run>,
+pub(super) struct LaneState {
+    pub(super) lane: Lane,
+    pub(super) queue: VecDeque<Task>,
+    pub(super) run: Option<Run>,
 }
 
 #[derive(Clone, Hash, Debug)]
-struct Slot {
+pub(super) struct Slot {
     actor: Actors,
-    lanes: SmallVec<[LaneState; 3]>,
-    timers: SmallVec<[(u8, Time); 4]>,
+    pub(super) lanes: SmallVec<[LaneState; 3]>,
+    pub(super) timers: SmallVec<[(u8, Time); 4]>,
 }
 
 /// A task whose time has come, with what it does.
@@ -245,10 +247,11 @@ pub struct Control {
     setting: Arc<Setting>,
     steps: Arc<StepTable>,
     holds: Arc<[Hold]>,
-    slots: Vec<Slot>,
+    pub(super) slots: Vec<Slot>,
     done: Vec<u16>,
     started: Vec<u16>,
     requests: u32,
+    tries: u32,
     news: VecDeque<HoldNews>,
 }
 
@@ -257,12 +260,16 @@ impl core::hash::Hash for Control {
         self.slots.hash(h);
         self.done.hash(h);
         self.started.hash(h);
-        // beyond the largest number a hold waits for, more requests change nothing
-        let most = self.holds.iter().filter_map(|x| match x.until {
-            Until::Requests(n) => Some(n),
-            _ => None,
-        });
-        self.requests.min(most.max().unwrap_or(0)).hash(h);
+        // beyond the largest number a hold waits for, more of them change nothing
+        let (mut requests, mut tries) = (0, 0);
+        for hold in self.holds.iter() {
+            match hold.until {
+                Until::Requests(n) => requests = n.max(requests),
+                Until::Tries(n) => tries = n.max(tries),
+                _ => {}
+            }
+        }
+        (self.requests.min(requests), self.tries.min(tries)).hash(h);
     }
 }
 
@@ -288,6 +295,7 @@ impl Control {
             done: vec![0; count],
             started: vec![0; count],
             requests: 0,
+            tries: 0,
             news: VecDeque::new(),
         }
     }
@@ -333,6 +341,12 @@ impl Control {
         self.release(now, chooser);
     }
 
+    /// Counts an attempt of a client, for holds that wait for it.
+    pub fn count_try(&mut self, now: Time, chooser: &mut dyn Chooser) {
+        self.tries += 1;
+        self.release(now, chooser);
+    }
+
     fn tell(&mut self, slot: usize, now: Time, what: Happening, host: &HostState, chooser: &mut dyn Chooser) {
         let setting = Arc::clone(&self.setting);
         let mut cx = Cx::new(now, &setting, host);
@@ -345,14 +359,17 @@ impl Control {
         let s = &mut self.slots[slot];
         for (timer, at) in timers {
             s.timers.retain(|t| t.0 != timer);
-            s.timers.push((timer, at));
+            let place = s.timers.partition_point(|t| t.0 < timer);
+            s.timers.insert(place, (timer, at));
         }
         for task in tasks {
-            match s.lanes.iter_mut().find(|l| l.lane == task.lane) {
-                Some(lane) => lane.queue.push_back(task),
-                None => {
-                    s.lanes.push(LaneState { lane: task.lane, queue: VecDeque::from([task]), run: None });
-                }
+            if let Some(lane) = s.lanes.iter_mut().find(|l| l.lane == task.lane) {
+                lane.queue.push_back(task);
+            } else {
+                // in the order of their numbers, so that states do not tell which came first
+                let at = s.lanes.partition_point(|l| l.lane < task.lane);
+                let queue = VecDeque::from([task]);
+                s.lanes.insert(at, LaneState { lane: task.lane, queue, run: None });
             }
         }
         for lane in 0..self.slots[slot].lanes.len() {
@@ -401,13 +418,15 @@ impl Control {
     fn is_over(&self, until: Until) -> bool {
         match until {
             Until::Done(step) => self.done[step.0 as usize] > 0,
+            Until::Nth(step, n) => self.done[step.0 as usize] >= n,
             Until::Requests(n) => self.requests >= n,
+            Until::Tries(n) => self.tries >= n,
             Until::Elapsed(_) | Until::At(_) | Until::Never => false,
         }
     }
 
     /// Lets held and waiting tasks go on whose condition has come true.
-    fn release(&mut self, now: Time, chooser: &mut dyn Chooser) {
+    pub(super) fn release(&mut self, now: Time, chooser: &mut dyn Chooser) {
         for slot in 0..self.slots.len() {
             for lane in 0..self.slots[slot].lanes.len() {
                 let state = &self.slots[slot].lanes[lane];
@@ -466,7 +485,7 @@ impl Control {
         self.take(slot, lane, now, host)
     }
 
-    fn take(&mut self, slot: usize, lane: usize, now: Time, host: &HostState) -> Option<Taken> {
+    pub(super) fn take(&mut self, slot: usize, lane: usize, now: Time, host: &HostState) -> Option<Taken> {
         let state = &mut self.slots[slot].lanes[lane];
         let task = *state.queue.front()?;
         let mut timed_out = false;
@@ -486,7 +505,7 @@ impl Control {
         Some(Taken { slot, actor: actor.name(), task, acts: actor.acts(&task, &cx), timed_out })
     }
 
-    fn fire_timers(&mut self, now: Time, host: &HostState, chooser: &mut dyn Chooser) {
+    pub(super) fn fire_timers(&mut self, now: Time, host: &HostState, chooser: &mut dyn Chooser) {
         for slot in 0..self.slots.len() {
             loop {
                 let timers = &mut self.slots[slot].timers;

@@ -12,8 +12,12 @@ pub enum Until {
     At(Time),
     /// Another step is done.
     Done(StepId),
+    /// Another step is done so many times.
+    Nth(StepId, u16),
     /// The pod has sent so many requests for its gateway.
     Requests(u32),
+    /// The pod's clients have sent or attempted so often, all together.
+    Tries(u32),
     /// Nothing: the step never happens.
     Never,
 }

@@ -22,10 +22,14 @@ impl Lab {
             return;
         }
         let name = self.plan.clients[message.client].name.clone();
+        let mut tried = false;
         match message.what {
             Report::News(news) => {
                 match news {
-                    ClientNews::Try { .. } => start.sent += 1,
+                    ClientNews::Try { .. } => {
+                        start.sent += 1;
+                        tried = true;
+                    }
                     ClientNews::Success { .. } => start.answered += 1,
                     _ => {}
                 }
@@ -36,6 +40,9 @@ impl Lab {
                 self.events.take(message.at, What::Client { client: name, news });
             }
             Report::Finished => start.finished = true,
+        }
+        if tried {
+            self.control.count_try(self.now(), &mut self.chooser);
         }
     }
 

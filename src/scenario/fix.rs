@@ -195,6 +195,7 @@ impl Scenario {
             clients,
             faults,
             duration: f.duration.as_ref().map_or(DURATION_DEFAULT, |d| *d.get_ref()),
+            own_responder: None,
             until_clients_done: f.duration.is_none(),
             hz: f.kernel.hz.unwrap_or(crate::neigh::HZ_DEFAULT),
         })
@@ -212,7 +213,9 @@ impl Scenario {
             let whole = match hold.until {
                 Until::Elapsed(span) => span,
                 Until::At(time) => time.since(Time::ZERO),
-                Until::Done(_) | Until::Requests(_) | Until::Never => continue,
+                Until::Done(_) | Until::Nth(..) | Until::Requests(_) | Until::Tries(_) | Until::Never => {
+                    continue;
+                }
             };
             if *to < whole {
                 hold.until = Until::Elapsed(*to);

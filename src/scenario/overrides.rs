@@ -1,7 +1,9 @@
 //! What the command line changes about a scenario.
 
 use crate::time::Span;
+use core::fmt;
 use core::str::FromStr;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// `--hold STEP=DURATION`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,6 +29,25 @@ impl FromStr for HoldOverride {
         let (step, length) = text.split_once('=').ok_or_else(|| fail("there is no =".into()))?;
         let length = length.parse().map_err(|e: crate::time::SpanError| fail(e.to_string()))?;
         Ok(HoldOverride { step: step.trim().to_owned(), length })
+    }
+}
+
+impl fmt::Display for HoldOverride {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.step, self.length)
+    }
+}
+
+impl Serialize for HoldOverride {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for HoldOverride {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -224,6 +224,8 @@ pub struct Plan {
     pub faults: Vec<FaultRule>,
     /// How long the run lasts at most.
     pub duration: Span,
+    /// What answers the pod in the simulator in the place of the node's kernel.
+    pub own_responder: Option<Arc<dyn crate::sim::Responder>>,
     /// The run ends as soon as every client is done.
     pub until_clients_done: bool,
     /// Ticks a second.

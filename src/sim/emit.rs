@@ -66,8 +66,12 @@ impl Emitter {
         match until {
             Until::Elapsed(span) => format!("for {span}"),
             Until::At(time) => format!("until {time}"),
-            Until::Done(step) => format!("until {} is done", self.steps().info(step).name),
+            Until::Done(step) | Until::Nth(step, 1) => {
+                format!("until {} is done", self.steps().info(step).name)
+            }
+            Until::Nth(step, n) => format!("until {} is done {n} times", self.steps().info(step).name),
             Until::Requests(n) => format!("until the pod has asked {n} times"),
+            Until::Tries(n) => format!("until the clients have tried {n} times"),
             Until::Never => "for ever".to_owned(),
         }
     }

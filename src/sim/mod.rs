@@ -15,9 +15,13 @@
 
 mod emit;
 mod link;
+mod moves;
+mod responder;
 mod veth;
 mod world;
 
+pub use moves::{Move, Moves, Possible};
+pub use responder::{Answer, Responder};
 pub use world::{Ended, World, run};
 #[cfg(feature = "live")]
 pub(crate) use {emit::Emitter, veth::Veth};

@@ -12,10 +12,10 @@ use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame};
 use crate::host::{Decision, IfIndex, LinkChange, LinkKind, Mutation, Reason, Request, decide};
 use crate::neigh::KernelClock;
 use crate::packet::Frame;
-use crate::pod::{ClientId, Pod, PodOutput};
+use crate::pod::{ClientEvent, ClientId, Pod, PodOutput};
 use crate::scenario::{Plan, Responder};
 use crate::time::{Span, Time};
-use crate::trace::{Fate, FrameId, Sink, What};
+use crate::trace::{Fate, FrameId, Seen, Sink, What};
 use std::sync::Arc;
 
 /// Events after which a run is given up: far above any scenario of an hour, so only a loop that
@@ -42,33 +42,33 @@ pub enum Ended {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Start {
+pub(super) struct Start {
     gate: Gate,
     delay: (Span, Span),
-    due: Option<Time>,
-    begun: bool,
+    pub(super) due: Option<Time>,
+    pub(super) begun: bool,
     client: ClientId,
 }
 
 /// A run.
 #[derive(Clone, Debug)]
 pub struct World<O> {
-    now: Time,
-    plan: Arc<Plan>,
-    control: Control,
-    gateway: Gateway<O>,
-    pod: Pod,
-    veth: Veth,
-    link: Link,
-    starts: Vec<Start>,
+    pub(super) now: Time,
+    pub(super) plan: Arc<Plan>,
+    pub(super) control: Control,
+    pub(super) gateway: Gateway<O>,
+    pub(super) pod: Pod,
+    pub(super) veth: Veth,
+    pub(super) link: Link,
+    pub(super) starts: Vec<Start>,
     /// Frames that a step sends from the host end.
     announcements: Vec<Frame>,
-    frames: u32,
-    events: u64,
+    pub(super) frames: u32,
+    pub(super) events: u64,
     /// What the gateway would say to the pod's request, as last reported.
     #[expect(clippy::option_option, reason = "nothing told yet, or told that it answers, or why not")]
-    verdict: Option<Option<Reason>>,
-    emit: Emitter,
+    pub(super) verdict: Option<Option<Reason>>,
+    pub(super) emit: Emitter,
 }
 
 impl<O: core::hash::Hash> core::hash::Hash for World<O> {
@@ -178,12 +178,27 @@ impl<O: Outside> World<O> {
 
     /// Lets whatever is due next happen. `Some` when the run has ended.
     pub fn step<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) -> Option<Ended> {
-        let clients_done =
-            !self.starts.is_empty() && self.starts.iter().all(|s| s.begun) && self.pod.finished();
-        if clients_done && self.plan.until_clients_done {
+        if self.is_served() {
             return Some(Ended::ClientsDone);
         }
         let Some(next) = self.poll_timeout() else { return Some(Ended::Quiet) };
+        if let Some(ended) = self.advance(next) {
+            return Some(ended);
+        }
+        self.happen(chooser, sink);
+        None
+    }
+
+    /// Every client is done, and the plan says that this is the end.
+    pub(crate) fn is_served(&self) -> bool {
+        self.plan.until_clients_done
+            && !self.starts.is_empty()
+            && self.starts.iter().all(|s| s.begun)
+            && self.pod.finished()
+    }
+
+    /// Lets time go on to that moment. `Some` when the run's time is up before.
+    pub(super) fn advance(&mut self, next: Time) -> Option<Ended> {
         if next > Time::ZERO + self.plan.duration {
             self.now = Time::ZERO + self.plan.duration;
             return Some(Ended::TimeUp);
@@ -194,7 +209,6 @@ impl<O: Outside> World<O> {
         }
         debug_assert!(next >= self.now, "time runs backwards: {next:?} after {:?}", self.now);
         self.now = self.now.max(next);
-        self.happen(chooser, sink);
         None
     }
 
@@ -217,6 +231,20 @@ impl<O: Outside> World<O> {
 
     /// One event of this moment, in the order that the module's documentation gives.
     fn happen<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
+        if !self.frames_and_timers(chooser, sink) {
+            if self.control.poll_timeout().is_some_and(|t| t <= self.now) {
+                if let Some(taken) = self.control.take_due(self.now, self.gateway.state(), chooser) {
+                    self.carry_out(&taken, chooser, sink);
+                }
+            } else {
+                self.start_clients(chooser, sink);
+            }
+        }
+        self.settle(chooser, sink);
+    }
+
+    /// The first thing due of what is not an actor's or a client's; false when nothing is.
+    pub(super) fn frames_and_timers<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) -> bool {
         let now = self.now;
         if let Some(flight) = self.link.take_due(now) {
             self.arrive(&flight, chooser, sink);
@@ -229,17 +257,13 @@ impl<O: Outside> World<O> {
                 // an end that is gone by now has no carrier to notice
                 let _ = self.change(side, &change, chooser);
             }
-        } else if self.control.poll_timeout().is_some_and(|t| t <= now) {
-            if let Some(taken) = self.control.take_due(now, self.gateway.state(), chooser) {
-                self.carry_out(&taken, chooser, sink);
-            }
         } else {
-            self.start_clients(chooser, sink);
+            return false;
         }
-        self.settle(chooser, sink);
+        true
     }
 
-    fn start_clients<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
+    pub(super) fn start_clients<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
         for at in 0..self.starts.len() {
             if self.starts[at].due.is_some_and(|t| t <= self.now) {
                 self.starts[at].due = None;
@@ -261,16 +285,21 @@ impl<O: Outside> World<O> {
     }
 
     /// Carries frames and notes until both sides are still.
-    fn settle<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
+    pub(super) fn settle<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
         loop {
             if let Some(output) = self.pod.poll_output() {
                 match output {
                     PodOutput::Transmit(frame) => self.send_from_pod(&frame, chooser, sink),
                     PodOutput::Note(note) => {
+                        sink.see(self.now, Seen::Note(Side::Pod, &note));
                         self.emit.stack_note(self.now, Side::Pod, self.pod.stack().state(), note, sink);
                     }
                     PodOutput::Client(id, event) => {
+                        sink.see(self.now, Seen::Client(id, &event));
                         self.emit.client(self.now, id, &event, sink);
+                        if matches!(event, ClientEvent::Began { .. }) {
+                            self.control.count_try(self.now, chooser);
+                        }
                         self.stop_if_served(id, chooser);
                     }
                 }
@@ -278,6 +307,7 @@ impl<O: Outside> World<O> {
                 match output {
                     GatewayOutput::Transmit { dev, frame } => self.send_from_host(dev, &frame, chooser, sink),
                     GatewayOutput::Note(note) => {
+                        sink.see(self.now, Seen::Note(Side::Host, &note));
                         self.emit.stack_note(self.now, Side::Host, self.gateway.state(), note, sink);
                     }
                 }
@@ -306,7 +336,7 @@ impl<O: Outside> World<O> {
         self.put_on_link(Side::Pod, frame, chooser, sink);
     }
 
-    fn send_from_host<S: Sink>(
+    pub(super) fn send_from_host<S: Sink>(
         &mut self,
         dev: IfIndex,
         frame: &Frame,
@@ -328,17 +358,20 @@ impl<O: Outside> World<O> {
         } else {
             Fate::Delivered
         };
+        let arrives = fate == Fate::Delivered;
+        let host_mac = || Some(self.gateway.state().link_named(self.plan.setting.cali)?.mac());
+        sink.see(self.now, Seen::Frame { from, bytes: frame, arrives, host_mac: &host_mac });
         self.emit.frame(self.now, id, from, frame, fate, sink);
     }
 
-    fn arrive<S: Sink>(&mut self, flight: &InFlight, chooser: &mut dyn Chooser, sink: &mut S) {
+    pub(super) fn arrive<S: Sink>(&mut self, flight: &InFlight, chooser: &mut dyn Chooser, sink: &mut S) {
         self.emit.begin_frame(flight.id);
         match flight.to {
             Side::Host => match self.veth.host_index(&self.plan.setting, self.gateway.state()) {
                 Some(dev)
                     if self.plan.responder != Responder::Kernel
                         && self.datapath_reply(dev, flight, chooser, sink) => {}
-                Some(dev) => self.gateway.receive(self.now, dev, &flight.frame, chooser),
+                Some(dev) => self.hear(dev, &flight.frame, chooser, sink),
                 None => self.gateway.note_unheard(IfIndex(0), None, Reason::NoInterface),
             },
             Side::Pod => self.pod.receive(self.now, &flight.frame, chooser),
@@ -348,7 +381,7 @@ impl<O: Outside> World<O> {
     }
 
     /// A step is done: its acts, then the news.
-    fn carry_out<S: Sink>(&mut self, taken: &Taken, chooser: &mut dyn Chooser, sink: &mut S) {
+    pub(super) fn carry_out<S: Sink>(&mut self, taken: &Taken, chooser: &mut dyn Chooser, sink: &mut S) {
         let mut result = TaskResult::Done;
         for act in &taken.acts {
             match (self.act(act, chooser), act) {
@@ -359,6 +392,8 @@ impl<O: Outside> World<O> {
                 }
             }
         }
+        let done = matches!(result, TaskResult::Done);
+        sink.see(self.now, Seen::Step { step: taken.task.step, done });
         self.emit.step(self.now, taken, &result, sink);
         self.control.finish(self.now, taken, &result, self.gateway.state(), chooser);
         if matches!(result, TaskResult::Done) {
@@ -410,7 +445,12 @@ impl<O: Outside> World<O> {
     }
 
     /// One change of a namespace, with what the wire and the actors notice of it.
-    fn change(&mut self, side: Side, change: &Mutation, chooser: &mut dyn Chooser) -> Result<(), String> {
+    pub(super) fn change(
+        &mut self,
+        side: Side,
+        change: &Mutation,
+        chooser: &mut dyn Chooser,
+    ) -> Result<(), String> {
         let before = self.host_running();
         let done = match side {
             Side::Host => self.gateway.apply(self.now, change, chooser),
@@ -493,7 +533,8 @@ impl<O: Outside> World<O> {
         while let Some(news) = self.control.poll_news() {
             self.emit.hold(self.now, news, sink);
         }
-        if !S::WANTED {
+        // a responder of one's own is asked request by request
+        if !S::WANTED || self.plan.own_responder.is_some() {
             return;
         }
         let verdict = self.silence();

@@ -1,5 +1,5 @@
-//! proptest strategies for what the lab judges: host states as lists of changes, and requests as
-//! frames.
+//! proptest strategies for what the lab judges: host states as lists of changes, requests as
+//! frames, and whole scenarios.
 //!
 //! A random state is hardly ever one that answers: too much must be right at the same time. So a
 //! state here is the one that Calico leaves on a node, nearly always complete, with some changes
@@ -13,6 +13,7 @@ mod ask;
 mod change;
 mod place;
 mod route;
+mod scenario;
 mod six;
 mod state;
 mod twist;
@@ -24,5 +25,6 @@ pub use place::{
     prefix,
 };
 pub use route::{route_change, rule_change};
+pub use scenario::{Drawn, Kind, scenario};
 pub use six::{GATEWAY6, Solicitation, Toward, host_changes6, solicitation};
 pub use state::{HostCase, Offer, host_case, host_case6, host_changes};

@@ -1,8 +1,10 @@
 //! The events themselves.
 
 use crate::addr::Mac;
-use crate::control::{ActorName, Side};
+use crate::control::{ActorName, Side, StepId};
 use crate::neigh::{Cause, Nud};
+use crate::pod::{ClientEvent, ClientId};
+use crate::stack::Note;
 use crate::time::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -242,12 +244,47 @@ pub struct Event {
     pub what: What,
 }
 
+/// Something that happened, as it is: for watchers that run a million times and build no texts.
+pub enum Seen<'a> {
+    /// A step was done, or refused by the kernel.
+    Step {
+        /// Which.
+        step: StepId,
+        /// Not refused.
+        done: bool,
+    },
+    /// A frame was put on the link between pod and host.
+    Frame {
+        /// By whom.
+        from: Side,
+        /// The frame.
+        bytes: &'a [u8],
+        /// It is not lost.
+        arrives: bool,
+        /// The MAC of the host's end at that moment, if there is one.
+        host_mac: &'a dyn Fn() -> Option<Mac>,
+    },
+    /// A note of one of the two namespaces.
+    Note(Side, &'a Note),
+    /// A responder of one's own heard a request.
+    Own {
+        /// The request.
+        arp: &'a crate::host::frame::Arp,
+        /// It replied.
+        answered: bool,
+    },
+    /// A client's report.
+    Client(ClientId, &'a ClientEvent),
+}
+
 /// Where events go. Building an event costs; a sink that does not want them says so.
 pub trait Sink {
     /// Whether events are wanted at all.
     const WANTED: bool;
     /// Takes an event.
     fn take(&mut self, t: Time, what: What);
+    /// Sees the same without the texts; every sink may.
+    fn see(&mut self, _: Time, _: Seen<'_>) {}
 }
 
 impl Sink for Vec<Event> {

@@ -16,7 +16,7 @@ mod timeline;
 pub use check::{Check, check};
 pub use compare::{Comparison, Difference, Told, compare, outcome};
 pub use describe::{Described, describe, describe_ip, is_gateway_request};
-pub use event::{ClientNews, Event, Fate, FrameId, Sink, What};
+pub use event::{ClientNews, Event, Fate, FrameId, Seen, Sink, What};
 pub use json::{Verdict, write_json};
 pub use observe::{ClientSeen, Observed, observe};
 pub use page::Style;

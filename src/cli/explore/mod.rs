@@ -1,0 +1,122 @@
+//! `arplab explore`.
+
+mod args;
+mod replay;
+mod tell;
+mod watch;
+
+use super::fail::Fail;
+use super::{output, show};
+use crate::explore::{Budget, Case, Covered, Explorer, Failing, KNOWN, LeftOut, Property, Stands, Strategy};
+use crate::scenario::{Overrides, Plan};
+pub(super) use args::Args;
+use args::{Way, bounds};
+#[cfg(feature = "live")]
+pub(super) use replay::verdict;
+pub(super) use replay::{Shown, load_case, replay};
+use std::io::Write;
+use std::path::Path;
+
+pub(super) fn run(args: &Args) -> Result<u8, Fail> {
+    if args.list_properties {
+        return list();
+    }
+    if let Some(path) = &args.replay {
+        return replay(path, Shown { full: args.full, json: args.json, capture: None });
+    }
+    let scenario = show::load(args.scenario.as_deref().unwrap_or_default())?;
+    let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    let mut plan = scenario.plan(&overrides)?;
+    let lifted = lift(args, &mut plan);
+    if let Some(path) = &args.out {
+        writable(path)?;
+    }
+    let properties = if args.property.is_empty() { Property::usual() } else { args.property.clone() };
+    let mut explorer = Explorer::new(plan)
+        .bounds(bounds(args))
+        .properties(properties.clone())
+        .strategy(strategy(args))
+        .budget(Budget { count: args.budget, time: args.budget_time })
+        .shard(args.shard.0, args.shard.1)
+        .shrink(!args.no_shrink);
+    if let Some(threads) = args.threads {
+        explorer = explorer.threads(threads);
+    }
+    let report = watch::watched(explorer, args.budget);
+    if let (Some(path), Some(failing)) = (&args.out, &report.failing) {
+        write_case(path, &case(args, &overrides, lifted, &properties, failing))?;
+    }
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &tell::json(&scenario, args, &report))?;
+        writeln!(out)?;
+    } else {
+        tell::print(args, &scenario, &report, &mut out)?;
+    }
+    Ok(match report.covered {
+        Covered::Nothing => super::UNEXPECTED,
+        _ if report.ok() => super::AS_EXPECTED,
+        _ => super::UNEXPECTED,
+    })
+}
+
+fn strategy(args: &Args) -> Strategy {
+    match args.strategy {
+        Way::Exhaustive => Strategy::Exhaustive,
+        Way::Random => Strategy::Random { seed: args.seed },
+        Way::Pct => Strategy::Pct { seed: args.seed, depth: args.depth },
+    }
+}
+
+/// Lifts the scenario's holds if that is wanted, and says which.
+fn lift(args: &Args, plan: &mut Plan) -> Vec<String> {
+    if !args.no_holds {
+        return Vec::new();
+    }
+    let set = |step: &str| args.hold.iter().any(|h| h.step == step);
+    let names = plan.holds.iter().map(|h| plan.steps.info(h.step).name.clone());
+    let lifted: Vec<String> = names.filter(|n| !set(n)).collect();
+    LeftOut { holds: lifted.clone(), ..LeftOut::default() }.apply(plan);
+    lifted
+}
+
+/// The failing schedule as a file's case.
+fn case(
+    args: &Args,
+    overrides: &Overrides,
+    lifted: Vec<String>,
+    properties: &[Property],
+    failing: &Failing,
+) -> Case {
+    let mut left_out = failing.left_out.clone();
+    left_out.holds.extend(lifted);
+    Case::new(&failing.schedule, &failing.bounds, properties, Stands::Fails)
+        .lacking_these(&failing.lacks)
+        .of_scenario(args.scenario.as_deref().unwrap_or_default(), overrides, &left_out)
+}
+
+/// Looks before a long search whether its result can be kept.
+fn writable(path: &Path) -> Result<(), Fail> {
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let why = match (path.is_dir(), dir.is_dir()) {
+        (true, _) => "it is a directory; name a file",
+        (_, false) => "there is no such directory; make it first",
+        _ => return Ok(()),
+    };
+    Err(Fail::usage(format!("the schedule cannot be written to {}: {why}", path.display())))
+}
+
+fn write_case(path: &Path, case: &Case) -> Result<(), Fail> {
+    let text = case.to_text().map_err(|e| Fail::usage(e.to_string()))?;
+    std::fs::write(path, text)
+        .map_err(|e| Fail::usage(format!("writing the schedule {} failed: {e}", path.display())))
+}
+
+fn list() -> Result<u8, Fail> {
+    let mut out = std::io::stdout().lock();
+    for (name, limit, text) in KNOWN {
+        let head = limit.map_or((*name).to_owned(), |l| format!("{name}={l}"));
+        writeln!(out, "{head}\n{}", output::fold(text, 8, 96).trim_end())?;
+    }
+    Ok(super::AS_EXPECTED)
+}

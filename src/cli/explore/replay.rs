@@ -1,0 +1,117 @@
+//! Schedules from files, replayed.
+
+use crate::cli::capture::Capture;
+use crate::cli::fail::Fail;
+use crate::cli::{AS_EXPECTED, UNEXPECTED, complain, output, show};
+use crate::explore::Case;
+#[cfg(feature = "live")]
+use crate::explore::Facts;
+use crate::scenario::{Plan, Scenario};
+use crate::trace::{Event, Timeline, write_json};
+use std::io::{Read as _, Write};
+use std::path::Path;
+
+/// How a replay is shown.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct Shown<'a> {
+    /// Every event on a line of its own.
+    pub(in crate::cli) full: bool,
+    /// Events as JSON lines.
+    pub(in crate::cli) json: bool,
+    /// Where the frames go.
+    pub(in crate::cli) capture: Option<&'a Path>,
+}
+
+/// Bytes of a schedule's file at most.
+const FILE_MAX: u64 = 8 << 20;
+
+/// The text of a file that may be anything: a device without an end, a directory.
+fn read(path: &Path) -> Result<String, Fail> {
+    let fail = |why: &dyn core::fmt::Display| {
+        Fail::usage(format!("reading the schedule {} failed: {why}", path.display()))
+    };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|e| fail(&e))?;
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|e| fail(&e))?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(fail(&format_args!("it is larger than {} MiB, which no schedule needs", FILE_MAX >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|e| fail(&format_args!("it is not UTF-8 text: {e}")))
+}
+
+/// A file's case, and the plan of its scenario.
+pub(in crate::cli) fn load_case(path: &Path) -> Result<(Case, Scenario, Plan), Fail> {
+    let shown = path.display();
+    let case = Case::parse(&read(path)?)
+        .map_err(|e| Fail::usage(format!("{shown}: {e}; `arplab explore --out FILE` writes such files")))?;
+    if case.scenario.is_empty() {
+        let why = "it belongs to a plan built in code; replay it there with Case::check";
+        return Err(Fail::usage(format!("{shown} names no scenario: {why}")));
+    }
+    let scenario = show::load(&case.scenario)?;
+    let plan = scenario.plan(&case.overrides())?;
+    Ok((case, scenario, plan))
+}
+
+/// Runs the schedule of a file in the simulator, move by move.
+pub(in crate::cli) fn replay(path: &Path, how: Shown<'_>) -> Result<u8, Fail> {
+    let (case, scenario, plan) = load_case(path)?;
+    let replayed = case.replay(plan);
+    let lacking = case.lacking(&replayed, &[]).map_err(|e| Fail::usage(e.to_string()))?;
+    if replayed.misfits > 0 {
+        let n = replayed.misfits;
+        complain(&format_args!("the program has changed since: {n} recorded moves or draws do not fit"));
+    }
+    tell(&case, &scenario, &replayed.events, &lacking, how)
+}
+
+/// Properties about what lies inside the kernel, which a live run cannot show.
+#[cfg(feature = "live")]
+const UNSEEN_LIVE: &str = "no-divide-window";
+
+/// Holds the events of a live run of a case against its properties.
+#[cfg(feature = "live")]
+pub(in crate::cli) fn verdict(
+    case: &Case,
+    scenario: &Scenario,
+    plan: &Plan,
+    events: &[Event],
+    how: Shown<'_>,
+) -> Result<u8, Fail> {
+    if case.lacks.iter().any(|l| l == UNSEEN_LIVE) {
+        return Err(Fail::cannot(format!(
+            "a live run does not show {UNSEEN_LIVE}: the window lies inside the kernel; replay it without --live"
+        )));
+    }
+    let facts = Facts::of_events(&plan.setting, events);
+    let lacking = case.lacking_facts(&facts, &[]).map_err(|e| Fail::usage(e.to_string()))?;
+    tell(case, scenario, events, &lacking, how)
+}
+
+fn tell(
+    case: &Case,
+    scenario: &Scenario,
+    events: &[Event],
+    lacking: &[String],
+    how: Shown<'_>,
+) -> Result<u8, Fail> {
+    let capture = how.capture.map(Capture::at).transpose()?;
+    let as_recorded = case.is_as_recorded(lacking);
+    let mut out = std::io::stdout().lock();
+    if how.json {
+        write_json(events, &mut out)?;
+        let result = if as_recorded { "as recorded" } else { "not as recorded" };
+        let verdict = serde_json::json!({ "event": "verdict", "result": result, "lacks": lacking });
+        writeln!(out, "{verdict}")?;
+    } else {
+        writeln!(out, "{}: {}", scenario.id(), scenario.file().title)?;
+        out.write_all(Timeline::render(events, output::style(how.full)).as_bytes())?;
+        match lacking {
+            [] => writeln!(out, "\nIt has every property: {}.", case.properties.join(", "))?,
+            _ => writeln!(out, "\nIt lacks {}.", lacking.join(", "))?,
+        }
+        writeln!(out, "{}", if as_recorded { "As recorded." } else { "NOT as recorded." })?;
+    }
+    capture.map_or(Ok(()), |c| c.write(events))?;
+    Ok(if as_recorded { AS_EXPECTED } else { UNEXPECTED })
+}

@@ -1,0 +1,205 @@
+//! A schedule by names, run again: here move by move, live as holds.
+
+use super::bounds::{Bounds, Complete};
+use super::draws::{Draws, Source};
+use super::facts::Facts;
+use super::node::{Choice, Ground, LaneId, Node, SLACK, lane_of};
+use super::path::Scribe;
+use super::schedule::{Entry, Schedule};
+use crate::control::{Hold, Side, StepId, Until};
+use crate::scenario::Plan;
+use crate::sim::{Move, Moves, Possible};
+use crate::time::{Span, Time};
+use crate::trace::{ClientNews, Event, What, is_gateway_request};
+use std::sync::Arc;
+
+/// How a schedule was replayed.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    /// What it showed.
+    pub facts: Facts,
+    /// The schedule that was run; the recorded one, when it fits.
+    pub schedule: Schedule,
+    /// Recorded moves that were not possible and were left out, and moves that had to be made
+    /// without a record. Zero when the schedule fits the program.
+    pub misfits: u32,
+    /// Every event.
+    pub events: Vec<Event>,
+    /// Steps that came later than they would of their own accord, as holds that bring about the
+    /// same order on a real kernel.
+    pub holds: Vec<Hold>,
+}
+
+/// Runs a schedule on a plan. A schedule from an older program that does not fit any more is
+/// followed as far as it goes; [`Replayed::misfits`] tells.
+#[must_use]
+pub fn replay(plan: Plan, schedule: &Schedule, bounds: &Bounds) -> Replayed {
+    let bounds = Bounds { late: None, preemptions: None, late_max: Span::from_secs(3600), ..bounds.clone() };
+    let ground = Ground::new(Arc::new(plan), bounds);
+    let mut events = Vec::new();
+    let (mut made, mut points) = (Vec::new(), Vec::new());
+    let source = Source::Recorded(&schedule.draws);
+    let mut draws = Draws::new(&ground.bounds.grid, source, &mut made, &mut points);
+    let mut node = ground.root(&mut draws, &mut events);
+    let mut run = Follow { ground: &ground, at: 0, misfits: 0, late: Vec::new() };
+    let mut scribe = Scribe::new(&ground);
+    let mut moves = Moves::new();
+    while let Some(choice) = run.next(&mut node, schedule, &mut moves) {
+        scribe.before(&node, &choice, &mut events);
+        run.notice(&node, &choice, &moves);
+        ground.make(&mut node, choice, &mut draws, &mut events);
+    }
+    let misfits = run.misfits + draws.misfits + (schedule.entries.len() - run.at) as u32;
+    let holds = run.holds(&events);
+    node.world.finish(&mut events);
+    Replayed { facts: node.facts, schedule: scribe.schedule(made), misfits, events, holds }
+}
+
+/// A step that was overtaken.
+struct Late {
+    lane: LaneId,
+    step: StepId,
+    nth: u16,
+    /// When it would have been done.
+    due: Time,
+    /// When it was done.
+    done: Option<Time>,
+}
+
+struct Follow<'a> {
+    ground: &'a Ground,
+    at: usize,
+    misfits: u32,
+    late: Vec<Late>,
+}
+
+impl Follow<'_> {
+    /// The recorded move, if it is possible; what is not is left out, and where nothing is
+    /// recorded the expected move is made.
+    fn next(&mut self, node: &mut Node, schedule: &Schedule, moves: &mut Moves) -> Option<Choice> {
+        if node.facts.ended.is_some() {
+            return None;
+        }
+        let choices = self.ground.choices(node, moves);
+        let served = match self.ground.bounds.complete {
+            Complete::AsPlanned => node.world.is_served(),
+            Complete::AtRest => node.world.at_rest(),
+        };
+        if choices.is_empty() || served {
+            let cut = !served && !moves.is_empty() && !node.world.clients_done();
+            node.facts.end(node.world.now(), cut);
+            return None;
+        }
+        while let Some(entry) = schedule.entries.get(self.at) {
+            let fits = |c: &&Choice| self.is(node, entry, &c.possible);
+            if let Some(choice) = choices.iter().find(fits) {
+                self.at += 1;
+                return Some(*choice);
+            }
+            // a step that is not there yet, but something else that must come first
+            if *entry != Entry::Next && self.is_to_come(node, entry) {
+                break;
+            }
+            self.at += 1;
+            self.misfits += 1;
+        }
+        self.misfits += 1;
+        choices.first().copied()
+    }
+
+    fn is(&self, node: &Node, entry: &Entry, p: &Possible) -> bool {
+        match (entry, p.what) {
+            (Entry::Next, Move::Next) => true,
+            (Entry::Step { step, nth }, Move::Step(s)) => {
+                self.ground.plan.steps.info(s.step).name == *step
+                    && node.world.control().done_count(s.step) + 1 == *nth
+            }
+            _ => false,
+        }
+    }
+
+    fn is_to_come(&self, node: &Node, entry: &Entry) -> bool {
+        let Entry::Step { step, nth } = entry else { return false };
+        let Some(id) = self.ground.plan.steps.find(step) else { return false };
+        node.world.control().under_way().any(|s| s.step == id) && node.world.control().done_count(id) < *nth
+    }
+
+    /// Keeps which steps are overtaken, and by what.
+    fn notice(&mut self, node: &Node, choice: &Choice, moves: &Moves) {
+        let done = match choice.possible.what {
+            Move::Step(s) => Some(s),
+            Move::Next => None,
+        };
+        for m in moves {
+            let Move::Step(s) = m.what else { continue };
+            let lane = lane_of(s);
+            let known = self.late.iter_mut().find(|l| l.lane == lane && l.done.is_none());
+            let overtaken =
+                s.to + SLACK < choice.possible.at || (choice.cost.detours > 0 && m.at <= choice.possible.at);
+            match known {
+                Some(one) if done == Some(s) => one.done = Some(choice.possible.at),
+                None if done != Some(s) && overtaken => {
+                    let nth = node.world.control().done_count(s.step) + 1;
+                    self.late.push(Late { lane, step: s.step, nth, due: s.to, done: None });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Holds that bring about the same order where nobody decides: each until what went before
+    /// the step has happened.
+    fn holds(&self, events: &[Event]) -> Vec<Hold> {
+        self.late.iter().filter_map(|late| self.hold(late, events)).collect()
+    }
+
+    fn hold(&self, late: &Late, events: &[Event]) -> Option<Hold> {
+        let hold = |until| Some(Hold { step: late.step, nth: Some(late.nth), until });
+        let Some(done) = late.done else { return hold(Until::Never) };
+        let name = &self.ground.plan.steps.info(late.step).name;
+        let is_it = |e: &&Event| matches!(&e.what, What::Step { step, refused: None, .. } if step == name);
+        let before = match (0..events.len()).filter(|at| is_it(&&events[*at])).nth(usize::from(late.nth) - 1)
+        {
+            Some(at) => &events[..at],
+            None => events,
+        };
+        let last = before.iter().rposition(|e| self.mark(&e.what).is_some())?;
+        let gap = done.since(before[last].t_ns);
+        match self.mark(&before[last].what)? {
+            // time alone went by: a timer of a kernel is what the step came after
+            _ if gap > SLACK => hold(Until::Elapsed(done.since(late.due))),
+            mark => {
+                let many = before[..=last].iter().filter(|e| self.mark(&e.what) == Some(mark)).count();
+                hold(match mark {
+                    Mark::Request => Until::Requests(many as u32),
+                    Mark::Try => Until::Tries(many as u32),
+                    Mark::Step(step) if step == late.step => return None,
+                    Mark::Step(step) => Until::Nth(step, many as u16),
+                })
+            }
+        }
+    }
+
+    /// What a hold can wait for.
+    fn mark(&self, what: &What) -> Option<Mark> {
+        match what {
+            What::Step { step, refused: None, .. } => self.ground.plan.steps.find(step).map(Mark::Step),
+            What::Frame { from: Side::Pod, bytes, .. } => {
+                is_gateway_request(&crate::trace::describe(bytes)).then_some(Mark::Request)
+            }
+            What::Client { news: ClientNews::Try { .. }, .. } => Some(Mark::Try),
+            _ => None,
+        }
+    }
+}
+
+/// Something that can be waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mark {
+    /// A step is done.
+    Step(StepId),
+    /// The pod asks for its gateway.
+    Request,
+    /// A client tries.
+    Try,
+}

@@ -1,0 +1,234 @@
+//! `arplab explore` and `run --replay` as a person meets them: what they print, what they keep, and
+//! what they say to input that makes no sense.
+
+use std::path::Path;
+use std::process::Command;
+
+fn arplab(args: &[&str]) -> (Option<i32>, String) {
+    let out = Command::new(env!("CARGO_BIN_EXE_arplab")).args(args).output().unwrap();
+    let text = String::from_utf8(out.stdout).unwrap() + &String::from_utf8(out.stderr).unwrap();
+    (out.status.code(), text)
+}
+
+#[test]
+fn the_command_tells_keeps_and_replays() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("late.toml");
+    let base = ["explore", "8689", "--hold", "felix.iface-seen=0s", "--late-max", "4s", "--horizon", "20s"];
+    let path = file.to_str().unwrap();
+    let (code, text) =
+        arplab(&[&base[..], &["--property", "first-packet-within=2s", "--out", path]].concat());
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("fails in") && text.contains("one step late") && text.contains("--replay"),
+        "{text}"
+    );
+    assert!(text.contains("is held by this schedule"), "the timeline names the late step: {text}");
+    for command in [["explore", "--replay", path], ["run", "--replay", path]] {
+        let (code, text) = arplab(&command);
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.contains("As recorded."), "{text}");
+    }
+    let (code, text) = arplab(&[&base[..], &["--fix", "plugin-configures-host"]].concat());
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("holds in all"), "{text}");
+    let (code, text) = arplab(&["explore", "8689", "--property", "always-right"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("there is no property"), "{text}");
+}
+
+/// A search that ends at once and keeps its schedule.
+const QUICK: [&str; 10] = [
+    "explore",
+    "late-responder",
+    "--no-holds",
+    "--late-max",
+    "4s",
+    "--horizon",
+    "10s",
+    "--property",
+    "first-packet-within=1500ms",
+    "--no-shrink",
+];
+
+fn kept(dir: &Path) -> String {
+    let file = dir.join("kept.toml");
+    let (code, text) = arplab(&[&QUICK[..], &["--out", file.to_str().unwrap()]].concat());
+    assert_eq!(code, Some(1), "{text}");
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_schedule_file_keeps_the_holds_that_were_lifted() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("held.toml");
+    let path = file.to_str().unwrap();
+    let base = ["explore", "late-responder", "--hold", "felix.iface-seen=0s", "--horizon", "10s"];
+    let rest = ["--property", "first-packet-within=1500ms", "--late-max", "4s", "--out", path];
+    assert_eq!(arplab(&[&base[..], &rest[..]].concat()).0, Some(1));
+    assert!(std::fs::read_to_string(&file).unwrap().contains("holds = [\"felix.iface-seen=0s\"]"));
+    let (code, text) = arplab(&["explore", "--replay", path]);
+    assert!(code == Some(0) && !text.contains("do not fit"), "{text}");
+}
+
+#[test]
+fn a_replay_prints_json_and_a_capture() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = kept(dir.path());
+    let (code, text) = arplab(&["explore", "--replay", &path, "--json"]);
+    assert_eq!(code, Some(0), "{text}");
+    let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(last["result"], "as recorded");
+    assert_eq!(last["lacks"][0], "first-packet-within=1.5s");
+    let capture = dir.path().join("frames.pcapng");
+    let (code, text) = arplab(&["run", "--replay", &path, "--pcap", capture.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(std::fs::metadata(&capture).unwrap().len() > 1_000);
+}
+
+#[test]
+fn a_schedule_that_comes_out_otherwise_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = kept(dir.path());
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("within=1.5s", "within=9s")).unwrap();
+    let (code, text) = arplab(&["explore", "--replay", &path]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("It has every property") && text.contains("NOT as recorded."), "{text}");
+    // and one that a changed program cannot follow says so
+    let text = std::fs::read_to_string(kept(dir.path())).unwrap();
+    std::fs::write(&path, text.replace("felix.host-route-add", "felix.no-such-step")).unwrap();
+    let (_, text) = arplab(&["explore", "--replay", &path]);
+    assert!(text.contains("the program has changed since") && text.contains("do not fit"), "{text}");
+}
+
+#[test]
+fn senseless_options_are_refused_with_what_to_do() {
+    for (option, value, part) in [
+        ("--property", "always-right", "there is no property \"always-right\"; there are: resolves-within"),
+        ("--property", "first-packet-within=soon", "first-packet-within"),
+        ("--property", "never-wrong-mac=3s", "it takes no time"),
+        ("--budget", "0", "1 at least is wanted"),
+        ("--budget-time", "0s", "more than 0s is wanted"),
+        ("--horizon", "0s", "more than 0s is wanted"),
+        ("--threads", "0", "1 to 1024 is wanted"),
+        ("--shard", "3/2", "with I from 0 to N-1, such as 0/4"),
+        ("--shard", "0/0", "with I from 0 to N-1, such as 0/4"),
+        ("--late", "few", "a number or \"any\" is wanted"),
+        ("--grid", "cpu-race=0", "1 to 4096 values"),
+        ("--grid", "luck=2", "unknown variant `luck`"),
+        ("--grid", "order=2", "see --late and --instant"),
+        ("--fix", "magic", "magic"),
+        ("--hold", "felix.nothing=1s", "felix.nothing"),
+        ("--out", "/no/such/directory/file", "there is no such directory; make it first"),
+        ("--out", "/", "it is a directory; name a file"),
+    ] {
+        let (code, text) = arplab(&["explore", "late-responder", option, value]);
+        assert_eq!(code, Some(2), "{option} {value}: {text}");
+        assert!(text.contains(part), "{option} {value}: {part:?} is not in {text}");
+    }
+    let (code, text) = arplab(&["explore"]);
+    assert!(code == Some(2) && text.contains("SCENARIO"), "{text}");
+    let (code, text) = arplab(&["explore", "no-such-scenario"]);
+    assert!(code == Some(2) && text.contains("`arplab list` shows all"), "{text}");
+}
+
+#[test]
+fn files_that_are_no_schedules_are_refused_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bad.toml");
+    let head = "format = \"arplab-schedule\"\nversion = 1\n";
+    let rest = "properties = []\noutcome = \"fails\"\nhorizon = \"1s\"\ninstant = \"1s\"\n";
+    for (text, part) in [
+        (String::new(), "missing field"),
+        ("]".to_owned(), "the file is no schedule"),
+        ("format = \"arplab-schedule\"\nversion = 99".to_owned(), "reads up to 1"),
+        (format!("{head}{rest}moves = [\"... x2000000\"]"), "is no move"),
+        (format!("{head}{rest}moves = [{}]", "\"... x1000000\",".repeat(5)), "which no run makes"),
+        (format!("{head}{rest}moves = []\ndraws = [\"order 5/3\"]"), "is no draw"),
+        (format!("{head}{rest}moves = []\nluck = 3"), "unknown field `luck`"),
+        (format!("{head}{rest}moves = []"), "names no scenario"),
+        (format!("{head}scenario = \"no-such\"\n{rest}moves = []"), "no scenario answers to"),
+        (
+            format!("{head}scenario = \"8689\"\n{}moves = []", rest.replace("[]", "[\"always-right\"]")),
+            "there is no property",
+        ),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        for command in ["explore", "run"] {
+            let (code, said) = arplab(&[command, "--replay", path.to_str().unwrap()]);
+            assert_eq!(code, Some(2), "{text}: {said}");
+            assert!(said.contains(part), "{text}: {part:?} is not in {said}");
+        }
+    }
+    for (place, part) in [
+        ("/dev/zero", "larger than 8 MiB"),
+        ("/", "failed"),
+        ("/no/such/file", "No such file"),
+        ("/dev/null", "missing field"),
+    ] {
+        let (code, said) = arplab(&["explore", "--replay", place]);
+        assert_eq!(code, Some(2), "{place}: {said}");
+        assert!(said.contains(part), "{place}: {said}");
+    }
+}
+
+/// Nothing but the result goes to a pipe: the line that shows how far a search is needs a terminal.
+#[test]
+fn a_pipe_gets_the_result_and_nothing_else() {
+    let out = Command::new(env!("CARGO_BIN_EXE_arplab")).args(QUICK).output().unwrap();
+    assert!(out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(!out.stdout.contains(&0x1b), "{}", String::from_utf8_lossy(&out.stdout));
+}
+
+/// The parts of a search have every schedule once between them.
+#[test]
+fn shards_of_a_search_add_up() {
+    let counted = |more: &[&str]| -> u64 {
+        let (_, text) = arplab(&[&QUICK[..], &["--json"], more].concat());
+        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        report["schedules"].as_str().unwrap().parse().unwrap()
+    };
+    let whole = counted(&[]);
+    let parts: u64 = (0..3).map(|i| counted(&["--shard", &format!("{i}/3")])).sum();
+    assert_eq!(parts, whole);
+    assert_eq!(counted(&["--threads", "1"]), whole);
+}
+
+/// The help, whole. It is folded to the width of no terminal.
+#[test]
+fn the_help_says_what_there_is() {
+    let (code, text) = arplab(&["explore", "--help"]);
+    assert_eq!(code, Some(0));
+    insta::with_settings!({ prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("help_of_explore", text);
+    });
+}
+
+/// The sample in the document is a schedule file, and its options are options.
+#[test]
+fn the_document_shows_what_there_is() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/explore.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let sample = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    arplab::explore::Case::parse(sample).unwrap();
+    let (_, help) = arplab(&["explore", "--help"]);
+    let named: Vec<&str> = text.split('`').filter(|w| w.starts_with("--") && !w.contains('\n')).collect();
+    assert!(named.len() > 10, "{named:?}");
+    for option in named {
+        let name = option.split_whitespace().next().unwrap();
+        assert!(help.contains(name), "{name} is no option of explore");
+    }
+}
+
+#[test]
+fn the_matrix_is_settled_over_schedules() {
+    let cells = ["--with", "plugin-configures-host", "--with", "dad-off"];
+    let (code, text) = arplab(&[&["matrix", "late-responder", "--explore"], &cells[..]].concat());
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("Each cell: every schedule with at most 1 step late by up to 2s"), "{text}");
+    let line = |of: &str| text.lines().find(|l| l.trim_start().starts_with(of)).unwrap().to_owned();
+    assert!(line("late-responder:").contains("schedules fails: first-packet-within=2s"), "{text}");
+    assert!(line("plugin-configures-host").contains("none of "), "{text}");
+    assert!(line("dad-off").contains("schedules fails"), "{text}");
+}
