@@ -74,6 +74,9 @@ fn mitigations(json: bool, out: &mut dyn Write) -> Result<u8, Fail> {
             writeln!(out, "{line}")?;
         } else {
             writeln!(out, "{:<32} {}", m.name, m.title)?;
+            if !m.unknown_settings.is_empty() {
+                writeln!(out, "{:32} no release knows {}", "", m.unknown_settings.join(", "))?;
+            }
         }
     }
     Ok(super::AS_EXPECTED)

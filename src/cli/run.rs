@@ -5,7 +5,7 @@ use super::fail::Fail;
 use super::{output, show};
 use crate::choice::Seeded;
 use crate::gateway::SmoltcpOutside;
-use crate::scenario::{Corner, Expect, HoldOverride, Overrides, Plan, Scenario};
+use crate::scenario::{Corner, Expect, HoldOverride, Overrides, Plan, Scenario, mitigation};
 use crate::sim;
 use crate::time::Time;
 use crate::trace::{Check, Event, Observed, Timeline, Verdict, What, check, observe, write_json};
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         return live(args);
     }
     let scenario = show::load(&args.scenario)?;
-    let overrides = overrides(args)?;
+    let overrides = overrides(args, &scenario)?;
     let plan = scenario.plan(&overrides)?;
     let capture = args.pcap.as_deref().map(Capture::at).transpose()?;
     let mut events: Vec<Event> = Vec::new();
@@ -92,9 +92,20 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     run.report(&events, capture.as_ref())
 }
 
-fn overrides(args: &Args) -> Result<Overrides, Fail> {
+fn overrides(args: &Args, scenario: &Scenario) -> Result<Overrides, Fail> {
     let mut overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    let own = |name: &str| scenario.file().fixes.iter().any(|x| x.name.get_ref() == name);
+    for name in &args.fix {
+        if !own(name) && mitigation(name).is_some() {
+            let message = format!("{name:?} is no fix of {}, but a mitigation: --with {name}", scenario.id());
+            return Err(Fail::usage(message));
+        }
+    }
     for name in &args.with {
+        if own(name) && mitigation(name).is_none() {
+            let message = format!("{name:?} is no mitigation, but a fix of {}: --fix {name}", scenario.id());
+            return Err(Fail::usage(message));
+        }
         overrides.with(&super::matrix::find(name)?.name);
     }
     Ok(overrides)
@@ -106,7 +117,7 @@ fn live(args: &Args) -> Result<u8, Fail> {
     // before anything else: it wants a process with one thread
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
     let scenario = show::load(&args.scenario)?;
-    let overrides = overrides(args)?;
+    let overrides = overrides(args, &scenario)?;
     let (corner, responder) = match args.responder {
         Responder::Smoltcp => (Corner::LiveSmoltcp, live::Responder::Smoltcp),
         Responder::Kernel => (Corner::LiveKernel, live::Responder::Kernel),
@@ -243,6 +254,7 @@ impl Ran<'_> {
             return Ok(writeln!(out, "Interrupted: nothing is expected of it.")?);
         }
         print_checks(expect, checks, style.unicode, out)?;
+        print_mitigations(self.args, scenario, out)?;
         print_fixes(self.args, scenario, out)
     }
 }
@@ -270,8 +282,22 @@ fn print_checks(expect: &Expect, checks: &[Check], unicode: bool, out: &mut dyn 
     Ok(())
 }
 
+/// What was applied with `--with`, how it is meant to work, and where its verdict stands.
+fn print_mitigations(args: &Args, scenario: &Scenario, out: &mut dyn Write) -> Result<(), Fail> {
+    for m in args.with.iter().filter_map(|name| mitigation(name)) {
+        writeln!(out, "\nWith {}: {}", m.name, m.title)?;
+        write!(out, "{}", output::fold(&m.why, 2, WIDTH))?;
+        if !m.unknown_settings.is_empty() {
+            writeln!(out, "  Settings that no release knows: {}.", m.unknown_settings.join(", "))?;
+        }
+        let word = if show::is_path(&args.scenario) { &args.scenario } else { scenario.id() };
+        writeln!(out, "  Against the run without it: arplab matrix --why {word} {}", m.name)?;
+    }
+    Ok(())
+}
+
 fn print_fixes(args: &Args, scenario: &Scenario, out: &mut dyn Write) -> Result<(), Fail> {
-    if args.fix.is_empty() && !scenario.file().fixes.is_empty() {
+    if args.fix.is_empty() && args.with.is_empty() && !scenario.file().fixes.is_empty() {
         writeln!(out, "\nTry a fix:")?;
         for fix in &scenario.file().fixes {
             writeln!(out, "  --fix {:<28} {}: {}", fix.name.get_ref(), show::effect(fix.effect), fix.title)?;
