@@ -28,11 +28,12 @@ pub use reflex::{Endpoint, Reflex, Service};
 
 use crate::addr::IfName;
 use crate::choice::Chooser;
-use crate::host::{HostState, IfIndex, Mutation, Reason, Refused};
+use crate::host::{AddrType, HostState, IfIndex, Mutation, Reason, Refused};
 use crate::neigh::KernelClock;
-use crate::packet::{Frame, IpBytes};
+use crate::packet::{Frame, IpBytes, Packet};
 use crate::stack::{Note, Output, Stack};
 use crate::time::{Span, Time};
+use crate::wire;
 use std::collections::VecDeque;
 
 /// What the gateway wants done.
@@ -151,7 +152,11 @@ impl<O: Outside> Gateway<O> {
         loop {
             self.collect_with(now);
             while let Some(packet) = self.outside.poll_packet() {
-                self.returning.push_back((now + self.rtt, packet));
+                if self.is_own(&packet) {
+                    self.answer_locally(now, packet, chooser);
+                } else {
+                    self.returning.push_back((now + self.rtt, packet));
+                }
             }
             match self.returning.front() {
                 Some((due, _)) if *due <= now => {}
@@ -161,6 +166,20 @@ impl<O: Outside> Gateway<O> {
                 self.stack.receive_packet(now, self.uplink, packet, chooser);
             }
         }
+    }
+
+    /// The world stands in for the node's own sockets too: what it says in the name of an address
+    /// of the node comes from the node, not from the uplink, where it would be a martian.
+    fn is_own(&self, packet: &[u8]) -> bool {
+        matches!(wire::ip_parts(packet), Some((wire::Ends::V4(src, _), ..))
+            if self.stack.state().addr_type(src) == AddrType::Local)
+    }
+
+    fn answer_locally(&mut self, now: Time, packet: IpBytes, chooser: &mut dyn Chooser) {
+        if let Err(error) = self.stack.send(now, Packet { bytes: packet, owner: None }, chooser) {
+            tracing::trace!(%error, "an answer of the node's own is lost");
+        }
+        self.collect_with(now);
     }
 
     fn collect_with(&mut self, now: Time) {
