@@ -79,7 +79,9 @@ fn chosen(words: &[String]) -> Result<Vec<Scenario>, Fail> {
         }
         let found = catalogue::find(word)?;
         if found.is_empty() {
-            return Err(Fail::usage(format!("no scenario answers to {word:?}; `arplab list` shows all, and a path to a file ends in .toml")));
+            return Err(Fail::usage(format!(
+                "no scenario answers to {word:?}; `arplab list` shows all, and a path to a file ends in .toml"
+            )));
         }
         all.extend(found);
     }

@@ -143,11 +143,7 @@ impl Scenario {
             }
         }
         for name in f.live.client_delay.keys() {
-            if !f
-                .clients
-                .iter()
-                .any(|x| client_name(x) == *name && x.delay.is_some())
-            {
+            if !f.clients.iter().any(|x| client_name(x) == *name && x.delay.is_some()) {
                 let help = Some("`[live]` shortens the delays of clients that the file names".to_owned());
                 c.flaw(find_word(&self.source, name), format!("no client {name:?} has a delay"), help);
             }
