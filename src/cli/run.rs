@@ -4,6 +4,7 @@ use super::capture::Capture;
 use super::fail::Fail;
 use super::{output, show};
 use crate::choice::Seeded;
+use crate::control::StepTable;
 use crate::gateway::SmoltcpOutside;
 use crate::scenario::{Corner, Expect, HoldOverride, Overrides, Plan, Scenario, mitigation};
 use crate::sim;
@@ -254,8 +255,29 @@ impl Ran<'_> {
             return Ok(writeln!(out, "Interrupted: nothing is expected of it.")?);
         }
         print_checks(expect, checks, style.unicode, out)?;
+        self.print_not_done(events, out)?;
         print_mitigations(self.args, scenario, out)?;
         print_fixes(self.args, scenario, out)
+    }
+}
+
+impl Ran<'_> {
+    /// A step that was written down and never came is a question that its author should not have
+    /// to ask.
+    fn print_not_done(&self, events: &[Event], out: &mut dyn Write) -> Result<(), Fail> {
+        let done =
+            |name: &str| events.iter().any(|e| matches!(&e.what, What::Step { step, .. } if step == name));
+        let plan = self.scenario.plan(self.overrides)?;
+        let own = plan.steps.iter().map(|(_, info)| info.name.as_str());
+        let missing: Vec<&str> = own.filter(|n| !StepTable::is_built_in(n) && !done(n)).collect();
+        if !missing.is_empty() {
+            writeln!(
+                out,
+                "Never done: {}. A run ends when its clients are done, or after `duration`.",
+                missing.join(", ")
+            )?;
+        }
+        Ok(())
     }
 }
 

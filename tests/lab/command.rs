@@ -232,11 +232,15 @@ fn a_file_of_ones_own_has_its_row_in_the_matrix() {
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(
-        said.contains("there is nothing to cure") && said.contains(&format!("run {file} --with")),
+        said.contains("Without it: nothing is lost") && said.contains(&format!("run {file} --with")),
         "{said}"
     );
     let full = text(&arplab(&["run", file, "--fix", "none", "--full"]).stdout);
     assert!(!full.contains("udev.a") && text(&arplab(&["run", file, "--full"]).stdout).contains("udev.a"));
+    let late = format!("{HEAD}{steps}{}", "after = \"cni.add-fail\"\n");
+    std::fs::write(&path, late).expect("written");
+    let said = text(&arplab(&["run", file]).stdout);
+    assert!(said.contains("Never done: udev.b. A run ends"), "{said}");
     std::fs::write(&path, format!("{HEAD}{steps}{}", fix.replace("udev.*", "udev.c"))).expect("written");
     let output = arplab(&["run", file]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
