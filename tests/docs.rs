@@ -1,6 +1,10 @@
 //! What the documents show is what the program does.
 
 use arplab::control::StepTable;
+use arplab::matrix::{matrix, minutes};
+use arplab::scenario::file::FixEffect;
+use arplab::scenario::{catalogue, mitigation, mitigations};
+use std::collections::BTreeSet;
 use std::process::Command;
 
 fn document(name: &str) -> String {
@@ -82,15 +86,105 @@ fn the_tutorial_can_be_typed() {
 #[test]
 fn links_between_documents_lead_somewhere() {
     let root = env!("CARGO_MANIFEST_DIR");
-    for page in
-        ["ARCHITECTURE.md", "docs/scenario-format.md", "docs/calico-versions.md", "docs/window-to-delay.md"]
-    {
+    for page in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "docs/scenario-format.md",
+        "docs/calico-versions.md",
+        "docs/window-to-delay.md",
+        "docs/why-a-minute.md",
+        "docs/field-reports.md",
+    ] {
         let path = std::path::Path::new(root).join(page);
         let text = std::fs::read_to_string(&path).unwrap();
         for link in text.split("](").skip(1).filter_map(|r| r.split(')').next()) {
             let (file, _) = link.split_once('#').unwrap_or((link, ""));
-            let there = file.is_empty() || path.parent().unwrap().join(file).exists();
+            let there =
+                file.is_empty() || file.starts_with("https://") || path.parent().unwrap().join(file).exists();
             assert!(there, "{page} points at {link}");
         }
     }
+}
+
+/// The cells of the tables of a page, heads left out.
+fn table_rows(text: &str) -> Vec<Vec<&str>> {
+    let rows = text.lines().filter_map(|l| l.strip_prefix("| ")?.strip_suffix(" |"));
+    rows.filter(|r| r.contains('`')).map(|r| r.split(" | ").collect()).collect()
+}
+
+/// What stands in backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn the_page_of_the_minute_lists_what_the_command_finds() {
+    let text = document("why-a-minute.md");
+    let found = minutes(&catalogue::all().unwrap()).unwrap();
+    let rows = table_rows(&text);
+    let shown: BTreeSet<&str> = rows.iter().filter_map(|r| quoted(r[0]).next()).collect();
+    assert_eq!(shown, found.iter().map(|m| m.scenario.as_str()).collect());
+    let no_rules = [mitigation("no-udev-rules").unwrap().clone()];
+    for row in rows {
+        let id = quoted(row[0]).next().unwrap();
+        let fits = found.iter().any(|m| m.scenario == id && m.fits_8689);
+        assert_eq!(row[2].starts_with("yes"), fits, "{id}: {}", row[2]);
+        let scenario = catalogue::find(id).unwrap();
+        let effect = matrix(&scenario, &no_rules, 1).unwrap().rows[0].cells[0].effect;
+        let word = if effect == FixEffect::Cures { "cures" } else { "nothing" };
+        assert_eq!(row[3], word, "{id}: {effect:?}");
+    }
+}
+
+#[test]
+fn what_the_page_of_field_reports_names_exists() {
+    let text = document("field-reports.md");
+    let ids: Vec<String> = catalogue::all().unwrap().iter().map(|s| s.id().to_owned()).collect();
+    let rows = table_rows(&text);
+    assert!(rows.len() >= 20, "{} rows", rows.len());
+    let named = rows.iter().flat_map(|r| r.iter().flat_map(|cell| quoted(cell)));
+    let kebab = |w: &&str| w.contains('-') && w.bytes().all(|b| b == b'-' || b.is_ascii_alphanumeric());
+    let named: BTreeSet<&str> = named.filter(kebab).collect();
+    assert!(named.len() >= 20, "{named:?}");
+    for name in named {
+        assert!(ids.iter().any(|id| id == name) || mitigation(name).is_some(), "there is no {name}");
+    }
+}
+
+/// What the page says of the attempts that changed nothing, and of the ones that changed a little.
+#[test]
+fn attempts_that_do_not_enter_the_arp_path_do_nothing_anywhere() {
+    let idle = ["arp-intervals", "iptables-refresh-10s", "fewer-network-policies", "another-ip-pool"];
+    let tried: Vec<_> = mitigations()
+        .iter()
+        .filter(|m| idle.contains(&m.name.as_str()) || m.name == "reported-tuning")
+        .cloned()
+        .collect();
+    assert_eq!(tried.len(), 5);
+    let m = matrix(&catalogue::all().unwrap(), &tried, 2).unwrap();
+    let mut shortened = Vec::new();
+    for row in &m.rows {
+        for cell in &row.cells {
+            if cell.mitigation == "reported-tuning" && cell.effect != FixEffect::Nothing {
+                assert_eq!(cell.effect, FixEffect::Shortens, "{} {cell:?}", row.scenario);
+                // "ends within 10 s": nothing goes from 67 s to 52
+                assert!(cell.after < arplab::time::Span::from_secs(12), "{} {cell:?}", row.scenario);
+                shortened.push(row.scenario.as_str());
+            } else {
+                assert_eq!(cell.effect, FixEffect::Nothing, "{} {cell:?}", row.scenario);
+            }
+        }
+    }
+    assert_eq!(shortened, ["networkd-flushes-route", "rpf-blackhole-block"]);
+}
+
+#[test]
+fn a_node_that_has_the_gateways_address_answers_a_ping_of_it() {
+    let line = |args: &[&str]| {
+        let (_, out) = arplab(args);
+        out.lines().find(|l| l.starts_with("ping-gateway")).unwrap().to_owned()
+    };
+    assert!(line(&["run", "gateway-is-no-host"]).contains("no answer"));
+    let with = line(&["run", "gateway-is-no-host", "--with", "gateway-address-on-host-end"]);
+    assert!(with.contains("10 answered"), "{with}");
 }

@@ -1,28 +1,47 @@
-//! Where a capture goes.
+//! Where a capture or a page goes.
 
 use super::fail::Fail;
 use crate::trace::{Event, write_pcapng};
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// A capture to be written when the run is over.
-pub(super) struct Capture {
-    path: PathBuf,
-}
+pub(super) struct Capture(OutFile);
 
 impl Capture {
-    /// Looks before the run whether the place can be written, so that no run is made in vain.
+    /// As [`OutFile::at`].
     pub(super) fn at(path: &Path) -> Result<Capture, Fail> {
-        let capture = Capture { path: path.to_owned() };
-        if capture.is_regular() {
-            capture.beside().map_err(|e| capture.fail(&e))?;
+        Ok(Capture(OutFile::at(path, "capture")?))
+    }
+
+    /// As [`OutFile::write`].
+    pub(super) fn write(&self, events: &[Event]) -> Result<(), Fail> {
+        let mut bytes = Vec::new();
+        write_pcapng(events, &mut bytes).map_err(|e| self.0.fail(&e))?;
+        self.0.write(&bytes)
+    }
+}
+
+/// A file to be written when the work is over.
+pub(super) struct OutFile {
+    path: PathBuf,
+    what: &'static str,
+}
+
+impl OutFile {
+    /// Looks before the work whether the place can be written, so that none is done in vain.
+    /// `what` says in errors what it is.
+    pub(super) fn at(path: &Path, what: &'static str) -> Result<OutFile, Fail> {
+        let file = OutFile { path: path.to_owned(), what };
+        if file.is_regular() {
+            file.beside().map_err(|e| file.fail(&e))?;
         } else if path.is_dir() {
-            return Err(capture.fail(&"it is a directory"));
+            return Err(file.fail(&"it is a directory"));
         }
-        Ok(capture)
+        Ok(file)
     }
 
     /// A new file or a regular one, links followed; not a device or a pipe, which must stay what
@@ -44,15 +63,19 @@ impl Capture {
         let mode = fs::metadata(&target).map_or(0o666, |m| m.permissions().mode() & 0o777);
         builder.prefix(".arplab-").permissions(Permissions::from_mode(mode));
         // the name of a file that nobody asked for would only puzzle
-        let file = builder.tempfile_in(dir).map_err(|e| std::io::Error::from(e.kind()))?;
+        let puzzles = |e: std::io::Error| match e.kind() {
+            ErrorKind::NotFound => {
+                std::io::Error::new(ErrorKind::NotFound, format!("there is no directory {}", dir.display()))
+            }
+            kind => std::io::Error::from(kind),
+        };
+        let file = builder.tempfile_in(dir).map_err(puzzles)?;
         Ok((file, target))
     }
 
     /// Writes it: beside its place and then moved there, so that nobody meets half a file.
-    pub(super) fn write(&self, events: &[Event]) -> Result<(), Fail> {
-        let mut bytes = Vec::new();
-        write_pcapng(events, &mut bytes).map_err(|e| self.fail(&e))?;
-        self.put(&bytes).map_err(|e| self.fail(&e))
+    pub(super) fn write(&self, bytes: &[u8]) -> Result<(), Fail> {
+        self.put(bytes).map_err(|e| self.fail(&e))
     }
 
     fn put(&self, bytes: &[u8]) -> std::io::Result<()> {
@@ -67,6 +90,6 @@ impl Capture {
     }
 
     fn fail(&self, why: &dyn core::fmt::Display) -> Fail {
-        Fail::usage(format!("writing the capture {} failed: {why}", self.path.display()))
+        Fail::usage(format!("writing the {} {} failed: {why}", self.what, self.path.display()))
     }
 }

@@ -48,11 +48,8 @@ fn looks_like(seen: &Symptoms, out: &mut dyn Write) -> Result<(), Fail> {
         let ms = s.as_ns() / 1_000_000;
         format!("{}.{}", ms / 1000, ms % 1000 / 100)
     };
-    let outage = if seen.outage.0 == seen.outage.1 {
-        seconds(seen.outage.0)
-    } else {
-        format!("{} to {}", seconds(seen.outage.0), seconds(seen.outage.1))
-    };
+    let (from, to) = (seconds(seen.outage.0), seconds(seen.outage.1));
+    let outage = if from == to { from } else { format!("{from} to {to}") };
     writeln!(
         out,
         "{:<24} entry absent: {}; about a minute: {} ({outage} s); heals alone: {}; pod routes right: {}",
@@ -74,6 +71,9 @@ fn mitigations(json: bool, out: &mut dyn Write) -> Result<u8, Fail> {
             writeln!(out, "{line}")?;
         } else {
             writeln!(out, "{:<32} {}", m.name, m.title)?;
+            if !m.unknown_settings.is_empty() {
+                writeln!(out, "{:32} no release knows {}", "", m.unknown_settings.join(", "))?;
+            }
         }
     }
     Ok(super::AS_EXPECTED)

@@ -1,16 +1,19 @@
 //! `arplab matrix`.
 
+use super::capture::OutFile;
 use super::fail::Fail;
 use super::output::fold;
+use super::show;
 use crate::matrix::{Matrix, matrix, write_csv, write_html, write_json, write_text};
 use crate::scenario::file::FixEffect;
 use crate::scenario::{Mitigation, Scenario, catalogue, mitigations};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Only these scenarios: ids, issue numbers, catalogue numbers [default: all]
+    /// Only these scenarios: ids, issue numbers, catalogue numbers, scenario files [default: all]
     scenarios: Vec<String>,
     /// Only these mitigations; may be given several times [default: all]
     #[arg(long = "with", value_name = "MITIGATION")]
@@ -32,8 +35,12 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["csv", "html", "why"])]
     explore: bool,
     /// Threads [default: one for each processor]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    threads: Option<NonZeroUsize>,
+}
+
+fn at_least_one(text: &str) -> Result<NonZeroUsize, &'static str> {
+    text.parse().map_err(|_| "a number of threads is wanted, 1 at least")
 }
 
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
@@ -43,22 +50,26 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         }
         _ => (chosen(&args.scenarios)?, with(&args.with)?),
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let page = args.html.as_deref().map(|path| OutFile::at(path, "page")).transpose()?;
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let threads = args.threads.unwrap_or(cores).get();
     if args.explore {
-        let cells = super::settle::cells(&scenarios, &mitigations, args.threads.unwrap_or(cores));
+        let cells = super::settle::cells(&scenarios, &mitigations, threads);
         return super::settle::print(&cells, args.json);
     }
-    let result = matrix(&scenarios, &mitigations, args.threads.unwrap_or(cores))?;
-    if let Some(path) = &args.html {
-        write_page(path, &result)?;
+    let result = matrix(&scenarios, &mitigations, threads)?;
+    if let Some(page) = &page {
+        let mut bytes = Vec::new();
+        write_html(&result, &mut bytes)?;
+        page.write(&bytes)?;
     }
     let mut out = std::io::stdout().lock();
     if args.json {
         write_json(&result, &mut out)?;
     } else if args.csv {
         write_csv(&result, &mut out)?;
-    } else if args.why.is_some() {
-        why(&result, &mut out)?;
+    } else if let Some([word, _]) = args.why.as_deref() {
+        why(&result, word, &mut out)?;
     } else if args.html.is_none() {
         write_text(&result, &mut out)?;
     }
@@ -71,9 +82,15 @@ fn chosen(words: &[String]) -> Result<Vec<Scenario>, Fail> {
     }
     let mut all: Vec<Scenario> = Vec::new();
     for word in words {
+        if show::is_path(word) {
+            all.push(show::load(word)?);
+            continue;
+        }
         let found = catalogue::find(word)?;
         if found.is_empty() {
-            return Err(Fail::usage(format!("no scenario answers to {word:?}; `arplab list` shows all")));
+            return Err(Fail::usage(format!(
+                "no scenario answers to {word:?}; `arplab list` shows all, and a path to a file ends in .toml"
+            )));
         }
         all.extend(found);
     }
@@ -86,7 +103,14 @@ fn with(names: &[String]) -> Result<Vec<Mitigation>, Fail> {
     if names.is_empty() {
         return Ok(mitigations().to_vec());
     }
-    names.iter().map(|name| find(name).cloned()).collect()
+    let mut chosen: Vec<Mitigation> = Vec::new();
+    for name in names {
+        let found = find(name)?;
+        if chosen.iter().all(|m| m.name != found.name) {
+            chosen.push(found.clone());
+        }
+    }
+    Ok(chosen)
 }
 
 /// The mitigation of that name, or an error that lists all.
@@ -97,8 +121,12 @@ pub(super) fn find(name: &str) -> Result<&'static Mitigation, Fail> {
     })
 }
 
-fn why(matrix: &Matrix, out: &mut dyn Write) -> Result<(), Fail> {
-    for row in &matrix.rows {
+/// `word` is what the scenario was called by.
+fn why(matrix: &Matrix, word: &str, out: &mut dyn Write) -> Result<(), Fail> {
+    for (at, row) in matrix.rows.iter().enumerate() {
+        if at > 0 {
+            writeln!(out)?;
+        }
         for (cell, column) in row.cells.iter().zip(&matrix.columns) {
             let effect = match cell.effect {
                 FixEffect::Nothing => "does nothing for",
@@ -116,19 +144,9 @@ fn why(matrix: &Matrix, out: &mut dyn Write) -> Result<(), Fail> {
             if !column.unknown_settings.is_empty() {
                 writeln!(out, "Settings that no release knows: {}.", column.unknown_settings.join(", "))?;
             }
-            writeln!(out, "\nSee it: arplab run {} --with {}", row.scenario, cell.mitigation)?;
+            let scenario = if show::is_path(word) { word } else { &row.scenario };
+            writeln!(out, "\nSee it: arplab run {scenario} --with {}", cell.mitigation)?;
         }
     }
-    Ok(())
-}
-
-/// Written beside its place and then moved there, so that nobody meets half a file.
-fn write_page(path: &Path, matrix: &Matrix) -> Result<(), Fail> {
-    let fail =
-        |e: &dyn core::fmt::Display| Fail::usage(format!("writing the page {} failed: {e}", path.display()));
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(|e| fail(&e))?;
-    write_html(matrix, &mut file).map_err(|e| fail(&e))?;
-    file.persist(path).map_err(|e| fail(&e))?;
     Ok(())
 }

@@ -40,16 +40,10 @@ fn print(m: &Minute, out: &mut dyn Write) -> Result<(), Fail> {
         let ms = s.as_ns() / 1_000_000;
         format!("{}.{}", ms / 1000, ms % 1000 / 100)
     };
+    let (from, to) = (tenths(m.outage.0), tenths(m.outage.1));
+    let outage = if from == to { from } else { format!("{from} to {to}") };
     let fits = if m.fits_8689 { "  [fits what 8689 established]" } else { "" };
-    writeln!(
-        out,
-        "{} / {} ({}): {} to {} s{fits}",
-        m.scenario,
-        m.client,
-        m.kind,
-        tenths(m.outage.0),
-        tenths(m.outage.1)
-    )?;
+    writeln!(out, "{} / {} ({}): {outage} s{fits}", m.scenario, m.client, m.kind)?;
     if !m.reasons.is_empty() {
         let reasons: Vec<&str> = m.reasons.iter().map(String::as_str).collect();
         writeln!(out, "    silent because of {}", reasons.join(", "))?;

@@ -4,9 +4,10 @@ use super::capture::Capture;
 use super::fail::Fail;
 use super::{output, show};
 use crate::choice::Seeded;
+use crate::control::StepTable;
 use crate::explore::Case;
 use crate::gateway::SmoltcpOutside;
-use crate::scenario::{Corner, Expect, HoldOverride, Overrides, Plan, Scenario};
+use crate::scenario::{Corner, Expect, HoldOverride, Overrides, Plan, Scenario, mitigation};
 use crate::sim;
 use crate::time::Time;
 use crate::trace::{Check, Event, Observed, Timeline, Verdict, What, check, observe, write_json};
@@ -99,9 +100,20 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     run.report(&events, capture.as_ref())
 }
 
-fn overrides(args: &Args) -> Result<Overrides, Fail> {
+fn overrides(args: &Args, scenario: &Scenario) -> Result<Overrides, Fail> {
     let mut overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    let own = |name: &str| scenario.file().fixes.iter().any(|x| x.name.get_ref() == name);
+    for name in &args.fix {
+        if !own(name) && mitigation(name).is_some() {
+            let message = format!("{name:?} is no fix of {}, but a mitigation: --with {name}", scenario.id());
+            return Err(Fail::usage(message));
+        }
+    }
     for name in &args.with {
+        if own(name) && mitigation(name).is_none() {
+            let message = format!("{name:?} is no mitigation, but a fix of {}: --fix {name}", scenario.id());
+            return Err(Fail::usage(message));
+        }
         overrides.with(&super::matrix::find(name)?.name);
     }
     Ok(overrides)
@@ -166,7 +178,7 @@ fn prepare(args: &Args) -> Result<(Scenario, Overrides, Plan, Option<Case>), Fai
         return Ok((scenario, overrides, plan, Some(case)));
     }
     let scenario = show::load(args.scenario.as_deref().unwrap_or_default())?;
-    let overrides = overrides(args)?;
+    let overrides = overrides(args, &scenario)?;
     let plan = scenario.plan(&overrides)?;
     Ok((scenario, overrides, plan, None))
 }
@@ -274,7 +286,29 @@ impl Ran<'_> {
             return Ok(writeln!(out, "Interrupted: nothing is expected of it.")?);
         }
         print_checks(expect, checks, style.unicode, out)?;
+        self.print_not_done(events, out)?;
+        print_mitigations(self.args, scenario, out)?;
         print_fixes(self.args, scenario, out)
+    }
+}
+
+impl Ran<'_> {
+    /// A step that was written down and never came is a question that its author should not have
+    /// to ask.
+    fn print_not_done(&self, events: &[Event], out: &mut dyn Write) -> Result<(), Fail> {
+        let done =
+            |name: &str| events.iter().any(|e| matches!(&e.what, What::Step { step, .. } if step == name));
+        let plan = self.scenario.plan(self.overrides)?;
+        let own = plan.steps.iter().map(|(_, info)| info.name.as_str());
+        let missing: Vec<&str> = own.filter(|n| !StepTable::is_built_in(n) && !done(n)).collect();
+        if !missing.is_empty() {
+            writeln!(
+                out,
+                "Never done: {}. A run ends when its clients are done, or after `duration`.",
+                missing.join(", ")
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -301,8 +335,23 @@ fn print_checks(expect: &Expect, checks: &[Check], unicode: bool, out: &mut dyn 
     Ok(())
 }
 
+/// What was applied with `--with`, how it is meant to work, and where its verdict stands.
+fn print_mitigations(args: &Args, scenario: &Scenario, out: &mut dyn Write) -> Result<(), Fail> {
+    for m in args.with.iter().filter_map(|name| mitigation(name)) {
+        writeln!(out, "\nWith {}: {}", m.name, m.title)?;
+        write!(out, "{}", output::fold(&m.why, 2, WIDTH))?;
+        if !m.unknown_settings.is_empty() {
+            writeln!(out, "  Settings that no release knows: {}.", m.unknown_settings.join(", "))?;
+        }
+        let given = args.scenario.as_deref().unwrap_or_default();
+        let word = if show::is_path(given) { given } else { scenario.id() };
+        writeln!(out, "  Against the run without it: arplab matrix --why {word} {}", m.name)?;
+    }
+    Ok(())
+}
+
 fn print_fixes(args: &Args, scenario: &Scenario, out: &mut dyn Write) -> Result<(), Fail> {
-    if args.fix.is_empty() && !scenario.file().fixes.is_empty() {
+    if args.fix.is_empty() && args.with.is_empty() && !scenario.file().fixes.is_empty() {
         writeln!(out, "\nTry a fix:")?;
         for fix in &scenario.file().fixes {
             writeln!(out, "  --fix {:<28} {}: {}", fix.name.get_ref(), show::effect(fix.effect), fix.title)?;

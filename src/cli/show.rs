@@ -26,10 +26,8 @@ const WIDTH: usize = 96;
 /// The scenario that a word or a path names.
 pub(super) fn load(word: &str) -> Result<Scenario, Fail> {
     let word = catalogue::bare(word);
-    let path = Path::new(word);
-    let is_path = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("toml")) || word.contains('/');
-    if is_path {
-        return Ok(Scenario::parse(word, &read(path)?)?);
+    if is_path(word) {
+        return Ok(Scenario::parse(word, &read(Path::new(word))?)?);
     }
     let mut found = catalogue::find(word)?;
     match found.len() {
@@ -39,6 +37,12 @@ pub(super) fn load(word: &str) -> Result<Scenario, Fail> {
         1 => Ok(found.swap_remove(0)),
         _ => Ok(pick(found, word)),
     }
+}
+
+/// The word is a path to a scenario file and no id.
+pub(super) fn is_path(word: &str) -> bool {
+    let word = catalogue::bare(word);
+    Path::new(word).extension().is_some_and(|e| e.eq_ignore_ascii_case("toml")) || word.contains('/')
 }
 
 /// The text of a scenario file, which may be anything: a directory, a device without an end.

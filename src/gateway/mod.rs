@@ -28,12 +28,12 @@ pub use reflex::{Endpoint, Reflex, Service};
 
 use crate::addr::IfName;
 use crate::choice::Chooser;
-use crate::host::{HostState, IfIndex, Mutation, Reason, Refused};
+use crate::host::{AddrType, HostState, IfIndex, Mutation, Reason, Refused};
 use crate::neigh::KernelClock;
 use crate::packet::{Frame, IpBytes, Packet};
 use crate::stack::{Note, Output, Stack};
 use crate::time::{Span, Time};
-use crate::wire::Ends;
+use crate::wire;
 use std::collections::VecDeque;
 
 /// What the gateway wants done.
@@ -152,27 +152,37 @@ impl<O: Outside> Gateway<O> {
         loop {
             self.collect_with(now);
             while let Some(packet) = self.outside.poll_packet() {
-                self.returning.push_back((now + self.rtt, packet));
+                if self.is_own(&packet) {
+                    self.answer_locally(now, packet, chooser);
+                } else {
+                    self.returning.push_back((now + self.rtt, packet));
+                }
             }
             match self.returning.front() {
                 Some((due, _)) if *due <= now => {}
                 _ => return,
             }
-            let Some((_, bytes)) = self.returning.pop_front() else { continue };
-            let own = match crate::wire::ip_parts(&bytes) {
-                Some((Ends::V4(src, _), ..)) => self.stack.state().owns(src),
-                Some((Ends::V6(src, _), ..)) => self.stack.state().owns6(src),
-                None => false,
-            };
-            if own {
-                // the node's own answer does not come by the uplink; what it cannot send is lost
-                if let Err(error) = self.stack.send(now, Packet { bytes, owner: None }, chooser) {
-                    tracing::debug!(%error, "the node cannot answer");
-                }
-            } else {
-                self.stack.receive_packet(now, self.uplink, bytes, chooser);
+            if let Some((_, packet)) = self.returning.pop_front() {
+                self.stack.receive_packet(now, self.uplink, packet, chooser);
             }
         }
+    }
+
+    /// The world stands in for the node's own sockets too: what it says in the name of an address
+    /// of the node comes from the node, not from the uplink, where it would be a martian.
+    fn is_own(&self, packet: &[u8]) -> bool {
+        match wire::ip_parts(packet) {
+            Some((wire::Ends::V4(src, _), ..)) => self.stack.state().addr_type(src) == AddrType::Local,
+            Some((wire::Ends::V6(src, _), ..)) => self.stack.state().owns6(src),
+            None => false,
+        }
+    }
+
+    fn answer_locally(&mut self, now: Time, packet: IpBytes, chooser: &mut dyn Chooser) {
+        if let Err(error) = self.stack.send(now, Packet { bytes: packet, owner: None }, chooser) {
+            tracing::trace!(%error, "an answer of the node's own is lost");
+        }
+        self.collect_with(now);
     }
 
     fn collect_with(&mut self, now: Time) {

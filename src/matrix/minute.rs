@@ -92,6 +92,11 @@ fn timers(scenario: &Scenario, run: &Played, lost: &Outage, client: &ClientPlan)
         ));
     } else if once && run.seen.unanswered() == 0 {
         lines.push(format!("TCP: its SYN of {}", seconds(lost.longest)));
+    } else if let Some(pause) = client.retry.filter(|pause| waits > Span::from_secs(3) && *pause >= waits) {
+        lines.push(format!(
+            "the client's pause: it tries again {pause} after an error; the gateway had answered for {} by then",
+            seconds(waits)
+        ));
     } else if waits > Span::from_secs(3) {
         lines.push(format!("the client itself: {} after the gateway", seconds(waits)));
     }

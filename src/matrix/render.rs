@@ -27,7 +27,8 @@ pub(super) fn word(effect: FixEffect) -> &'static str {
 /// A grid of signs, its columns numbered, with the numbers' meaning below.
 pub fn write_text(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
     let width = matrix.rows.iter().map(|r| r.scenario.len()).max().unwrap_or(0);
-    for digit in [10, 1] {
+    let digits: &[usize] = if matrix.columns.len() < 10 { &[1] } else { &[10, 1] };
+    for &digit in digits {
         write!(out, "{:width$} ", "")?;
         for n in 1..=matrix.columns.len() {
             let d = n / digit % 10;
@@ -59,8 +60,10 @@ pub fn write_text(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
         "\n+ cures  * cures, and leaves something behind  / shortens  . nothing  ! breaks something else\n"
     )?;
     for (n, column) in matrix.columns.iter().enumerate() {
-        let unknown = if column.unknown_settings.is_empty() { "" } else { " (no release knows these)" };
-        writeln!(out, "{:>3} {:<32} {}{unknown}", n + 1, column.name, column.title)?;
+        writeln!(out, "{:>3} {:<32} {}", n + 1, column.name, column.title)?;
+        if !column.unknown_settings.is_empty() {
+            writeln!(out, "{:36} no release knows {}", "", column.unknown_settings.join(", "))?;
+        }
     }
     writeln!(out, "\nWhy a cell is as it is: arplab matrix --why SCENARIO MITIGATION")
 }

@@ -75,7 +75,7 @@ pub fn symptoms(scenario: &Scenario) -> Result<Symptoms, PlanError> {
         routes_right: count(&|r, _| r.pod_routes_right),
         outage: (lengths.clone().min().unwrap_or(Span::ZERO), lengths.max().unwrap_or(Span::ZERO)),
         reasons: runs.iter().flat_map(|r| r.seen.reasons.iter().cloned()).collect(),
-        look_at: look_at(&runs),
+        look_at: look_at(&runs, &worst),
     })
 }
 
@@ -115,7 +115,7 @@ fn heals_alone(run: &Played, o: &Outage) -> bool {
 }
 
 /// What tells it from its neighbours, in the order in which a person would look.
-fn look_at(runs: &[Played]) -> Vec<String> {
+fn look_at(runs: &[Played], worst: &[Outage]) -> Vec<String> {
     let mut lines = Vec::new();
     let asked = runs.iter().any(|r| !r.seen.asked.is_empty());
     let unanswered = runs.iter().any(|r| r.seen.unanswered() > 0);
@@ -126,7 +126,13 @@ fn look_at(runs: &[Played]) -> Vec<String> {
     if other_mac {
         lines.push("the gateway's MAC is not ee:ee:ee:ee:ee:ee: `ip link show CALI` on the host, `ip neigh` in the pod".into());
     }
-    if !asked {
+    if asked && runs.iter().zip(worst).all(|(r, o)| mute(r, o)) {
+        lines.push(
+            "while it lasts the pod sends no request: `ip link show` in the pod (carrier) and of CALI on the \
+             host, `ip neigh` in the pod, `dmesg` on the node"
+                .into(),
+        );
+    } else if !asked {
         lines.push(
             "the pod sends no request: `ip route` and `ip neigh` in the pod, `dmesg` on the node".into(),
         );
@@ -139,6 +145,12 @@ fn look_at(runs: &[Played]) -> Vec<String> {
         lines.push("requests do not reach the host: `ip link show CALI` (state, carrier)".into());
     }
     lines
+}
+
+/// The pod has no entry, and yet it does not ask in the first half of the outage.
+fn mute(run: &Played, o: &Outage) -> bool {
+    let early = |t: Time| t >= o.from && t.since(o.from).as_ns() < o.longest.as_ns() / 2;
+    o.longest > ENDED_WITHIN && entry_absent(run, o) && !run.seen.asked.iter().any(|a| early(a.t_ns))
 }
 
 /// Where a person sees a condition.

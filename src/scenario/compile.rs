@@ -4,6 +4,7 @@ use super::error::{Flaw, ScenarioError};
 use super::file::{
     CalicoFile, ClientFile, ClientKind, FaultFile, HoldFile, Located, ScenarioFile, StepFile, VethFile,
 };
+use super::fix::names;
 use super::plan::{ClientPlan, FaultAction, FaultMatch, FaultRule, FrameKind, Target};
 use crate::control::{
     Act, ActorName, CalicoVersion, Gate, Hold, ScriptStep, Setting, Side, StepId, StepTable, Until,
@@ -142,11 +143,7 @@ impl Scenario {
             }
         }
         for name in f.live.client_delay.keys() {
-            if !f
-                .clients
-                .iter()
-                .any(|x| x.name.as_ref().is_some_and(|n| n.get_ref() == name) && x.delay.is_some())
-            {
+            if !f.clients.iter().any(|x| client_name(x) == *name && x.delay.is_some()) {
                 let help = Some("`[live]` shortens the delays of clients that the file names".to_owned());
                 c.flaw(find_word(&self.source, name), format!("no client {name:?} has a delay"), help);
             }
@@ -185,7 +182,7 @@ impl Scenario {
         if f.clients.is_empty() {
             return;
         }
-        let expects = [&f.expect].into_iter().chain(f.expect_in.values());
+        let expects = [&f.expect].into_iter().chain(f.expect_in.values()).chain(&f.healthy);
         let fixes = f.fixes.iter().flat_map(|x| [&x.expect].into_iter().chain(x.expect_in.values()));
         for name in expects.chain(fixes).flat_map(|e| e.client.keys()) {
             if !seen.contains(name) {
@@ -219,12 +216,18 @@ impl Scenario {
                 let _ = hold_of(hold, steps, c);
             }
             for step in &fix.change.drop_steps {
-                if !self.file.steps.iter().any(|s| s.id.get_ref() == step.get_ref()) {
-                    c.at(step, format!("the scenario has no step {:?} to drop", step.get_ref()), None);
+                let own: Vec<&str> = self.file.steps.iter().map(|s| s.id.get_ref().as_str()).collect();
+                if !own.iter().any(|s| names(step.get_ref(), s)) {
+                    let help = if own.is_empty() {
+                        "it has no step of its own; a built-in one can be held with `never = true`".to_owned()
+                    } else {
+                        format!("it has: {}; a built-in one can be held with `never = true`", own.join(", "))
+                    };
+                    c.at(step, format!("the scenario has no step {:?} to drop", step.get_ref()), Some(help));
                 }
             }
             for step in &fix.change.drop_holds {
-                if !self.file.holds.iter().any(|h| h.step.get_ref() == step.get_ref()) {
+                if !self.file.holds.iter().any(|h| names(step.get_ref(), h.step.get_ref())) {
                     c.at(step, format!("the scenario has no hold on {:?}", step.get_ref()), None);
                 }
             }

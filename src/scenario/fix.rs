@@ -65,7 +65,7 @@ struct Layers<'a> {
 }
 
 /// A step's name, or the beginning of one with a star behind it.
-fn names(pattern: &str, step: &str) -> bool {
+pub(super) fn names(pattern: &str, step: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == step, |start| step.starts_with(start))
 }
 

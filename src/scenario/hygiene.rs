@@ -50,7 +50,7 @@ fn look<'a>(
                 let message = format!("the text holds U+{:04X}, which would steer a terminal", u32::from(c));
                 found.push(Flaw { span: span.clone(), message, help: None });
             }
-            if path.iter().any(|k| *k == "expect" || *k == "expect-in") {
+            if path.iter().any(|k| matches!(*k, "expect" | "expect-in" | "healthy")) {
                 found.extend(expected(path.last().copied().unwrap_or_default(), text, span));
             }
         }

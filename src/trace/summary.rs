@@ -33,7 +33,9 @@ pub fn headline(events: &[Event]) -> String {
     let mut line =
         format!("{corner}, seed {seed}, Calico {calico}{era}, pod {pod} at {pod_ip}, host end {cali}");
     for fix in fixes {
-        let _ = write!(line, ", fix {fix}");
+        // a mitigation says "with" itself
+        let fix = if fix.starts_with("with ") { fix.clone() } else { format!("fix {fix}") };
+        let _ = write!(line, ", {fix}");
     }
     for hold in holds {
         let _ = write!(line, ", hold {hold}");

@@ -166,3 +166,83 @@ fn probe_refuses_what_it_cannot_ask() {
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output.stderr));
     }
 }
+
+/// Writing is the last thing the matrix does; that it cannot is the first thing it finds.
+#[test]
+fn a_page_that_cannot_be_written_is_refused_at_once_and_leaves_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = dir.path().to_str().expect("UTF-8");
+    let nowhere = format!("{place}/no/such/page.html");
+    for (path, why) in [(nowhere.as_str(), "there is no directory"), (place, "it is a directory")] {
+        let begin = std::time::Instant::now();
+        let output = arplab(&["matrix", "--html", path]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains(path) && said.contains(why), "{said}");
+        assert!(begin.elapsed().as_secs() < 5, "the whole matrix was run first");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).expect("it is there").count(), 0);
+    let page = format!("{place}/page.html");
+    let output = arplab(&["matrix", "proxy-delay", "--with", "default-route", "--html", &page]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(std::fs::read_to_string(&page).expect("written").ends_with("</html>\n"));
+    use std::os::unix::fs::PermissionsExt as _;
+    let other = std::fs::File::create(dir.path().join("other")).expect("a file");
+    let mode = |m: std::fs::Metadata| m.permissions().mode();
+    let (ours, usual) = (std::fs::metadata(&page).expect("there"), other.metadata().expect("there"));
+    assert_eq!(mode(ours), mode(usual), "as readable as any new file");
+}
+
+#[test]
+fn words_that_nothing_answers_to_are_bad_input() {
+    let cases: [(&[&str], &str); 12] = [
+        (&["list", "nosuch"], "`arplab list` shows all"),
+        (&["matrix", "nosuch"], "`arplab list` shows all"),
+        (&["matrix", "nosuch.toml"], "No such file"),
+        (&["matrix", "proxy-delay", "--with", "nosuch"], "there are: proxy-delay-0,"),
+        (&["matrix", "--why", "nosuch", "default-route"], "`arplab list` shows all"),
+        (&["matrix", "--why", "proxy-delay", "nosuch"], "there are: proxy-delay-0,"),
+        (&["matrix", "--why", "proxy-delay"], "2 values required"),
+        (&["matrix", "proxy-delay", "--threads", "0"], "1 at least"),
+        (&["run", "proxy-delay", "--with", "nosuch"], "there are: proxy-delay-0,"),
+        (&["run", "late-responder", "--fix", "rp-filter-0"], "--with rp-filter-0"),
+        (
+            &["run", "late-responder", "--with", "shorter-interface-refresh"],
+            "--fix shorter-interface-refresh",
+        ),
+        (&["why-a-minute", "8689"], "unexpected argument"),
+    ];
+    for (args, want) in cases {
+        let output = arplab(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
+        assert_eq!(text(&output.stdout), "", "{args:?}");
+        assert!(text(&output.stderr).contains(want), "{args:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_file_of_ones_own_has_its_row_in_the_matrix() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("mine.toml");
+    let steps = "[[step]]\nid = \"udev.a\"\ntitle = \"a\"\n[[step]]\nid = \"udev.b\"\ntitle = \"b\"\n";
+    let fix = "[[fix]]\nname = \"none\"\ntitle = \"none\"\neffect = \"nothing\"\nchange.drop-steps = [\"udev.*\"]\n";
+    std::fs::write(&path, format!("{HEAD}{steps}{fix}")).expect("written");
+    let file = path.to_str().expect("UTF-8");
+    let output = arplab(&["matrix", "--why", file, "default-route"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(
+        said.contains("Without it: nothing is lost") && said.contains(&format!("run {file} --with")),
+        "{said}"
+    );
+    let full = text(&arplab(&["run", file, "--fix", "none", "--full"]).stdout);
+    assert!(!full.contains("udev.a") && text(&arplab(&["run", file, "--full"]).stdout).contains("udev.a"));
+    let late = format!("{HEAD}{steps}{}", "after = \"cni.add-fail\"\n");
+    std::fs::write(&path, late).expect("written");
+    let said = text(&arplab(&["run", file]).stdout);
+    assert!(said.contains("Never done: udev.b. A run ends"), "{said}");
+    std::fs::write(&path, format!("{HEAD}{steps}{}", fix.replace("udev.*", "udev.c"))).expect("written");
+    let output = arplab(&["run", file]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text(&output.stderr).contains("it has: udev.a, udev.b"), "{}", text(&output.stderr));
+}
