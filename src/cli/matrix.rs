@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// Write a self-contained HTML page
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Tell why one cell is as it is
+    /// Tell why one cell is as it is; a fix of the scenario's own will do, too
     #[arg(long, num_args = 2, value_names = ["SCENARIO", "MITIGATION"], conflicts_with_all = ["scenarios", "with"])]
     why: Option<Vec<String>>,
     /// Settle each cell over all schedules around the expected course, within a small bound that is
@@ -46,7 +46,11 @@ fn at_least_one(text: &str) -> Result<NonZeroUsize, &'static str> {
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     let (scenarios, mitigations) = match args.why.as_deref() {
         Some([scenario, mitigation]) => {
-            (chosen(std::slice::from_ref(scenario))?, with(std::slice::from_ref(mitigation))?)
+            let scenarios = chosen(std::slice::from_ref(scenario))?;
+            // a fix of the scenario's own is judged beside the mitigations, and has no column
+            let own = scenarios.iter().any(|s| s.file().fixes.iter().any(|x| x.name.get_ref() == mitigation));
+            let columns = if own { Vec::new() } else { with(std::slice::from_ref(mitigation))? };
+            (scenarios, columns)
         }
         _ => (chosen(&args.scenarios)?, with(&args.with)?),
     };
@@ -68,8 +72,9 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         write_json(&result, &mut out)?;
     } else if args.csv {
         write_csv(&result, &mut out)?;
-    } else if let Some([word, _]) = args.why.as_deref() {
+    } else if let Some([word, name]) = args.why.as_deref() {
         why(&result, word, &mut out)?;
+        why_own(&result, &scenarios, name, &mut out)?;
     } else if args.html.is_none() {
         write_text(&result, &mut out)?;
     }
@@ -121,6 +126,30 @@ pub(super) fn find(name: &str) -> Result<&'static Mitigation, Fail> {
     })
 }
 
+fn says(effect: FixEffect) -> &'static str {
+    match effect {
+        FixEffect::Nothing => "does nothing for",
+        FixEffect::Cures => "cures",
+        FixEffect::Shortens => "shortens",
+        FixEffect::Breaks => "breaks something else in",
+    }
+}
+
+/// The same of a scenario's own fix.
+fn why_own(matrix: &Matrix, scenarios: &[Scenario], name: &str, out: &mut dyn Write) -> Result<(), Fail> {
+    for (row, scenario) in matrix.rows.iter().zip(scenarios) {
+        let fixes = &scenario.file().fixes;
+        for (cell, fix) in row.own.iter().zip(fixes).filter(|(c, _)| c.mitigation == name) {
+            writeln!(out, "{name} {} {}: {}.", says(cell.effect), row.scenario, cell.reason)?;
+            writeln!(out, "\nWithout it: {}.", row.without)?;
+            writeln!(out, "The fix, of this scenario only: {}.", fix.title)?;
+            write!(out, "{}", fold(&fix.why, 2, 96))?;
+            writeln!(out, "\nSee it: arplab run {} --fix {name}", row.scenario)?;
+        }
+    }
+    Ok(())
+}
+
 /// `word` is what the scenario was called by.
 fn why(matrix: &Matrix, word: &str, out: &mut dyn Write) -> Result<(), Fail> {
     for (at, row) in matrix.rows.iter().enumerate() {
@@ -128,12 +157,7 @@ fn why(matrix: &Matrix, word: &str, out: &mut dyn Write) -> Result<(), Fail> {
             writeln!(out)?;
         }
         for (cell, column) in row.cells.iter().zip(&matrix.columns) {
-            let effect = match cell.effect {
-                FixEffect::Nothing => "does nothing for",
-                FixEffect::Cures => "cures",
-                FixEffect::Shortens => "shortens",
-                FixEffect::Breaks => "breaks something else in",
-            };
+            let effect = says(cell.effect);
             writeln!(out, "{} {effect} {}: {}.", cell.mitigation, row.scenario, cell.reason)?;
             if let Some(also) = &cell.also {
                 writeln!(out, "It leaves something behind: {also}.")?;
