@@ -188,3 +188,32 @@ fn a_node_that_has_the_gateways_address_answers_a_ping_of_it() {
     let with = line(&["run", "gateway-is-no-host", "--with", "gateway-address-on-host-end"]);
     assert!(with.contains("10 answered"), "{with}");
 }
+
+/// Every key that a file may have, from the schema that the types give.
+fn keys(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
+    if let Some(properties) = schema.get("properties").and_then(|p| p.as_object()) {
+        found.extend(properties.keys().cloned());
+    }
+    let inner: Vec<&serde_json::Value> = match schema {
+        serde_json::Value::Object(map) => map.values().collect(),
+        serde_json::Value::Array(items) => items.iter().collect(),
+        _ => Vec::new(),
+    };
+    inner.into_iter().for_each(|v| keys(v, found));
+}
+
+#[test]
+fn every_key_of_the_format_is_in_its_reference() {
+    let (_, schema) = arplab(&["schema"]);
+    let mut all = BTreeSet::new();
+    keys(&serde_json::from_str(&schema).unwrap(), &mut all);
+    assert!(all.len() > 80, "{} keys", all.len());
+    let text = document("scenario-format.md");
+    // in backticks, outside of the blocks of code
+    let prose: Vec<&str> = text.split("```").step_by(2).flat_map(quoted).collect();
+    let prose = prose.join(" ");
+    let word = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let named: BTreeSet<&str> = prose.split(word).collect();
+    let missing: Vec<&String> = all.iter().filter(|k| !named.contains(k.as_str())).collect();
+    assert!(missing.is_empty(), "the page says nothing of {missing:?}");
+}
