@@ -55,6 +55,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         ends: yes(args.ends),
         mac: args.mac,
         error: args.error.clone(),
+        sight: None,
     };
     let found = identify(&catalogue::all()?, &seen)?;
     let mut out = std::io::stdout().lock();

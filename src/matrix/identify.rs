@@ -1,8 +1,17 @@
 //! From what a person can see to the mechanisms that fit. The signatures are read off the
 //! scenarios' own runs, so they cannot drift from what the scenarios do.
 
+mod capture;
+mod frames;
+mod look;
+mod sight;
+
+pub use capture::{CaptureError, MOST_FRAMES};
+pub use look::{Counts, Course, Holder, Look};
+pub use sight::{Sight, TraceError, Value, Vantage};
+
 use super::outage::{Outage, outages};
-use super::{FOR_GOOD, Played, SEEDS, play};
+use super::{FOR_GOOD, Played, SEEDS, play, spread};
 use crate::addr::Mac;
 use crate::control::Side;
 use crate::neigh::Nud;
@@ -34,6 +43,8 @@ pub struct Observation {
     pub mac: Option<Mac>,
     /// Part of what a client said.
     pub error: Option<String>,
+    /// A capture or a trace.
+    pub sight: Option<Sight>,
 }
 
 /// What a scenario's outage looks like, over its runs.
@@ -57,6 +68,21 @@ pub struct Signature {
     pub errors: BTreeSet<String>,
 }
 
+impl Signature {
+    fn new(scenario: &Scenario) -> Signature {
+        Signature {
+            scenario: scenario.id().to_owned(),
+            entry: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            heard: BTreeSet::new(),
+            answered: BTreeSet::new(),
+            lasts: (FOR_GOOD, Span::ZERO),
+            macs: BTreeSet::new(),
+            errors: BTreeSet::new(),
+        }
+    }
+}
+
 /// A candidate.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Candidate {
@@ -70,16 +96,7 @@ pub struct Candidate {
 
 /// The signature of a scenario; `None` when nothing is lost in it.
 pub fn signature(scenario: &Scenario) -> Result<Option<Signature>, PlanError> {
-    let mut sig = Signature {
-        scenario: scenario.id().to_owned(),
-        entry: BTreeSet::new(),
-        asked: BTreeSet::new(),
-        heard: BTreeSet::new(),
-        answered: BTreeSet::new(),
-        lasts: (FOR_GOOD, Span::ZERO),
-        macs: BTreeSet::new(),
-        errors: BTreeSet::new(),
-    };
+    let mut sig = Signature::new(scenario);
     for seed in SEEDS {
         let run = play(scenario, &Overrides::default(), seed)?;
         let Some(worst) = outages(&run).into_iter().max_by_key(|o| o.longest) else { return Ok(None) };
@@ -129,16 +146,79 @@ fn name_of(state: Option<Nud>) -> String {
     }
 }
 
-/// Every scenario with a loss, best fit first; ties in the order of their names.
+/// The runs that a capture is compared with: more than decide a cell of the matrix, since what is
+/// left to chance differs from run to run.
+pub const SIGHT_SEEDS: core::ops::RangeInclusive<u64> = 1..=8;
+
+/// Scenarios, best fit first; ties in the order of the scenarios given.
+///
+/// Without a capture or a trace only scenarios with a loss are candidates: what is asked for is
+/// what the loss looks like.
 pub fn identify(scenarios: &[Scenario], seen: &Observation) -> Result<Vec<Candidate>, PlanError> {
-    let mut found = Vec::new();
-    for scenario in scenarios {
-        if let Some(signature) = signature(scenario)? {
-            found.push(candidate(signature, seen));
+    let threads = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+    let wanted = seen.sight.as_ref().map(|s| (s, s.features()));
+    let found = spread(scenarios.len(), threads, |at| {
+        let scenario = &scenarios[at];
+        let Some(signature) = signature(scenario)?.or_else(|| wanted.as_ref().map(|_| faultless(scenario)))
+        else {
+            return Ok(None);
+        };
+        let mut found = candidate(signature, seen);
+        if let Some((sight, features)) = &wanted {
+            let (fits, against) = compare(&sights(scenario, sight)?, features);
+            found.fits.extend(fits);
+            found.against.extend(against);
         }
-    }
+        Ok(Some(found))
+    })?;
+    let mut found: Vec<Candidate> = found.into_iter().flatten().collect();
     found.sort_by_key(|c| (c.against.len(), usize::MAX - c.fits.len()));
     Ok(found)
+}
+
+/// The signature of a scenario in which nothing is lost.
+fn faultless(scenario: &Scenario) -> Signature {
+    let mut none = Signature::new(scenario);
+    none.lasts = (Span::ZERO, Span::ZERO);
+    none
+}
+
+/// A scenario's features, by run.
+type Features = Vec<(&'static str, Value)>;
+
+/// What the same look at a scenario's runs shows: each run whole, and for as long as somebody
+/// watched, since a silence that was not watched to its end may end.
+fn sights(scenario: &Scenario, like: &Sight) -> Result<Vec<Features>, PlanError> {
+    let mut all = Vec::new();
+    for seed in SIGHT_SEEDS {
+        let run = play(scenario, &Overrides::default(), seed)?;
+        let views = match (like.is_trace(), like.vantage) {
+            (true, _) => vec![Sight::of_trace(&run.events)],
+            (false, Some(vantage)) => vec![Sight::of_frames(&run.events, vantage)],
+            (false, None) => [Vantage::Pod, Vantage::Host].map(|v| Sight::of_frames(&run.events, v)).into(),
+        };
+        for view in views {
+            all.push(view.features());
+            if view.end() > like.end() {
+                all.push(view.features_until(like.end()));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// What of the features fits the nearest run, and what does not.
+fn compare(runs: &[Features], seen: &Features) -> (Vec<&'static str>, Vec<&'static str>) {
+    let misfits = |run: &Features| -> Vec<&'static str> {
+        let apart = run.iter().zip(seen).enumerate().filter(|(at, (a, b))| {
+            let lengths = || runs.iter().filter_map(|r| r[*at].1.length());
+            !a.1.fits(&b.1, lengths().min(), lengths().max())
+        });
+        apart.map(|(_, (a, _))| a.0).collect()
+    };
+    let against = runs.iter().map(misfits).min_by_key(Vec::len).unwrap_or_default();
+    let fits = seen.iter().map(|f| f.0).filter(|name| !against.contains(name)).collect();
+    (fits, against)
 }
 
 fn candidate(signature: Signature, seen: &Observation) -> Candidate {
