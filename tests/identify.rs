@@ -1,10 +1,13 @@
 //! identify.
-use arplab::matrix::{Observation, Sight, Vantage, identify, play};
+use arplab::matrix::{Library, Observation, Sight, Vantage, play};
 use arplab::scenario::{Overrides, catalogue};
 
 #[test]
 fn explore() {
     let all = catalogue::all().unwrap();
+    let begun = std::time::Instant::now();
+    let library = Library::new(&all).unwrap();
+    println!("library {:?}", begun.elapsed());
     let only = std::env::var("ONLY").ok();
     for s in &all {
         if only.as_ref().is_some_and(|o| o != s.id()) { continue }
@@ -15,7 +18,7 @@ fn explore() {
             println!("{} {seed}: {:?} {}", s.id(), sight.watched(), f.join(" ").replace("Word", "").replace("Length", ""));
             for (name, sight) in [("pod", Sight::of_frames(&run.events, Vantage::Pod)), ("host", Sight::of_frames(&run.events, Vantage::Host)), ("trace", sight)] {
                 if seed == 1 { continue }
-                let found = identify(&all, &Observation { sight: Some(sight), ..Observation::default() }).unwrap();
+                let found = library.identify(&Observation { sight: Some(sight), ..Observation::default() });
                 let best = found[0].against.len();
                 let tied: Vec<&str> = found.iter().take_while(|c| c.against.len() == best).map(|c| c.signature.scenario.as_str()).collect();
                 let own = found.iter().find(|c| c.signature.scenario == s.id()).unwrap();

@@ -150,61 +150,96 @@ fn name_of(state: Option<Nud>) -> String {
 /// left to chance differs from run to run.
 pub const SIGHT_SEEDS: core::ops::RangeInclusive<u64> = 1..=8;
 
-/// Scenarios, best fit first; ties in the order of the scenarios given.
-///
-/// Without a capture or a trace only scenarios with a loss are candidates: what is asked for is
-/// what the loss looks like.
+/// What the scenarios look like, from every place.
+#[derive(Clone, Debug)]
+pub struct Library(Vec<Known>);
+
+/// What one scenario looks like.
+#[derive(Clone, Debug)]
+struct Known {
+    signature: Signature,
+    /// Something is lost in it.
+    loss: bool,
+    /// Its runs, as they are seen from the pod, from the host, and in a trace.
+    runs: Vec<[Sight; 3]>,
+}
+
+impl Library {
+    /// Runs the scenarios.
+    pub fn new(scenarios: &[Scenario]) -> Result<Library, PlanError> {
+        let threads = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+        Ok(Library(spread(scenarios.len(), threads, |at| Known::new(&scenarios[at]))?))
+    }
+
+    /// Scenarios, best fit first; ties in the order of the scenarios given.
+    ///
+    /// Without a capture or a trace only scenarios with a loss are candidates: what is asked for
+    /// is what the loss looks like.
+    #[must_use]
+    pub fn identify(&self, seen: &Observation) -> Vec<Candidate> {
+        let wanted = seen.sight.as_ref().map(|s| (s, s.features()));
+        let known = self.0.iter().filter(|k| k.loss || wanted.is_some());
+        let mut found: Vec<Candidate> = known
+            .map(|k| {
+                let mut found = candidate(k.signature.clone(), seen);
+                if let Some((sight, features)) = &wanted {
+                    let (fits, against) = compare(&k.views(sight), features);
+                    found.fits.extend(fits);
+                    found.against.extend(against);
+                }
+                found
+            })
+            .collect();
+        found.sort_by_key(|c| (c.against.len(), usize::MAX - c.fits.len()));
+        found
+    }
+}
+
+/// [`Library::identify`] for one question.
 pub fn identify(scenarios: &[Scenario], seen: &Observation) -> Result<Vec<Candidate>, PlanError> {
-    let threads = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
-    let wanted = seen.sight.as_ref().map(|s| (s, s.features()));
-    let found = spread(scenarios.len(), threads, |at| {
-        let scenario = &scenarios[at];
-        let Some(signature) = signature(scenario)?.or_else(|| wanted.as_ref().map(|_| faultless(scenario)))
-        else {
-            return Ok(None);
-        };
-        let mut found = candidate(signature, seen);
-        if let Some((sight, features)) = &wanted {
-            let (fits, against) = compare(&sights(scenario, sight)?, features);
-            found.fits.extend(fits);
-            found.against.extend(against);
-        }
-        Ok(Some(found))
-    })?;
-    let mut found: Vec<Candidate> = found.into_iter().flatten().collect();
-    found.sort_by_key(|c| (c.against.len(), usize::MAX - c.fits.len()));
-    Ok(found)
+    Ok(Library::new(scenarios)?.identify(seen))
 }
 
-/// The signature of a scenario in which nothing is lost.
-fn faultless(scenario: &Scenario) -> Signature {
-    let mut none = Signature::new(scenario);
-    none.lasts = (Span::ZERO, Span::ZERO);
-    none
-}
-
-/// A scenario's features, by run.
+/// What a look at a run shows.
 type Features = Vec<(&'static str, Value)>;
 
-/// What the same look at a scenario's runs shows: each run whole, and for as long as somebody
-/// watched, since a silence that was not watched to its end may end.
-fn sights(scenario: &Scenario, like: &Sight) -> Result<Vec<Features>, PlanError> {
-    let mut all = Vec::new();
-    for seed in SIGHT_SEEDS {
-        let run = play(scenario, &Overrides::default(), seed)?;
-        let views = match (like.is_trace(), like.vantage) {
-            (true, _) => vec![Sight::of_trace(&run.events)],
-            (false, Some(vantage)) => vec![Sight::of_frames(&run.events, vantage)],
-            (false, None) => [Vantage::Pod, Vantage::Host].map(|v| Sight::of_frames(&run.events, v)).into(),
-        };
-        for view in views {
-            all.push(view.features());
-            if view.end() > like.end() {
-                all.push(view.features_until(like.end()));
-            }
+impl Known {
+    fn new(scenario: &Scenario) -> Result<Known, PlanError> {
+        let signature = signature(scenario)?;
+        let mut runs = Vec::new();
+        for seed in SIGHT_SEEDS {
+            let events = play(scenario, &Overrides::default(), seed)?.events;
+            let (pod, host) = (Vantage::Pod, Vantage::Host);
+            runs.push([
+                Sight::of_frames(&events, pod),
+                Sight::of_frames(&events, host),
+                Sight::of_trace(&events),
+            ]);
         }
+        let loss = signature.is_some();
+        let mut none = Signature::new(scenario);
+        none.lasts = (Span::ZERO, Span::ZERO);
+        Ok(Known { signature: signature.unwrap_or(none), loss, runs })
     }
-    Ok(all)
+
+    /// What the same look at the runs shows: each run whole, and for as long as somebody watched,
+    /// since a silence that was not watched to its end may end.
+    fn views(&self, like: &Sight) -> Vec<Features> {
+        let places = match (like.is_trace(), like.vantage) {
+            (true, _) => 2..3,
+            (false, Some(Vantage::Pod)) => 0..1,
+            (false, Some(Vantage::Host)) => 1..2,
+            (false, None) => 0..2,
+        };
+        let views = self.runs.iter().flat_map(|r| &r[places.clone()]);
+        let open = like.is_open();
+        views
+            .flat_map(|view| {
+                let cut = (open && view.end() > like.end()).then(|| view.features_until(like.end()));
+                core::iter::once(view.features()).chain(cut)
+            })
+            .collect()
+    }
 }
 
 /// What of the features fits the nearest run, and what does not.

@@ -17,7 +17,7 @@ mod symptoms;
 
 pub use html::write_html;
 pub use identify::{
-    Candidate, CaptureError, Counts, Course, Holder, Look, MOST_FRAMES, Observation, SIGHT_SEEDS, Sight,
+    Candidate, CaptureError, Counts, Course, Holder, Library, Look, MOST_FRAMES, Observation, SIGHT_SEEDS, Sight,
     Signature, TraceError, Value, Vantage, identify, next_looks, signature,
 };
 pub use judge::{Cell, judge};

@@ -11,6 +11,9 @@ use std::net::IpAddr;
 /// A request that waits longer than this is part of a silence: the kernel asks again after a
 /// second (retrans_time_ms), and no delayed reply takes longer than 0.8 s (proxy_delay).
 const SILENT: u64 = 900_000_000;
+/// Packets that nothing comes back for are part of a silence when it lasts longer than this: one
+/// lost packet of a client that sends every second is none.
+const UNHEARD: u64 = 1_500_000_000;
 /// A reply that takes longer was held back; a kernel under load stays well below it.
 const HELD_BACK: u64 = 120_000_000;
 
@@ -79,8 +82,6 @@ pub struct Look {
     pub others: Course,
     /// Somebody else answers for the pod's own address.
     pub own_claimed: bool,
-    /// The host end tests its own IPv6 address for duplicates after the pod first asked for it.
-    pub host_tests: bool,
 }
 
 /// Counts for the person who reads.
@@ -101,8 +102,9 @@ pub struct Counts {
 }
 
 /// Questions and answers of one kind, as they come.
-#[derive(Default)]
 struct Track {
+    /// The shortest wait that is a silence.
+    silent: u64,
     /// Open since, and how many.
     open: Option<(u64, u64, usize)>,
     /// Silences: length, ended.
@@ -114,6 +116,10 @@ struct Track {
 }
 
 impl Track {
+    const fn new(silent: u64) -> Track {
+        Track { silent, open: None, silences: Vec::new(), order: Vec::new(), slowest: 0, burst: 0 }
+    }
+
     fn ask(&mut self, t: u64) {
         let (from, _, count) = self.open.unwrap_or((t, t, 0));
         self.open = Some((from, t, count + 1));
@@ -122,7 +128,7 @@ impl Track {
 
     fn answer(&mut self, t: u64) {
         let Some((from, last, _)) = self.open.take() else { return };
-        if t - from > SILENT {
+        if t - from > self.silent {
             self.silences.push((t - from, true));
             self.order.push(false);
         }
@@ -133,7 +139,7 @@ impl Track {
     /// What is open at the end is a silence when it lasted long enough, or was asked twice.
     fn end(&mut self, end: u64) {
         let Some((from, last, count)) = self.open.take() else { return };
-        if end - from > SILENT && (count > 1 || end - last > SILENT) {
+        if end - from > self.silent && (count > 1 || end - last > self.silent) {
             self.silences.push((end - from, false));
             self.order.push(false);
         } else if self.order.is_empty() && count > 0 {
@@ -162,7 +168,6 @@ impl Track {
 }
 
 /// What a pass over the frames gathers.
-#[derive(Default)]
 struct Pass {
     gateway: Track,
     packets: Track,
@@ -178,14 +183,13 @@ struct Pass {
     unreachable: bool,
     own: BTreeSet<IpAddr>,
     own_claimed: bool,
-    host_tests: bool,
     counts: Counts,
 }
 
 /// Reads the features of frames; `end` is when the watching ended.
 pub(super) fn look(frames: &[Seen], end: u64) -> (Look, Counts) {
     let pod = pod_mac(frames);
-    let mut p = Pass::default();
+    let mut p = Pass::new();
     // whose address is whose is known before the first frame is judged
     for f in frames {
         if Some(f.src) == pod {
@@ -206,6 +210,27 @@ pub(super) fn look(frames: &[Seen], end: u64) -> (Look, Counts) {
 }
 
 impl Pass {
+    fn new() -> Pass {
+        let asked = || Track::new(SILENT);
+        Pass {
+            gateway: asked(),
+            packets: Track::new(UNHEARD),
+            host_asks: asked(),
+            others: asked(),
+            macs: BTreeSet::new(),
+            host_macs: BTreeSet::new(),
+            sent_to: BTreeSet::new(),
+            unicast_open: 0,
+            stale_probe: false,
+            six: false,
+            past_the_pod: false,
+            unreachable: false,
+            own: BTreeSet::new(),
+            own_claimed: false,
+            counts: Counts::default(),
+        }
+    }
+
     fn from_pod(&mut self, f: &Seen) {
         match f.kind {
             Kind::Ask { sender, target } if is_gateway(target) && !is_probe(sender) => {
@@ -242,9 +267,7 @@ impl Pass {
                 self.own_claimed |= self.own.contains(&about);
                 self.others.answer(f.t);
             }
-            Kind::Ask { sender, target } if is_probe(sender) => {
-                self.host_tests |= target.is_ipv6() && self.counts.asked > 0;
-            }
+            Kind::Ask { sender, .. } if is_probe(sender) => {}
             Kind::Ask { .. } => {
                 self.past_the_pod |= elsewhere(f.dst);
                 self.host_asks.ask(f.t);
@@ -287,7 +310,6 @@ impl Pass {
             host_asks: self.host_asks.course(),
             others: self.others.course(),
             own_claimed: self.own_claimed,
-            host_tests: self.host_tests,
         };
         (look, self.counts)
     }

@@ -218,7 +218,6 @@ impl Sight {
             ("the host's requests for the pod", word(&l.host_asks)),
             ("requests for other addresses", word(&l.others)),
             ("replies for the pod's own address", word(&l.own_claimed)),
-            ("the host's test for duplicates", word(&l.host_tests)),
         ];
         if let Some(m) = &self.more {
             let heard: Course = upto(&m.host).gateway;
@@ -230,6 +229,12 @@ impl Sight {
             list.push(("errors of clients", word(&said)));
         }
         list
+    }
+
+    /// The watching ended while somebody waited for an answer, so nobody knows how it went on.
+    pub(super) fn is_open(&self) -> bool {
+        let (l, _) = look(&self.frames, self.end);
+        [l.gateway, l.packets, l.host_asks].iter().any(|c| matches!(c, Course::Never | Course::Lost))
     }
 
     /// How long this was watched, to cut another as long.
