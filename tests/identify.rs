@@ -1,29 +1,35 @@
-//! identify.
-use arplab::matrix::{Library, Observation, Sight, Vantage, play};
-use arplab::scenario::{Overrides, catalogue};
+//! From what a person sees to the mechanism: captures and traces of every scenario lead back to
+//! it, and what is tied with it cannot be told from it.
 
-#[test]
-fn explore() {
-    let all = catalogue::all().unwrap();
-    let begun = std::time::Instant::now();
-    let library = Library::new(&all).unwrap();
-    println!("library {:?}", begun.elapsed());
-    let only = std::env::var("ONLY").ok();
-    for s in &all {
-        if only.as_ref().is_some_and(|o| o != s.id()) { continue }
-        for seed in [1, 11, 12] {
-            let run = play(s, &Overrides::default(), seed).unwrap();
-            let sight = Sight::of_trace(&run.events);
-            let f: Vec<String> = sight.features().into_iter().map(|(n, v)| format!("{}={v:?}", n.split(' ').map(|w| &w[..w.len().min(4)]).collect::<Vec<_>>().join("."))).collect();
-            println!("{} {seed}: {:?} {}", s.id(), sight.watched(), f.join(" ").replace("Word", "").replace("Length", ""));
-            for (name, sight) in [("pod", Sight::of_frames(&run.events, Vantage::Pod)), ("host", Sight::of_frames(&run.events, Vantage::Host)), ("trace", sight)] {
-                if seed == 1 { continue }
-                let found = library.identify(&Observation { sight: Some(sight), ..Observation::default() });
-                let best = found[0].against.len();
-                let tied: Vec<&str> = found.iter().take_while(|c| c.against.len() == best).map(|c| c.signature.scenario.as_str()).collect();
-                let own = found.iter().find(|c| c.signature.scenario == s.id()).unwrap();
-                println!("   {name} best {best} {} {:?} {}", tied.len(), own.against, if tied.contains(&s.id()) { format!("{tied:?}") } else { "WRONG".into() });
-            }
-        }
-    }
+#[path = "identify/bad.rs"]
+mod bad;
+#[path = "identify/live.rs"]
+mod live;
+#[path = "identify/table.rs"]
+mod table;
+#[path = "identify/ties.rs"]
+mod ties;
+
+use arplab::matrix::Library;
+use arplab::scenario::{Scenario, catalogue};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| catalogue::all().unwrap());
+static LIBRARY: LazyLock<Library> = LazyLock::new(|| Library::new(&ALL).unwrap());
+
+fn arplab(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_arplab")).args(args).output().unwrap()
+}
+
+/// The scenarios of `identify --json` that fit best.
+fn best(lines: &[u8]) -> Vec<String> {
+    let lines: Vec<serde_json::Value> = String::from_utf8_lossy(lines)
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}")))
+        .collect();
+    let misfits = |v: &serde_json::Value| v["against"].as_array().unwrap().len();
+    let least = lines.first().map_or(0, misfits);
+    let tied = lines.iter().take_while(|v| misfits(v) == least);
+    tied.map(|v| v["signature"]["scenario"].as_str().unwrap().to_owned()).collect()
 }

@@ -235,7 +235,7 @@ impl Known {
         let open = like.is_open();
         views
             .flat_map(|view| {
-                let cut = (open && view.end() > like.end()).then(|| view.features_until(like.end()));
+                let cut = (open && view.watched() > like.watched()).then(|| view.features_until(like.watched()));
                 core::iter::once(view.features()).chain(cut)
             })
             .collect()
@@ -282,24 +282,27 @@ fn candidate(signature: Signature, seen: &Observation) -> Candidate {
 /// What to look at next: of what nobody has looked at, that in which the best candidates differ.
 #[must_use]
 pub fn next_looks(best: &[Candidate], seen: &Observation) -> Vec<&'static str> {
+    // a trace tells all of it; a capture tells who asked and who answered
+    let (trace, captured) = (seen.sight.as_ref().is_some_and(Sight::is_trace), seen.sight.is_some());
+    let at_pod = seen.sight.as_ref().is_some_and(|s| s.vantage == Some(Vantage::Pod));
     let looks: [(bool, &'static str, Pick); 6] = [
-        (seen.entry.is_none(), "the pod's entry: `ip neigh show 169.254.1.1` in the pod (--entry)", |s| {
+        (!trace && seen.entry.is_none(), "the pod's entry: `ip neigh show 169.254.1.1` in the pod (--entry)", |s| {
             format!("{:?}", s.entry)
         }),
-        (seen.asked.is_none(), "requests in the pod: `tcpdump -ni eth0 arp` (--asked)", |s| {
+        (!captured && seen.asked.is_none(), "requests in the pod: `tcpdump -ni eth0 arp` (--asked)", |s| {
             format!("{:?}", s.asked)
         }),
-        (seen.heard.is_none(), "requests on the host: `tcpdump -ni CALI arp` (--heard)", |s| {
+        ((!captured || at_pod && !trace) && seen.heard.is_none(), "requests on the host: `tcpdump -ni CALI arp` (--heard)", |s| {
             format!("{:?}", s.heard)
         }),
-        (seen.answered.is_none(), "replies on the host: the same capture (--answered)", |s| {
+        (!captured && seen.answered.is_none(), "replies on the host: the same capture (--answered)", |s| {
             format!("{:?}", s.answered)
         }),
-        (seen.mac.is_none(), "the MAC in the pod's entry (--mac)", |s| format!("{:?}", s.macs)),
-        (seen.error.is_none(), "what a client says (--error)", |s| format!("{:?}", s.errors)),
+        (!captured && seen.mac.is_none(), "the MAC in the pod's entry (--mac)", |s| format!("{:?}", s.macs)),
+        (!trace && seen.error.is_none(), "what a client says (--error)", |s| format!("{:?}", s.errors)),
     ];
-    let differ = |of: Pick| best.iter().map(|c| of(&c.signature)).collect::<BTreeSet<_>>().len() > 1;
-    looks.iter().filter(|(open, _, of)| *open && differ(*of)).map(|l| l.1).collect()
+    let differ = |of: &Pick| best.iter().map(|c| of(&c.signature)).collect::<BTreeSet<_>>().len() > 1;
+    looks.iter().filter(|(open, _, of)| *open && differ(of)).map(|l| l.1).collect()
 }
 
 /// One trait of a signature, as a text to compare.

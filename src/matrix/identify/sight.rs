@@ -62,7 +62,9 @@ const GRAIN: u64 = 1_200_000_000;
 const LENGTH_SLACK: u64 = 4;
 
 impl Value {
-    pub(super) fn length(&self) -> Option<Span> {
+    /// The length, if it is one.
+    #[must_use]
+    pub fn length(&self) -> Option<Span> {
         match self {
             Value::Length(length) => *length,
             Value::Word(_) => None,
@@ -192,12 +194,13 @@ impl Sight {
     /// The features of what was seen.
     #[must_use]
     pub fn features(&self) -> Vec<(&'static str, Value)> {
-        self.features_until(self.end)
+        self.features_until(self.watched())
     }
 
     /// The features of what was seen up to then, nanoseconds after the first frame.
-    pub(super) fn features_until(&self, cut: u64) -> Vec<(&'static str, Value)> {
-        let end = self.end.min(cut);
+    #[must_use]
+    pub fn features_until(&self, cut: Span) -> Vec<(&'static str, Value)> {
+        let end = self.end.min(cut.as_ns());
         let upto = |frames: &[Seen]| {
             let there = frames.partition_point(|f| f.t <= end);
             look(&frames[..there], end).0
@@ -232,14 +235,10 @@ impl Sight {
     }
 
     /// The watching ended while somebody waited for an answer, so nobody knows how it went on.
-    pub(super) fn is_open(&self) -> bool {
+    #[must_use]
+    pub fn is_open(&self) -> bool {
         let (l, _) = look(&self.frames, self.end);
         [l.gateway, l.packets, l.host_asks].iter().any(|c| matches!(c, Course::Never | Course::Lost))
-    }
-
-    /// How long this was watched, to cut another as long.
-    pub(super) const fn end(&self) -> u64 {
-        self.end
     }
 }
 
