@@ -2,10 +2,12 @@
 
 use super::fail::Fail;
 use crate::addr::Mac;
-use crate::matrix::{Candidate, Observation, identify, next_looks, symptoms};
+use crate::matrix::{Candidate, Observation, Sight, Value, Vantage, identify, next_looks, symptoms};
 use crate::scenario::catalogue;
 use crate::time::Span;
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -33,6 +35,17 @@ pub(super) struct Args {
     /// Part of what a client says, such as "No route to host"
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
+    /// A capture of the pod's link, pcap or pcapng, Ethernet: `tcpdump -ni eth0 -w FILE` in the pod
+    /// or on its cali interface. Frames and times are used, comments are not
+    #[arg(long, value_name = "FILE", conflicts_with = "trace")]
+    pcap: Option<PathBuf>,
+    /// Where it was taken [default: either may be]
+    #[arg(long, value_enum, requires = "pcap")]
+    pcap_at: Option<Place>,
+    /// The JSON lines of `arplab run --json`, - for standard input; of them the frames at both
+    /// ends, the neighbour entries and what clients said are used, the reasons are not
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// One JSON object a line, best first
     #[arg(long)]
     json: bool,
@@ -42,6 +55,79 @@ pub(super) struct Args {
 enum Answer {
     Yes,
     No,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Place {
+    /// The pod's eth0
+    Pod,
+    /// The host's cali interface
+    Host,
+}
+
+/// Reads what the person brings.
+fn sight(args: &Args) -> Result<Option<Sight>, Fail> {
+    if let Some(path) = &args.pcap {
+        let vantage = args.pcap_at.map(|at| match at {
+            Place::Pod => Vantage::Pod,
+            Place::Host => Vantage::Host,
+        });
+        let fail = |why: &dyn core::fmt::Display| {
+            Fail::usage(format!("reading the capture {} failed: {why}", path.display()))
+        };
+        let file = open(path).map_err(|e| fail(&e))?;
+        let sight = Sight::from_capture(file, vantage).map_err(|e| fail(&e))?;
+        for warning in &sight.warnings {
+            super::complain(&format!("{}: {warning}", path.display()));
+        }
+        return Ok(Some(sight));
+    }
+    let Some(path) = &args.trace else { return Ok(None) };
+    let fail = |why: &dyn core::fmt::Display| {
+        Fail::usage(format!("reading the trace {} failed: {why}", path.display()))
+    };
+    let read = if path == Path::new("-") {
+        Sight::from_trace(std::io::stdin().lock())
+    } else {
+        Sight::from_trace(BufReader::new(open(path).map_err(|e| fail(&e))?))
+    };
+    read.map(Some).map_err(|e| fail(&e))
+}
+
+/// Opens a file to read; a directory opens too, and says so only when it is read.
+fn open(path: &Path) -> std::io::Result<File> {
+    if path.is_dir() {
+        return Err(std::io::Error::other("it is a directory"));
+    }
+    File::open(path)
+}
+
+/// What was read, so that a person sees on what the answer stands.
+fn print_sight(sight: &Sight, out: &mut dyn Write) -> Result<(), Fail> {
+    let c = sight.counts();
+    writeln!(
+        out,
+        "Seen in {}: {} requests for the gateway ({} at most in a row without a reply), {} replies, \
+         {} packets of the pod, {} to it.",
+        sight.watched(),
+        c.asked,
+        c.burst,
+        c.replies,
+        c.sent,
+        c.back
+    )?;
+    let telling = |value: &Value| match value {
+        Value::Word(word) => !matches!(word.as_str(), "none" | "false" | "{}"),
+        Value::Length(length) => length.is_some(),
+    };
+    for (name, value) in sight.features().iter().filter(|f| telling(&f.1)) {
+        match value {
+            Value::Word(word) if word == "true" => writeln!(out, "  {name}")?,
+            Value::Word(word) => writeln!(out, "  {name}: {word}")?,
+            Value::Length(length) => writeln!(out, "  {name}: {}", length.unwrap_or_default())?,
+        }
+    }
+    Ok(writeln!(out)?)
 }
 
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
@@ -55,9 +141,16 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         ends: yes(args.ends),
         mac: args.mac,
         error: args.error.clone(),
+        sight: sight(args)?,
     };
+    if seen.sight.as_ref().is_some_and(Sight::is_empty) {
+        return Err(nothing(args));
+    }
     let found = identify(&catalogue::all()?, &seen)?;
     let mut out = std::io::stdout().lock();
+    if let (Some(sight), false) = (&seen.sight, args.json) {
+        print_sight(sight, &mut out)?;
+    }
     if args.json {
         for candidate in &found {
             serde_json::to_writer(&mut out, candidate)?;
@@ -73,10 +166,16 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     } else {
         writeln!(out, "{} of {} mechanisms fit.\n", best.len(), found.len())?;
     }
+    if best.len() > 1 && seen.sight.is_some() {
+        writeln!(out, "From this observation these cannot be told apart:\n")?;
+    }
     for candidate in &best {
         print(candidate, &mut out)?;
     }
     let looks = next_looks(&best, &seen);
+    if best.len() > 1 && seen.sight.as_ref().is_some_and(Sight::is_open) {
+        writeln!(out, "It was not over when the watching ended; a longer capture may tell more.")?;
+    }
     if best.len() > 1 && looks.is_empty() {
         writeln!(
             out,
@@ -89,6 +188,16 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         }
     }
     Ok(super::AS_EXPECTED)
+}
+
+/// A capture without a frame that tells anything.
+fn nothing(args: &Args) -> Fail {
+    let file = args.pcap.as_deref().unwrap_or(Path::new("")).display();
+    Fail::usage(format!(
+        "there is nothing to identify in {file}: no ARP, no neighbour discovery, no packet to one station. \
+         Capture while a client in the pod tries, without a filter, on the pod's eth0 or its cali interface; \
+         if that stays empty the pod does not even ask: say so with --asked no"
+    ))
 }
 
 fn print(candidate: &Candidate, out: &mut dyn Write) -> Result<(), Fail> {

@@ -1,8 +1,17 @@
 //! From what a person can see to the mechanisms that fit. The signatures are read off the
 //! scenarios' own runs, so they cannot drift from what the scenarios do.
 
+mod capture;
+mod frames;
+mod look;
+mod sight;
+
+pub use capture::{CaptureError, MOST_FRAMES};
+pub use look::{Counts, Course, Holder, Look};
+pub use sight::{Sight, TraceError, Value, Vantage};
+
 use super::outage::{Outage, outages};
-use super::{FOR_GOOD, Played, SEEDS, play};
+use super::{FOR_GOOD, Played, SEEDS, play, spread};
 use crate::addr::Mac;
 use crate::control::Side;
 use crate::neigh::Nud;
@@ -34,6 +43,8 @@ pub struct Observation {
     pub mac: Option<Mac>,
     /// Part of what a client said.
     pub error: Option<String>,
+    /// A capture or a trace.
+    pub sight: Option<Sight>,
 }
 
 /// What a scenario's outage looks like, over its runs.
@@ -57,6 +68,21 @@ pub struct Signature {
     pub errors: BTreeSet<String>,
 }
 
+impl Signature {
+    fn new(scenario: &Scenario) -> Signature {
+        Signature {
+            scenario: scenario.id().to_owned(),
+            entry: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            heard: BTreeSet::new(),
+            answered: BTreeSet::new(),
+            lasts: (FOR_GOOD, Span::ZERO),
+            macs: BTreeSet::new(),
+            errors: BTreeSet::new(),
+        }
+    }
+}
+
 /// A candidate.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Candidate {
@@ -70,16 +96,7 @@ pub struct Candidate {
 
 /// The signature of a scenario; `None` when nothing is lost in it.
 pub fn signature(scenario: &Scenario) -> Result<Option<Signature>, PlanError> {
-    let mut sig = Signature {
-        scenario: scenario.id().to_owned(),
-        entry: BTreeSet::new(),
-        asked: BTreeSet::new(),
-        heard: BTreeSet::new(),
-        answered: BTreeSet::new(),
-        lasts: (FOR_GOOD, Span::ZERO),
-        macs: BTreeSet::new(),
-        errors: BTreeSet::new(),
-    };
+    let mut sig = Signature::new(scenario);
     for seed in SEEDS {
         let run = play(scenario, &Overrides::default(), seed)?;
         let Some(worst) = outages(&run).into_iter().max_by_key(|o| o.longest) else { return Ok(None) };
@@ -129,16 +146,114 @@ fn name_of(state: Option<Nud>) -> String {
     }
 }
 
-/// Every scenario with a loss, best fit first; ties in the order of their names.
-pub fn identify(scenarios: &[Scenario], seen: &Observation) -> Result<Vec<Candidate>, PlanError> {
-    let mut found = Vec::new();
-    for scenario in scenarios {
-        if let Some(signature) = signature(scenario)? {
-            found.push(candidate(signature, seen));
-        }
+/// The runs that a capture is compared with: more than decide a cell of the matrix, since what is
+/// left to chance differs from run to run.
+pub const SIGHT_SEEDS: core::ops::RangeInclusive<u64> = 1..=8;
+
+/// What the scenarios look like, from every place.
+#[derive(Clone, Debug)]
+pub struct Library(Vec<Known>);
+
+/// What one scenario looks like.
+#[derive(Clone, Debug)]
+struct Known {
+    signature: Signature,
+    /// Something is lost in it.
+    loss: bool,
+    /// Its runs, as they are seen from the pod, from the host, and in a trace.
+    runs: Vec<[Sight; 3]>,
+}
+
+impl Library {
+    /// Runs the scenarios.
+    pub fn new(scenarios: &[Scenario]) -> Result<Library, PlanError> {
+        let threads = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+        Ok(Library(spread(scenarios.len(), threads, |at| Known::new(&scenarios[at]))?))
     }
-    found.sort_by_key(|c| (c.against.len(), usize::MAX - c.fits.len()));
-    Ok(found)
+
+    /// Scenarios, best fit first; ties in the order of the scenarios given.
+    ///
+    /// Without a capture or a trace only scenarios with a loss are candidates: what is asked for
+    /// is what the loss looks like.
+    #[must_use]
+    pub fn identify(&self, seen: &Observation) -> Vec<Candidate> {
+        let wanted = seen.sight.as_ref().map(|s| (s, s.features()));
+        let known = self.0.iter().filter(|k| k.loss || wanted.is_some());
+        let mut found: Vec<Candidate> = known
+            .map(|k| {
+                let mut found = candidate(k.signature.clone(), seen);
+                if let Some((sight, features)) = &wanted {
+                    let (fits, against) = compare(&k.views(sight), features);
+                    found.fits.extend(fits);
+                    found.against.extend(against);
+                }
+                found
+            })
+            .collect();
+        found.sort_by_key(|c| (c.against.len(), usize::MAX - c.fits.len()));
+        found
+    }
+}
+
+/// [`Library::identify`] for one question.
+pub fn identify(scenarios: &[Scenario], seen: &Observation) -> Result<Vec<Candidate>, PlanError> {
+    Ok(Library::new(scenarios)?.identify(seen))
+}
+
+/// What a look at a run shows.
+type Features = Vec<(&'static str, Value)>;
+
+impl Known {
+    fn new(scenario: &Scenario) -> Result<Known, PlanError> {
+        let signature = signature(scenario)?;
+        let mut runs = Vec::new();
+        for seed in SIGHT_SEEDS {
+            let events = play(scenario, &Overrides::default(), seed)?.events;
+            let (pod, host) = (Vantage::Pod, Vantage::Host);
+            runs.push([
+                Sight::of_frames(&events, pod),
+                Sight::of_frames(&events, host),
+                Sight::of_trace(&events),
+            ]);
+        }
+        let loss = signature.is_some();
+        let mut none = Signature::new(scenario);
+        none.lasts = (Span::ZERO, Span::ZERO);
+        Ok(Known { signature: signature.unwrap_or(none), loss, runs })
+    }
+
+    /// What the same look at the runs shows: each run whole, and for as long as somebody watched,
+    /// since a silence that was not watched to its end may end.
+    fn views(&self, like: &Sight) -> Vec<Features> {
+        let places = match (like.is_trace(), like.vantage) {
+            (true, _) => 2..3,
+            (false, Some(Vantage::Pod)) => 0..1,
+            (false, Some(Vantage::Host)) => 1..2,
+            (false, None) => 0..2,
+        };
+        let views = self.runs.iter().flat_map(|r| &r[places.clone()]);
+        let open = like.is_open();
+        views
+            .flat_map(|view| {
+                let cut = (open && view.watched() > like.watched()).then(|| view.features_until(like.watched()));
+                core::iter::once(view.features()).chain(cut)
+            })
+            .collect()
+    }
+}
+
+/// What of the features fits the nearest run, and what does not.
+fn compare(runs: &[Features], seen: &Features) -> (Vec<&'static str>, Vec<&'static str>) {
+    let misfits = |run: &Features| -> Vec<&'static str> {
+        let apart = run.iter().zip(seen).enumerate().filter(|(at, (a, b))| {
+            let lengths = || runs.iter().filter_map(|r| r[*at].1.length());
+            !a.1.fits(&b.1, lengths().min(), lengths().max())
+        });
+        apart.map(|(_, (a, _))| a.0).collect()
+    };
+    let against = runs.iter().map(misfits).min_by_key(Vec::len).unwrap_or_default();
+    let fits = seen.iter().map(|f| f.0).filter(|name| !against.contains(name)).collect();
+    (fits, against)
 }
 
 fn candidate(signature: Signature, seen: &Observation) -> Candidate {
@@ -167,24 +282,27 @@ fn candidate(signature: Signature, seen: &Observation) -> Candidate {
 /// What to look at next: of what nobody has looked at, that in which the best candidates differ.
 #[must_use]
 pub fn next_looks(best: &[Candidate], seen: &Observation) -> Vec<&'static str> {
+    // a trace tells all of it; a capture tells who asked and who answered
+    let (trace, captured) = (seen.sight.as_ref().is_some_and(Sight::is_trace), seen.sight.is_some());
+    let at_pod = seen.sight.as_ref().is_some_and(|s| s.vantage == Some(Vantage::Pod));
     let looks: [(bool, &'static str, Pick); 6] = [
-        (seen.entry.is_none(), "the pod's entry: `ip neigh show 169.254.1.1` in the pod (--entry)", |s| {
+        (!trace && seen.entry.is_none(), "the pod's entry: `ip neigh show 169.254.1.1` in the pod (--entry)", |s| {
             format!("{:?}", s.entry)
         }),
-        (seen.asked.is_none(), "requests in the pod: `tcpdump -ni eth0 arp` (--asked)", |s| {
+        (!captured && seen.asked.is_none(), "requests in the pod: `tcpdump -ni eth0 arp` (--asked)", |s| {
             format!("{:?}", s.asked)
         }),
-        (seen.heard.is_none(), "requests on the host: `tcpdump -ni CALI arp` (--heard)", |s| {
+        ((!captured || at_pod && !trace) && seen.heard.is_none(), "requests on the host: `tcpdump -ni CALI arp` (--heard)", |s| {
             format!("{:?}", s.heard)
         }),
-        (seen.answered.is_none(), "replies on the host: the same capture (--answered)", |s| {
+        (!captured && seen.answered.is_none(), "replies on the host: the same capture (--answered)", |s| {
             format!("{:?}", s.answered)
         }),
-        (seen.mac.is_none(), "the MAC in the pod's entry (--mac)", |s| format!("{:?}", s.macs)),
-        (seen.error.is_none(), "what a client says (--error)", |s| format!("{:?}", s.errors)),
+        (!captured && seen.mac.is_none(), "the MAC in the pod's entry (--mac)", |s| format!("{:?}", s.macs)),
+        (!trace && seen.error.is_none(), "what a client says (--error)", |s| format!("{:?}", s.errors)),
     ];
-    let differ = |of: Pick| best.iter().map(|c| of(&c.signature)).collect::<BTreeSet<_>>().len() > 1;
-    looks.iter().filter(|(open, _, of)| *open && differ(*of)).map(|l| l.1).collect()
+    let differ = |of: &Pick| best.iter().map(|c| of(&c.signature)).collect::<BTreeSet<_>>().len() > 1;
+    looks.iter().filter(|(open, _, of)| *open && differ(of)).map(|l| l.1).collect()
 }
 
 /// One trait of a signature, as a text to compare.

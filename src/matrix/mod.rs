@@ -16,7 +16,10 @@ mod render;
 mod symptoms;
 
 pub use html::write_html;
-pub use identify::{Candidate, Observation, Signature, identify, next_looks, signature};
+pub use identify::{
+    Candidate, CaptureError, Counts, Course, Holder, Library, Look, MOST_FRAMES, Observation, SIGHT_SEEDS, Sight,
+    Signature, TraceError, Value, Vantage, identify, next_looks, signature,
+};
 pub use judge::{Cell, judge};
 pub use minute::{ABOUT, Minute, minutes};
 pub use outage::{FOR_GOOD, Outage, outages};

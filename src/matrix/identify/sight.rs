@@ -1,0 +1,263 @@
+//! What was seen of a run from one place, as features to compare. The same for a capture that a
+//! person brings and for the scenarios' own runs.
+
+use super::capture::{CaptureError, Captured, capture};
+use super::frames::{Seen, read};
+use super::look::{Counts, Course, look};
+use crate::control::Side;
+use crate::neigh::Nud;
+use crate::time::Span;
+use crate::trace::{ClientNews, Event, Fate, What};
+use std::collections::BTreeSet;
+use std::io::{BufRead, Read};
+
+/// Where frames were seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Vantage {
+    /// The pod's eth0.
+    Pod,
+    /// The host's cali interface.
+    Host,
+}
+
+/// What was seen of a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sight {
+    /// Where; `None` when nobody said.
+    pub vantage: Option<Vantage>,
+    frames: Vec<Seen>,
+    /// Nanoseconds from the first frame to the end of the watching.
+    end: u64,
+    /// Known from a trace only.
+    more: Option<More>,
+    /// What a person should know about the reading.
+    pub warnings: Vec<String>,
+}
+
+/// What a trace tells beyond the frames at the pod's end.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct More {
+    /// Frames at the host's end.
+    host: Vec<Seen>,
+    /// States of the pod's entry for its gateway.
+    pod_states: Vec<(u64, Nud)>,
+    /// States of the host's entries for the pod, and for the gateway's address.
+    host_states: Vec<(u64, Nud)>,
+    /// What clients said.
+    errors: Vec<(u64, String)>,
+}
+
+/// A feature's value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Value {
+    /// One of a few words.
+    Word(String),
+    /// The length of a silence, if there was one.
+    Length(Option<Span>),
+}
+
+/// Lengths are read off requests a second apart.
+const GRAIN: u64 = 1_200_000_000;
+/// A length fits when it is within the scenario's own, this part of it to either side.
+const LENGTH_SLACK: u64 = 4;
+
+impl Value {
+    /// The length, if it is one.
+    #[must_use]
+    pub fn length(&self) -> Option<Span> {
+        match self {
+            Value::Length(length) => *length,
+            Value::Word(_) => None,
+        }
+    }
+
+    /// The same word; or a length near to a run's, or between the shortest and the longest of all.
+    pub(super) fn fits(&self, seen: &Value, least: Option<Span>, most: Option<Span>) -> bool {
+        match (self, seen) {
+            (Value::Length(Some(own)), Value::Length(Some(seen))) => {
+                let (own, seen) = (own.as_ns(), seen.as_ns());
+                let (least, most) = (least.map_or(own, Span::as_ns), most.map_or(own, Span::as_ns));
+                let slack = |of: u64| of / LENGTH_SLACK + GRAIN;
+                least <= seen + slack(seen) && seen <= most + slack(most)
+            }
+            (own, seen) => own == seen,
+        }
+    }
+}
+
+/// A line that is no event.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The file itself.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// A line is wrong.
+    #[error("line {line} is no event of `arplab run --json`: {why}")]
+    Line {
+        /// Which, from 1.
+        line: usize,
+        /// What the parser says.
+        why: String,
+    },
+    /// No events.
+    #[error("there are no events in it; `arplab run ID --json` writes them")]
+    Empty,
+}
+
+impl Sight {
+    /// Reads a capture, pcap or pcapng.
+    pub fn from_capture(input: impl Read, vantage: Option<Vantage>) -> Result<Sight, CaptureError> {
+        let Captured { frames, end, warnings } = capture(input)?;
+        Ok(Sight { vantage, frames, end, more: None, warnings })
+    }
+
+    /// Reads the lines of `arplab run --json`.
+    pub fn from_trace(input: impl BufRead) -> Result<Sight, TraceError> {
+        let mut events = Vec::new();
+        for (at, line) in input.lines().enumerate() {
+            let line = line?;
+            // the last line is the verdict, which nobody sees who has the trouble
+            if line.trim().is_empty() || line.contains(r#""event":"verdict""#) {
+                continue;
+            }
+            let why = |e: serde_json::Error| TraceError::Line { line: at + 1, why: e.to_string() };
+            events.push(serde_json::from_str::<Event>(&line).map_err(why)?);
+        }
+        if events.is_empty() {
+            return Err(TraceError::Empty);
+        }
+        Ok(Sight::of_trace(&events))
+    }
+
+    /// What the events of a run show to somebody who looks at both ends and at the clients.
+    #[must_use]
+    pub fn of_trace(events: &[Event]) -> Sight {
+        let mut sight = Sight::of_frames(events, Vantage::Pod);
+        let base = frames_of(events, Vantage::Pod).next().map_or(0, |(t, _)| t);
+        let mut more = More { host: Sight::of_frames(events, Vantage::Host).frames, ..More::default() };
+        for event in events {
+            let t = event.t_ns.0.saturating_sub(base);
+            sight.end = sight.end.max(t);
+            match &event.what {
+                What::Neigh { side, dev, ip, new: Some(new), .. } if new.is_notified() => match side {
+                    Side::Pod if super::frames::is_gateway(*ip) => more.pod_states.push((t, *new)),
+                    // the host's other neighbours are not the pod's business
+                    Side::Host if dev.starts_with("cali") || super::frames::is_gateway(*ip) => {
+                        more.host_states.push((t, *new));
+                    }
+                    _ => {}
+                },
+                What::Client { news: ClientNews::Failure { error, .. }, .. } => {
+                    more.errors.push((t, error.clone()));
+                }
+                _ => {}
+            }
+        }
+        sight.more = Some(more);
+        sight
+    }
+
+    /// What a capture of a run holds that was taken at that place.
+    #[must_use]
+    pub fn of_frames(events: &[Event], vantage: Vantage) -> Sight {
+        let all: Vec<(u64, &[u8])> = frames_of(events, vantage).collect();
+        let base = all.first().map_or(0, |f| f.0);
+        let frames = all.iter().filter_map(|(t, bytes)| read(t - base, bytes)).collect();
+        let end = all.last().map_or(0, |f| f.0 - base);
+        Sight { vantage: Some(vantage), frames, end, more: None, warnings: Vec::new() }
+    }
+
+    /// True when there is nothing to go by.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.more.is_none()
+    }
+
+    /// Counts for the person who reads.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        look(&self.frames, self.end).1
+    }
+
+    /// How long was watched.
+    #[must_use]
+    pub fn watched(&self) -> Span {
+        Span::from_ns(self.end)
+    }
+
+    /// It was a trace, which tells states and errors too.
+    #[must_use]
+    pub fn is_trace(&self) -> bool {
+        self.more.is_some()
+    }
+
+    /// The features of what was seen.
+    #[must_use]
+    pub fn features(&self) -> Vec<(&'static str, Value)> {
+        self.features_until(self.watched())
+    }
+
+    /// The features of what was seen up to then, nanoseconds after the first frame.
+    #[must_use]
+    pub fn features_until(&self, cut: Span) -> Vec<(&'static str, Value)> {
+        let end = self.end.min(cut.as_ns());
+        let upto = |frames: &[Seen]| {
+            let there = frames.partition_point(|f| f.t <= end);
+            look(&frames[..there], end).0
+        };
+        let l = upto(&self.frames);
+        let mut list = vec![
+            ("requests for the gateway", word(&l.gateway)),
+            ("length of the gateway's silence", Value::Length(l.gateway_silence)),
+            ("MAC in replies", word(&l.mac)),
+            ("replies held back", word(&l.held_back)),
+            ("unanswered requests to an old MAC", word(&l.stale_probe)),
+            ("IPv6", word(&l.six)),
+            ("the pod's packets", word(&l.packets)),
+            ("length without packets back", Value::Length(l.packets_silence)),
+            ("packets to a MAC that nobody has", word(&l.to_nobody)),
+            ("the host's frames to a MAC that is not the pod's", word(&l.past_the_pod)),
+            ("unreachable from the host", word(&l.unreachable)),
+            ("the host's requests for the pod", word(&l.host_asks)),
+            ("requests for other addresses", word(&l.others)),
+            ("replies for the pod's own address", word(&l.own_claimed)),
+        ];
+        if let Some(m) = &self.more {
+            let heard: Course = upto(&m.host).gateway;
+            list.push(("requests heard on the host", word(&heard)));
+            list.push(("states of the pod's entry", states(&m.pod_states, end)));
+            list.push(("states of the host's entry", states(&m.host_states, end)));
+            let said: BTreeSet<&str> =
+                m.errors.iter().filter(|e| e.0 <= end).map(|e| e.1.as_str()).collect();
+            list.push(("errors of clients", word(&said)));
+        }
+        list
+    }
+
+    /// The watching ended while somebody waited for an answer, so nobody knows how it went on.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let (l, _) = look(&self.frames, self.end);
+        [l.gateway, l.packets, l.host_asks].iter().any(|c| matches!(c, Course::Never | Course::Lost))
+    }
+}
+
+fn word<T: core::fmt::Debug>(value: &T) -> Value {
+    Value::Word(format!("{value:?}").to_lowercase())
+}
+
+fn states(list: &[(u64, Nud)], end: u64) -> Value {
+    let met: BTreeSet<&str> = list.iter().filter(|s| s.0 <= end).map(|s| s.1.name()).collect();
+    word(&met)
+}
+
+/// The frames that pass one end of the link.
+fn frames_of(events: &[Event], vantage: Vantage) -> impl Iterator<Item = (u64, &[u8])> {
+    events.iter().filter_map(move |e| match &e.what {
+        What::Frame { from, bytes, fate, .. } => {
+            let own = (*from == Side::Pod) == (vantage == Vantage::Pod);
+            (own || *fate == Fate::Delivered).then_some((e.t_ns.0, bytes.as_slice()))
+        }
+        _ => None,
+    })
+}
