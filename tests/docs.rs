@@ -199,7 +199,9 @@ fn keys(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
         serde_json::Value::Array(items) => items.iter().collect(),
         _ => Vec::new(),
     };
-    inner.into_iter().for_each(|v| keys(v, found));
+    for v in inner {
+        keys(v, found);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a person reads: help, listings, a run, errors.
 
 use crate::run::{arplab, command, seen, text};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 macro_rules! snapshot {
@@ -186,7 +187,6 @@ fn a_page_that_cannot_be_written_is_refused_at_once_and_leaves_nothing() {
     let output = arplab(&["matrix", "proxy-delay", "--with", "default-route", "--html", &page]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(std::fs::read_to_string(&page).expect("written").ends_with("</html>\n"));
-    use std::os::unix::fs::PermissionsExt as _;
     let other = std::fs::File::create(dir.path().join("other")).expect("a file");
     let mode = |m: std::fs::Metadata| m.permissions().mode();
     let (ours, usual) = (std::fs::metadata(&page).expect("there"), other.metadata().expect("there"));
