@@ -35,7 +35,7 @@ fn rows() -> Vec<Row> {
             &["proxy-delay"],
         ),
         row(
-            Observation { heard: yes, answered: no, ends: yes, lasts: Some(Span::from_secs(45)), ..failed() },
+            Observation { heard: yes, answered: no, ends: yes, ..failed() },
             &["route-withheld", "rpf-blackhole-block"],
         ),
         row(
@@ -43,15 +43,20 @@ fn rows() -> Vec<Row> {
                 entry: entry("PROBE"),
                 asked: yes,
                 answered: no,
-                lasts: Some(Span::from_secs(30)),
+                lasts: Some(Span::from_secs(40)),
+                ends: yes,
                 ..none()
             },
             &["host-mac-changes"],
         ),
+        row(
+            Observation { entry: entry("INCOMPLETE"), asked: yes, heard: yes, ends: yes, ..none() },
+            &["delayed-replies-purged"],
+        ),
         row(Observation { entry: entry("PERMANENT"), asked: no, ..none() }, &["static-entry-stale"]),
         row(
-            Observation { mac: "02:00:00:00:00:99".parse().ok(), entry: entry("REACHABLE"), ..none() },
-            &["stale-host-entry", "pod-rp-filter", "static-arp-lost"],
+            Observation { mac: "02:00:00:00:00:99".parse().ok(), asked: yes, heard: yes, ..none() },
+            &["udev-mac-race"],
         ),
         row(
             Observation { entry: entry("REACHABLE"), ..none() },

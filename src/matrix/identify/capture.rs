@@ -26,7 +26,7 @@ pub enum CaptureError {
     #[error("it is neither pcap nor pcapng{0}")]
     Format(&'static str),
     /// It breaks off before the first frame, or does not make sense.
-    #[error("its first frame cannot be read: {0}")]
+    #[error("nothing of it can be read: {0}")]
     Broken(String),
     /// Not Ethernet.
     #[error(
@@ -72,12 +72,7 @@ impl Gather {
 
     /// What is before a break is used.
     fn broken(&mut self, why: &pcap_file::PcapError) -> Result<(), CaptureError> {
-        let why = match why {
-            pcap_file::PcapError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-                "the file ends in the middle of it".to_owned()
-            }
-            other => other.to_string(),
-        };
+        let why = reason(why);
         if !self.any {
             return Err(CaptureError::Broken(why));
         }
@@ -93,6 +88,16 @@ impl Gather {
             f.t -= base;
         }
         Captured { frames: self.seen, end: self.last.saturating_sub(base), warnings: self.warnings }
+    }
+}
+
+fn reason(why: &pcap_file::PcapError) -> String {
+    match why {
+        pcap_file::PcapError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "the file ends in the middle of a block".to_owned()
+        }
+        pcap_file::PcapError::IoError(e) => e.to_string(),
+        other => other.to_string(),
     }
 }
 
@@ -117,7 +122,7 @@ pub(super) fn capture(input: impl Read) -> Result<Captured, CaptureError> {
 }
 
 fn pcap(input: impl Read) -> Result<Captured, CaptureError> {
-    let mut reader = PcapReader::new(input).map_err(|e| CaptureError::Broken(e.to_string()))?;
+    let mut reader = PcapReader::new(input).map_err(|e| CaptureError::Broken(reason(&e)))?;
     let header = reader.header();
     if header.datalink != DataLink::ETHERNET {
         return Err(CaptureError::Link(header.datalink));
@@ -143,7 +148,7 @@ fn pcap(input: impl Read) -> Result<Captured, CaptureError> {
 }
 
 fn pcapng(input: impl Read) -> Result<Captured, CaptureError> {
-    let mut reader = PcapNgReader::new(input).map_err(|e| CaptureError::Broken(e.to_string()))?;
+    let mut reader = PcapNgReader::new(input).map_err(|e| CaptureError::Broken(reason(&e)))?;
     let mut all = Gather::default();
     let mut clocks: Vec<Result<Clock, DataLink>> = Vec::new();
     let mut other = None;
