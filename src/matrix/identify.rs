@@ -235,7 +235,8 @@ impl Known {
         let open = like.is_open();
         views
             .flat_map(|view| {
-                let cut = (open && view.watched() > like.watched()).then(|| view.features_until(like.watched()));
+                let cut =
+                    (open && view.watched() > like.watched()).then(|| view.features_until(like.watched()));
                 core::iter::once(view.features()).chain(cut)
             })
             .collect()
@@ -288,15 +289,19 @@ pub fn next_looks(best: &[Candidate], seen: &Observation) -> Vec<&'static str> {
     let (trace, captured) = (seen.sight.as_ref().is_some_and(Sight::is_trace), seen.sight.is_some());
     let at_pod = seen.sight.as_ref().is_some_and(|s| s.vantage == Some(Vantage::Pod));
     let looks: [(bool, &'static str, Pick); 6] = [
-        (!trace && seen.entry.is_none(), "the pod's entry: `ip neigh show 169.254.1.1` in the pod (--entry)", |s| {
-            format!("{:?}", s.entry)
-        }),
+        (
+            !trace && seen.entry.is_none(),
+            "the pod's entry: `ip neigh show 169.254.1.1` in the pod (--entry)",
+            |s| format!("{:?}", s.entry),
+        ),
         (!captured && seen.asked.is_none(), "requests in the pod: `tcpdump -ni eth0 arp` (--asked)", |s| {
             format!("{:?}", s.asked)
         }),
-        ((!captured || at_pod && !trace) && seen.heard.is_none(), "requests on the host: `tcpdump -ni CALI arp` (--heard)", |s| {
-            format!("{:?}", s.heard)
-        }),
+        (
+            (!captured || at_pod && !trace) && seen.heard.is_none(),
+            "requests on the host: `tcpdump -ni CALI arp` (--heard)",
+            |s| format!("{:?}", s.heard),
+        ),
         (!captured && seen.answered.is_none(), "replies on the host: the same capture (--answered)", |s| {
             format!("{:?}", s.answered)
         }),

@@ -84,7 +84,7 @@ fn no_break_and_no_wrong_byte_makes_it_panic() {
     };
     for _ in 0..3_000 {
         let mut bytes = whole.clone();
-        for _ in 0..1 + next() % 4 {
+        for _ in 0..=(next() % 4) {
             let at = next() % bytes.len();
             bytes[at] = next() as u8;
         }

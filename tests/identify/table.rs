@@ -14,6 +14,19 @@ fn row(seen: Observation, leads_to: &'static [&'static str]) -> Row {
     Row { seen, leads_to }
 }
 
+/// A changed MAC costs what is left of the reachable time, five seconds of DELAY and three of PROBE.
+fn mac_changed(seconds: u64) -> Row {
+    let seen = Observation {
+        entry: Some("PROBE".to_owned()),
+        asked: Some(true),
+        answered: Some(false),
+        lasts: Some(Span::from_secs(seconds)),
+        ends: Some(true),
+        ..Observation::default()
+    };
+    row(seen, &["host-mac-changes"])
+}
+
 fn rows() -> Vec<Row> {
     let none = Observation::default;
     let entry = |state: &str| Some(state.to_owned());
@@ -38,17 +51,10 @@ fn rows() -> Vec<Row> {
             Observation { heard: yes, answered: no, ends: yes, ..failed() },
             &["route-withheld", "rpf-blackhole-block"],
         ),
-        row(
-            Observation {
-                entry: entry("PROBE"),
-                asked: yes,
-                answered: no,
-                lasts: Some(Span::from_secs(40)),
-                ends: yes,
-                ..none()
-            },
-            &["host-mac-changes"],
-        ),
+        mac_changed(25),
+        mac_changed(30),
+        mac_changed(40),
+        mac_changed(50),
         row(
             Observation { entry: entry("INCOMPLETE"), asked: yes, heard: yes, ends: yes, ..none() },
             &["delayed-replies-purged"],

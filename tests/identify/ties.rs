@@ -85,8 +85,7 @@ static KNOWN: LazyLock<Sights> = LazyLock::new(|| {
 /// watched to its end or as long as the observation. Nothing: no one can tell them apart by it.
 fn told_apart(scenario: &str, form: Form, seen: &Sight) -> Vec<&'static str> {
     let forms = if form == Form::Own { vec![Form::Own, Form::Pod, Form::Host] } else { vec![form] };
-    let known: Vec<&Sight> =
-        forms.iter().flat_map(|f| &KNOWN[&(scenario.to_owned(), *f)]).collect();
+    let known: Vec<&Sight> = forms.iter().flat_map(|f| &KNOWN[&(scenario.to_owned(), *f)]).collect();
     let wholes: Vec<Features> = known.iter().map(|k| k.features()).collect();
     let cuts = known.iter().map(|k| k.features_until(seen.watched())).filter(|_| seen.is_open());
     let wanted = seen.features();
@@ -107,7 +106,8 @@ fn same(own: &Value, seen: &Value, all: &[Features], at: usize) -> bool {
         (Value::Length(Some(own)), Value::Length(Some(seen))) => {
             let lengths = || all.iter().filter_map(|r| r[at].1.length()).chain([*own]).map(Span::as_ms);
             let slack = seen.as_ms() / 3 + 1_500;
-            lengths().min().unwrap() <= seen.as_ms() + slack && seen.as_ms() <= lengths().max().unwrap() + slack
+            lengths().min().unwrap() <= seen.as_ms() + slack
+                && seen.as_ms() <= lengths().max().unwrap() + slack
         }
         _ => false,
     }
@@ -123,27 +123,27 @@ fn every_scenario_leads_back_to_itself_and_ties_are_true_ties() {
             let found =
                 LIBRARY.identify(&Observation { sight: Some(seen.clone()), ..Observation::default() });
             let least = found[0].against.len();
-            let tied: Vec<&str> = found
+            let best: Vec<&str> = found
                 .iter()
                 .take_while(|c| c.against.len() == least)
                 .map(|c| c.signature.scenario.as_str())
                 .collect();
-            if !tied.contains(&scenario.id()) {
+            if !best.contains(&scenario.id()) {
                 let own = found.iter().find(|c| c.signature.scenario == scenario.id()).unwrap();
-                wrong.push(format!("{} {form:?}: {:?}; first {tied:?}", scenario.id(), own.against));
+                wrong.push(format!("{} {form:?}: {:?}; first {best:?}", scenario.id(), own.against));
                 continue;
             }
-            for other in &tied {
+            for other in &best {
                 let apart = told_apart(other, form, &seen);
                 if !apart.is_empty() {
                     wrong.push(format!("{} {form:?}: tied with {other}, yet {apart:?}", scenario.id()));
                 }
             }
-            if tied.len() == 1 {
+            if best.len() == 1 {
                 *alone.entry(form).or_insert(0) += 1;
             } else {
                 *ties.entry(form).or_insert(0) += 1;
-                println!("{} {form:?}: tied {tied:?}", scenario.id());
+                println!("{} {form:?}: tied {best:?}", scenario.id());
             }
         }
     }

@@ -204,7 +204,7 @@ pub(super) fn look(frames: &[Seen], end: u64) -> (Look, Counts) {
     }
     for f in frames {
         p.counts.frames += 1;
-        if Some(f.src) == pod { p.from_pod(f) } else { p.from_host(f, pod) }
+        if Some(f.src) == pod { p.pod_sent(f) } else { p.host_sent(f, pod) }
     }
     p.finish(end)
 }
@@ -231,7 +231,7 @@ impl Pass {
         }
     }
 
-    fn from_pod(&mut self, f: &Seen) {
+    fn pod_sent(&mut self, f: &Seen) {
         match f.kind {
             Kind::Ask { sender, target } if is_gateway(target) && !is_probe(sender) => {
                 self.counts.asked += 1;
@@ -254,7 +254,7 @@ impl Pass {
         }
     }
 
-    fn from_host(&mut self, f: &Seen, pod: Option<Mac>) {
+    fn host_sent(&mut self, f: &Seen, pod: Option<Mac>) {
         let elsewhere = |dst: Mac| !dst.is_group() && pod.is_some_and(|p| p != dst);
         match f.kind {
             Kind::Tell { about, mac } if is_gateway(about) => {

@@ -227,8 +227,7 @@ impl Sight {
             list.push(("requests heard on the host", word(&heard)));
             list.push(("states of the pod's entry", states(&m.pod_states, end)));
             list.push(("states of the host's entry", states(&m.host_states, end)));
-            let said: BTreeSet<&str> =
-                m.errors.iter().filter(|e| e.0 <= end).map(|e| e.1.as_str()).collect();
+            let said: BTreeSet<&str> = m.errors.iter().filter(|e| e.0 <= end).map(|e| e.1.as_str()).collect();
             list.push(("errors of clients", word(&said)));
         }
         list
