@@ -31,7 +31,8 @@ pub(super) struct Args {
     #[arg(long, num_args = 2, value_names = ["SCENARIO", "MITIGATION"], conflicts_with_all = ["scenarios", "with"])]
     why: Option<Vec<String>>,
     /// Settle each cell over all schedules around the expected course, within a small bound that is
-    /// printed, instead of a few runs; takes a minute or two for all cells
+    /// printed, instead of a few runs. All cells take a quarter of an hour or more: name scenarios
+    /// and mitigations
     #[arg(long, conflicts_with_all = ["csv", "html", "why"])]
     explore: bool,
     /// Threads [default: one for each processor]
