@@ -158,7 +158,7 @@ pub struct Expect {
 const LIVE_SLACK: Span = Span::from_ms(100);
 
 impl Expect {
-    /// The same with the ends of its times [`LIVE_SLACK`] later.
+    /// The same with the ends of its times 100 ms later.
     #[must_use]
     pub fn live(mut self) -> Expect {
         let wider = |range: &mut Option<Range<Span>>| {
