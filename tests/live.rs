@@ -4,6 +4,8 @@
 mod agreement;
 #[path = "live/clients.rs"]
 mod clients;
+#[path = "live/front.rs"]
+mod front;
 #[path = "live/leftovers.rs"]
 mod leftovers;
 #[path = "live/process.rs"]

@@ -10,11 +10,10 @@ use super::watch::Known;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
 use crate::control::{Control, GATEWAY, Gate, Side};
 use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
-use crate::host::frame::{Arp, Cast};
 use crate::host::{Decision, HostState, Reason};
 use crate::neigh::KernelClock;
 use crate::scenario::Plan;
-use crate::sim::{Emitter, Veth};
+use crate::sim::{Emitter, Veth, silence};
 use crate::time::{Span, Time};
 use crate::trace::{ClientNews, Event, Fate, FrameId, Sink, What};
 use netns_lab::monotonic_ns;
@@ -337,6 +336,10 @@ impl Lab {
                 _ => {}
             }
         }
+        // a responder of one's own is asked request by request
+        if self.plan.own_responder.is_some() {
+            return;
+        }
         let verdict = self.silence();
         if self.verdict != Some(verdict) {
             self.verdict = Some(verdict);
@@ -345,11 +348,8 @@ impl Lab {
     }
 
     fn silence(&self) -> Option<Reason> {
-        let s = &self.plan.setting;
         let state = self.node.state();
-        let dev = self.veth.host_index(s, state);
-        let arp = Arp::request(s.pod_mac, s.pod_ip, GATEWAY);
-        super::judge::decide_in(state, dev, self.veth.carries(), arp, Cast::Broadcast).reason()
+        silence(&self.plan, state, self.veth.host_index(&self.plan.setting, state), self.veth.carries())
     }
 
     /// Clients end with their namespace; the new containers start new ones.

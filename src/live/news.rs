@@ -8,9 +8,10 @@ use super::node::{Node, NodeEvent};
 use super::terms::LiveError;
 use super::watch::Entry;
 use crate::control::{GATEWAY, Happening, Side};
-use crate::host::NsRequest;
 use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST};
 use crate::host::nd::{self, NdMessage, NdPacket};
+use crate::host::{IfIndex, NsRequest};
+use crate::sim::{Answer, datapath_reply, own_answer, own_word};
 use crate::time::Time;
 use crate::trace::{ClientNews, Fate, FrameId, Sink, What};
 use std::net::IpAddr;
@@ -210,9 +211,9 @@ impl Lab {
         if asks {
             self.control.count_request(now, &mut self.chooser);
         }
-        if let (Node::Model(m), Some(dev)) = (&mut self.node, host.filter(|_| arrives)) {
+        if let Some(dev) = host.filter(|_| arrives) {
             self.emit.begin_frame(id);
-            m.gateway.receive(now, dev, frame, &mut self.chooser);
+            self.meet_model(now, dev, frame).await?;
             self.settle().await?;
             self.emit.end_frame();
         }
@@ -220,6 +221,30 @@ impl Lab {
             self.look_at_entry().await;
         }
         Ok(())
+    }
+
+    /// A frame of the pod reaches the modelled node: what stands in front of its kernel, then that.
+    async fn meet_model(&mut self, now: Time, dev: IfIndex, frame: &[u8]) -> Result<(), LiveError> {
+        let Node::Model(m) = &mut self.node else { return Ok(()) };
+        let host = m.gateway.state();
+        if let Some(reply) = datapath_reply(&self.plan, host, dev, frame) {
+            return self.send_to_pod(&reply).await;
+        }
+        let reply = match own_answer(&self.plan, host, frame) {
+            Answer::Pass => {
+                m.gateway.receive(now, dev, frame, &mut self.chooser);
+                return Ok(());
+            }
+            Answer::Silent => None,
+            Answer::Reply(reply) => Some(reply),
+        };
+        if let Some((_, what)) = own_word(frame, reply.is_some()) {
+            self.events.take(now, what);
+        }
+        match reply {
+            Some(reply) => self.send_to_pod(&reply).await,
+            None => Ok(()),
+        }
     }
 
     /// INCOMPLETE is never announced: looks at the table while the pod is asking.

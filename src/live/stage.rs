@@ -12,8 +12,12 @@ pub(super) fn check(plan: &Plan, responder: Responder) -> Result<(), LiveError> 
     if !plan.faults.is_empty() {
         why.push("it has faults of the link, and a live link has none (the simulator does)".into());
     }
-    if plan.responder != crate::scenario::Responder::Kernel {
-        why.push("a datapath answers instead of the node's ARP, and the lab has no such program".into());
+    if responder == Responder::Kernel {
+        why.extend(in_front(plan).map(|what| {
+            format!(
+                "{what} answers in the place of the node's kernel; --responder smoltcp plays it to a real pod"
+            )
+        }));
     }
     let steps = plan.actors.iter().filter_map(|a| match a {
         Actors::Script(script) => Some(script.all_acts()),
@@ -34,6 +38,14 @@ pub(super) fn check(plan: &Plan, responder: Responder) -> Result<(), LiveError> 
         setup.filter_map(|c| no_such_change(plan, responder, c).map(|reason| format!("`{c}`: {reason}"))),
     );
     if why.is_empty() { Ok(()) } else { Err(LiveError::NotHere(why.join("; "))) }
+}
+
+/// Who answers before the kernel would.
+fn in_front(plan: &Plan) -> Option<&'static str> {
+    if plan.responder != crate::scenario::Responder::Kernel {
+        return Some("a program of the datapath");
+    }
+    plan.own_responder.as_ref().map(|_| "a responder of one's own")
 }
 
 /// A change that is the kernel's own doing, or another machine's.

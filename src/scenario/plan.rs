@@ -224,7 +224,8 @@ pub struct Plan {
     pub faults: Vec<FaultRule>,
     /// How long the run lasts at most.
     pub duration: Span,
-    /// What answers the pod in the simulator in the place of the node's kernel.
+    /// What answers the pod in the place of the node's kernel, where that is a model: in the simulator
+    /// and in live runs with the software gateway.
     pub own_responder: Option<Arc<dyn crate::sim::Responder>>,
     /// The run ends as soon as every client is done.
     pub until_clients_done: bool,

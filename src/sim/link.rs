@@ -56,6 +56,9 @@ impl core::hash::Hash for Link {
             self.flying.iter().map(|f| (f.0.at, f.0.to, &f.0.frame)).collect();
         flying.sort();
         flying.hash(h);
+        for held in &self.waiting {
+            (held.to, &held.frame).hash(h);
+        }
         self.waiting.len().hash(h);
     }
 }

@@ -1,13 +1,14 @@
-//! A responder of one's own, in front of the node's kernel.
+//! What stands in front of the node's kernel: a program of the datapath, or a responder of one's own.
 
 use super::world::World;
 use crate::addr::Mac;
 use crate::choice::Chooser;
 use crate::control::{GATEWAY, Side};
 use crate::gateway::Outside;
-use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
-use crate::host::{HostState, IfIndex};
+use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
+use crate::host::{HostState, IfIndex, Reason, Request, decide};
 use crate::packet::Frame;
+use crate::scenario::{Plan, Responder as Who};
 use crate::trace::{Seen, Sink, What};
 
 /// What a responder does with a frame of the pod.
@@ -26,7 +27,8 @@ pub enum Answer {
 ///
 /// It has no memory: the answer follows from the node's state and the frame. So a state of a
 /// search needs no more than it has, and schedules that meet may be taken for one. It answers in
-/// the simulator and the explorer; live runs have responders of their own.
+/// the simulator, the explorer and, to a real pod, in live runs with the software gateway; a real
+/// node answers for itself.
 ///
 /// ```
 /// use arplab::addr::Mac;
@@ -64,6 +66,61 @@ pub trait Responder: core::fmt::Debug + Send + Sync {
     fn answer(&self, host: &HostState, frame: &[u8]) -> Answer;
 }
 
+/// The answer of a program at the ingress of the host end, which answers for everything but the
+/// pod's own address (or for that, too), whatever the node's routes and switches say; the kernel's
+/// ARP never sees the request. `None`: the frame is not for it, or the plan has none.
+pub(crate) fn datapath_reply(plan: &Plan, host: &HostState, dev: IfIndex, frame: &[u8]) -> Option<Frame> {
+    if plan.responder == Who::Kernel {
+        return None;
+    }
+    let arp = request_in(frame)?;
+    let link = host.link(dev).filter(|l| l.is_up())?;
+    let own = arp.tpa == plan.setting.pod_ip && plan.responder == Who::Datapath;
+    if own || arp.spa.is_unspecified() {
+        return None;
+    }
+    let reply = Arp::reply(link.mac(), arp.tpa, arp.sha, arp.spa).frame(arp.sha, link.mac());
+    Some(Frame::from_slice(&reply))
+}
+
+/// What the plan's responder of one's own makes of a frame; it passes where there is none.
+pub(crate) fn own_answer(plan: &Plan, host: &HostState, frame: &[u8]) -> Answer {
+    plan.own_responder.as_ref().map_or(Answer::Pass, |r| r.answer(host, frame))
+}
+
+/// What a responder of one's own did with a request, as an event; `None` for other frames.
+pub(crate) fn own_word(frame: &[u8], answered: bool) -> Option<(Arp, What)> {
+    let arp = request_in(frame)?;
+    let why = (!answered).then(|| "the responder under test keeps silent".to_owned());
+    let what = What::Judged {
+        frame: None,
+        side: Side::Host,
+        target: arp.tpa.into(),
+        sender: arp.spa.into(),
+        answered,
+        delayed: false,
+        reason: why.as_ref().map(|_| "responder".to_owned()),
+        why,
+    };
+    Some((arp, what))
+}
+
+/// Why a request of the pod for its gateway would go unanswered now; `None` when it would not.
+///
+/// `dev` is the host end, if it is in the node's namespace. A responder of one's own is not asked.
+pub(crate) fn silence(plan: &Plan, host: &HostState, dev: Option<IfIndex>, carries: bool) -> Option<Reason> {
+    let Some(dev) = dev else { return Some(Reason::NoInterface) };
+    let carrier = (!carries).then_some(Reason::NoCarrier);
+    if plan.responder != Who::Kernel {
+        let up = host.link(dev).is_some_and(crate::host::Link::is_up);
+        return if up { carrier } else { Some(Reason::LinkDown) };
+    }
+    let s = &plan.setting;
+    let arp = Arp::request(s.pod_mac, s.pod_ip, GATEWAY);
+    let request = Request { dev, cast: Cast::Broadcast, arp, sender_known: true, again: false, leg: 0 };
+    decide(host, &request).reason().or(carrier)
+}
+
 impl<O: Outside> World<O> {
     /// A frame of the pod reaches an interface of the node.
     pub(super) fn hear<S: Sink>(
@@ -73,33 +130,24 @@ impl<O: Outside> World<O> {
         chooser: &mut dyn Chooser,
         sink: &mut S,
     ) {
-        let own = self.plan.own_responder.as_ref();
-        match own.map_or(Answer::Pass, |r| r.answer(self.gateway.state(), frame)) {
+        let host = self.gateway.state();
+        if let Some(reply) = datapath_reply(&self.plan, host, dev, frame) {
+            return self.send_from_host(dev, &reply, chooser, sink);
+        }
+        match own_answer(&self.plan, host, frame) {
             Answer::Pass => self.gateway.receive(self.now, dev, frame, chooser),
-            Answer::Silent => self.own_word(frame, false, sink),
+            Answer::Silent => self.tell_own(frame, false, sink),
             Answer::Reply(reply) => {
-                self.own_word(frame, true, sink);
+                self.tell_own(frame, true, sink);
                 self.send_from_host(dev, &reply, chooser, sink);
             }
         }
     }
 
-    /// Tells what a responder of one's own did with a request.
-    fn own_word<S: Sink>(&self, frame: &Frame, answered: bool, sink: &mut S) {
-        let Some(arp) = request_in(frame) else { return };
+    fn tell_own<S: Sink>(&self, frame: &Frame, answered: bool, sink: &mut S) {
+        let Some((arp, what)) = own_word(frame, answered) else { return };
         sink.see(self.now, Seen::Own { arp: &arp, answered });
         if S::WANTED {
-            let why = (!answered).then(|| "the responder under test keeps silent".to_owned());
-            let what = What::Judged {
-                frame: None,
-                side: Side::Host,
-                target: arp.tpa.into(),
-                sender: arp.spa.into(),
-                answered,
-                delayed: false,
-                reason: why.as_ref().map(|_| "responder".to_owned()),
-                why,
-            };
             sink.take(self.now, what);
         }
     }
@@ -107,16 +155,23 @@ impl<O: Outside> World<O> {
     /// Whether a request of the pod for its gateway would be answered now.
     #[must_use]
     pub fn answers(&self) -> bool {
-        let setting = &self.plan.setting;
-        let asked = Arp::request(setting.pod_mac, setting.pod_ip, GATEWAY);
-        let frame = asked.frame(Mac::BROADCAST, setting.pod_mac);
-        let own = self.plan.own_responder.as_ref();
-        let there = self.veth.carries() && self.veth.host_index(setting, self.gateway.state()).is_some();
-        match own.map_or(Answer::Pass, |r| r.answer(self.gateway.state(), &frame)) {
+        let (setting, host) = (&self.plan.setting, self.gateway.state());
+        let arp = Arp::request(setting.pod_mac, setting.pod_ip, GATEWAY);
+        let frame = arp.frame(Mac::BROADCAST, setting.pod_mac);
+        let there = self.veth.carries() && self.veth.host_index(setting, host).is_some();
+        match own_answer(&self.plan, host, &frame) {
             Answer::Pass => self.silence().is_none(),
             Answer::Silent => false,
             Answer::Reply(_) => there,
         }
+    }
+
+    /// Why a request of the pod for its gateway would go unanswered now; `None` when it would
+    /// not.
+    #[must_use]
+    pub fn silence(&self) -> Option<Reason> {
+        let host = self.gateway.state();
+        silence(&self.plan, host, self.veth.host_index(&self.plan.setting, host), self.veth.carries())
     }
 }
 

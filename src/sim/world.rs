@@ -8,12 +8,12 @@ use super::veth::Veth;
 use crate::choice::{ChoiceKind, Chooser};
 use crate::control::{Act, Control, Gate, Happening, LinkEvent, Side, Taken, TaskResult};
 use crate::gateway::{Gateway, GatewayOutput, Outside};
-use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame};
-use crate::host::{Decision, IfIndex, LinkChange, LinkKind, Mutation, Reason, Request, decide};
+use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame};
+use crate::host::{IfIndex, LinkChange, LinkKind, Mutation, Reason};
 use crate::neigh::KernelClock;
 use crate::packet::Frame;
 use crate::pod::{ClientEvent, ClientId, Pod, PodOutput};
-use crate::scenario::{Plan, Responder};
+use crate::scenario::Plan;
 use crate::time::{Span, Time};
 use crate::trace::{Fate, FrameId, Seen, Sink, What};
 use std::sync::Arc;
@@ -368,9 +368,6 @@ impl<O: Outside> World<O> {
         self.emit.begin_frame(flight.id);
         match flight.to {
             Side::Host => match self.veth.host_index(&self.plan.setting, self.gateway.state()) {
-                Some(dev)
-                    if self.plan.responder != Responder::Kernel
-                        && self.datapath_reply(dev, flight, chooser, sink) => {}
                 Some(dev) => self.hear(dev, &flight.frame, chooser, sink),
                 None => self.gateway.note_unheard(IfIndex(0), None, Reason::NoInterface),
             },
@@ -544,30 +541,6 @@ impl<O: Outside> World<O> {
         }
     }
 
-    /// Why a request of the pod for its gateway would go unanswered now; `None` when it would
-    /// not.
-    #[must_use]
-    pub fn silence(&self) -> Option<Reason> {
-        let host = self.gateway.state();
-        let Some(dev) = self.veth.host_index(&self.plan.setting, host) else {
-            return Some(Reason::NoInterface);
-        };
-        if self.plan.responder != Responder::Kernel {
-            let up = host.link(dev).is_some_and(crate::host::Link::is_up);
-            return (!up || !self.veth.carries()).then_some(if up {
-                Reason::NoCarrier
-            } else {
-                Reason::LinkDown
-            });
-        }
-        let request = gateway_request(&self.plan, dev);
-        match decide(host, &request) {
-            Decision::Reply { .. } if !self.veth.carries() => Some(Reason::NoCarrier),
-            Decision::Reply { .. } => None,
-            Decision::Silent(reason) => Some(reason),
-        }
-    }
-
     /// Says the last word.
     pub fn finish<S: Sink>(&mut self, sink: &mut S) {
         for (at, _) in self.plan.clients.iter().enumerate() {
@@ -578,13 +551,6 @@ impl<O: Outside> World<O> {
             sink.take(self.now, What::End { steps: Some(self.events) });
         }
     }
-}
-
-/// The question all this is about, as the pod broadcasts it.
-fn gateway_request(plan: &Plan, dev: IfIndex) -> Request {
-    let s = &plan.setting;
-    let arp = Arp::request(s.pod_mac, s.pod_ip, crate::control::GATEWAY);
-    Request { dev, cast: Cast::Broadcast, arp, sender_known: true, again: false, leg: 0 }
 }
 
 fn asks_gateway(frame: &[u8]) -> bool {
