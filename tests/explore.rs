@@ -1,5 +1,8 @@
 //! The explorer: what it counts, what it finds, and that nothing depends on who looks.
 
+#[cfg(feature = "proptest")]
+#[path = "explore/drawn.rs"]
+mod drawn;
 mod explore_model;
 
 use arplab::choice::{ChoiceKind, Seeded};

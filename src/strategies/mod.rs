@@ -1,5 +1,5 @@
 //! proptest strategies for what the lab judges: host states as lists of changes, requests as
-//! frames, and whole scenarios.
+//! frames, whole scenarios, and schedules of a scenario's events.
 //!
 //! A random state is hardly ever one that answers: too much must be right at the same time. So a
 //! state here is the one that Calico leaves on a node, nearly always complete, with some changes
@@ -14,6 +14,7 @@ mod change;
 mod place;
 mod route;
 mod scenario;
+mod schedule;
 mod six;
 mod state;
 mod twist;
@@ -26,5 +27,6 @@ pub use place::{
 };
 pub use route::{route_change, rule_change};
 pub use scenario::{Drawn, Kind, scenario};
+pub use schedule::schedule;
 pub use six::{GATEWAY6, Solicitation, Toward, host_changes6, solicitation};
 pub use state::{HostCase, Offer, host_case, host_case6, host_changes};
