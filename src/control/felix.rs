@@ -145,9 +145,9 @@ impl Felix {
         match what {
             Happening::Start => {
                 // the refresh timers are somewhere in their periods when a pod comes; the middle
-                cx.arm(T_ROUTE_REFRESH, cx.now + half(self.options.route_refresh));
-                cx.arm(T_IPSET_REFRESH, cx.now + half(self.options.ipset_refresh));
-                cx.arm(T_IFACE_REFRESH, cx.now + half(self.options.iface_refresh));
+                again(cx, T_ROUTE_REFRESH, half(self.options.route_refresh));
+                again(cx, T_IPSET_REFRESH, half(self.options.ipset_refresh));
+                again(cx, T_IFACE_REFRESH, half(self.options.iface_refresh));
             }
             Happening::Link(dev, event) if dev == cx.setting.cali => self.link_event(event, cx),
             Happening::Done(step) if step == self.steps.wep_write => {
@@ -200,11 +200,11 @@ impl Felix {
             T_ROUTE_REFRESH => {
                 self.static_arp_due |= self.options.static_arp_refresh;
                 self.routes_due = true;
-                cx.arm(timer, cx.now + self.options.route_refresh);
+                again(cx, timer, self.options.route_refresh);
             }
-            T_IPSET_REFRESH => cx.arm(timer, cx.now + self.options.ipset_refresh),
+            T_IPSET_REFRESH => again(cx, timer, self.options.ipset_refresh),
             T_IFACE_REFRESH => {
-                cx.arm(timer, cx.now + self.options.iface_refresh);
+                again(cx, timer, self.options.iface_refresh);
                 self.resync_interfaces(cx);
                 return;
             }
@@ -405,6 +405,13 @@ impl Felix {
 
 fn push(cx: &mut Cx<'_>, step: StepId, lane: Lane, arg: u32, takes: (Span, Span)) {
     cx.push(Task { step, lane, arg, takes, wait: None });
+}
+
+/// A refresh after that time; an interval of 0 switches it off, as Felix's settings have it.
+fn again(cx: &mut Cx<'_>, timer: u8, after: Span) {
+    if after > Span::ZERO {
+        cx.arm(timer, cx.now + after);
+    }
 }
 
 fn half(span: Span) -> Span {

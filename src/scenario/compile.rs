@@ -159,13 +159,18 @@ impl Scenario {
         if many > ITEMS_MAX {
             c.at(&f.id, format!("{many} steps, holds, faults and clients; at most {ITEMS_MAX}"), None);
         }
+        c.sense(f);
         self.check_names(c);
         self.check_fixes(&steps, c);
     }
 
     fn check_names(&self, c: &mut Checker) {
         let f = &self.file;
-        let mut seen: Vec<String> = Vec::new();
+        // without clients the run has the default ones
+        let mut seen: Vec<String> = match f.clients[..] {
+            [] => super::fix::default_clients().into_iter().map(|c| c.name).collect(),
+            _ => Vec::new(),
+        };
         for client in &f.clients {
             let name = client_name(client);
             if seen.contains(&name) {
@@ -177,10 +182,6 @@ impl Scenario {
                 );
             }
             seen.push(name);
-        }
-        // without clients the run has the default ones
-        if f.clients.is_empty() {
-            return;
         }
         let expects = [&f.expect].into_iter().chain(f.expect_in.values()).chain(&f.healthy);
         let fixes = f.fixes.iter().flat_map(|x| [&x.expect].into_iter().chain(x.expect_in.values()));

@@ -29,7 +29,9 @@ pub struct ScenarioError {
 impl ScenarioError {
     pub(super) fn from_toml(origin: &str, source: &str, error: &toml::de::Error) -> ScenarioError {
         let span = error.span().unwrap_or(0..0);
-        let flaw = Flaw { span, message: error.message().to_owned(), help: None };
+        // serde's word for a list
+        let message = error.message().replace("expected a sequence", "a list is wanted, such as [\"...\"]");
+        let flaw = Flaw { span, message, help: None };
         ScenarioError { origin: origin.to_owned(), source: source.to_owned(), flaws: vec![flaw] }
     }
 

@@ -3,7 +3,9 @@
 use crate::neigh::Nud;
 use crate::time::Span;
 use core::fmt;
+use core::marker::PhantomData;
 use schemars::JsonSchema;
+use serde::de::{Error, IgnoredAny, IntoDeserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
@@ -42,21 +44,50 @@ impl<T: Serialize + PartialEq> Serialize for Range<T> {
 
 impl<'de, T: Deserialize<'de> + PartialOrd + Clone> Deserialize<'de> for Range<T> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Form<T> {
-            Pair([T; 2]),
-            One(T),
+        d.deserialize_any(Ends(PhantomData))
+    }
+}
+
+/// Reads a range, so that what is wrong with a value is told as everywhere else.
+struct Ends<T>(PhantomData<T>);
+
+impl<T: Clone> Ends<T> {
+    fn one(value: T) -> Range<T> {
+        Range { from: value.clone(), to: value }
+    }
+}
+
+impl<'de, T: Deserialize<'de> + PartialOrd + Clone> Visitor<'de> for Ends<T> {
+    type Value = Range<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[from, to] or one value")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Range<T>, A::Error> {
+        let short = |n| A::Error::invalid_length(n, &"[from, to]");
+        let from: T = list.next_element()?.ok_or_else(|| short(0))?;
+        let to: T = list.next_element()?.ok_or_else(|| short(1))?;
+        if list.next_element::<IgnoredAny>()?.is_some() {
+            return Err(short(3));
         }
-        let (from, to): (T, T) = match Form::<T>::deserialize(d) {
-            Ok(Form::Pair([from, to])) => (from, to),
-            Ok(Form::One(one)) => (one.clone(), one),
-            Err(_) => return Err(serde::de::Error::custom("[from, to] or one value is wanted")),
-        };
         if from > to {
-            return Err(serde::de::Error::custom("the first value of a range is the larger"));
+            return Err(A::Error::custom("the first value of a range is the larger"));
         }
         Ok(Range { from, to })
+    }
+
+    fn visit_str<E: Error>(self, v: &str) -> Result<Range<T>, E> {
+        T::deserialize(v.into_deserializer()).map(Self::one)
+    }
+    fn visit_i64<E: Error>(self, v: i64) -> Result<Range<T>, E> {
+        T::deserialize(v.into_deserializer()).map(Self::one)
+    }
+    fn visit_f64<E: Error>(self, v: f64) -> Result<Range<T>, E> {
+        T::deserialize(v.into_deserializer()).map(Self::one)
+    }
+    fn visit_bool<E: Error>(self, v: bool) -> Result<Range<T>, E> {
+        T::deserialize(v.into_deserializer()).map(Self::one)
     }
 }
 

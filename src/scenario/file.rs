@@ -200,11 +200,12 @@ pub struct CalicoFile {
 }
 
 /// The kernel.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct KernelFile {
-    /// Ticks a second; 250 by default.
-    pub hz: Option<u32>,
+    /// Ticks a second: 100, 250, 300 or 1000; 250 by default.
+    #[schemars(with = "Option<u32>")]
+    pub hz: Option<Spanned<u32>>,
     /// Before 6.5 the SYN schedule doubles from the first retransmission.
     #[serde(default)]
     pub before_6_5: bool,
@@ -229,9 +230,11 @@ pub struct NodeFile {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PodFile {
     /// Kubernetes namespace; `default`.
-    pub namespace: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub namespace: Option<Located>,
     /// Name; `web-0`.
-    pub name: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub name: Option<Located>,
     /// IPv6 address, for a pod of two families.
     pub ip6: Option<std::net::Ipv6Addr>,
     /// Commands in the pod's new namespace, before the CNI plugin runs.

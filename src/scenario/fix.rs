@@ -2,7 +2,7 @@
 
 use super::compile::{Checker, DURATION_DEFAULT, Scenario, client_of, fault_of, hold_of, script_step};
 use super::expect::{Corner, Expect};
-use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, StepFile};
+use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, Located, StepFile};
 use super::overrides::{MITIGATION, Overrides};
 use super::plan::{ClientPlan, Plan, Responder, Target};
 use super::text::CommandText;
@@ -197,7 +197,7 @@ impl Scenario {
             duration: f.duration.as_ref().map_or(DURATION_DEFAULT, |d| *d.get_ref()),
             own_responder: None,
             until_clients_done: f.duration.is_none(),
-            hz: f.kernel.hz.unwrap_or(crate::neigh::HZ_DEFAULT),
+            hz: f.kernel.hz.as_ref().map_or(crate::neigh::HZ_DEFAULT, |hz| *hz.get_ref()),
         })
     }
 
@@ -278,8 +278,10 @@ impl Scenario {
 
     fn setting(&self) -> Setting {
         let p = &self.file.pod;
-        let namespace = p.namespace.as_deref().unwrap_or("default");
-        let mut setting = Setting::new(namespace, p.name.as_deref().unwrap_or("web-0"));
+        let or = |name: &Option<Located>, usual: &str| {
+            name.as_ref().map_or_else(|| usual.to_owned(), |n| n.get_ref().clone())
+        };
+        let mut setting = Setting::new(&or(&p.namespace, "default"), &or(&p.name, "web-0"));
         setting.pod_ip6 = p.ip6;
         setting
     }
@@ -447,7 +449,7 @@ fn apply_hold_overrides(
 
 /// What runs in the pod when a scenario names nothing: somebody who pings the world, and somebody
 /// who retries a connection to a service, as in the reports.
-fn default_clients() -> Vec<ClientPlan> {
+pub(super) fn default_clients() -> Vec<ClientPlan> {
     let gate = Gate::After(StepTable::built_in("kubelet.container-start"));
     let base = ClientPlan {
         name: "ping".into(),

@@ -13,6 +13,7 @@ mod hygiene;
 mod mitigation;
 mod overrides;
 mod plan;
+mod sense;
 mod text;
 
 pub use compile::Scenario;

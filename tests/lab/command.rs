@@ -50,6 +50,29 @@ fn flaws_of_a_file_are_shown_in_place() {
         ("a_fault_that_does_two_things", "[[fault]]\nframe = \"ip\"\ndrop = true\ncorrupt = true\n"),
         ("numbers_of_a_fault", "[[fault]]\nnth = 0\nper-mille = 1001\ndrop = true\n"),
         ("no_toml", "[[hold]\nstep = \n"),
+        (
+            "steps_that_wait_for_each_other",
+            "[[step]]\nid = \"operator.a\"\ntitle = \"a\"\nafter = \"operator.b\"\n[[step]]\nid = \"operator.b\"\ntitle = \"b\"\nafter = \"operator.a\"\n",
+        ),
+        (
+            "a_step_twice",
+            "[[step]]\nid = \"operator.a\"\ntitle = \"a\"\n[[step]]\nid = \"operator.a\"\ntitle = \"b\"\n",
+        ),
+        (
+            "senseless_numbers",
+            "[kernel]\nhz = 0\n[[hold]]\nstep = \"felix.apply\"\nnth = 0\nfor = \"1s\"\n[[client]]\nkind = \"tcp-connect\"\nto = \"10.43.0.1:0\"\nretry = \"0s\"\n",
+        ),
+        ("a_name_no_pod_has", "[pod]\nname = \"A/B C\"\n"),
+        ("a_client_that_is_not_there", "[expect.client.nope]\nfailures = 0\n"),
+        (
+            "a_delay_without_a_unit",
+            "[[step]]\nid = \"operator.a\"\ntitle = \"a\"\ndelay = [\"1s\", \"2 x\"]\n",
+        ),
+        (
+            "a_delay_of_three",
+            "[[step]]\nid = \"operator.a\"\ntitle = \"a\"\ndelay = [\"1s\", \"2s\", \"3s\"]\n",
+        ),
+        ("seen_that_is_no_list", "seen = \"nothing\"\n"),
     ];
     for (name, rest) in cases {
         insta::assert_snapshot!(format!("flaw_{name}"), said_of(&format!("{HEAD}{rest}")));

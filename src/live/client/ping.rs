@@ -25,9 +25,9 @@ pub(super) fn start(cx: Context, spec: PingSpec) -> Running {
     let opened = cx.netns.exec(move || open(spec.to)).map_err(io::Error::other).and_then(|r| r);
     let socket = match opened {
         Ok(socket) => socket,
+        // "ping: connect: Network is unreachable": it ends before its first echo
         Err(e) => {
-            let (number, _) = cx.began();
-            cx.failed(number, text_of(&e));
+            cx.failed(0, text_of(&e));
             cx.finished();
             return Running { task: None, stop: None };
         }
@@ -52,7 +52,12 @@ pub(super) fn start(cx: Context, spec: PingSpec) -> Running {
     Running { task: None, stop: Some(Box::new(stop)) }
 }
 
+/// The socket, when there is a way to go: iputils finds its source address by connecting a UDP socket
+/// to port 1025, which sends nothing, and ends where that is refused (`ping4_run`, `ping6_run`).
 fn open(to: IpAddr) -> io::Result<Socket> {
+    const PROBED_PORT: u16 = 1025;
+    let probe = Socket::new(Domain::for_address(SocketAddr::new(to, 0)), Type::DGRAM, None)?;
+    probe.connect(&SockAddr::from(SocketAddr::new(to, PROBED_PORT)))?;
     match to {
         IpAddr::V4(_) => Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)),
         IpAddr::V6(_) => Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6)),
