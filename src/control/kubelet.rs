@@ -1,7 +1,7 @@
 //! The kubelet, as far as it gates the pod: sandbox, CNI ADD, containers, and the way back.
 
 use super::act::{Act, Ask};
-use super::engine::{Cx, Happening, Lane, Task};
+use super::actor::{Cx, Happening, Lane, Task};
 use super::step::{StepId, StepTable};
 use crate::time::Span;
 use smallvec::SmallVec;

@@ -17,6 +17,8 @@
 //! requests were seen. Everything behind it on the lane waits too, as in life.
 
 mod act;
+mod actor;
+mod actors;
 mod cni;
 mod engine;
 mod felix;
@@ -30,8 +32,10 @@ mod step;
 mod version;
 
 pub use act::{Act, Ask, LinkEvent, Side};
+pub use actor::{Actor, Cx, Happening, Lane, Task, TaskResult, Wait};
+pub use actors::Actors;
 pub use cni::{Cni, CniOptions};
-pub use engine::{Actor, Actors, Control, Cx, Happening, HoldNews, Lane, Taken, Task, TaskResult, Wait};
+pub use engine::{Control, HoldNews, Taken};
 pub use felix::Felix;
 pub use felix_config::FelixOptions;
 pub use hold::{Hold, Until};
