@@ -5,6 +5,7 @@ use super::setting::Setting;
 use super::step::{ActorName, StepId};
 use crate::addr::IfName;
 use crate::host::HostState;
+use crate::neigh::Nud;
 use crate::time::{Span, Time};
 use core::fmt;
 use smallvec::SmallVec;
@@ -50,6 +51,10 @@ pub enum Happening {
     Asked(Ask),
     /// A timer that the actor armed.
     Timer(u8),
+    /// The init container that waits for the gateway has ended: the gateway answered, or it gave up.
+    Waited(bool),
+    /// Somebody looked at the pod's entry for the gateway: its state, or none.
+    Entry(Option<Nud>),
 }
 
 /// How a task's acts went.

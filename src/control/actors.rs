@@ -5,6 +5,7 @@ use super::actor::{Actor, Cx, Happening, Task, TaskResult};
 use super::cni::Cni;
 use super::felix::Felix;
 use super::kubelet::Kubelet;
+use super::monitor::Monitor;
 use super::script::Script;
 use super::step::ActorName;
 use smallvec::SmallVec;
@@ -17,6 +18,7 @@ pub enum Actors {
     Cni(Cni),
     Felix(Box<Felix>),
     Script(Script),
+    Monitor(Monitor),
     Custom(Box<dyn Actor>),
 }
 
@@ -27,6 +29,7 @@ impl Clone for Actors {
             Actors::Cni(a) => Actors::Cni(a.clone()),
             Actors::Felix(a) => Actors::Felix(a.clone()),
             Actors::Script(a) => Actors::Script(a.clone()),
+            Actors::Monitor(a) => Actors::Monitor(a.clone()),
             Actors::Custom(a) => Actors::Custom(a.boxed()),
         }
     }
@@ -40,6 +43,7 @@ impl core::hash::Hash for Actors {
             Actors::Cni(a) => a.hash(h),
             Actors::Felix(a) => a.hash(h),
             Actors::Script(a) => a.hash(h),
+            Actors::Monitor(a) => a.hash(h),
             Actors::Custom(a) => {
                 let mut bytes = Vec::new();
                 a.fingerprint(&mut bytes);
@@ -56,6 +60,7 @@ macro_rules! each {
             Actors::Cni($a) => $e,
             Actors::Felix($a) => $e,
             Actors::Script($a) => $e,
+            Actors::Monitor($a) => $e,
             Actors::Custom($a) => $e,
         }
     };
@@ -70,6 +75,7 @@ impl Actors {
             Actors::Cni(_) => ActorName::Cni,
             Actors::Felix(_) => ActorName::Felix,
             Actors::Script(a) => a.name(),
+            Actors::Monitor(_) => ActorName::Operator,
             Actors::Custom(a) => a.name(),
         }
     }
@@ -86,6 +92,7 @@ impl Actors {
             Actors::Cni(a) => a.done(task, result, cx),
             Actors::Felix(a) => a.done(task, result, cx),
             Actors::Script(a) => a.done(task, result, cx),
+            Actors::Monitor(a) => a.done(task, result, cx),
             Actors::Custom(a) => a.done(task, result, cx),
         }
     }

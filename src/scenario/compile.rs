@@ -5,7 +5,7 @@ use super::file::{
     CalicoFile, ClientFile, ClientKind, FaultFile, HoldFile, Located, ScenarioFile, StepFile, VethFile,
 };
 use super::fix::names;
-use super::plan::{ClientPlan, FaultAction, FaultMatch, FaultRule, FrameKind, Target};
+use super::plan::{ClientPlan, FaultAction, FaultMatch, FaultRule, FrameKind, Target, WAITER};
 use crate::control::{
     Act, ActorName, CalicoVersion, Gate, Hold, ScriptStep, Setting, Side, StepId, StepTable, Until,
 };
@@ -168,6 +168,14 @@ impl Scenario {
         let mut seen: Vec<String> = Vec::new();
         for client in &f.clients {
             let name = client_name(client);
+            if name == WAITER {
+                let place = client.name.as_ref().map_or(client.to.span(), Located::span);
+                c.flaw(
+                    place,
+                    format!("{WAITER:?} is the init container's"),
+                    Some("choose another name".into()),
+                );
+            }
             if seen.contains(&name) {
                 let place = client.name.as_ref().map_or(client.to.span(), Located::span);
                 c.flaw(
@@ -177,6 +185,22 @@ impl Scenario {
                 );
             }
             seen.push(name);
+        }
+        let waits = [&f.pod.wait_for_gateway]
+            .into_iter()
+            .chain(f.fixes.iter().map(|x| &x.change.pod_wait_for_gateway));
+        for wait in waits.flatten() {
+            if wait.limit.is_some_and(|l| l < INTERVAL_MIN) || wait.interval.is_some_and(|i| i < INTERVAL_MIN)
+            {
+                let span = find_word(&self.source, WAITER);
+                c.flaw(span, format!("`limit` and `interval` are at least {INTERVAL_MIN}"), None);
+            }
+        }
+        for monitor in f.fixes.iter().filter_map(|x| x.change.arp_monitor) {
+            if monitor.every < INTERVAL_MIN || monitor.looks == 0 {
+                let span = find_word(&self.source, "arp-monitor");
+                c.flaw(span, format!("`every` is at least {INTERVAL_MIN}, and `looks` at least 1"), None);
+            }
         }
         // without clients the run has the default ones
         if f.clients.is_empty() {

@@ -11,9 +11,11 @@ pub mod file;
 mod fix;
 mod hygiene;
 mod mitigation;
+mod monitor;
 mod overrides;
 mod plan;
 mod text;
+mod wait;
 
 pub use compile::Scenario;
 pub use error::{Flaw, ScenarioError};
@@ -22,5 +24,5 @@ pub use fix::PlanError;
 pub(crate) use hygiene::{LOST_ON_LINK, codes};
 pub use mitigation::{Mitigation, MitigationKind, mitigation, mitigations};
 pub use overrides::{HoldOverride, Overrides};
-pub use plan::{ClientPlan, FaultAction, FaultMatch, FaultRule, FrameKind, Plan, Responder, Target};
+pub use plan::{ClientPlan, FaultAction, FaultMatch, FaultRule, FrameKind, Plan, Responder, Target, WAITER};
 pub use text::CommandText;

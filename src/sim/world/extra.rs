@@ -1,17 +1,21 @@
 //! What a few scenarios and mitigations need of the world beyond frames and changes: a datapath
-//! that answers ARP itself, announcements, interfaces of other namespaces.
+//! that answers ARP itself, announcements, interfaces of other namespaces, an init container that
+//! waits for the gateway.
 
-use super::World;
+use super::{POD_DEV, World};
 use crate::addr::Mac;
 use crate::choice::Chooser;
-use crate::control::Side;
+use crate::control::{GATEWAY, Happening, Side};
 use crate::gateway::Outside;
 use crate::host::IfIndex;
 use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
+use crate::neigh::Entry;
 use crate::packet::Frame;
+use crate::pod::ClientId;
 use crate::scenario::Responder;
 use crate::sim::link::InFlight;
 use crate::trace::Sink;
+use std::net::IpAddr;
 
 impl<O: Outside> World<O> {
     /// A program at the ingress of the host end answers for everything but the pod's own address,
@@ -44,6 +48,28 @@ impl<O: Outside> World<O> {
         let arp = Arp::request(mac, crate::control::GATEWAY, s.pod_ip);
         self.announcements.push(Frame::from_slice(&arp.frame(Mac::BROADCAST, mac)));
         Ok(())
+    }
+
+    /// The state of the pod's entry for its gateway, for whoever watches it.
+    pub(super) fn look_at_entry(&mut self, chooser: &mut dyn Chooser) {
+        let entry = self.pod.stack().neighbours().get(POD_DEV, IpAddr::V4(GATEWAY));
+        let what = Happening::Entry(entry.map(Entry::state));
+        self.control.notice(self.now, what, self.gateway.state(), chooser);
+    }
+
+    /// True for the client that the init container runs.
+    pub(super) fn is_waiter(&self, id: ClientId) -> bool {
+        id.0 as usize >= self.plan.clients.len()
+    }
+
+    /// The init container has ended. One that gave up can be started again.
+    pub(super) fn waited(&mut self, id: ClientId, chooser: &mut dyn Chooser) {
+        let answered = self.pod.outcome(id).received > 0;
+        if !answered && let Some(start) = self.starts.get_mut(id.0 as usize) {
+            start.begun = false;
+            self.pod.renew_client(id);
+        }
+        self.control.notice(self.now, Happening::Waited(answered), self.gateway.state(), chooser);
     }
 
     /// An interface of another namespace than the host's went down: before Linux 6.0 that emptied
