@@ -25,7 +25,7 @@ const SEARCH: Duration = Duration::from_secs(15);
 ///
 /// The simulator, a real pod against the software gateway, and a real pod against the kernel's own
 /// proxy ARP run the same scenario; the live ones at the same time, each in namespaces of its own.
-/// All times count from the start of the pod's containers.
+/// All times count from the start of the pod's first container, an init container included.
 ///
 /// What is random in the model (reachable times, how long a step takes) is drawn by a seed. A live
 /// run agrees with the model if there is a seed (of 6000) with which the model does the same: each
@@ -44,6 +44,9 @@ pub(super) struct Args {
     /// Apply a fix of the scenario; may be given several times
     #[arg(long, value_name = "NAME")]
     fix: Vec<String>,
+    /// Apply a mitigation; `arplab list --mitigations` lists them
+    #[arg(long, value_name = "NAME")]
+    with: Vec<String>,
     /// Hold a step for a time (0s lifts a hold), such as felix.iface-seen=5s
     #[arg(long, value_name = "STEP=DURATION")]
     hold: Vec<HoldOverride>,
@@ -94,7 +97,10 @@ struct CornerOut<'a> {
 
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     let scenario = show::load(&args.scenario)?;
-    let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    let mut overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    for name in &args.with {
+        overrides.with(&super::matrix::find(name)?.name);
+    }
     let (plan, shortened) =
         if args.full { (scenario.plan(&overrides)?, Vec::new()) } else { scenario.short_plan(&overrides)? };
     let (runs, missing) = live_runs(args, &scenario, &plan)?;

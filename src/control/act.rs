@@ -54,6 +54,8 @@ pub enum Act {
     /// The host end asks for the pod's address in the gateway's name, to all: an announcement that
     /// the pod's kernel takes whether it has an entry or not.
     AnnounceGateway,
+    /// Somebody looks at the pod's entry for its gateway, and the actors hear of its state.
+    LookAtEntry,
     /// Nothing but the news that it happened.
     Mark,
 }
@@ -101,6 +103,7 @@ impl fmt::Display for Act {
             Act::Ask(ask) => write!(f, "{ask}"),
             Act::DownElsewhere => f.write_str("an interface of another namespace goes down"),
             Act::AnnounceGateway => f.write_str("announce 169.254.1.1 to the pod"),
+            Act::LookAtEntry => f.write_str("[pod] ip neigh show 169.254.1.1"),
             Act::Mark => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 //! internal/pkg/utils/network_linux.go).
 
 use super::act::{Act, Side};
-use super::engine::{Cx, Happening, Lane, Task, TaskResult, Wait};
+use super::actor::{Cx, Happening, Lane, Task, TaskResult, Wait};
 use super::setting::{GATEWAY, Setting};
 use super::step::{StepId, StepTable};
 use super::version::CalicoVersion;

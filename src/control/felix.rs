@@ -13,8 +13,8 @@
 //! (felix/dataplane/linux/endpoint_mgr.go, int_dataplane.go; felix/routetable).
 
 use super::act::{Act, Ask, LinkEvent, Side};
+use super::actor::{Cx, Happening, Lane, Task, TaskResult};
 use super::cni::{conf4, conf6, host_routes, proxy_delay};
-use super::engine::{Cx, Happening, Lane, Task, TaskResult};
 use super::felix_config::FelixOptions;
 use super::setting::Setting;
 use super::step::{StepId, StepTable};

@@ -17,12 +17,15 @@
 //! requests were seen. Everything behind it on the lane waits too, as in life.
 
 mod act;
+mod actor;
+mod actors;
 mod cni;
 mod engine;
 mod felix;
 mod felix_config;
 mod hold;
 mod kubelet;
+mod monitor;
 mod moves;
 mod script;
 mod setting;
@@ -30,12 +33,15 @@ mod step;
 mod version;
 
 pub use act::{Act, Ask, LinkEvent, Side};
+pub use actor::{Actor, Cx, Happening, Lane, Task, TaskResult, Wait};
+pub use actors::Actors;
 pub use cni::{Cni, CniOptions};
-pub use engine::{Actor, Actors, Control, Cx, Happening, HoldNews, Lane, Taken, Task, TaskResult, Wait};
+pub use engine::{Control, HoldNews, Taken};
 pub use felix::Felix;
 pub use felix_config::FelixOptions;
 pub use hold::{Hold, Until};
 pub use kubelet::Kubelet;
+pub use monitor::Monitor;
 pub use moves::UnderWay;
 pub use script::{Gate, Script, ScriptStep};
 pub use setting::{GATEWAY, Setting};

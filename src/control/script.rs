@@ -1,7 +1,7 @@
 //! Steps that a scenario file spells out: what udev, a network manager or a person does, and when.
 
 use super::act::Act;
-use super::engine::{Cx, Happening, Lane, Task, TaskResult};
+use super::actor::{Cx, Happening, Lane, Task, TaskResult};
 use super::step::{ActorName, StepId};
 use crate::time::{Span, Time};
 use smallvec::SmallVec;

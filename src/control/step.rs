@@ -83,6 +83,8 @@ pub struct StepInfo {
 /// The built-in steps: name and meaning. Their numbers are their places here.
 const BUILT_IN: &[(&str, &str)] = &[
     ("kubelet.sandbox-create", "the kubelet has the pod's network namespace made and calls CNI ADD"),
+    ("kubelet.init-start", "ADD has returned; an init container starts, which waits for the gateway"),
+    ("kubelet.init-fail", "the init container gave up; it is started again after the kubelet's back-off"),
     ("kubelet.container-start", "ADD has returned; the containers start"),
     ("kubelet.sandbox-delete", "the kubelet calls CNI DEL for the pod"),
     ("cni.delete-old-veth", "a link of that name left over from an earlier pod is deleted"),

@@ -10,6 +10,7 @@ use crate::host::conf::{Conf4, NeighVar, Scope, SysctlKey};
 use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY, OP_REQUEST};
 use crate::neigh::Nud;
 use crate::pod::ClientEvent;
+use crate::scenario::WAITER;
 use crate::stack::Note;
 use crate::time::{Span, Time};
 use crate::trace::{ClientNews, Event, Fate, Seen, Sink, What};
@@ -99,6 +100,7 @@ impl Facts {
                 {
                     f.asked_in_vain = true;
                 }
+                What::Client { client, .. } if client == WAITER => {}
                 What::Client { news: ClientNews::End { .. }, .. } => busy -= 1,
                 What::Client { news: ClientNews::Start { .. }, .. } => {
                     busy += 1;

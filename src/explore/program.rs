@@ -272,7 +272,7 @@ impl Actor for Running {
                     self.begin_ready(cx);
                 }
             }
-            Happening::Link(..) | Happening::Timer(_) | Happening::Asked(_) => {}
+            _ => {}
         }
     }
     fn acts(&self, task: &Task, _: &Cx<'_>) -> SmallVec<[Act; 2]> {

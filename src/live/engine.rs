@@ -95,7 +95,7 @@ enum Due {
 }
 
 impl Start {
-    fn of(plan: &crate::scenario::ClientPlan) -> Start {
+    pub(super) fn of(plan: &crate::scenario::ClientPlan) -> Start {
         Start {
             gate: plan.gate,
             delay: plan.delay,
@@ -139,7 +139,7 @@ impl Lab {
                 Node::Kernel(Box::new(node))
             }
         };
-        let starts = plan.clients.iter().map(Start::of).collect();
+        let starts = plan.every_client().map(Start::of).collect();
         let (tx, rx) = unbounded_channel();
         Ok(Lab {
             zero_ns: monotonic_ns(),
@@ -257,14 +257,11 @@ impl Lab {
         let Some(at) = self.starts.iter().position(|s| s.due.is_some_and(|t| t <= now)) else { return false };
         self.starts[at].due = None;
         self.starts[at].begun = true;
+        let plan = Arc::clone(&self.plan);
+        let Some(client) = plan.client(at) else { return true };
         self.emit.client_start(self.now(), at, &mut self.events);
-        let running = client::start(
-            &self.pod.netns,
-            (at, self.starts[at].life),
-            &self.plan.clients[at],
-            self.zero_ns,
-            self.tx.clone(),
-        );
+        let running =
+            client::start(&self.pod.netns, (at, self.starts[at].life), client, self.zero_ns, self.tx.clone());
         self.starts[at].running = Some(running);
         true
     }
@@ -354,7 +351,7 @@ impl Lab {
 
     /// Clients end with their namespace; the new containers start new ones.
     pub(super) fn end_clients(&mut self) {
-        for (start, plan) in self.starts.iter_mut().zip(&self.plan.clients) {
+        for (start, plan) in self.starts.iter_mut().zip(self.plan.every_client()) {
             *start = Start { life: start.life + 1, ..Start::of(plan) };
         }
     }
@@ -376,11 +373,11 @@ impl Lab {
 
     fn finish(&mut self) {
         let now = self.now();
-        for (at, start) in self.starts.iter_mut().enumerate() {
+        for (start, plan) in self.starts.iter_mut().zip(self.plan.every_client()) {
             start.running = None;
             if start.begun {
                 let news = ClientNews::End { sent: start.sent, answered: start.answered };
-                let client = self.plan.clients[at].name.clone();
+                let client = plan.name.clone();
                 self.events.take(now, What::Client { client, news });
             }
         }

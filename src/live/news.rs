@@ -2,7 +2,7 @@
 
 use super::capture::Captured;
 use super::client::{Message, Report};
-use super::engine::Lab;
+use super::engine::{Lab, Start};
 use super::judge::{Question, Verdict};
 use super::node::{Node, NodeEvent};
 use super::terms::LiveError;
@@ -11,10 +11,12 @@ use crate::control::{GATEWAY, Happening, Side};
 use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST};
 use crate::host::nd::{self, NdMessage, NdPacket};
 use crate::host::{IfIndex, NsRequest};
+use crate::scenario::ClientPlan;
 use crate::sim::{Answer, datapath_reply, own_answer, own_word};
 use crate::time::Time;
 use crate::trace::{ClientNews, Fate, FrameId, Sink, What};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 impl Lab {
     pub(super) fn client_news(&mut self, message: Message) {
@@ -22,7 +24,8 @@ impl Lab {
         if start.finished || start.life != message.life {
             return;
         }
-        let name = self.plan.clients[message.client].name.clone();
+        let plan = Arc::clone(&self.plan);
+        let Some(client) = plan.client(message.client) else { return };
         let mut tried = false;
         match message.what {
             Report::News(news) => {
@@ -34,17 +37,32 @@ impl Lab {
                     ClientNews::Success { .. } => start.answered += 1,
                     _ => {}
                 }
-                if self.plan.clients[message.client].stop_after.is_some_and(|n| start.answered >= n) {
+                if client.stop_after.is_some_and(|n| start.answered >= n) {
                     start.running = None;
                     start.finished = true;
                 }
-                self.events.take(message.at, What::Client { client: name, news });
+                self.events.take(message.at, What::Client { client: client.name.clone(), news });
             }
             Report::Finished => start.finished = true,
+        }
+        if start.finished && message.client >= plan.clients.len() {
+            self.waited(message.client, client);
         }
         if tried {
             self.control.count_try(self.now(), &mut self.chooser);
         }
+    }
+
+    /// The init container has ended. One that gave up can be started again.
+    fn waited(&mut self, at: usize, client: &ClientPlan) {
+        let start = &mut self.starts[at];
+        let answered = start.answered > 0;
+        if !answered {
+            let life = start.life + 1;
+            *start = Start::of(client);
+            start.life = life;
+        }
+        self.control.notice(self.now(), Happening::Waited(answered), self.node.state(), &mut self.chooser);
     }
 
     fn time_of(&self, at_ns: u64) -> Time {

@@ -53,6 +53,7 @@ impl Lab {
         let done = match act {
             Act::Mark | Act::DownElsewhere => return Ok(Ok(())),
             Act::AnnounceGateway => return self.announce_gateway().await,
+            Act::LookAtEntry => return Ok(self.look_for_monitor().await),
             Act::Ask(ask) => {
                 let what = Happening::Asked(*ask);
                 self.control.notice(self.now(), what, self.node.state(), &mut self.chooser);
@@ -81,6 +82,15 @@ impl Lab {
         }
         self.node_turned(begin);
         done
+    }
+
+    /// `ip neigh show 169.254.1.1` in the pod, for whoever watches it.
+    async fn look_for_monitor(&mut self) -> Done {
+        let entries = self.pod.rtnl.neighbours().await.map_err(|e| e.to_string())?;
+        let gateway = entries.iter().find(|n| n.address == std::net::IpAddr::V4(GATEWAY));
+        let what = Happening::Entry(gateway.and_then(|n| super::watch::nud_of(n.state)));
+        self.control.notice(self.now(), what, self.node.state(), &mut self.chooser);
+        Ok(())
     }
 
     /// A gratuitous ARP request out of the host end, as `arping -U` sends it.

@@ -56,7 +56,7 @@ impl Known {
     }
 }
 
-fn nud_of(state: NudState) -> Option<Nud> {
+pub(super) fn nud_of(state: NudState) -> Option<Nud> {
     Some(match state {
         NudState::None => Nud::None,
         NudState::Incomplete => Nud::Incomplete,

@@ -3,7 +3,7 @@
 use super::outage::{FOR_GOOD, Outage, outages};
 use super::play::Played;
 use crate::scenario::file::FixEffect;
-use crate::scenario::{PlanError, Scenario};
+use crate::scenario::{PlanError, Scenario, WAITER};
 use crate::time::{Span, Time};
 use crate::trace::{What, check};
 use serde::Serialize;
@@ -61,6 +61,8 @@ struct Summary {
     errors: BTreeSet<String>,
     unserved: BTreeSet<String>,
     add_failed: bool,
+    /// In every run the containers started.
+    started: bool,
 }
 
 fn summary(scenario: &Scenario, runs: &[Played]) -> Summary {
@@ -68,7 +70,10 @@ fn summary(scenario: &Scenario, runs: &[Played]) -> Summary {
     let worst = |l: &Vec<Outage>| l.iter().map(|o| o.longest).max().unwrap_or(Span::ZERO);
     let each: Vec<Span> = lost.iter().map(worst).collect();
     let total: u64 = each.iter().map(|s| s.as_ns()).sum();
+    let started = runs.iter().all(|r| started(r).is_some());
     let healthy = match &scenario.file().healthy {
+        // nothing is served that never runs, whatever else is expected
+        _ if !started => false,
         Some(expect) => runs.iter().all(|r| check(expect, &r.seen, false).iter().all(|c| c.ok)),
         None => lost.iter().flatten().all(|o| o.served && o.longest <= AT_ONCE),
     };
@@ -82,11 +87,12 @@ fn summary(scenario: &Scenario, runs: &[Played]) -> Summary {
         reasons: runs.iter().flat_map(|r| r.seen.reasons.iter().cloned()).collect(),
         errors: runs
             .iter()
-            .flat_map(|r| r.seen.clients.values())
-            .flat_map(|c| c.errors.keys().cloned())
+            .flat_map(|r| r.seen.clients.iter().filter(|(name, _)| *name != WAITER))
+            .flat_map(|(_, c)| c.errors.keys().cloned())
             .collect(),
         unserved: lost.iter().flatten().filter(|o| !o.served).map(|o| o.client.clone()).collect(),
         add_failed: runs.iter().any(refused),
+        started,
     }
 }
 
@@ -171,6 +177,9 @@ fn reason_of(effect: FixEffect, b: &Summary, w: &Summary, same: bool) -> String 
             };
             format!("{} lost instead of {}{rest}", rounded(w.outage), rounded(b.outage))
         }
+        FixEffect::Nothing if b.started && !w.started => {
+            format!("still silent: {}; nothing was served before either", list(&w.reasons))
+        }
         FixEffect::Nothing if same => {
             "not a frame of the run is different: it touches nothing here".to_owned()
         }
@@ -213,6 +222,9 @@ fn also(base: &[Played], with: &[Played]) -> Option<String> {
     }
     if any(with, |r| r.gateway_is_local) && !any(base, |r| r.gateway_is_local) {
         parts.push("packets for 169.254.1.1 end in the node's local branch".to_owned());
+    }
+    if any(with, |r| started(r).is_none()) && base.iter().all(|r| started(r).is_some()) {
+        parts.push("the containers never start".to_owned());
     }
     let later = |(b, w): (&Played, &Played)| Some(started(w)?.0.saturating_sub(started(b)?.0));
     let delay = base.iter().zip(with).filter_map(later).min().map_or(Span::ZERO, Span::from_ns);

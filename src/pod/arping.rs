@@ -24,12 +24,14 @@ pub(super) struct Arping {
     known: Option<Mac>,
     outcome: Outcome,
     next: Option<Time>,
+    /// It ends then.
+    until: Option<Time>,
 }
 
 impl Arping {
     pub(super) fn new(spec: ArpingSpec) -> Arping {
         let source = spec.source.unwrap_or(Ipv4Addr::UNSPECIFIED);
-        Arping { spec, source, known: None, outcome: Outcome::default(), next: None }
+        Arping { spec, source, known: None, outcome: Outcome::default(), next: None, until: None }
     }
 
     fn ask(&mut self, cx: &mut Cx<'_>) {
@@ -55,10 +57,11 @@ impl Behaviour for Arping {
         &mut self.outcome
     }
     fn wake(&self) -> Option<Wake> {
-        self.next.map(Wake::process)
+        [self.next, self.until].into_iter().flatten().min().map(Wake::process)
     }
 
     fn start(&mut self, cx: &mut Cx<'_>) {
+        self.until = self.spec.deadline.map(|d| cx.now + d);
         if self.spec.source.is_none() {
             match cx.stack.source_for(self.spec.target.into()) {
                 Ok(IpAddr::V4(source)) => self.source = source,
@@ -75,11 +78,14 @@ impl Behaviour for Arping {
     }
 
     fn wake_up(&mut self, cx: &mut Cx<'_>) {
+        if self.until.is_some_and(|until| until <= cx.now) {
+            return self.finish(cx);
+        }
         self.ask(cx);
     }
 
     fn halt(&mut self) {
-        self.next = None;
+        (self.next, self.until) = (None, None);
     }
 
     /// recv_pack(): the target's, to us. An answer counts for the last request.
@@ -92,5 +98,8 @@ impl Behaviour for Arping {
         };
         self.known = Some(arp.sha);
         cx.report(ClientEvent::Answered { number, lane: 0, rtt, duplicate, mac: Some(arp.sha) });
+        if self.spec.once {
+            self.finish(cx);
+        }
     }
 }

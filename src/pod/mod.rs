@@ -127,6 +127,14 @@ impl Pod {
         }
     }
 
+    /// Puts a new client of the same kind in the place of one that has ended, so that it can be
+    /// started again.
+    pub fn renew_client(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id.0 as usize) {
+            *client = Client::new(client.spec().clone());
+        }
+    }
+
     /// Its way out.
     #[must_use]
     pub fn dev(&self) -> IfIndex {

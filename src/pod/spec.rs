@@ -179,7 +179,7 @@ impl UdpSpec {
     }
 }
 
-/// `arping [-c COUNT] [-s SOURCE] TARGET`: requests past the neighbour table.
+/// `arping [-f] [-c COUNT] [-w DEADLINE] [-s SOURCE] TARGET`: requests past the neighbour table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArpingSpec {
@@ -194,13 +194,19 @@ pub struct ArpingSpec {
     /// The sender address; the pod's own when none is given, 0.0.0.0 is a probe (`arping -D`).
     #[serde(default)]
     pub source: Option<Ipv4Addr>,
+    /// It ends so long after its start, whatever came back.
+    #[serde(default)]
+    pub deadline: Option<Span>,
+    /// It ends with the first answer.
+    #[serde(default)]
+    pub once: bool,
 }
 
 impl ArpingSpec {
     /// `arping TARGET`.
     #[must_use]
     pub fn who_has(target: Ipv4Addr) -> ArpingSpec {
-        ArpingSpec { target, interval: second(), count: None, source: None }
+        ArpingSpec { target, interval: second(), count: None, source: None, deadline: None, once: false }
     }
 }
 

@@ -5,7 +5,7 @@ use super::file::{
     CalicoFile, ClientFile, ClientKind, FaultFile, HoldFile, Located, ScenarioFile, StepFile, VethFile,
 };
 use super::fix::names;
-use super::plan::{ClientPlan, FaultAction, FaultMatch, FaultRule, FrameKind, Target};
+use super::plan::{ClientPlan, FaultAction, FaultMatch, FaultRule, FrameKind, Target, WAITER};
 use crate::control::{
     Act, ActorName, CalicoVersion, Gate, Hold, ScriptStep, Setting, Side, StepId, StepTable, Until,
 };
@@ -159,7 +159,7 @@ impl Scenario {
         if many > ITEMS_MAX {
             c.at(&f.id, format!("{many} steps, holds, faults and clients; at most {ITEMS_MAX}"), None);
         }
-        c.sense(f);
+        c.sense(f, &self.source);
         self.check_names(c);
         self.check_fixes(&steps, c);
     }
@@ -173,6 +173,14 @@ impl Scenario {
         };
         for client in &f.clients {
             let name = client_name(client);
+            if name == WAITER {
+                let place = client.name.as_ref().map_or(client.to.span(), Located::span);
+                c.flaw(
+                    place,
+                    format!("{WAITER:?} is the init container's"),
+                    Some("choose another name".into()),
+                );
+            }
             if seen.contains(&name) {
                 let place = client.name.as_ref().map_or(client.to.span(), Located::span);
                 c.flaw(
@@ -242,7 +250,7 @@ fn is_kebab(s: &str) -> bool {
             .all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
 }
 
-fn find_word(source: &str, word: &str) -> core::ops::Range<usize> {
+pub(super) fn find_word(source: &str, word: &str) -> core::ops::Range<usize> {
     source.find(word).map_or(0..0, |at| at..at + word.len())
 }
 

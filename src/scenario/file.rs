@@ -1,7 +1,9 @@
 //! The scenario file format (TOML). Unknown keys are refused; see docs/scenario-format.md.
 
 use super::expect::{Corner, Expect, Range};
+pub use super::monitor::MonitorFile;
 use super::text::CommandText;
+pub use super::wait::WaitFile;
 use crate::addr::Mac;
 use crate::time::Span;
 use schemars::JsonSchema;
@@ -246,6 +248,8 @@ pub struct PodFile {
     /// The pod filters the ICMP errors that its own kernel sends to it.
     #[serde(default)]
     pub icmp_errors_filtered: bool,
+    /// An init container asks for 169.254.1.1 until it is answered; the containers start after it.
+    pub wait_for_gateway: Option<WaitFile>,
 }
 
 /// The world behind the node.
@@ -492,6 +496,10 @@ pub struct ChangeFile {
     /// Commands in the pod before its containers start, after the scenario's own.
     #[serde(default)]
     pub pod_before_start: Vec<CommandText>,
+    /// An init container waits for the gateway, as with `pod.wait-for-gateway`.
+    pub pod_wait_for_gateway: Option<WaitFile>,
+    /// An operator's monitor watches the pod's entry for its gateway, and restarts the pod.
+    pub arp_monitor: Option<MonitorFile>,
     /// Steps that no longer happen.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]

@@ -2,10 +2,12 @@
 
 use super::compile::{Checker, DURATION_DEFAULT, Scenario, client_of, fault_of, hold_of, script_step};
 use super::expect::{Corner, Expect};
-use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, Located, StepFile};
+use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, Located, MonitorFile, StepFile, WaitFile};
+use super::monitor::monitor;
 use super::overrides::{MITIGATION, Overrides};
 use super::plan::{ClientPlan, Plan, Responder, Target};
 use super::text::CommandText;
+use super::wait::{from_first_container, waiter};
 use crate::control::{
     Act, ActorName, Actors, CalicoVersion, Cni, CniOptions, Felix, FelixOptions, Gate, Hold, Kubelet, Script,
     ScriptStep, Setting, Side, StepTable, Until,
@@ -58,6 +60,8 @@ struct Layers<'a> {
     node: Vec<&'a CommandText>,
     pod: Vec<&'a CommandText>,
     before_start: Vec<&'a CommandText>,
+    waits: Option<WaitFile>,
+    monitor: Option<MonitorFile>,
     steps: Vec<&'a StepFile>,
     holds: Vec<&'a HoldFile>,
     faults: bool,
@@ -77,6 +81,8 @@ impl<'a> Layers<'a> {
             node: f.node.setup.iter().collect(),
             pod: f.pod.setup.iter().collect(),
             before_start: f.pod.before_start.iter().collect(),
+            waits: f.pod.wait_for_gateway,
+            monitor: None,
             steps: f.steps.iter().collect(),
             holds: f.holds.iter().collect(),
             faults: true,
@@ -89,6 +95,8 @@ impl<'a> Layers<'a> {
         self.node.extend(&change.node);
         self.pod.extend(&change.pod);
         self.before_start.extend(&change.pod_before_start);
+        self.waits = change.pod_wait_for_gateway.or(self.waits);
+        self.monitor = change.arp_monitor.or(self.monitor);
         self.steps.retain(|s| !change.drop_steps.iter().any(|d| names(d.get_ref(), s.id.get_ref())));
         // what waited for a step that no longer happens does not happen either
         for _ in 0..self.steps.len() {
@@ -154,10 +162,12 @@ impl Scenario {
             steps.add(step.id.get_ref(), actor, &step.title);
         }
         let before_start = self.before_start(&layers, &setting, &mut steps)?;
+        let monitor = layers.monitor.map(|m| monitor(m, &mut steps));
         let script: Vec<(ActorName, ScriptStep)> = layers
             .steps
             .iter()
             .filter_map(|s| script_step(s, &steps, &setting, &mut c))
+            .map(|(actor, step)| (actor, from_first_container(step, actor, layers.waits)))
             .chain(before_start)
             .collect();
         let mut holds: Vec<Hold> = layers.holds.iter().filter_map(|h| hold_of(h, &steps, &mut c)).collect();
@@ -176,7 +186,8 @@ impl Scenario {
         }
         let (host, host_setup) = host_state(&layers, &setting)?;
         let (pod, pod_setup) = self.pod_state(&layers, &setting)?;
-        let actors = actors(&layers, &setting, &host, &script);
+        let mut actors = actors(&layers, &setting, &host, &script);
+        actors.extend(monitor);
         Ok(Plan {
             version: layers.version(),
             outside: self.outside(&clients),
@@ -193,6 +204,7 @@ impl Scenario {
             responder: layers.responder.unwrap_or_default(),
             icmp_errors_filtered: f.pod.icmp_errors_filtered,
             clients,
+            waiter: layers.waits.map(waiter),
             faults,
             duration: f.duration.as_ref().map_or(DURATION_DEFAULT, |d| *d.get_ref()),
             own_responder: None,
@@ -380,8 +392,10 @@ fn actors(
         endpoint_status_wait: layers.last(|c| c.endpoint_status_wait),
         pod_hwaddr: layers.last(|c| c.pod_hwaddr),
     };
-    let mut actors =
-        vec![Actors::Kubelet(Kubelet::default()), Actors::Cni(Cni::new(version, options, setting))];
+    let mut actors = vec![
+        Actors::Kubelet(Kubelet::new(layers.waits.is_some())),
+        Actors::Cni(Cni::new(version, options, setting)),
+    ];
     if !layers.calico.iter().any(|c| c.no_felix) {
         actors.push(Actors::Felix(Box::new(Felix::new(felix_options(layers, version, host)))));
     }

@@ -173,6 +173,8 @@ impl ClientPlan {
             (ClientKind::Arping, Target::Host(IpAddr::V4(to))) => ClientSpec::Arping(ArpingSpec {
                 interval: self.interval,
                 count: self.count,
+                deadline: self.deadline,
+                once: self.stop_after == Some(1),
                 ..ArpingSpec::who_has(to)
             }),
             (_, to) => ClientSpec::Ping(PingSpec {
@@ -185,6 +187,9 @@ impl ClientPlan {
         }
     }
 }
+
+/// The name of the client that an init container runs until the gateway answers.
+pub const WAITER: &str = "wait-for-gateway";
 
 /// A run, ready to begin.
 #[derive(Clone, Debug)]
@@ -218,8 +223,10 @@ pub struct Plan {
     pub icmp_errors_filtered: bool,
     /// The world behind the node.
     pub outside: OutsideSpec,
-    /// What runs in the pod.
+    /// What runs in the pod's containers.
     pub clients: Vec<ClientPlan>,
+    /// What an init container runs before them, until the gateway answers.
+    pub waiter: Option<ClientPlan>,
     /// What the link does.
     pub faults: Vec<FaultRule>,
     /// How long the run lasts at most.
@@ -231,4 +238,18 @@ pub struct Plan {
     pub until_clients_done: bool,
     /// Ticks a second.
     pub hz: u32,
+}
+
+impl Plan {
+    /// A client by its number: the containers' own in their order, then the init container's.
+    #[must_use]
+    pub fn client(&self, at: usize) -> Option<&ClientPlan> {
+        let waiter = || self.waiter.as_ref().filter(|_| at == self.clients.len());
+        self.clients.get(at).or_else(waiter)
+    }
+
+    /// Every client, by its number.
+    pub fn every_client(&self) -> impl Iterator<Item = &ClientPlan> {
+        self.clients.iter().chain(&self.waiter)
+    }
 }

@@ -1,7 +1,8 @@
 //! What a file can say and nobody can mean: steps that wait for each other, a clock that no kernel has.
 
-use super::compile::Checker;
+use super::compile::{Checker, find_word};
 use super::file::{ClientFile, HoldFile, Located, ScenarioFile, StepFile};
+use super::plan::WAITER;
 use crate::time::Span;
 use std::net::SocketAddr;
 
@@ -10,12 +11,12 @@ use std::net::SocketAddr;
 const HZ: [u32; 4] = [100, 250, 300, 1000];
 /// The longest name of a pod or namespace (an RFC 1123 subdomain, as the API server checks it).
 const NAME_MAX: usize = 253;
-/// The shortest pause before a client tries again: below it a run is all events.
-const RETRY_MIN: Span = Span::from_ms(1);
+/// The shortest pause before somebody tries or looks again: below it a run is all events.
+const PAUSE_MIN: Span = Span::from_ms(1);
 
 impl Checker {
     /// Looks for what makes no sense.
-    pub(super) fn sense(&mut self, f: &ScenarioFile) {
+    pub(super) fn sense(&mut self, f: &ScenarioFile, source: &str) {
         if let Some(hz) = f.kernel.hz.as_ref().filter(|hz| !HZ.contains(hz.get_ref())) {
             let message = format!("no kernel ticks {} times a second", hz.get_ref());
             self.flaw(hz.span(), message, Some("`hz` is 100, 250, 300 or 1000".into()));
@@ -41,6 +42,21 @@ impl Checker {
         }
         for client in &f.clients {
             self.client(client);
+        }
+        let waits = f.fixes.iter().map(|x| &x.change.pod_wait_for_gateway);
+        for wait in waits.chain([&f.pod.wait_for_gateway]).flatten() {
+            let short = |span: Option<Span>| span.is_some_and(|s| s < PAUSE_MIN);
+            if short(wait.limit) || short(wait.interval) {
+                let message = format!("`limit` and `interval` of {WAITER:?} are at least {PAUSE_MIN}");
+                self.flaw(find_word(source, WAITER), message, None);
+            }
+        }
+        for monitor in f.fixes.iter().filter_map(|x| x.change.arp_monitor) {
+            if monitor.every < PAUSE_MIN || monitor.looks == 0 {
+                let message =
+                    format!("`every` of the monitor is at least {PAUSE_MIN}, and `looks` at least 1");
+                self.flaw(find_word(source, "arp-monitor"), message, None);
+            }
         }
     }
 
@@ -75,8 +91,8 @@ impl Checker {
     }
 
     fn client(&mut self, client: &ClientFile) {
-        if client.retry.is_some_and(|r| r < RETRY_MIN) {
-            self.flaw(client.kind.span(), format!("`retry` below {RETRY_MIN}"), None);
+        if client.retry.is_some_and(|r| r < PAUSE_MIN) {
+            self.flaw(client.kind.span(), format!("`retry` below {PAUSE_MIN}"), None);
         }
         if client.to.get_ref().parse::<SocketAddr>().is_ok_and(|to| to.port() == 0) {
             self.flaw(client.to.span(), "nobody listens on port 0".into(), None);

@@ -179,7 +179,7 @@ impl Emitter {
 
     pub(crate) fn client_start<S: Sink>(&self, now: Time, at: usize, sink: &mut S) {
         if S::WANTED
-            && let Some(plan) = self.plan.clients.get(at)
+            && let Some(plan) = self.plan.client(at)
         {
             let news = ClientNews::Start { title: format!("{} {}", plan.kind, plan.to) };
             sink.take(now, What::Client { client: plan.name.clone(), news });
@@ -190,7 +190,7 @@ impl Emitter {
         if !S::WANTED {
             return;
         }
-        let Some(plan) = self.plan.clients.get(id.0 as usize) else { return };
+        let Some(plan) = self.plan.client(id.0 as usize) else { return };
         let news = match *event {
             ClientEvent::Began { number, .. } => ClientNews::Try { seq: number },
             ClientEvent::Answered { number, rtt, duplicate: false, .. } => {
@@ -207,7 +207,7 @@ impl Emitter {
     pub(crate) fn client_end<S: Sink>(&self, now: Time, id: ClientId, outcome: &Outcome, sink: &mut S) {
         if S::WANTED
             && outcome.started.is_some()
-            && let Some(plan) = self.plan.clients.get(id.0 as usize)
+            && let Some(plan) = self.plan.client(id.0 as usize)
         {
             let news = ClientNews::End { sent: outcome.sent, answered: outcome.received };
             sink.take(now, What::Client { client: plan.name.clone(), news });

@@ -26,7 +26,7 @@ const EVENTS_MAX: u64 = 2_000_000;
 const OUTSIDE_RTT: Span = Span::from_us(400);
 
 /// The number of `eth0` in the pod: the first device after `lo`.
-const POD_DEV: IfIndex = IfIndex(2);
+pub(super) const POD_DEV: IfIndex = IfIndex(2);
 
 /// Why a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,8 +113,7 @@ impl<O: Outside> World<O> {
         let mut pod = Pod::new(plan.pod.clone(), POD_DEV, clock, chooser);
         pod.filter_icmp_errors(plan.icmp_errors_filtered);
         let starts = plan
-            .clients
-            .iter()
+            .every_client()
             .map(|c| {
                 let client = pod.add_client(c.spec());
                 Start { gate: c.gate, delay: c.delay, due: None, begun: false, client }
@@ -295,12 +294,17 @@ impl<O: Outside> World<O> {
                         self.emit.stack_note(self.now, Side::Pod, self.pod.stack().state(), note, sink);
                     }
                     PodOutput::Client(id, event) => {
-                        sink.see(self.now, Seen::Client(id, &event));
+                        if !self.is_waiter(id) {
+                            sink.see(self.now, Seen::Client(id, &event));
+                        }
                         self.emit.client(self.now, id, &event, sink);
                         if matches!(event, ClientEvent::Began { .. }) {
                             self.control.count_try(self.now, chooser);
                         }
                         self.stop_if_served(id, chooser);
+                        if matches!(event, ClientEvent::Finished) && self.is_waiter(id) {
+                            self.waited(id, chooser);
+                        }
                     }
                 }
             } else if let Some(output) = self.gateway.poll_output() {
@@ -322,7 +326,7 @@ impl<O: Outside> World<O> {
 
     /// A client that has had as many answers as it wants stops.
     fn stop_if_served(&mut self, id: ClientId, chooser: &mut dyn Chooser) {
-        let wants = self.plan.clients.get(id.0 as usize).and_then(|c| c.stop_after);
+        let wants = self.plan.client(id.0 as usize).and_then(|c| c.stop_after);
         let outcome = self.pod.outcome(id);
         if outcome.ended.is_none() && wants.is_some_and(|n| outcome.received >= n) {
             self.pod.stop_client(self.now, id, chooser);
@@ -409,6 +413,10 @@ impl<O: Outside> World<O> {
                 Ok(())
             }
             Act::AnnounceGateway => self.announce_gateway(),
+            Act::LookAtEntry => {
+                self.look_at_entry(chooser);
+                Ok(())
+            }
             Act::DownElsewhere => {
                 self.down_elsewhere();
                 Ok(())
@@ -543,8 +551,8 @@ impl<O: Outside> World<O> {
 
     /// Says the last word.
     pub fn finish<S: Sink>(&mut self, sink: &mut S) {
-        for (at, _) in self.plan.clients.iter().enumerate() {
-            let id = self.starts[at].client;
+        for start in &self.starts {
+            let id = start.client;
             self.emit.client_end(self.now, id, self.pod.outcome(id), sink);
         }
         if S::WANTED {

@@ -36,14 +36,15 @@ fn near(a: Time, b: Time, by: Span) -> bool {
     a.since(b).max(b.since(a)) <= by
 }
 
-/// A run as it is compared: times count from the start of the containers.
+/// A run as it is compared: times count from the start of the first container, an init container
+/// or the pod's own.
 #[derive(Clone, Debug, Serialize)]
 pub struct Told {
     /// How it was run.
     pub corner: Corner,
     /// With which draws.
     pub seed: u64,
-    /// When the containers started, from the run's start.
+    /// When the first container started, from the run's start.
     pub container_start_ns: Time,
     /// How long it went on after that.
     pub end_ns: Time,
@@ -58,7 +59,11 @@ impl Told {
     #[must_use]
     pub fn new(corner: Corner, seed: u64, events: &[Event]) -> Told {
         let start = events.iter().find_map(|e| match &e.what {
-            What::Step { step, .. } if step == "kubelet.container-start" => Some(e.t_ns),
+            What::Step { step, .. }
+                if matches!(step.as_str(), "kubelet.init-start" | "kubelet.container-start") =>
+            {
+                Some(e.t_ns)
+            }
             _ => None,
         });
         let container_start_ns = start.unwrap_or(Time::ZERO);

@@ -45,7 +45,9 @@ fn run(cx: &Context, spec: &ArpingSpec, over: &AtomicBool) -> Result<(), String>
     // as iputils does: whoever answered last is asked alone from then on
     let mut known = Mac::BROADCAST;
     let mut sent = 0;
-    while !over.load(Ordering::Relaxed) && spec.count.is_none_or(|n| sent < n) {
+    let end = spec.deadline.map(|d| cx.now() + d);
+    let in_time = |now| end.is_none_or(|end| now < end);
+    while !over.load(Ordering::Relaxed) && spec.count.is_none_or(|n| sent < n) && in_time(cx.now()) {
         let (number, began) = cx.began();
         sent += 1;
         let frame = Arp::request(mac, source, spec.target).frame(known, mac);
@@ -58,6 +60,7 @@ fn run(cx: &Context, spec: &ArpingSpec, over: &AtomicBool) -> Result<(), String>
         };
         let last = spec.count.is_some_and(|n| sent >= n);
         let until = cx.now() + if last { LINGER } else { spec.interval };
+        let until = end.map_or(until, |end| end.min(until));
         while cx.now() < until && !over.load(Ordering::Relaxed) && !(last && waiting.is_none()) {
             let left = Duration::from(until.since(cx.now())).min(NAP);
             socket.recv(&mut batch, Some(left)).map_err(|e| e.to_string())?;
@@ -67,6 +70,9 @@ fn run(cx: &Context, spec: &ArpingSpec, over: &AtomicBool) -> Result<(), String>
                 // an answer counts for the last request
                 if let Some((number, began)) = waiting.take() {
                     cx.answered(number, began);
+                    if spec.once {
+                        return Ok(());
+                    }
                 }
             }
         }
