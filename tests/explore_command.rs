@@ -232,3 +232,33 @@ fn the_matrix_is_settled_over_schedules() {
     assert!(line("plugin-configures-host").contains("none of "), "{text}");
     assert!(line("dad-off").contains("schedules fails"), "{text}");
 }
+
+#[test]
+fn a_mitigation_is_explored_kept_and_replayed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("with.toml");
+    let path = file.to_str().unwrap();
+    let with = ["--with", "fewer-network-policies"];
+    let (code, text) = arplab(&[&QUICK[..], &with, &["--out", path]].concat());
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.starts_with("late-responder with fewer-network-policies: "), "{text}");
+    let kept = std::fs::read_to_string(&file).unwrap();
+    assert!(kept.contains("with = [\"fewer-network-policies\"]") && !kept.contains("fixes"), "{kept}");
+    for command in [["explore", "--replay", path], ["run", "--replay", path]] {
+        let (code, text) = arplab(&command);
+        assert!(code == Some(0) && text.contains("As recorded.") && !text.contains("do not fit"), "{text}");
+    }
+    // with another mitigation in its place the same moves come out otherwise
+    std::fs::write(&file, kept.replace("fewer-network-policies", "plugin-configures-host")).unwrap();
+    let (code, text) = arplab(&["explore", "--replay", path]);
+    assert!(code == Some(1) && text.contains("NOT as recorded."), "{text}");
+    std::fs::write(&file, kept.replace("fewer-network-policies", "prayer")).unwrap();
+    let (code, text) = arplab(&["explore", "--replay", path]);
+    assert!(code == Some(2) && text.contains("there is no mitigation \"prayer\"; there are: "), "{text}");
+    // it goes together with a fix, and cures what it cures
+    let both = ["--with", "plugin-configures-host", "--fix", "shorter-interface-refresh"];
+    let (code, text) = arplab(&[&QUICK[..], &both].concat());
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = arplab(&[&QUICK[..], &["--with", "shorter-interface-refresh"]].concat());
+    assert!(code == Some(2) && text.contains("--fix shorter-interface-refresh"), "{text}");
+}

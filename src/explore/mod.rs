@@ -61,6 +61,7 @@ mod settle;
 mod shrink;
 mod tally;
 mod tree;
+mod window;
 
 pub use crate::sim::{Answer, Responder};
 pub use bounds::{Bounds, Complete, Grid};
@@ -77,3 +78,4 @@ pub use replay::{Replayed, replay};
 pub use schedule::{Entry, Schedule};
 pub use settle::{Effort, Settled, settle};
 pub use shrink::LeftOut;
+pub use tally::Worst;
