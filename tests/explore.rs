@@ -188,6 +188,9 @@ fn a_rule_removed_from_a_program_is_found() {
     let report = search(&plugin, &mutant);
     let failing = report.failing.as_ref().expect("the write order matters");
     assert_eq!(failing.lacks, ["no-divide-window"]);
+    // the steps of a trace tell the same
+    let told = Facts::of_events(&failing.plan, &failing.events);
+    assert!(told.divide_window.is_some() && told.divide_window == failing.facts.divide_window, "{told:?}");
     // nothing in it can be dropped: with one decision less nothing fails
     assert!(failing.cost.detours > 0);
     let fewer = Bounds { detours: Some(failing.cost.detours - 1), ..all() };
@@ -216,11 +219,11 @@ fn a_case_survives_its_file_and_tells_when_it_does_not_fit() {
     // the order comes about by holds too, where nobody decides about moves
     let held = read.held(minute(&[]));
     assert!(!held.holds.is_empty());
-    let setting = held.setting.clone();
+    let plan = held.clone();
     let mut events: Vec<Event> = Vec::new();
     let outside = SmoltcpOutside::new(held.outside.clone(), 1);
     sim::run(held, outside, &mut Seeded::new(1), &mut events);
-    let facts = Facts::of_events(&setting, &events);
+    let facts = Facts::of_events(&plan, &events);
     assert!(!properties[0].test(&facts), "{facts:?}");
     // a program that has changed: followed as far as it goes, and said so
     let fixed = read.check(minute(&["plugin-configures-host"]), &[]);
@@ -421,12 +424,14 @@ fn facts_of_a_trace_are_those_of_the_run() {
             .shrink(false)
             .run();
         let failing = report.failing.unwrap();
-        let (seen, told) = (&failing.facts, Facts::of_events(&plan.setting, &failing.events));
+        let (seen, told) = (&failing.facts, Facts::of_events(&plan, &failing.events));
         let both = |f: &Facts| {
             (f.container_start, f.resolved, f.client_start, f.first_answer, f.last_answer, f.longest_silence)
         };
         assert_eq!(both(seen), both(&told), "{id}");
-        let more = |f: &Facts| (f.add_returned, f.wrong_mac, f.answered_own, f.asked_in_vain, f.refused);
+        let more = |f: &Facts| {
+            (f.add_returned, f.wrong_mac, f.answered_own, f.divide_window, f.asked_in_vain, f.refused)
+        };
         assert_eq!(more(seen), more(&told), "{id}");
     }
 }

@@ -212,12 +212,12 @@ fn the_document_shows_what_there_is() {
     let text = std::fs::read_to_string(path).unwrap();
     let sample = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     arplab::explore::Case::parse(sample).unwrap();
-    let (_, help) = arplab(&["explore", "--help"]);
+    let help = arplab(&["explore", "--help"]).1 + &arplab(&["matrix", "--help"]).1;
     let named: Vec<&str> = text.split('`').filter(|w| w.starts_with("--") && !w.contains('\n')).collect();
     assert!(named.len() > 10, "{named:?}");
     for option in named {
         let name = option.split_whitespace().next().unwrap();
-        assert!(help.contains(name), "{name} is no option of explore");
+        assert!(help.contains(name), "{name} is no option of explore or matrix");
     }
 }
 
@@ -227,8 +227,37 @@ fn the_matrix_is_settled_over_schedules() {
     let (code, text) = arplab(&[&["matrix", "late-responder", "--explore"], &cells[..]].concat());
     assert_eq!(code, Some(0), "{text}");
     assert!(text.starts_with("Each cell: every schedule with at most 1 step late by up to 2s"), "{text}");
-    let line = |of: &str| text.lines().find(|l| l.trim_start().starts_with(of)).unwrap().to_owned();
-    assert!(line("late-responder:").contains("schedules fails: first-packet-within=2s"), "{text}");
-    assert!(line("plugin-configures-host").contains("none of "), "{text}");
-    assert!(line("dad-off").contains("schedules fails"), "{text}");
+    let row = text.lines().find(|l| l.starts_with("late-responder ")).unwrap();
+    assert!(row.starts_with("late-responder  + .  every one of "), "{row}");
+    assert!(row.contains("schedules fails: first-packet-within=2s; the worst is 61 s"), "{row}");
+}
+
+#[test]
+fn a_mitigation_is_explored_kept_and_replayed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("with.toml");
+    let path = file.to_str().unwrap();
+    let with = ["--with", "fewer-network-policies"];
+    let (code, text) = arplab(&[&QUICK[..], &with, &["--out", path]].concat());
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.starts_with("late-responder with fewer-network-policies: "), "{text}");
+    let kept = std::fs::read_to_string(&file).unwrap();
+    assert!(kept.contains("with = [\"fewer-network-policies\"]") && !kept.contains("fixes"), "{kept}");
+    for command in [["explore", "--replay", path], ["run", "--replay", path]] {
+        let (code, text) = arplab(&command);
+        assert!(code == Some(0) && text.contains("As recorded.") && !text.contains("do not fit"), "{text}");
+    }
+    // with another mitigation in its place the same moves come out otherwise
+    std::fs::write(&file, kept.replace("fewer-network-policies", "plugin-configures-host")).unwrap();
+    let (code, text) = arplab(&["explore", "--replay", path]);
+    assert!(code == Some(1) && text.contains("NOT as recorded."), "{text}");
+    std::fs::write(&file, kept.replace("fewer-network-policies", "prayer")).unwrap();
+    let (code, text) = arplab(&["explore", "--replay", path]);
+    assert!(code == Some(2) && text.contains("there is no mitigation \"prayer\"; there are: "), "{text}");
+    // it goes together with a fix, and cures what it cures
+    let both = ["--with", "plugin-configures-host", "--fix", "shorter-interface-refresh"];
+    let (code, text) = arplab(&[&QUICK[..], &both].concat());
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = arplab(&[&QUICK[..], &["--with", "shorter-interface-refresh"]].concat());
+    assert!(code == Some(2) && text.contains("--fix shorter-interface-refresh"), "{text}");
 }

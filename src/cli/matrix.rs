@@ -4,7 +4,8 @@ use super::capture::OutFile;
 use super::fail::Fail;
 use super::output::fold;
 use super::show;
-use crate::matrix::{Matrix, matrix, write_csv, write_html, write_json, write_text};
+use crate::explore::Effort;
+use crate::matrix::{Cell, Matrix, matrix, settled_matrix, write_csv, write_html, write_json, write_text};
 use crate::scenario::file::FixEffect;
 use crate::scenario::{Mitigation, Scenario, catalogue, mitigations};
 use std::io::Write;
@@ -31,9 +32,8 @@ pub(super) struct Args {
     #[arg(long, num_args = 2, value_names = ["SCENARIO", "MITIGATION"], conflicts_with_all = ["scenarios", "with"])]
     why: Option<Vec<String>>,
     /// Settle each cell over all schedules around the expected course, within a small bound that is
-    /// printed, instead of a few runs. All cells take a quarter of an hour or more: name scenarios
-    /// and mitigations
-    #[arg(long, conflicts_with_all = ["csv", "html", "why"])]
+    /// printed, instead of a few runs
+    #[arg(long)]
     explore: bool,
     /// Threads [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
@@ -58,11 +58,11 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     let page = args.html.as_deref().map(|path| OutFile::at(path, "page")).transpose()?;
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = args.threads.unwrap_or(cores).get();
-    if args.explore {
-        let cells = super::settle::cells(&scenarios, &mitigations, threads);
-        return super::settle::print(&cells, args.json);
-    }
-    let result = matrix(&scenarios, &mitigations, threads)?;
+    let result = if args.explore {
+        settled(&scenarios, &mitigations, threads)?
+    } else {
+        matrix(&scenarios, &mitigations, threads)?
+    };
     if let Some(page) = &page {
         let mut bytes = Vec::new();
         write_html(&result, &mut bytes)?;
@@ -75,11 +75,59 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         write_csv(&result, &mut out)?;
     } else if let Some([word, name]) = args.why.as_deref() {
         why(&result, word, &mut out)?;
-        why_own(&result, &scenarios, name, &mut out)?;
+        why_own(&result, &scenarios, (word, name), &mut out)?;
     } else if args.html.is_none() {
         write_text(&result, &mut out)?;
     }
     Ok(super::AS_EXPECTED)
+}
+
+/// The matrix over schedules, with a line on the terminal that shows how far it is.
+fn settled(
+    scenarios: &[Scenario],
+    mitigations: &[Mitigation],
+    threads: usize,
+) -> Result<Matrix, crate::scenario::PlanError> {
+    let bar = super::output::spinner();
+    let told = |done: usize, of: usize| {
+        if let Some(bar) = &bar {
+            bar.set_message(format!("{done} of {of} plans settled"));
+            bar.tick();
+        }
+    };
+    let result = settled_matrix(scenarios, mitigations, &Effort::default(), threads, &told);
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    result
+}
+
+/// The command that settles the same and shows the shortest schedule that fails.
+fn command(scenario: &str, change: &str, late: Option<u16>) -> String {
+    let effort = Effort::default();
+    let mut text = format!("arplab explore {scenario}{change}");
+    let b = &effort.bounds;
+    let number = |n: Option<u32>| n.map_or("any".to_owned(), |n| n.to_string());
+    let (late, detours) = (number(late.map(u32::from)), number(b.detours));
+    text += &format!(" --late {late} --late-max {} --detours {detours} --horizon {}", b.late_max, b.horizon);
+    text += &format!(" --budget {}", effort.states);
+    for property in &effort.properties {
+        text += &format!(" --property {property}");
+    }
+    text
+}
+
+/// Where the schedules of a settled cell that fail can be seen.
+fn see_schedules(cell: &Cell, scenario: &str, option: &str, out: &mut dyn Write) -> Result<(), Fail> {
+    let Some(s) = &cell.schedules else { return Ok(()) };
+    let Some(within) = &s.within else { return Ok(()) };
+    writeln!(out, "\nWithin: {within}.")?;
+    let with = format!(" {option} {}", cell.mitigation);
+    match s.fails.as_str() {
+        "0" => writeln!(out, "Settle it: {}", command(scenario, &with, s.late))?,
+        _ => writeln!(out, "The shortest that fails: {}", command(scenario, &with, s.late))?,
+    }
+    Ok(writeln!(out, "Without it: {}", command(scenario, "", s.late))?)
 }
 
 fn chosen(words: &[String]) -> Result<Vec<Scenario>, Fail> {
@@ -136,16 +184,33 @@ fn says(effect: FixEffect) -> &'static str {
     }
 }
 
+/// What a cell says, in words.
+fn says_of(cell: &Cell) -> &'static str {
+    match cell.effect {
+        FixEffect::Nothing | FixEffect::Shortens if cell.cures_only_runs() => {
+            "cures the single runs, but not every schedule, of"
+        }
+        effect => says(effect),
+    }
+}
+
 /// The same of a scenario's own fix.
-fn why_own(matrix: &Matrix, scenarios: &[Scenario], name: &str, out: &mut dyn Write) -> Result<(), Fail> {
+fn why_own(
+    matrix: &Matrix,
+    scenarios: &[Scenario],
+    (word, name): (&str, &str),
+    out: &mut dyn Write,
+) -> Result<(), Fail> {
     for (row, scenario) in matrix.rows.iter().zip(scenarios) {
         let fixes = &scenario.file().fixes;
         for (cell, fix) in row.own.iter().zip(fixes).filter(|(c, _)| c.mitigation == name) {
-            writeln!(out, "{name} {} {}: {}.", says(cell.effect), row.scenario, cell.reason)?;
+            writeln!(out, "{name} {} {}: {}.", says_of(cell), row.scenario, cell.reason)?;
             writeln!(out, "\nWithout it: {}.", row.without)?;
             writeln!(out, "The fix, of this scenario only: {}.", fix.title)?;
             write!(out, "{}", fold(&fix.why, 2, 96))?;
-            writeln!(out, "\nSee it: arplab run {} --fix {name}", row.scenario)?;
+            let scenario = if show::is_path(word) { word } else { &row.scenario };
+            see_schedules(cell, scenario, "--fix", out)?;
+            writeln!(out, "\nSee it: arplab run {scenario} --fix {name}")?;
         }
     }
     Ok(())
@@ -158,7 +223,7 @@ fn why(matrix: &Matrix, word: &str, out: &mut dyn Write) -> Result<(), Fail> {
             writeln!(out)?;
         }
         for (cell, column) in row.cells.iter().zip(&matrix.columns) {
-            let effect = says(cell.effect);
+            let effect = says_of(cell);
             writeln!(out, "{} {effect} {}: {}.", cell.mitigation, row.scenario, cell.reason)?;
             if let Some(also) = &cell.also {
                 writeln!(out, "It leaves something behind: {also}.")?;
@@ -170,6 +235,7 @@ fn why(matrix: &Matrix, word: &str, out: &mut dyn Write) -> Result<(), Fail> {
                 writeln!(out, "Settings that no release knows: {}.", column.unknown_settings.join(", "))?;
             }
             let scenario = if show::is_path(word) { word } else { &row.scenario };
+            see_schedules(cell, scenario, "--with", out)?;
             writeln!(out, "\nSee it: arplab run {scenario} --with {}", cell.mitigation)?;
         }
     }

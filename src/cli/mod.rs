@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, no logic of its own.
 
 mod capture;
+mod change;
 mod compare;
 mod conform;
 mod delays;
@@ -15,7 +16,6 @@ mod output;
 mod probe;
 mod run;
 mod schema;
-mod settle;
 mod show;
 
 use clap::{Parser, Subcommand};

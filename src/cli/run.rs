@@ -2,7 +2,7 @@
 
 use super::capture::Capture;
 use super::fail::Fail;
-use super::{output, show};
+use super::{change, output, show};
 use crate::choice::Seeded;
 use crate::control::StepTable;
 use crate::explore::Case;
@@ -100,25 +100,6 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     run.report(&events, capture.as_ref())
 }
 
-fn overrides(args: &Args, scenario: &Scenario) -> Result<Overrides, Fail> {
-    let mut overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
-    let own = |name: &str| scenario.file().fixes.iter().any(|x| x.name.get_ref() == name);
-    for name in &args.fix {
-        if !own(name) && mitigation(name).is_some() {
-            let message = format!("{name:?} is no fix of {}, but a mitigation: --with {name}", scenario.id());
-            return Err(Fail::usage(message));
-        }
-    }
-    for name in &args.with {
-        if own(name) && mitigation(name).is_none() {
-            let message = format!("{name:?} is no mitigation, but a fix of {}: --fix {name}", scenario.id());
-            return Err(Fail::usage(message));
-        }
-        overrides.with(&super::matrix::find(name)?.name);
-    }
-    Ok(overrides)
-}
-
 #[cfg(feature = "live")]
 fn live(args: &Args) -> Result<u8, Fail> {
     use crate::live::{self, LinkKind, LiveEnd, LiveOptions};
@@ -178,7 +159,7 @@ fn prepare(args: &Args) -> Result<(Scenario, Overrides, Plan, Option<Case>), Fai
         return Ok((scenario, overrides, plan, Some(case)));
     }
     let scenario = show::load(args.scenario.as_deref().unwrap_or_default())?;
-    let overrides = overrides(args, &scenario)?;
+    let overrides = change::overrides(&scenario, &args.hold, &args.fix, &args.with)?;
     let plan = scenario.plan(&overrides)?;
     Ok((scenario, overrides, plan, None))
 }

@@ -83,7 +83,8 @@ pub struct Bounds {
     /// How often the search may turn from an actor whose next step is ready to another one.
     /// `None` is any number.
     pub preemptions: Option<u16>,
-    /// How many decisions may go another way than the expected one. `None` is any number.
+    /// How many decisions and draws may go another way than the expected one. `None` is any number.
+    /// A schedule that is drawn draws whatever it likes; its decisions keep to this.
     pub detours: Option<u32>,
     /// How late a step may be at most.
     pub late_max: Span,
@@ -133,6 +134,9 @@ impl core::fmt::Display for Bounds {
         }
         if let Some(n) = self.preemptions {
             write!(f, ", at most {n} preemptions")?;
+        }
+        if let Some(n) = self.detours {
+            write!(f, ", at most {n} choices that differ from the expected ones")?;
         }
         write!(f, ", runs of up to {}", self.horizon)?;
         for (kind, points) in self.grid.varied() {

@@ -48,6 +48,9 @@ pub struct Case {
     /// Its fixes that were applied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fixes: Vec<String>,
+    /// The mitigations it was given, after the fixes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<String>,
     /// Holds that were set or lifted, such as `felix.iface-seen=0s`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<HoldOverride>,
@@ -110,6 +113,7 @@ impl Case {
             version: VERSION,
             scenario: String::new(),
             fixes: Vec::new(),
+            with: Vec::new(),
             holds: Vec::new(),
             without_clients: Vec::new(),
             without_holds: Vec::new(),
@@ -133,11 +137,13 @@ impl Case {
         self
     }
 
-    /// The same, for this scenario with these fixes and holds.
+    /// The same, for this scenario with these fixes, mitigations and holds. A replay applies the
+    /// fixes first, as the command line does.
     #[must_use]
     pub fn of_scenario(mut self, scenario: &str, overrides: &Overrides, left_out: &LeftOut) -> Case {
         scenario.clone_into(&mut self.scenario);
-        self.fixes.clone_from(&overrides.fixes);
+        self.fixes = overrides.own_fixes().map(str::to_owned).collect();
+        self.with = overrides.mitigations().map(str::to_owned).collect();
         self.holds.clone_from(&overrides.holds);
         self.without_clients.clone_from(&left_out.clients);
         self.without_holds.clone_from(&left_out.holds);
@@ -181,7 +187,9 @@ impl Case {
     /// What is changed about the scenario.
     #[must_use]
     pub fn overrides(&self) -> Overrides {
-        Overrides { holds: self.holds.clone(), fixes: self.fixes.clone() }
+        let mut overrides = Overrides { holds: self.holds.clone(), fixes: self.fixes.clone() };
+        self.with.iter().for_each(|name| overrides.with(name));
+        overrides
     }
 
     /// What was left out of the scenario.

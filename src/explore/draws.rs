@@ -109,12 +109,14 @@ impl Chooser for Draws<'_> {
     }
 }
 
-/// Turns the points of a run into the script of the next one; false after the last.
-pub(super) fn next_script(points: &[(u32, u32)], script: &mut Vec<u32>) -> bool {
+/// Turns the points of a run into the script of the next one in which at most so many draws go
+/// another way than the expected one; false after the last.
+pub(super) fn next_script(points: &[(u32, u32)], detours: u32, script: &mut Vec<u32>) -> bool {
     script.clear();
     script.extend(points.iter().map(|p| p.0));
     for at in (0..points.len()).rev() {
-        if points[at].0 + 1 < points[at].1 {
+        let before = script[..at].iter().filter(|p| **p > 0).count() as u32;
+        if points[at].0 + 1 < points[at].1 && before < detours {
             script.truncate(at);
             script.push(points[at].0 + 1);
             return true;
@@ -139,10 +141,27 @@ mod tests {
             // the second draw is made in one case only
             let second = if first == 1 { d.choose(ChoiceKind::FlowHash, 2) } else { 9 };
             seen.push((first, second));
-            if !next_script(&points.clone(), &mut script) {
+            if !next_script(&points.clone(), u32::MAX, &mut script) {
                 break;
             }
         }
         assert_eq!(seen, [(0, 9), (1, 0), (1, 1), (2, 9)]);
+    }
+
+    #[test]
+    fn scripts_keep_to_the_detours_that_are_left() {
+        for (detours, count) in [(0, 1), (1, 4), (2, 7), (3, 8), (u32::MAX, 8)] {
+            let (mut script, mut seen) = (Vec::new(), 0);
+            loop {
+                seen += 1;
+                let points: Vec<(u32, u32)> =
+                    (0..3).map(|at| (script.get(at).copied().unwrap_or(0), 2)).collect();
+                assert!(points.iter().filter(|p| p.0 > 0).count() as u32 <= detours);
+                if !next_script(&points, detours, &mut script) {
+                    break;
+                }
+            }
+            assert_eq!(seen, count, "{detours} detours");
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::property::Property;
 use super::random::{Drawn, Way};
 use super::schedule::Schedule;
 use super::shrink::{self, LeftOut};
-use super::tally::{DELAY_CLASSES_MS, NEVER, Tally};
+use super::tally::{DELAY_CLASSES_MS, NEVER, Tally, Worst};
 use super::tree::{GaveUp, Limit, Tree};
 use crate::scenario::Plan;
 use crate::time::Span;
@@ -141,6 +141,8 @@ pub struct Report {
     /// How long the first answer took: upper end of a class (`None`: no answer), and how many
     /// schedules fall into it.
     pub delays: Vec<(DelayClass, u128)>,
+    /// The worst that any schedule showed.
+    pub worst: Worst,
     /// The shortest failing schedule: the fewest steps late, then the fewest decisions that went
     /// another way than the expected one.
     pub failing: Option<Failing>,
@@ -317,7 +319,9 @@ impl Explorer {
     }
 
     fn limit(&self, states: u64, until: Option<Instant>) -> Limit<'_> {
-        Limit { states, slack: self.threads as u64 + 1, until, progress: &self.progress }
+        // one worker alone counts no state twice
+        let slack = if self.threads == 1 { 1 } else { self.threads as u64 + 1 };
+        Limit { states, slack, until, progress: &self.progress }
     }
 
     fn drawn(&self, ground: &Ground, way: Way, seed: u64, until: Option<Instant>) -> Report {
@@ -418,7 +422,19 @@ impl Explorer {
         let delays = delays(tally);
         let always = self.properties.iter().zip(0..).filter(|p| !p.0.is_sometimes());
         let fails = tally.lacking_any(always.fold(0, |mask, (_, at)| mask | 1 << at));
-        Report { covered, schedules, fails, states: 0, avoided: 0, properties, delays, failing, elapsed }
+        let worst = tally.worst;
+        Report {
+            covered,
+            schedules,
+            fails,
+            states: 0,
+            avoided: 0,
+            properties,
+            delays,
+            worst,
+            failing,
+            elapsed,
+        }
     }
 }
 

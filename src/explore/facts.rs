@@ -3,6 +3,7 @@
 //! The facts are part of a state's fingerprint. Two schedules that meet in a state have the same
 //! past as far as any property can tell, so what is found out about the rest holds for both.
 
+use super::window::HostSeen;
 use crate::addr::Mac;
 use crate::control::{GATEWAY, Setting, Side, StepId, StepTable};
 use crate::host::HostState;
@@ -10,7 +11,7 @@ use crate::host::conf::{Conf4, NeighVar, Scope, SysctlKey};
 use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY, OP_REQUEST};
 use crate::neigh::Nud;
 use crate::pod::ClientEvent;
-use crate::scenario::WAITER;
+use crate::scenario::{Plan, WAITER};
 use crate::stack::Note;
 use crate::time::{Span, Time};
 use crate::trace::{ClientNews, Event, Fate, Seen, Sink, What};
@@ -64,16 +65,22 @@ impl Facts {
         self.since_start(self.first_answer?)
     }
 
-    /// What the events of a run show, live ones too. The window of the divide by zero lies inside
-    /// the kernel; it is left as if there were none.
+    /// What the events of a run of this plan show, live ones too.
     #[must_use]
-    pub fn of_events(setting: &Setting, events: &[Event]) -> Facts {
+    pub fn of_events(plan: &Plan, events: &[Event]) -> Facts {
+        let setting = &plan.setting;
+        let mut host = HostSeen::new(plan);
         let mut f = Facts::default();
         let mut answers = false;
         let mut host_mac = None;
         let mut busy = 0_i32;
         for event in events {
             let now = event.t_ns;
+            if let What::Step { acts, .. } = &event.what
+                && host.step(acts)
+            {
+                f.divide_window.get_or_insert(now);
+            }
             match &event.what {
                 What::Frame { from, bytes, fate, .. } => {
                     f.frame(now, *from, bytes, *fate == Fate::Delivered, setting.pod_ip, &|| host_mac);

@@ -62,6 +62,7 @@ mod shrink;
 mod tally;
 mod tree;
 mod tried;
+mod window;
 
 pub use crate::sim::{Answer, Responder};
 pub use bounds::{Bounds, Complete, Grid};
@@ -78,4 +79,5 @@ pub use replay::{Replayed, replay};
 pub use schedule::{Entry, Schedule};
 pub use settle::{Effort, Settled, settle};
 pub use shrink::LeftOut;
+pub use tally::Worst;
 pub use tried::{Runner, Tried};

@@ -74,7 +74,9 @@ pub(super) struct Node {
     pub(super) cost: Cost,
 }
 
-/// What a node is: a place where a decision is due, or the end of a schedule.
+/// What a node is: a place where a decision is due, or one that the search looks at because something
+/// was drawn on the way, with a single move to make; or the end of a schedule.
+#[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "one of them lives for one decision, on the stack")]
 pub(super) enum Stop {
     Decision(Choices),
@@ -102,18 +104,31 @@ impl Ground {
         Node { world, facts: Facts::default(), late: SmallVec::new(), last: None, cost: Cost::default() }
     }
 
-    /// Goes on from a node as long as only one move is allowed.
-    pub(super) fn to_decision<S: Sink>(&self, node: &mut Node, draws: &mut Draws<'_>, sink: &mut S) -> Stop {
-        self.one(node, draws, sink, &mut |_, _, _| {})
+    /// Goes on from a node as long as only one move is allowed and nothing is drawn that the search
+    /// varies. What was drawn often makes no difference a move later; a state after it is where that
+    /// shows, so that values are not multiplied with each other for the rest of the run.
+    pub(super) fn to_branch(&self, node: &mut Node, draws: &mut Draws<'_>) -> Stop {
+        self.go_on(node, draws, &mut (), &mut |_, _, _| {}, true)
     }
 
-    /// As [`Ground::to_decision`]; `before` is told of each move.
+    /// Goes on from a node as long as only one move is allowed; `before` is told of each move.
     pub(super) fn one<S: Sink>(
         &self,
         node: &mut Node,
         draws: &mut Draws<'_>,
         sink: &mut S,
         before: &mut impl FnMut(&Node, &Choice, &mut S),
+    ) -> Stop {
+        self.go_on(node, draws, sink, before, false)
+    }
+
+    fn go_on<S: Sink>(
+        &self,
+        node: &mut Node,
+        draws: &mut Draws<'_>,
+        sink: &mut S,
+        before: &mut impl FnMut(&Node, &Choice, &mut S),
+        at_draws: bool,
     ) -> Stop {
         let mut moves = Moves::new();
         loop {
@@ -132,6 +147,7 @@ impl Ground {
                     node.facts.end(end, cut);
                     return Stop::End;
                 }
+                1 if at_draws && !draws.points.is_empty() => return Stop::Decision(choices),
                 1 => {
                     before(node, &choices[0], sink);
                     self.make(node, choices[0], draws, sink);

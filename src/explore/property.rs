@@ -38,6 +38,12 @@ pub const KNOWN: &[(&str, Option<Span>, &str)] = &[
         "proxy_delay is never written to 0 while requests are already proxied (felix #1937: the \
          kernel divided by it)",
     ),
+    (
+        "is-served",
+        None,
+        "a client of the pod has an answer before the run ends; a run that is cut off with clients \
+         still at work does not break it",
+    ),
     ("add-waits-for-gateway", None, "when CNI ADD returns, the gateway answers"),
     ("no-step-refused", None, "the kernel refuses no step of an actor"),
     ("sometimes-asked-in-vain", None, "in at least one schedule the pod asks and nobody answers"),
@@ -153,6 +159,13 @@ impl Property {
         Property::timed("no-silence-longer-than", limit, move |f| f.longest_silence <= limit)
     }
 
+    /// Some client of the pod has an answer before the run ends, unless it is cut off with clients
+    /// still at work.
+    #[must_use]
+    pub fn is_served() -> Property {
+        Property::always("is-served", |f| f.first_answer.is_some() || (f.cut && f.client_start.is_some()))
+    }
+
     fn timed(name: &str, limit: Span, test: impl Fn(&Facts) -> bool + Send + Sync + 'static) -> Property {
         Property { limit: Some(limit), ..Property::always(name, test) }
     }
@@ -201,6 +214,7 @@ fn unlimited(name: &str) -> Option<Property> {
         "never-wrong-mac" => Property::always(name, |f| f.wrong_mac.is_none()),
         "never-answers-own" => Property::always(name, |f| f.answered_own.is_none()),
         "no-divide-window" => Property::always(name, |f| f.divide_window.is_none()),
+        "is-served" => Property::is_served(),
         "add-waits-for-gateway" => Property::always(name, |f| f.add_returned.is_none_or(|a| a.1)),
         "no-step-refused" => Property::always(name, |f| !f.refused),
         "sometimes-asked-in-vain" => Property::sometimes(name, |f| f.asked_in_vain),

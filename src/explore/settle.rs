@@ -2,7 +2,7 @@
 //! course, for tables of many plans.
 
 use super::bounds::Bounds;
-use super::explorer::{Budget, Covered, DelayClass, Explorer};
+use super::explorer::{Budget, Covered, Explorer};
 use super::property::Property;
 use crate::scenario::Plan;
 use crate::time::Span;
@@ -21,8 +21,8 @@ pub struct Effort {
 
 impl Default for Effort {
     /// One step late by up to two seconds and at most two choices that differ from the expected
-    /// ones, in two thousand states; answers come in two seconds and never stop for three, and no
-    /// MAC is wrong. The scenario's own holds stay.
+    /// ones, in two thousand states; answers come in two seconds and never stop for three, no
+    /// MAC is wrong, and somebody is served. The scenario's own holds stay.
     fn default() -> Effort {
         let bounds = Bounds {
             late: Some(1),
@@ -33,6 +33,7 @@ impl Default for Effort {
         };
         let mut properties = Property::usual();
         properties.push(Property::no_silence_longer_than(Span::from_secs(3)));
+        properties.push(Property::is_served());
         Effort { bounds, properties, states: 2_000 }
     }
 }
@@ -48,8 +49,10 @@ pub struct Settled {
     pub fails: u128,
     /// The properties that some schedule lacks.
     pub lacks: Vec<String>,
-    /// The longest that a first answer took in any of them.
-    pub worst: Option<DelayClass>,
+    /// The longest that a first answer took in any of them; `None` when one of them had none.
+    pub first_answer: Option<Span>,
+    /// The longest spell without an answer after a first one, in any of them.
+    pub silence: Span,
 }
 
 impl Settled {
@@ -66,6 +69,7 @@ impl core::fmt::Display for Settled {
             (None, _) => f.write_str("not settled: not even the narrowest bounds fit the budget"),
             (_, 0) => write!(f, "none of {} schedules fails", self.schedules),
             (_, n) if n == self.schedules => write!(f, "every one of {n} schedules fails"),
+            (_, 1) => write!(f, "1 of {} schedules fails", self.schedules),
             (_, n) => write!(f, "{n} of {} schedules fail", self.schedules),
         }
     }
@@ -92,6 +96,7 @@ pub fn settle(plan: Plan, effort: &Effort) -> Settled {
         schedules: report.schedules,
         fails: report.fails,
         lacks: lacking.map(|p| p.property.clone()).collect(),
-        worst: report.delays.last().map(|d| d.0),
+        first_answer: report.worst.first_answer,
+        silence: report.worst.silence,
     }
 }

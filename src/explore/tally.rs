@@ -27,11 +27,36 @@ pub(super) struct Key {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub(super) struct Best(pub(super) Cost);
 
+/// The worst that any of some schedules showed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Worst {
+    /// The longest that a first answer took, as [`Facts::first_delay`] counts; `None` when a schedule
+    /// had no answer.
+    pub first_answer: Option<Span>,
+    /// The longest spell without an answer after the first one.
+    pub silence: Span,
+}
+
+impl Default for Worst {
+    /// That of no schedule at all.
+    fn default() -> Worst {
+        Worst { first_answer: Some(Span::ZERO), silence: Span::ZERO }
+    }
+}
+
+impl Worst {
+    fn add(&mut self, other: Worst) {
+        self.first_answer = self.first_answer.zip(other.first_answer).map(|(a, b)| a.max(b));
+        self.silence = self.silence.max(other.silence);
+    }
+}
+
 /// Counts of schedules by how they end.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Tally {
     pub(super) counts: SmallVec<[(Key, u128); 2]>,
     pub(super) best: Option<Best>,
+    pub(super) worst: Worst,
 }
 
 pub(super) fn delay_class(delay: Option<Span>) -> u8 {
@@ -52,8 +77,9 @@ impl Tally {
                 fails |= !p.is_sometimes();
             }
         }
+        let worst = Worst { first_answer: facts.first_delay(), silence: facts.longest_silence };
         let key = Key { lacks, delay: delay_class(facts.first_delay()) };
-        Tally { counts: SmallVec::from_iter([(key, 1)]), best: fails.then(Best::default) }
+        Tally { counts: SmallVec::from_iter([(key, 1)]), best: fails.then(Best::default), worst }
     }
 
     /// Adds what lies behind a decision that costs `cost`.
@@ -64,6 +90,7 @@ impl Tally {
                 Err(at) => self.counts.insert(at, (*key, *n)),
             }
         }
+        self.worst.add(other.worst);
         if let Some(best) = other.best {
             let best = Best(best.0 + cost);
             if self.best.is_none_or(|b| best < b) {

@@ -106,8 +106,22 @@ pub(super) struct Found {
 #[derive(Clone)]
 struct Job {
     node: Node,
+    stop: Stop,
     decisions: Vec<u16>,
     points: Vec<u32>,
+}
+
+impl Job {
+    /// The job that a choice of this one leads to.
+    fn child(&self, node: Node, stop: Stop, number: usize, points: &[(u32, u32)]) -> Job {
+        let mut decisions = self.decisions.clone();
+        // a single move is nothing to decide
+        if matches!(&self.stop, Stop::Decision(choices) if choices.len() > 1) {
+            decisions.push(number as u16);
+        }
+        let points = self.points.iter().copied().chain(points.iter().map(|p| p.0)).collect();
+        Job { node, stop, decisions, points }
+    }
 }
 
 /// Takes a child, where it stands, and the points of its draws.
@@ -145,7 +159,9 @@ impl<'a> Tree<'a> {
     /// Searches everything, or the part `shard.0` of `shard.1`.
     pub(super) fn search(&self, threads: usize, shard: (u32, u32)) -> Result<Found, GaveUp> {
         let roots = self.roots();
-        let jobs = self.jobs(roots.clone())?;
+        // one worker alone needs no shares
+        let whole = threads == 1 && shard.1 == 1;
+        let jobs = if whole { roots.clone() } else { self.jobs(roots.clone())? };
         let mine: Vec<&Job> = jobs
             .iter()
             .zip(0..)
@@ -163,10 +179,10 @@ impl<'a> Tree<'a> {
                 shortest = Some((best, *job));
             }
         }
-        if shard.1 == 1 && self.merge {
+        if shard.1 == 1 && self.merge && !whole {
             // what lies above the cut is counted as well
             for root in &roots {
-                self.visit_anew(&root.node)?;
+                self.visit_anew(root)?;
             }
         }
         let (states, avoided) = self.numbers(if shard.1 == 1 { roots.len() } else { mine.len() });
@@ -195,7 +211,7 @@ impl<'a> Tree<'a> {
                             return;
                         }
                         let place = if at.is_multiple_of(2) { at / 2 } else { jobs.len() - 1 - at / 2 };
-                        let found = self.visit_anew(&jobs[place].node);
+                        let found = self.visit_anew(jobs[place]);
                         results.lock().unwrap_or_else(PoisonError::into_inner).push((place, found));
                     }
                 };
@@ -236,11 +252,11 @@ impl<'a> Tree<'a> {
             let script = core::mem::take(&mut room.script);
             let mut draws = room.draws(&self.ground.bounds.grid, &script);
             let mut node = self.ground.root(&mut draws, &mut ());
-            let _ = self.ground.to_decision(&mut node, &mut draws, &mut ());
+            let stop = self.ground.to_branch(&mut node, &mut draws);
             node.cost.detours += script.iter().filter(|p| **p > 0).count() as u32;
             let points = room.points.iter().map(|p| p.0).collect();
-            roots.push(Job { node, decisions: Vec::new(), points });
-            if !next_script(&room.points, &mut room.script) {
+            roots.push(Job { node, stop, decisions: Vec::new(), points });
+            if !next_script(&room.points, self.left(Cost::default()), &mut room.script) {
                 return roots;
             }
         }
@@ -257,18 +273,15 @@ impl<'a> Tree<'a> {
                 break;
             }
             let mut grown = Vec::new();
-            for mut job in frontier {
+            for job in frontier {
                 self.go_on()?;
-                let Stop::Decision(choices) = self.decide(&mut job.node) else {
+                let Stop::Decision(choices) = &job.stop else {
                     grown.push(job);
                     continue;
                 };
-                for (choice, number) in choices.iter().zip(0..) {
-                    self.each_child(&job.node, choice, &mut |node, _, points| {
-                        let mut child = Job { node, ..job.clone() };
-                        child.decisions.push(number);
-                        child.points.extend(points.iter().map(|p| p.0));
-                        grown.push(child);
+                for number in 0..choices.len() {
+                    self.each_child(&job.node, &choices[number], &mut |node, stop, points| {
+                        grown.push(job.child(node, stop, number, points));
                         Ok(())
                     })?;
                 }
@@ -278,11 +291,9 @@ impl<'a> Tree<'a> {
         Ok(frontier)
     }
 
-    /// What a node that stands at a decision or an end can do.
-    fn decide(&self, node: &mut Node) -> Stop {
-        let mut room = Room::default();
-        let mut draws = room.draws(&self.ground.bounds.grid, &[]);
-        self.ground.to_decision(node, &mut draws, &mut ())
+    /// How many draws after a cost may go another way than the expected one.
+    fn left(&self, spent: Cost) -> u32 {
+        self.ground.bounds.detours.map_or(u32::MAX, |bound| bound.saturating_sub(spent.detours))
     }
 
     /// Gives up when time is up, or another worker has.
@@ -293,25 +304,26 @@ impl<'a> Tree<'a> {
         if self.stop.load(Ordering::Relaxed) { Err(GaveUp) } else { Ok(()) }
     }
 
-    /// Every node that a move leads to: one for each combination of the draws made until the next
-    /// decision or the end.
+    /// Every node that a move leads to: one for each combination of the draws that the bounds allow,
+    /// until the next decision, the move after a draw, or the end.
     fn each_child(&self, node: &Node, choice: &Choice, take: &mut Take<'_>) -> Result<(), GaveUp> {
         let mut room = Room::default();
+        let left = self.left(node.cost + choice.cost);
         loop {
             let script = core::mem::take(&mut room.script);
             let (child, stop) = self.child(node.clone(), choice, &script, &mut room);
             take(child, stop, &room.points)?;
-            if !next_script(&room.points, &mut room.script) {
+            if !next_script(&room.points, left, &mut room.script) {
                 return Ok(());
             }
         }
     }
 
-    /// The node that a move leads to with these draws, at its next decision or end.
+    /// The node that a move leads to with these draws.
     fn child(&self, mut node: Node, choice: &Choice, script: &[u32], room: &mut Room) -> (Node, Stop) {
         let mut draws = room.draws(&self.ground.bounds.grid, script);
         self.ground.make(&mut node, *choice, &mut draws, &mut ());
-        let stop = self.ground.to_decision(&mut node, &mut draws, &mut ());
+        let stop = self.ground.to_branch(&mut node, &mut draws);
         node.cost.detours += script.iter().filter(|p| **p > 0).count() as u32;
         (node, stop)
     }
@@ -320,12 +332,10 @@ impl<'a> Tree<'a> {
         &self.parts[(print >> 64) as usize % SHARDS]
     }
 
-    /// Everything that can follow on a node that was not looked at since it was made.
-    fn visit_anew(&self, node: &Node) -> Result<Tally, GaveUp> {
-        let mut node = node.clone();
+    /// Everything that can follow on a job's node.
+    fn visit_anew(&self, job: &Job) -> Result<Tally, GaveUp> {
         self.go_on()?;
-        let stop = self.decide(&mut node);
-        self.visit(node, stop, 0)
+        self.visit(job.node.clone(), job.stop.clone(), 0)
     }
 
     /// Everything that can follow on a node, which stands there.
@@ -388,16 +398,12 @@ impl<'a> Tree<'a> {
     /// Follows the cheapest failing schedule from a job whose best one costs `best` in all.
     fn walk(&self, from: &Job, best: Cost) -> Option<Path> {
         let mut job = from.clone();
-        while job.node.facts.ended.is_none() {
-            let Stop::Decision(choices) = self.decide(&mut job.node) else { return None };
+        while let Stop::Decision(choices) = &job.stop {
             let mut next: Option<Job> = None;
-            for (choice, number) in choices.iter().zip(0..) {
-                let _ = self.each_child(&job.node, choice, &mut |node, _, points| {
+            for number in 0..choices.len() {
+                let _ = self.each_child(&job.node, &choices[number], &mut |node, stop, points| {
                     if next.is_none() && self.rest(&node).map(|rest| node.cost + rest) == Some(best) {
-                        let mut decisions = job.decisions.clone();
-                        decisions.push(number);
-                        let points = job.points.iter().copied().chain(points.iter().map(|p| p.0));
-                        next = Some(Job { node, decisions, points: points.collect() });
+                        next = Some(job.child(node, stop, number, points));
                     }
                     Ok(())
                 });

@@ -1,7 +1,7 @@
 //! The matrix as one HTML page that needs nothing else: no script, no font, no picture.
 
 use super::Matrix;
-use super::render::{sign, word};
+use super::render::{bound, sign, sign_of, word};
 use std::io::{self, Write};
 
 const STYLE: &str = "body{font:14px system-ui,sans-serif;margin:2em;color:#222}\
@@ -20,12 +20,7 @@ pub fn write_html(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>arplab: scenarios and mitigations</title>"
     )?;
     write!(out, "<style>{STYLE}</style></head><body><h1>Scenarios and mitigations</h1>")?;
-    write!(
-        out,
-        "<p>Each cell is a simulation of the scenario with the mitigation, against the one without. \
-         + cures, / shortens, . does nothing, ! breaks something else; a star: it leaves something behind. \
-         The reason is in the cell's tooltip.</p>"
-    )?;
+    intro(matrix, out)?;
     write!(out, "<table><thead><tr><th></th>")?;
     for column in &matrix.columns {
         write!(out, "<th class=\"m\" title=\"{}\">{}</th>", escaped(&column.title), escaped(&column.name))?;
@@ -37,14 +32,20 @@ pub fn write_html(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
         for cell in &row.cells {
             let also = cell.also.as_ref().map(|a| format!(" Beside: {a}.")).unwrap_or_default();
             let star = if also.is_empty() { "" } else { "*" };
+            let narrowed = cell.schedules.as_ref().is_some_and(|s| s.narrowed);
             write!(
                 out,
-                "<td class=\"c {}\" title=\"{}: {}.{}\">{}{star}</td>",
+                "<td class=\"c {}\" title=\"{}: {}.{}\">{}{}{star}</td>",
                 word(cell.effect),
                 escaped(&cell.mitigation),
                 escaped(&cell.reason),
                 escaped(&also),
-                sign(cell.effect)
+                if narrowed { "'" } else { "" },
+                match sign_of(cell) {
+                    // the star follows
+                    '*' => sign(cell.effect),
+                    other => other,
+                }
             )?;
         }
         write!(out, "<td class=\"w\">{}</td><td class=\"w\">", escaped(&row.without))?;
@@ -74,6 +75,25 @@ pub fn write_html(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "</dd>")?;
     }
     writeln!(out, "</dl></body></html>")
+}
+
+/// What the cells are.
+fn intro(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
+    match &matrix.settled {
+        None => write!(
+            out,
+            "<p>Each cell is a simulation of the scenario with the mitigation, against the one without. \
+             + cures, / shortens, . does nothing, ! breaks something else; a star: it leaves something behind. \
+             The reason is in the cell's tooltip.</p>"
+        ),
+        Some(settling) => write!(
+            out,
+            "<p>{}</p><p>+ cures, / shortens, . does nothing, ! breaks something else, ~ cures the single runs but \
+             not every schedule, ? not settled; ' before a sign: within the narrower bound; a star: it leaves \
+             something behind. The reason is in the cell's tooltip.</p>",
+            escaped(&bound(settling))
+        ),
+    }
 }
 
 /// Text for HTML, in and outside of quoted attributes.

@@ -34,9 +34,18 @@ pub struct Cell {
     /// What it breaks beside; empty when nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub also: Option<String>,
+    /// What is known of all its schedules, where they were looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedules: Option<super::Schedules>,
 }
 
 impl Cell {
+    /// The single runs are cured, and some schedule still fails.
+    #[must_use]
+    pub fn cures_only_runs(&self) -> bool {
+        self.schedules.as_ref().is_some_and(|s| s.runs == FixEffect::Cures && s.fails != "0")
+    }
+
     /// The mitigation cannot be made in that scenario.
     pub(super) fn refused(mitigation: &str, why: &PlanError) -> Cell {
         Cell {
@@ -46,6 +55,7 @@ impl Cell {
             after: Span::ZERO,
             reason: format!("it cannot be made here: {why}").replace('\n', " "),
             also: None,
+            schedules: None,
         }
     }
 }
@@ -110,6 +120,7 @@ pub fn judge(scenario: &Scenario, base: &[Played], with: &[Played], mitigation: 
         after: w.outage,
         reason,
         also: also(base, with),
+        schedules: None,
     }
 }
 
@@ -133,7 +144,7 @@ fn effect_of(b: &Summary, w: &Summary) -> FixEffect {
 }
 
 /// `after` is less than `before` by more than rounding and by a fifth.
-fn saves(before: Span, after: Span) -> bool {
+pub(super) fn saves(before: Span, after: Span) -> bool {
     let saved = Span::from_ns(before.as_ns().saturating_sub(after.as_ns()));
     saved > SAVED_MIN && saved.as_ns() >= before.as_ns() / 5
 }
@@ -149,7 +160,7 @@ fn list(codes: &BTreeSet<String>) -> String {
     codes.iter().cloned().collect::<Vec<_>>().join(", ")
 }
 
-fn rounded(span: Span) -> String {
+pub(super) fn rounded(span: Span) -> String {
     if span >= FOR_GOOD {
         return "everything from then on".to_owned();
     }

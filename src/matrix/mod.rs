@@ -4,7 +4,8 @@
 //! Nothing here is written down beforehand. Each cell is the simulator's run of a scenario with a
 //! mitigation, over a few seeds, against its run without; [`judge`] compares what the clients and
 //! the gateway did. Cells are independent, so they are spread over threads; each result has its
-//! place, and the matrix is the same however many threads there are.
+//! place, and the matrix is the same however many threads there are. [`settled_matrix`] does the same
+//! over all schedules within a bound.
 
 mod html;
 mod identify;
@@ -13,6 +14,7 @@ mod minute;
 mod outage;
 mod play;
 mod render;
+mod settle;
 mod symptoms;
 
 pub use html::write_html;
@@ -25,6 +27,7 @@ pub use minute::{ABOUT, Minute, minutes};
 pub use outage::{FOR_GOOD, Outage, outages};
 pub use play::{Played, play};
 pub use render::{write_csv, write_json, write_text};
+pub use settle::{Schedules, Settling, settled_matrix};
 pub use symptoms::{Fits, Symptoms, symptoms};
 
 use crate::scenario::file::FixEffect;
@@ -75,6 +78,9 @@ pub struct Matrix {
     pub columns: Vec<Column>,
     /// The scenarios.
     pub rows: Vec<Row>,
+    /// What it was settled with, where its cells are verdicts over schedules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settling>,
 }
 
 impl Matrix {
@@ -126,7 +132,7 @@ pub fn matrix(
             unknown_settings: m.unknown_settings.clone(),
         })
         .collect();
-    Ok(Matrix { columns: heads, rows })
+    Ok(Matrix { columns: heads, rows, settled: None })
 }
 
 /// What the fixes of the scenario's own file do for it.

@@ -1,6 +1,6 @@
 //! The matrix as text, CSV and JSON.
 
-use super::Matrix;
+use super::{Cell, Matrix, Settling};
 use crate::scenario::file::FixEffect;
 use std::io::{self, Write};
 
@@ -12,6 +12,27 @@ pub(super) fn sign(effect: FixEffect) -> char {
         FixEffect::Nothing => '.',
         FixEffect::Breaks => '!',
     }
+}
+
+/// The sign of a cell: a cure that leaves something behind has one of its own, and what cures the
+/// single runs but not every schedule.
+pub(super) fn sign_of(cell: &Cell) -> char {
+    match (&cell.schedules, cell.effect) {
+        (Some(s), _) if s.within.is_none() => '?',
+        (_, FixEffect::Nothing | FixEffect::Shortens) if cell.cures_only_runs() => '~',
+        (_, FixEffect::Cures) if cell.also.is_some() => '*',
+        (_, effect) => sign(effect),
+    }
+}
+
+/// The bounds of the verdicts, as lines, where they are verdicts over schedules.
+pub(super) fn bound(settling: &Settling) -> String {
+    format!(
+        "Each cell: every schedule with {},\nor with fewer steps late where these take more than {} states ('); held against\n{}.",
+        settling.bounds,
+        settling.states,
+        settling.properties.join(", ")
+    )
 }
 
 /// The word for an effect.
@@ -26,6 +47,9 @@ pub(super) fn word(effect: FixEffect) -> &'static str {
 
 /// A grid of signs, its columns numbered, with the numbers' meaning below.
 pub fn write_text(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(settling) = &matrix.settled {
+        writeln!(out, "{}\n", bound(settling))?;
+    }
     let width = matrix.rows.iter().map(|r| r.scenario.len()).max().unwrap_or(0);
     let digits: &[usize] = if matrix.columns.len() < 10 { &[1] } else { &[10, 1] };
     for &digit in digits {
@@ -39,14 +63,12 @@ pub fn write_text(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
     for row in &matrix.rows {
         write!(out, "{:width$} ", row.scenario)?;
         for cell in &row.cells {
-            let sign = sign(cell.effect);
-            // a cure that leaves something behind
-            let sign = if cell.also.is_some() && cell.effect == FixEffect::Cures { '*' } else { sign };
-            write!(out, " {sign}")?;
+            let narrowed = cell.schedules.as_ref().is_some_and(|s| s.narrowed);
+            write!(out, "{}{}", if narrowed { '\'' } else { ' ' }, sign_of(cell))?;
         }
         write!(out, "  {}{}", if row.look_alike { "(not ARP) " } else { "" }, row.without)?;
         // what is particular to a scenario has no column; what cures it is told where no column does
-        let cures = |c: &&super::Cell| c.effect == FixEffect::Cures;
+        let cures = |c: &&Cell| c.effect == FixEffect::Cures;
         if !row.cells.iter().any(|c| cures(&c)) {
             let own: Vec<&str> = row.own.iter().filter(cures).map(|c| c.mitigation.as_str()).collect();
             if !own.is_empty() {
@@ -57,33 +79,52 @@ pub fn write_text(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(
         out,
-        "\n+ cures  * cures, and leaves something behind  / shortens  . nothing  ! breaks something else\n"
+        "\n+ cures  * cures, and leaves something behind  / shortens  . nothing  ! breaks something else"
     )?;
+    if matrix.settled.is_some() {
+        writeln!(
+            out,
+            "~ cures the single runs, but not every schedule  ? not settled  ' before a sign: bound narrowed"
+        )?;
+    }
+    writeln!(out)?;
     for (n, column) in matrix.columns.iter().enumerate() {
         writeln!(out, "{:>3} {:<32} {}", n + 1, column.name, column.title)?;
         if !column.unknown_settings.is_empty() {
             writeln!(out, "{:36} no release knows {}", "", column.unknown_settings.join(", "))?;
         }
     }
-    writeln!(out, "\nWhy a cell is as it is: arplab matrix --why SCENARIO MITIGATION")
+    let explore = if matrix.settled.is_some() { " --explore" } else { "" };
+    writeln!(out, "\nWhy a cell is as it is: arplab matrix{explore} --why SCENARIO MITIGATION")
 }
 
-/// A line for each cell, those of the scenario's own fixes last: scenario, mitigation, effect, seconds before and after, reason, what else.
+/// A line for each cell, those of the scenario's own fixes last: scenario, mitigation, effect, milliseconds before and after, reason, what else; of
+/// verdicts over schedules also what the single runs say, how many schedules there are, how many fail,
+/// and within which bounds.
 pub fn write_csv(matrix: &Matrix, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "scenario,mitigation,effect,before_ms,after_ms,reason,also")?;
+    let more = if matrix.settled.is_some() { ",runs,schedules,fails,within" } else { "" };
+    writeln!(out, "scenario,mitigation,effect,before_ms,after_ms,reason,also{more}")?;
     for row in &matrix.rows {
         for c in row.cells.iter().chain(&row.own) {
             let ms = |s: crate::time::Span| s.as_ns() / 1_000_000;
             let also = c.also.as_deref().unwrap_or_default();
             let (scenario, mitigation) = (quoted(&row.scenario), quoted(&c.mitigation));
             let (before, after) = (ms(c.before), ms(c.after));
-            writeln!(
+            write!(
                 out,
                 "{scenario},{mitigation},{},{before},{after},{},{}",
                 word(c.effect),
                 quoted(&c.reason),
                 quoted(also)
             )?;
+            match &c.schedules {
+                Some(s) => {
+                    let within = quoted(s.within.as_deref().unwrap_or_default());
+                    writeln!(out, ",{},{},{},{within}", word(s.runs), s.count, s.fails)?;
+                }
+                // one that cannot be made has no schedules
+                None => writeln!(out, "{}", if matrix.settled.is_some() { ",,,," } else { "" })?,
+            }
         }
     }
     Ok(())

@@ -68,4 +68,14 @@ impl Overrides {
     pub fn with(&mut self, mitigation: &str) {
         self.fixes.push(format!("{MITIGATION}{mitigation}"));
     }
+
+    /// The mitigations among the fixes, by name, in their order.
+    pub fn mitigations(&self) -> impl Iterator<Item = &str> {
+        self.fixes.iter().filter_map(|name| name.strip_prefix(MITIGATION))
+    }
+
+    /// The fixes of the scenario's own, by name, in their order.
+    pub fn own_fixes(&self) -> impl Iterator<Item = &str> {
+        self.fixes.iter().map(String::as_str).filter(|name| !name.starts_with(MITIGATION))
+    }
 }

@@ -14,6 +14,10 @@ pub(in crate::cli) struct Args {
     /// Apply a fix of the scenario; may be given several times
     #[arg(long, value_name = "NAME")]
     pub(super) fix: Vec<String>,
+    /// Apply a mitigation, which any scenario can have; may be given several times;
+    /// `arplab list --mitigations` lists them
+    #[arg(long, value_name = "NAME")]
+    pub(super) with: Vec<String>,
     /// Hold a step for a time in every schedule (0s lifts a hold of the scenario)
     #[arg(long, value_name = "STEP=DURATION")]
     pub(super) hold: Vec<HoldOverride>,
@@ -38,6 +42,9 @@ pub(in crate::cli) struct Args {
     /// How often a schedule may turn away from an actor that could go on, or "any"
     #[arg(long, value_name = "N", default_value = "any", value_parser = bound)]
     pub(super) preemptions: Bound,
+    /// How many choices, draws included, may differ from the expected ones, or "any"
+    #[arg(long, value_name = "N", default_value = "any", value_parser = bound)]
+    pub(super) detours: Bound,
     /// When a run ends at the latest
     #[arg(long, value_name = "DURATION", default_value = "90s", value_parser = some_time)]
     pub(super) horizon: Span,
@@ -78,7 +85,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
     /// Run a schedule from a file, move by move
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "fix", "hold", "no_holds", "out"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "fix", "with", "hold", "no_holds", "out"])]
     pub(super) replay: Option<PathBuf>,
     /// Print the result as JSON; of a replay the events as lines, and the verdict as the last one
     #[arg(long)]
@@ -158,7 +165,7 @@ pub(super) fn bounds(args: &Args) -> Bounds {
     Bounds {
         late: args.late.0,
         preemptions: args.preemptions.0,
-        detours: None,
+        detours: args.detours.0.map(u32::from),
         late_max: args.late_max,
         instant: args.instant,
         horizon: args.horizon,

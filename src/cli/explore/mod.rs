@@ -6,7 +6,7 @@ mod tell;
 mod watch;
 
 use super::fail::Fail;
-use super::{output, show};
+use super::{change, output, show};
 use crate::explore::{Budget, Case, Covered, Explorer, Failing, KNOWN, LeftOut, Property, Stands, Strategy};
 use crate::scenario::{Overrides, Plan};
 pub(super) use args::Args;
@@ -25,7 +25,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         return replay(path, Shown { full: args.full, json: args.json, capture: None });
     }
     let scenario = show::load(args.scenario.as_deref().unwrap_or_default())?;
-    let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    let overrides = change::overrides(&scenario, &args.hold, &args.fix, &args.with)?;
     let mut plan = scenario.plan(&overrides)?;
     let lifted = lift(args, &mut plan);
     if let Some(path) = &args.out {

@@ -2,7 +2,7 @@
 
 use crate::cli::capture::Capture;
 use crate::cli::fail::Fail;
-use crate::cli::{AS_EXPECTED, UNEXPECTED, complain, output, show};
+use crate::cli::{AS_EXPECTED, UNEXPECTED, complain, matrix, output, show};
 use crate::explore::Case;
 #[cfg(feature = "live")]
 use crate::explore::Facts;
@@ -49,6 +49,9 @@ pub(in crate::cli) fn load_case(path: &Path) -> Result<(Case, Scenario, Plan), F
         return Err(Fail::usage(format!("{shown} names no scenario: {why}")));
     }
     let scenario = show::load(&case.scenario)?;
+    for name in &case.with {
+        matrix::find(name)?;
+    }
     let plan = scenario.plan(&case.overrides())?;
     Ok((case, scenario, plan))
 }
@@ -65,10 +68,6 @@ pub(in crate::cli) fn replay(path: &Path, how: Shown<'_>) -> Result<u8, Fail> {
     tell(&case, &scenario, &replayed.events, &lacking, how)
 }
 
-/// Properties about what lies inside the kernel, which a live run cannot show.
-#[cfg(feature = "live")]
-const UNSEEN_LIVE: &str = "no-divide-window";
-
 /// Holds the events of a live run of a case against its properties.
 #[cfg(feature = "live")]
 pub(in crate::cli) fn verdict(
@@ -78,12 +77,7 @@ pub(in crate::cli) fn verdict(
     events: &[Event],
     how: Shown<'_>,
 ) -> Result<u8, Fail> {
-    if case.lacks.iter().any(|l| l == UNSEEN_LIVE) {
-        return Err(Fail::cannot(format!(
-            "a live run does not show {UNSEEN_LIVE}: the window lies inside the kernel; replay it without --live"
-        )));
-    }
-    let facts = Facts::of_events(&plan.setting, events);
+    let facts = Facts::of_events(plan, events);
     let lacking = case.lacking_facts(&facts, &[]).map_err(|e| Fail::usage(e.to_string()))?;
     tell(case, scenario, events, &lacking, how)
 }

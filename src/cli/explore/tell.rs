@@ -9,7 +9,8 @@ use crate::trace::Timeline;
 use std::io::Write;
 
 pub(super) fn print(args: &Args, scenario: &Scenario, r: &Report, out: &mut dyn Write) -> Result<(), Fail> {
-    let fixes = if args.fix.is_empty() { String::new() } else { format!(" with {}", args.fix.join(", ")) };
+    let changes: Vec<&str> = args.fix.iter().chain(&args.with).map(String::as_str).collect();
+    let fixes = if changes.is_empty() { String::new() } else { format!(" with {}", changes.join(", ")) };
     writeln!(out, "{}{fixes}: {}\n", scenario.id(), scenario.file().title)?;
     let style = output::style(args.full);
     let (good, bad) = if style.unicode { ("✓", "✗") } else { ("v", "x") };
@@ -120,7 +121,7 @@ pub(super) fn json(scenario: &Scenario, args: &Args, r: &Report) -> serde_json::
         Covered::Nothing => serde_json::json!("nothing"),
     };
     serde_json::json!({
-        "scenario": scenario.id(), "fixes": args.fix, "ok": r.ok(), "covered": covered,
+        "scenario": scenario.id(), "fixes": args.fix, "with": args.with, "ok": r.ok(), "covered": covered,
         "schedules": r.schedules.to_string(), "fails": r.fails.to_string(), "states": r.states, "avoided": r.avoided,
         "properties": properties, "delays": delays,
         "failing": r.failing.as_ref().map(|f| serde_json::json!({
