@@ -24,4 +24,7 @@ pub use moves::{Move, Moves, Possible};
 pub use responder::{Answer, Responder};
 pub use world::{Ended, World, run};
 #[cfg(feature = "live")]
-pub(crate) use {emit::Emitter, veth::Veth};
+pub(crate) use {
+    emit::{Emitter, drop_text},
+    veth::Veth,
+};
