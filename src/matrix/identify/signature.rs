@@ -112,7 +112,7 @@ fn host_states(run: &Played) -> Vec<(Time, Option<Nud>)> {
     run.events.iter().filter_map(change).collect()
 }
 
-/// A request that is answered at once ends the outage and was not in vain.
+/// A request that is answered at once ends an outage longer than this, and was not in vain.
 const AT_ONCE: Span = Span::from_ms(10);
 /// The reply that ends an outage is to a request at most this old: the kernel asks every second.
 const LAST_REPLY: Span = Span::from_ms(1_100);
@@ -136,7 +136,7 @@ fn questions(run: &Played, worst: &Outage) -> (bool, bool, bool) {
         };
         if *from == Side::Pod && question {
             asked = true;
-            heard |= *fate == Fate::Delivered && before(event.t_ns, AT_ONCE);
+            heard |= *fate == Fate::Delivered && (worst.longest <= AT_ONCE || before(event.t_ns, AT_ONCE));
         }
         answered |= *from == Side::Host && d.answers.is_some() && before(event.t_ns, LAST_REPLY);
     }
