@@ -32,6 +32,18 @@ pub(super) struct Args {
     /// The MAC in the pod's entry
     #[arg(long)]
     mac: Option<Mac>,
+    /// Is it another than that of the host's cali interface?
+    #[arg(long, value_enum)]
+    wrong_mac: Option<Answer>,
+    /// Do two MACs claim one address: the entry's MAC alternates, or one request gets two replies?
+    #[arg(long, value_enum)]
+    two_macs: Option<Answer>,
+    /// Do replies come late, up to 0.8 s after the request?
+    #[arg(long, value_enum)]
+    held_back: Option<Answer>,
+    /// State of the HOST's entry for the pod: PERMANENT, INCOMPLETE, absent, ...
+    #[arg(long, value_name = "STATE")]
+    host_entry: Option<String>,
     /// Part of what a client says, such as "No route to host"
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
@@ -140,6 +152,10 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         lasts: args.lasts,
         ends: yes(args.ends),
         mac: args.mac,
+        wrong_mac: yes(args.wrong_mac),
+        two_macs: yes(args.two_macs),
+        held_back: yes(args.held_back),
+        host_entry: args.host_entry.clone(),
         error: args.error.clone(),
         sight: sight(args)?,
     };
@@ -161,33 +177,54 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     let rank = |c: &Candidate| (c.against.len(), c.fits.len());
     let best: Vec<Candidate> =
         found.iter().filter(|c| Some(rank(c)) == found.first().map(rank)).cloned().collect();
-    if best.first().is_some_and(|c| !c.against.is_empty()) {
-        writeln!(out, "No mechanism fits all of it. The nearest:\n")?;
-    } else {
-        writeln!(out, "{} of {} mechanisms fit.\n", best.len(), found.len())?;
-    }
-    if best.len() > 1 && seen.sight.is_some() {
-        writeln!(out, "From this observation these cannot be told apart:\n")?;
-    }
+    print_count(&best, found.len(), &mut out)?;
     for candidate in &best {
         print(candidate, &mut out)?;
     }
-    let looks = next_looks(&best, &seen);
-    if best.len() > 1 && seen.sight.as_ref().is_some_and(Sight::is_open) {
-        writeln!(out, "It was not over when the watching ended; a longer capture may tell more.")?;
-    }
-    if best.len() > 1 && looks.is_empty() {
-        writeln!(
-            out,
-            "Nothing that this command asks for tells these apart; the lines above say where to look."
-        )?;
-    } else if best.len() > 1 {
-        writeln!(out, "To tell them apart, look at:")?;
-        for look in looks {
-            writeln!(out, "  {look}")?;
-        }
+    if best.len() > 1 {
+        print_next(&best, &seen, &mut out)?;
     }
     Ok(super::AS_EXPECTED)
+}
+
+/// How many fit, and whether that is a tie.
+fn print_count(best: &[Candidate], of: usize, out: &mut dyn Write) -> Result<(), Fail> {
+    let tie = best.len() > 1;
+    let fits = best.first().is_some_and(|c| c.against.is_empty());
+    Ok(match (fits, tie) {
+        (true, false) => writeln!(out, "1 of {of} mechanisms fits.\n"),
+        (true, true) => writeln!(
+            out,
+            "{} of {of} mechanisms fit. It is a tie: from this observation they cannot be told apart.\n",
+            best.len()
+        ),
+        (false, false) => writeln!(out, "No mechanism fits all of it. The nearest:\n"),
+        (false, true) => writeln!(
+            out,
+            "No mechanism fits all of it. The nearest are {}, a tie: each misses as much.\n",
+            best.len()
+        ),
+    }?)
+}
+
+/// How to tell the tied ones apart.
+fn print_next(best: &[Candidate], seen: &Observation, out: &mut dyn Write) -> Result<(), Fail> {
+    if seen.sight.as_ref().is_some_and(Sight::is_open) {
+        writeln!(out, "It was not over when the watching ended; a longer capture may tell more.")?;
+    }
+    let looks = next_looks(best, seen);
+    if looks.is_empty() {
+        return Ok(writeln!(
+            out,
+            "Nothing that this command asks for tells them apart. The line under each says what to look at on \
+             the node: it is the one whose line is true there."
+        )?);
+    }
+    writeln!(out, "To tell them apart, look at one of these and give the answer with the flag behind it:")?;
+    for look in looks {
+        writeln!(out, "  {look}")?;
+    }
+    Ok(writeln!(out, "The line under each candidate says where its cause shows on the node.")?)
 }
 
 /// A capture without a frame that tells anything.

@@ -129,7 +129,7 @@ impl Lab {
                 let uplink = plan.setting.uplink;
                 let gateway =
                     Gateway::new(plan.host.clone(), uplink, outside, Span::ZERO, clock, &mut chooser);
-                Node::Model(Box::new(ModelNode { gateway, wire: None, prefer: options.link }))
+                Node::Model(Box::new(ModelNode { gateway, wire: None, carrier: false, prefer: options.link }))
             }
             Responder::Kernel => {
                 let (node, hint) = KernelNode::build(&plan, outside, options.link).await?;

@@ -27,6 +27,8 @@ pub(super) enum Node {
 pub(super) struct ModelNode {
     pub(super) gateway: Gateway<SmoltcpOutside>,
     pub(super) wire: Option<Wire>,
+    /// What the pod's end was last told.
+    pub(super) carrier: bool,
     pub(super) prefer: Option<LinkKind>,
 }
 

@@ -161,10 +161,18 @@ impl Lab {
         self.veth.update(now, &plan.setting, self.node.state(), &self.shadow, &mut self.chooser);
         // the cable is out while the host end is down, whatever the pod does to its own end
         let host_up = self.far_end_up();
-        if let Node::Model(m) = &self.node
+        if let Node::Model(m) = &mut self.node
             && let Some(wire) = &m.wire
         {
             wire.set_carrier(host_up).await?;
+            if m.carrier != host_up {
+                m.carrier = host_up;
+                // On a node the kernel handles a veth's carrier at once; that of a TAP, or of a pair
+                // whose ends have the same number, at most once a second, and until then the pod's
+                // requests leave (linkwatch_urgent_event). Who asks after one link has it handled
+                // now (rtnl_getlink, since 6.7). The pod may have taken the link away.
+                let _ = self.pod.rtnl.link(plan.setting.eth.as_str()).await;
+            }
         }
         self.tell_running(before);
         Ok(())
@@ -274,7 +282,7 @@ impl Lab {
                     self.events.take(now, What::Note { text });
                 }
                 wire.set_carrier(false).await?;
-                m.wire = Some(wire);
+                (m.wire, m.carrier) = (Some(wire), false);
                 Ok(Ok(()))
             }
             // this machine refuses, not the scenario

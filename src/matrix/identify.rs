@@ -4,22 +4,21 @@
 mod capture;
 mod frames;
 mod look;
+mod next;
 mod sight;
+mod signature;
 
 pub use capture::{CaptureError, MOST_FRAMES};
 pub use look::{Counts, Course, Holder, Look};
+pub use next::next_looks;
 pub use sight::{Sight, TraceError, Value, Vantage};
+pub use signature::Signature;
 
-use super::outage::{Outage, outages};
 use super::{FOR_GOOD, Played, play, spread};
 use crate::addr::Mac;
-use crate::control::Side;
-use crate::neigh::Nud;
 use crate::scenario::{Overrides, PlanError, Scenario};
-use crate::time::{Span, Time};
-use crate::trace::{Fate, What, describe, is_gateway_request};
+use crate::time::Span;
 use serde::Serialize;
-use std::collections::BTreeSet;
 
 /// A length fits when it lies within the scenario's own, this much to either side of it.
 const LENGTH_SLACK: u64 = 4;
@@ -41,46 +40,18 @@ pub struct Observation {
     pub ends: Option<bool>,
     /// The MAC in the pod's entry.
     pub mac: Option<Mac>,
+    /// The pod's packets go to a MAC that the host's cali interface does not have.
+    pub wrong_mac: Option<bool>,
+    /// Two MACs claim one address: the entry's MAC alternates, or one request gets two replies.
+    pub two_macs: Option<bool>,
+    /// Replies come late: within the 0.8 s of proxy_delay, and not at once.
+    pub held_back: Option<bool>,
+    /// State of the host's entry for the pod, as `ip neigh` on the host says it, or `absent`.
+    pub host_entry: Option<String>,
     /// Part of what a client said.
     pub error: Option<String>,
     /// A capture or a trace.
     pub sight: Option<Sight>,
-}
-
-/// What a scenario's outage looks like, over its runs.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Signature {
-    /// The scenario.
-    pub scenario: String,
-    /// States of the pod's entry during the outage.
-    pub entry: BTreeSet<String>,
-    /// Whether the pod asked.
-    pub asked: BTreeSet<bool>,
-    /// Whether requests reached the host end.
-    pub heard: BTreeSet<bool>,
-    /// Whether there were replies.
-    pub answered: BTreeSet<bool>,
-    /// Shortest and longest outage; an hour is for good.
-    pub lasts: (Span, Span),
-    /// MACs that the pod's entry held.
-    pub macs: BTreeSet<String>,
-    /// What clients said.
-    pub errors: BTreeSet<String>,
-}
-
-impl Signature {
-    fn new(scenario: &Scenario) -> Signature {
-        Signature {
-            scenario: scenario.id().to_owned(),
-            entry: BTreeSet::new(),
-            asked: BTreeSet::new(),
-            heard: BTreeSet::new(),
-            answered: BTreeSet::new(),
-            lasts: (FOR_GOOD, Span::ZERO),
-            macs: BTreeSet::new(),
-            errors: BTreeSet::new(),
-        }
-    }
 }
 
 /// A candidate.
@@ -96,59 +67,15 @@ pub struct Candidate {
 
 /// The signature of a scenario; `None` when nothing is lost in it.
 pub fn signature(scenario: &Scenario) -> Result<Option<Signature>, PlanError> {
-    let mut sig = Signature::new(scenario);
-    for seed in SIGHT_SEEDS {
-        let run = play(scenario, &Overrides::default(), seed)?;
-        let Some(worst) = outages(&run).into_iter().max_by_key(|o| o.longest) else { return Ok(None) };
-        sig.lasts = (sig.lasts.0.min(worst.longest), sig.lasts.1.max(worst.longest));
-        take(&mut sig, &run, &worst);
-    }
-    Ok((sig.lasts.1 > Span::ZERO).then_some(sig))
+    Known::new(scenario).map(|k| k.loss.then_some(k.signature))
 }
 
-/// Reads one run's outage into the signature.
-fn take(sig: &mut Signature, run: &Played, worst: &Outage) {
-    let inside = |t: Time| worst.from <= t && t <= worst.to;
-    let mut state = None;
-    for (t, new) in &run.seen.states {
-        if *t > worst.from && *t <= worst.to {
-            sig.entry.insert(name_of(state));
-        }
-        if *t <= worst.to {
-            state = *new;
-        }
-    }
-    sig.entry.insert(name_of(state));
-    let (mut asked, mut heard, mut answered) = (false, false, false);
-    for event in run.events.iter().filter(|e| inside(e.t_ns) && e.t_ns < worst.to) {
-        let What::Frame { from, bytes, fate, .. } = &event.what else { continue };
-        let d = describe(bytes);
-        if *from == Side::Pod && is_gateway_request(&d) {
-            asked = true;
-            heard |= *fate == Fate::Delivered;
-        }
-        // the reply that ends the outage is not part of it
-        let last = worst.to.since(event.t_ns) < Span::from_ms(1_100);
-        answered |= *from == Side::Host && d.answers.is_some() && (!last || worst.at_the_end);
-    }
-    sig.asked.insert(asked);
-    sig.heard.insert(heard);
-    sig.answered.insert(answered);
-    sig.macs.extend(run.seen.replies.iter().filter_map(|r| r.1).map(|m| m.to_string()));
-    sig.macs.extend(run.seen.lladdr.map(|m| m.to_string()));
-    sig.errors.extend(run.seen.clients.values().flat_map(|c| c.errors.keys().cloned()));
-}
-
-fn name_of(state: Option<Nud>) -> String {
-    match state {
-        None | Some(Nud::None) => "ABSENT".to_owned(),
-        Some(state) => state.name().to_owned(),
-    }
-}
-
-/// The runs that a capture is compared with: more than decide a cell of the matrix, since what is
-/// left to chance differs from run to run.
-pub const SIGHT_SEEDS: core::ops::RangeInclusive<u64> = 1..=8;
+/// A scenario is played, with the seeds from 1 on, until so many runs in a row show nothing that no
+/// run before showed: what is left to chance, such as the delay of a reply, has then been met in its
+/// usual forms, and what seldom happens as a rule too.
+const QUIET_RUNS: u64 = 20;
+/// More often than this no scenario is played.
+const MOST_RUNS: u64 = 80;
 
 /// What the scenarios look like, from every place.
 #[derive(Clone, Debug)]
@@ -161,7 +88,7 @@ struct Known {
     /// Something is lost in it.
     loss: bool,
     /// Its runs, as they are seen from the pod, from the host, and in a trace.
-    runs: Vec<[Sight; 3]>,
+    runs: Vec<[View; 3]>,
 }
 
 impl Library {
@@ -169,6 +96,12 @@ impl Library {
     pub fn new(scenarios: &[Scenario]) -> Result<Library, PlanError> {
         let threads = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
         Ok(Library(spread(scenarios.len(), threads, |at| Known::new(&scenarios[at]))?))
+    }
+
+    /// How often a scenario was played: with the seeds from 1 to this. 0 for an unknown one.
+    #[must_use]
+    pub fn runs_of(&self, scenario: &str) -> u64 {
+        self.0.iter().find(|k| k.signature.scenario == scenario).map_or(0, |k| k.runs.len() as u64)
     }
 
     /// Scenarios, best fit first; ties in the order of the scenarios given.
@@ -203,23 +136,34 @@ pub fn identify(scenarios: &[Scenario], seen: &Observation) -> Result<Vec<Candid
 /// What a look at a run shows.
 type Features = Vec<(&'static str, Value)>;
 
+/// A run as it is seen from one place, to its end.
+#[derive(Clone, Debug)]
+struct View {
+    sight: Sight,
+    features: Features,
+}
+
 impl Known {
     fn new(scenario: &Scenario) -> Result<Known, PlanError> {
-        let signature = signature(scenario)?;
-        let mut runs = Vec::new();
-        for seed in SIGHT_SEEDS {
-            let events = play(scenario, &Overrides::default(), seed)?.events;
-            let (pod, host) = (Vantage::Pod, Vantage::Host);
-            runs.push([
-                Sight::of_frames(&events, pod),
-                Sight::of_frames(&events, host),
-                Sight::of_trace(&events),
-            ]);
+        let mut signature = Signature::new(scenario);
+        let mut runs: Vec<[View; 3]> = Vec::new();
+        let (mut watched, mut quiet) = (true, 0);
+        for seed in 1..=MOST_RUNS {
+            let run = play(scenario, &Overrides::default(), seed)?;
+            watched &= signature.take(&run);
+            let views = views_of(&run);
+            quiet = if shows_more(&runs, &views) { 0 } else { quiet + 1 };
+            runs.push(views);
+            if quiet == QUIET_RUNS {
+                break;
+            }
         }
-        let loss = signature.is_some();
-        let mut none = Signature::new(scenario);
-        none.lasts = (Span::ZERO, Span::ZERO);
-        Ok(Known { signature: signature.unwrap_or(none), loss, runs })
+        let loss = watched && signature.lasts.1 > Span::ZERO;
+        if !loss {
+            signature = Signature::new(scenario);
+            signature.lasts = (Span::ZERO, Span::ZERO);
+        }
+        Ok(Known { signature, loss, runs })
     }
 
     /// What the same look at the runs shows: each run whole, and for as long as somebody watched,
@@ -235,12 +179,26 @@ impl Known {
         let open = like.is_open();
         views
             .flat_map(|view| {
-                let cut =
-                    (open && view.watched() > like.watched()).then(|| view.features_until(like.watched()));
-                core::iter::once(view.features()).chain(cut)
+                let cut = (open && view.sight.watched() > like.watched())
+                    .then(|| view.sight.features_until(like.watched()));
+                core::iter::once(view.features.clone()).chain(cut)
             })
             .collect()
     }
+}
+
+fn views_of(run: &Played) -> [View; 3] {
+    let events = &run.events;
+    [Sight::of_frames(events, Vantage::Pod), Sight::of_frames(events, Vantage::Host), Sight::of_trace(events)]
+        .map(|sight| View { features: sight.features(), sight })
+}
+
+/// From one of the places no run so far looks as this one does.
+fn shows_more(runs: &[[View; 3]], views: &[View; 3]) -> bool {
+    views.iter().enumerate().any(|(at, view)| {
+        let known: Vec<Features> = runs.iter().map(|r| r[at].features.clone()).collect();
+        runs.is_empty() || !compare(&known, &view.features).1.is_empty()
+    })
 }
 
 /// What of the features fits the nearest run, and what does not.
@@ -268,7 +226,7 @@ fn candidate(signature: Signature, seen: &Observation) -> Candidate {
     // any other MAC is as good as the scenario's other
     let calico = Mac::CALICO.to_string();
     let upper = |text: &String| text.to_uppercase();
-    let tests: [(&'static str, Option<bool>); 8] = [
+    let tests: [(&'static str, Option<bool>); 12] = [
         ("entry", seen.entry.as_ref().map(|e| s.entry.contains(&upper(e)))),
         ("requests in the pod", seen.asked.map(|b| s.asked.contains(&b))),
         ("requests on the host", seen.heard.map(|b| s.heard.contains(&b))),
@@ -276,41 +234,12 @@ fn candidate(signature: Signature, seen: &Observation) -> Candidate {
         ("length", seen.lasts.map(length)),
         ("end", seen.ends.map(|b| if b { s.lasts.0 < FOR_GOOD } else { s.lasts.1 >= FOR_GOOD })),
         ("MAC", seen.mac.map(|m| s.macs.iter().any(|x| (*x == calico) == (m == Mac::CALICO)))),
+        ("right or wrong MAC", seen.wrong_mac.map(|b| s.wrong_mac.contains(&b))),
+        ("one MAC or two", seen.two_macs.map(|b| s.two_macs.contains(&b))),
+        ("replies held back", seen.held_back.map(|b| s.held_back.contains(&b))),
+        ("the host's entry", seen.host_entry.as_ref().map(|e| s.host_entry.contains(&upper(e)))),
         ("error", seen.error.as_ref().map(|e| s.errors.iter().any(|x| upper(x).contains(&upper(e))))),
     ];
     let with = |ok: bool| tests.iter().filter(|t| t.1 == Some(ok)).map(|t| t.0).collect();
     Candidate { fits: with(true), against: with(false), signature }
 }
-
-/// What to look at next: of what nobody has looked at, that in which the best candidates differ.
-#[must_use]
-pub fn next_looks(best: &[Candidate], seen: &Observation) -> Vec<&'static str> {
-    // a trace tells all of it; a capture tells who asked and who answered
-    let (trace, captured) = (seen.sight.as_ref().is_some_and(Sight::is_trace), seen.sight.is_some());
-    let at_pod = seen.sight.as_ref().is_some_and(|s| s.vantage == Some(Vantage::Pod));
-    let looks: [(bool, &'static str, Pick); 6] = [
-        (
-            !trace && seen.entry.is_none(),
-            "the pod's entry: `ip neigh show 169.254.1.1` in the pod (--entry)",
-            |s| format!("{:?}", s.entry),
-        ),
-        (!captured && seen.asked.is_none(), "requests in the pod: `tcpdump -ni eth0 arp` (--asked)", |s| {
-            format!("{:?}", s.asked)
-        }),
-        (
-            (!captured || at_pod && !trace) && seen.heard.is_none(),
-            "requests on the host: `tcpdump -ni CALI arp` (--heard)",
-            |s| format!("{:?}", s.heard),
-        ),
-        (!captured && seen.answered.is_none(), "replies on the host: the same capture (--answered)", |s| {
-            format!("{:?}", s.answered)
-        }),
-        (!captured && seen.mac.is_none(), "the MAC in the pod's entry (--mac)", |s| format!("{:?}", s.macs)),
-        (!trace && seen.error.is_none(), "what a client says (--error)", |s| format!("{:?}", s.errors)),
-    ];
-    let differ = |of: &Pick| best.iter().map(|c| of(&c.signature)).collect::<BTreeSet<_>>().len() > 1;
-    looks.iter().filter(|(open, _, of)| *open && differ(of)).map(|l| l.1).collect()
-}
-
-/// One trait of a signature, as a text to compare.
-type Pick = fn(&Signature) -> String;

@@ -19,8 +19,8 @@ mod symptoms;
 
 pub use html::write_html;
 pub use identify::{
-    Candidate, CaptureError, Counts, Course, Holder, Library, Look, MOST_FRAMES, Observation, SIGHT_SEEDS,
-    Sight, Signature, TraceError, Value, Vantage, identify, next_looks, signature,
+    Candidate, CaptureError, Counts, Course, Holder, Library, Look, MOST_FRAMES, Observation, Sight,
+    Signature, TraceError, Value, Vantage, identify, next_looks, signature,
 };
 pub use judge::{Cell, judge};
 pub use minute::{ABOUT, Minute, minutes};

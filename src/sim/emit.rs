@@ -223,7 +223,7 @@ pub(crate) fn failure_text(failure: Failure) -> String {
     }
 }
 
-fn drop_text(why: DropWhy) -> String {
+pub(crate) fn drop_text(why: DropWhy) -> String {
     match why {
         DropWhy::Input(fault) => Reason::Unroutable(fault).to_string(),
         DropWhy::Neighbour(discarded) => match discarded {

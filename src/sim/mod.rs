@@ -25,7 +25,7 @@ pub use responder::{Answer, Responder};
 pub use world::{Ended, World, run};
 #[cfg(feature = "live")]
 pub(crate) use {
-    emit::Emitter,
+    emit::{Emitter, drop_text},
     responder::{datapath_reply, own_answer, own_word, silence},
     veth::Veth,
 };

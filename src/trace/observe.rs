@@ -158,7 +158,9 @@ fn frame(o: &mut Observed, t: Time, from: Side, bytes: &[u8], fate: &Fate) {
         o.asked.push(Asked { t_ns: t, broadcast: d.group, answered_ns: None, reason });
     }
     if from == Side::Host && *fate == Fate::Delivered && d.answers.is_some_and(is_gateway) {
-        let mac = bytes.get(22..28).map(|b| Mac([b[0], b[1], b[2], b[3], b[4], b[5]]));
+        // an advertisement names its sender's MAC in an option, and comes from it
+        let at = if d.answers.is_some_and(|ip| ip.is_ipv4()) { 22..28 } else { 6..12 };
+        let mac = bytes.get(at).map(|b| Mac([b[0], b[1], b[2], b[3], b[4], b[5]]));
         o.replies.push((t, mac));
         // replies carry no number: each goes to the oldest request that still waits
         if let Some(a) = o.open().find(|a| a.is_open()) {

@@ -2,7 +2,7 @@
 
 use super::{ALL, LIBRARY};
 use arplab::control::Side;
-use arplab::matrix::{Observation, SIGHT_SEEDS, Sight, Value, Vantage, play};
+use arplab::matrix::{Observation, Sight, Value, Vantage, play};
 use arplab::scenario::{Overrides, Scenario};
 use arplab::time::Span;
 use arplab::trace::{Event, Fate, What, write_json, write_pcapng};
@@ -71,7 +71,9 @@ type Sights = BTreeMap<(String, Form), Vec<Sight>>;
 static KNOWN: LazyLock<Sights> = LazyLock::new(|| {
     let mut known: Sights = BTreeMap::new();
     for scenario in ALL.iter() {
-        for seed in SIGHT_SEEDS {
+        let runs = LIBRARY.runs_of(scenario.id());
+        assert!(runs < SEED, "{}: {runs}", scenario.id());
+        for seed in 1..=runs {
             let events = events(scenario, seed);
             for form in FORMS {
                 known.entry((scenario.id().to_owned(), form)).or_default().push(sight(&events, form));

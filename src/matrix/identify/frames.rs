@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Ask { sender: IpAddr, target: IpAddr },
     /// ARP reply or neighbour advertisement.
     Tell { about: IpAddr, mac: Mac },
+    /// An announcement: it asks for nothing, and says whose an address is.
+    Claim { about: IpAddr, mac: Mac },
     /// An IP packet to one station, neighbour discovery left out.
     Ip { src: IpAddr, dst: IpAddr, unreachable: bool },
 }
@@ -54,8 +56,9 @@ pub(super) fn read(t: u64, frame: &[u8]) -> Option<Seen> {
 fn arp_kind(arp: &ArpEthIpv4Packet) -> Option<Kind> {
     let (sender, target) = (Ipv4Addr::from(arp.sender_ipv4), Ipv4Addr::from(arp.target_ipv4));
     match arp.operation {
-        // an announcement asks for nothing
-        ArpOperation::REQUEST if sender == target => None,
+        ArpOperation::REQUEST if sender == target => {
+            Some(Kind::Claim { about: sender.into(), mac: Mac(arp.sender_mac) })
+        }
         ArpOperation::REQUEST => Some(Kind::Ask { sender: sender.into(), target: target.into() }),
         ArpOperation::REPLY => Some(Kind::Tell { about: sender.into(), mac: Mac(arp.sender_mac) }),
         _ => None,
@@ -95,7 +98,8 @@ pub(super) fn is_gateway(ip: IpAddr) -> bool {
 }
 
 /// The pod's MAC. Who asks for 169.254.1.1 is the pod; else who asks from an address of its own
-/// for a link-local one; else who sends the first packet and is not Calico's host end.
+/// for a link-local one; else who sends the first packet, or announces itself, and is not Calico's
+/// host end.
 pub(super) fn pod_mac(frames: &[Seen]) -> Option<Mac> {
     let four = |f: &Seen| matches!(f.kind, Kind::Ask { target, .. } if target == IpAddr::V4(GATEWAY));
     let six = |f: &Seen| match f.kind {
@@ -104,7 +108,7 @@ pub(super) fn pod_mac(frames: &[Seen]) -> Option<Mac> {
         }
         _ => false,
     };
-    let sends = |f: &Seen| matches!(f.kind, Kind::Ip { .. }) && f.src != Mac::CALICO;
+    let sends = |f: &Seen| matches!(f.kind, Kind::Ip { .. } | Kind::Claim { .. }) && f.src != Mac::CALICO;
     let first = |test: &dyn Fn(&Seen) -> bool| frames.iter().find(|f| test(f)).map(|f| f.src);
     first(&four).or_else(|| first(&six)).or_else(|| first(&sends))
 }

@@ -16,6 +16,9 @@ const SILENT: u64 = 900_000_000;
 const UNHEARD: u64 = 1_500_000_000;
 /// A reply that takes longer was held back; a kernel under load stays well below it.
 const HELD_BACK: u64 = 120_000_000;
+/// A request to one MAC that comes so long after another is its repetition: the kernel probes an old
+/// entry once a second (retrans_time_ms). Several programs that ask at once are none.
+const REPEATED: u64 = 500_000_000;
 
 /// How a kind of question fared over time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
@@ -62,7 +65,7 @@ pub struct Look {
     pub mac: Holder,
     /// A reply was held back.
     pub held_back: bool,
-    /// Requests to one MAC (of an old entry) went unanswered.
+    /// A request to one MAC (of an old entry) went unanswered and was repeated.
     pub stale_probe: bool,
     /// The gateway is asked for over IPv6.
     pub six: bool,
@@ -176,7 +179,8 @@ struct Pass {
     macs: BTreeSet<Mac>,
     host_macs: BTreeSet<Mac>,
     sent_to: BTreeSet<Mac>,
-    unicast_open: usize,
+    /// Since when a request to one MAC waits.
+    unicast_open: Option<u64>,
     stale_probe: bool,
     six: bool,
     past_the_pod: bool,
@@ -194,7 +198,8 @@ pub(super) fn look(frames: &[Seen], end: u64) -> (Look, Counts) {
     for f in frames {
         if Some(f.src) == pod {
             match f.kind {
-                Kind::Ask { sender, .. } if !is_probe(sender) => p.own.insert(sender),
+                Kind::Ask { sender: own, .. } if !is_probe(own) => p.own.insert(own),
+                Kind::Claim { about, .. } => p.own.insert(about),
                 Kind::Ip { src, .. } => p.own.insert(src),
                 _ => false,
             };
@@ -220,7 +225,7 @@ impl Pass {
             macs: BTreeSet::new(),
             host_macs: BTreeSet::new(),
             sent_to: BTreeSet::new(),
-            unicast_open: 0,
+            unicast_open: None,
             stale_probe: false,
             six: false,
             past_the_pod: false,
@@ -238,8 +243,8 @@ impl Pass {
                 self.six |= target.is_ipv6();
                 self.gateway.ask(f.t);
                 if !f.dst.is_group() {
-                    self.unicast_open += 1;
-                    self.stale_probe |= self.unicast_open > 1;
+                    let first = *self.unicast_open.get_or_insert(f.t);
+                    self.stale_probe |= f.t - first > REPEATED;
                 }
             }
             Kind::Ask { sender, .. } if is_probe(sender) => {}
@@ -250,7 +255,7 @@ impl Pass {
                 self.sent_to.insert(f.dst);
                 self.packets.ask(f.t);
             }
-            Kind::Tell { .. } => {}
+            Kind::Tell { .. } | Kind::Claim { .. } => {}
         }
     }
 
@@ -260,13 +265,14 @@ impl Pass {
             Kind::Tell { about, mac } if is_gateway(about) => {
                 self.counts.replies += 1;
                 self.macs.insert(mac);
-                self.unicast_open = 0;
+                self.unicast_open = None;
                 self.gateway.answer(f.t);
             }
             Kind::Tell { about, .. } => {
                 self.own_claimed |= self.own.contains(&about);
                 self.others.answer(f.t);
             }
+            Kind::Claim { about, .. } => self.own_claimed |= self.own.contains(&about),
             Kind::Ask { sender, .. } if is_probe(sender) => {}
             Kind::Ask { .. } => {
                 self.past_the_pod |= elsewhere(f.dst);

@@ -2,14 +2,16 @@
 //! person brings and for the scenarios' own runs.
 
 use super::capture::{CaptureError, Captured, capture};
-use super::frames::{Seen, read};
-use super::look::{Counts, Course, look};
-use crate::control::Side;
+use super::frames::{Kind, Seen, is_gateway, read};
+use super::look::{Counts, Course, Look, look};
+use crate::addr::Mac;
+use crate::control::{GATEWAY, Side};
 use crate::neigh::Nud;
 use crate::time::Span;
 use crate::trace::{ClientNews, Event, Fate, What};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Read};
+use std::net::IpAddr;
 
 /// Where frames were seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,11 +142,8 @@ impl Sight {
             sight.end = sight.end.max(t);
             match &event.what {
                 What::Neigh { side, dev, ip, new: Some(new), .. } if new.is_notified() => match side {
-                    Side::Pod if super::frames::is_gateway(*ip) => more.pod_states.push((t, *new)),
-                    // the host's other neighbours are not the pod's business
-                    Side::Host if dev.starts_with("cali") || super::frames::is_gateway(*ip) => {
-                        more.host_states.push((t, *new));
-                    }
+                    Side::Pod if is_gateway(*ip) => more.pod_states.push((t, *new)),
+                    Side::Host if is_for_the_pod(dev, *ip) => more.host_states.push((t, *new)),
                     _ => {}
                 },
                 What::Client { news: ClientNews::Failure { error, .. }, .. } => {
@@ -171,6 +170,22 @@ impl Sight {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty() && self.more.is_none()
+    }
+
+    /// All of the look.
+    pub(super) fn look(&self) -> Look {
+        look(&self.frames, self.end).0
+    }
+
+    /// One address is answered for, or announced, by more than one MAC.
+    pub(super) fn two_macs(&self) -> bool {
+        let mut claims: BTreeMap<IpAddr, BTreeSet<Mac>> = BTreeMap::new();
+        for frame in &self.frames {
+            if let Kind::Tell { about, mac } | Kind::Claim { about, mac } = frame.kind {
+                claims.entry(about).or_default().insert(mac);
+            }
+        }
+        claims.values().any(|macs| macs.len() > 1)
     }
 
     /// Counts for the person who reads.
@@ -239,6 +254,14 @@ impl Sight {
         let (l, _) = look(&self.frames, self.end);
         [l.gateway, l.packets, l.host_asks].iter().any(|c| matches!(c, Course::Never | Course::Lost))
     }
+}
+
+/// A host's entry that bears on the pod's traffic: for the pod's address, or for the gateway's on
+/// whatever device. Not for the pod's link-local address: a pod that solicits routers leaves one,
+/// about a second after its start, and nothing of the pod's is sent by it.
+pub(super) fn is_for_the_pod(dev: &str, ip: IpAddr) -> bool {
+    let link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    dev.starts_with("cali") && !link_local || ip == IpAddr::V4(GATEWAY)
 }
 
 fn word<T: core::fmt::Debug>(value: &T) -> Value {
