@@ -155,6 +155,7 @@ fn prepare(args: &Args) -> Result<(Scenario, Overrides, Plan, Option<Case>), Fai
     if let Some(path) = &args.replay {
         let (case, scenario, plan) = super::explore::load_case(path)?;
         let overrides = case.overrides();
+        super::explore::warn_unfit(&case.replay(plan.clone()));
         let plan = case.held(plan);
         return Ok((scenario, overrides, plan, Some(case)));
     }

@@ -10,6 +10,7 @@ use super::property::{Property, PropertyError};
 use super::replay::{Replayed, replay};
 use super::schedule::{DrawRun, Run, Schedule};
 use super::shrink::LeftOut;
+use crate::control::Gate;
 use crate::scenario::{HoldOverride, Overrides, Plan};
 use crate::time::{Span, Time};
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,15 @@ pub struct Case {
     draws: Vec<DrawRun>,
 }
 
+impl core::fmt::Display for Stands {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Stands::Fails => "fails",
+            Stands::Holds => "holds",
+        })
+    }
+}
+
 /// Why a file is no case, or a case does not come out as it says.
 #[derive(Debug, thiserror::Error)]
 pub enum CaseError {
@@ -94,7 +104,7 @@ pub enum CaseError {
     #[error(transparent)]
     Property(#[from] PropertyError),
     /// It comes out otherwise.
-    #[error("the schedule was to {wanted:?}, but: {seen}")]
+    #[error("by its file the schedule {wanted}, but {seen}")]
     Otherwise {
         /// What the file says.
         wanted: Stands,
@@ -170,6 +180,12 @@ impl Case {
             return Err(CaseError::Newer(head.version));
         }
         let case: Case = toml::from_str(text).map_err(|e| CaseError::Unreadable(e.to_string()))?;
+        if case.properties.is_empty() {
+            return Err(CaseError::Unreadable("it is held against no property".to_owned()));
+        }
+        if let Some(name) = case.lacks.iter().find(|name| !case.properties.contains(name)) {
+            return Err(CaseError::Unreadable(format!("it lacks {name}, which is not among its properties")));
+        }
         let moves = case.moves.iter().map(|m| u64::from(m.times)).sum::<u64>();
         if moves + case.draws.iter().map(|d| u64::from(d.times)).sum::<u64>() > LENGTH_MAX {
             let why = format!("it has more than {LENGTH_MAX} moves and draws, which no run makes");
@@ -181,7 +197,12 @@ impl Case {
     /// The text of a file.
     pub fn to_text(&self) -> Result<String, CaseError> {
         let body = toml::to_string_pretty(self).map_err(|e| CaseError::Unreadable(e.to_string()))?;
-        Ok(format!("# A schedule of events, to be replayed: arplab explore --replay FILE\n{body}"))
+        let how = if self.scenario.is_empty() {
+            "in the test that has its plan, with Case::check"
+        } else {
+            "arplab explore --replay FILE"
+        };
+        Ok(format!("# A schedule of events, to be replayed: {how}\n{body}"))
     }
 
     /// What is changed about the scenario.
@@ -233,6 +254,11 @@ impl Case {
             |h: &crate::control::Hold| replayed.holds.iter().any(|x| (x.step, x.nth) == (h.step, h.nth));
         plan.holds.retain(|h| !late(h));
         plan.holds.extend(replayed.holds);
+        for client in &mut plan.clients {
+            if let Some((_, step)) = replayed.clients.iter().find(|c| c.0 == client.name) {
+                (client.gate, client.delay) = (Gate::After(*step), (Span::ZERO, Span::ZERO));
+            }
+        }
         // the run is as long as the schedule, so that it ends where the simulator's does
         if let (Some(end), false) = (replayed.facts.ended, self.to_rest) {
             plan.duration = plan.duration.min(end.since(Time::ZERO) + AFTER);
@@ -252,10 +278,7 @@ impl Case {
             [] => "it has every property".to_owned(),
             _ => format!("it lacks {}", lacking.join(", ")),
         };
-        let fit = match replayed.misfits {
-            0 => String::new(),
-            n => format!(" (the program has changed since: {n} moves or draws do not fit)"),
-        };
+        let fit = replayed.unfit().map_or_else(String::new, |text| format!(" ({text})"));
         Err(CaseError::Otherwise { wanted: self.outcome, seen: seen + &fit })
     }
 

@@ -182,7 +182,7 @@ impl Report {
 /// States spent to shorten a schedule that was drawn: a second or two.
 const SHRINK_STATES: u64 = 50_000;
 /// Most properties of one search: a bit each.
-const PROPERTIES_MAX: usize = 32;
+pub const PROPERTIES_MAX: usize = 32;
 
 impl Explorer {
     /// A search of a plan with the usual properties and bounds.
@@ -210,11 +210,21 @@ impl Explorer {
         self
     }
 
-    /// With these properties, at most 32.
+    /// With these properties, each once.
+    ///
+    /// # Panics
+    /// With more than [`PROPERTIES_MAX`] different ones: to leave some out would call what nobody
+    /// looked at kept.
     #[must_use]
     pub fn properties(mut self, properties: Vec<Property>) -> Explorer {
-        self.properties = properties;
-        self.properties.truncate(PROPERTIES_MAX);
+        self.properties.clear();
+        for property in properties {
+            if !self.properties.contains(&property) {
+                self.properties.push(property);
+            }
+        }
+        let many = self.properties.len();
+        assert!(many <= PROPERTIES_MAX, "a search has at most {PROPERTIES_MAX} properties, not {many}");
         self
     }
 

@@ -68,7 +68,7 @@ pub use crate::sim::{Answer, Responder};
 pub use bounds::{Bounds, Complete, Grid};
 pub use case::{Case, CaseError, Stands};
 pub use draws::Draw;
-pub use explorer::{Budget, Covered, DelayClass, Explorer, Failing, Fared, Report, Strategy};
+pub use explorer::{Budget, Covered, DelayClass, Explorer, Failing, Fared, PROPERTIES_MAX, Report, Strategy};
 pub use facts::Facts;
 pub use node::Cost;
 pub use outside::ReflexOutside;

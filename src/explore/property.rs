@@ -186,6 +186,12 @@ impl Property {
         &self.name
     }
 
+    /// The time it gives, if it gives one.
+    #[must_use]
+    pub fn limit(&self) -> Option<Span> {
+        self.limit
+    }
+
     /// One schedule is enough.
     #[must_use]
     pub fn is_sometimes(&self) -> bool {

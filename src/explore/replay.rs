@@ -6,7 +6,7 @@ use super::facts::Facts;
 use super::node::{Choice, Ground, LaneId, Node, SLACK, lane_of};
 use super::path::Scribe;
 use super::schedule::{Entry, Schedule};
-use crate::control::{Hold, Side, StepId, Until};
+use crate::control::{Gate, Hold, Side, StepId, Until};
 use crate::scenario::Plan;
 use crate::sim::{Move, Moves, Possible};
 use crate::time::{Span, Time};
@@ -23,11 +23,30 @@ pub struct Replayed {
     /// Recorded moves that were not possible and were left out, and moves that had to be made
     /// without a record. Zero when the schedule fits the program.
     pub misfits: u32,
+    /// The first of them, in words.
+    pub first_misfit: Option<String>,
     /// Every event.
     pub events: Vec<Event>,
     /// Steps that came later than they would of their own accord, as holds that bring about the
     /// same order on a real kernel.
     pub holds: Vec<Hold>,
+    /// Clients that started directly behind a step other than the one they wait for anyway: with
+    /// [`Gate::After`] that step they do so on a real kernel, too.
+    pub clients: Vec<(String, StepId)>,
+}
+
+impl Replayed {
+    /// What does not fit any more, in words; `None` when all does.
+    #[must_use]
+    pub fn unfit(&self) -> Option<String> {
+        let first =
+            self.first_misfit.as_ref().map_or_else(String::new, |text| format!("; the first: {text}"));
+        Some(match self.misfits {
+            0 => return None,
+            1 => format!("the program has changed since: one recorded move or draw does not fit{first}"),
+            n => format!("the program has changed since: {n} recorded moves or draws do not fit{first}"),
+        })
+    }
 }
 
 /// Runs a schedule on a plan. A schedule from an older program that does not fit any more is
@@ -41,7 +60,7 @@ pub fn replay(plan: Plan, schedule: &Schedule, bounds: &Bounds) -> Replayed {
     let source = Source::Recorded(&schedule.draws);
     let mut draws = Draws::new(&ground.bounds.grid, source, &mut made, &mut points);
     let mut node = ground.root(&mut draws, &mut events);
-    let mut run = Follow { ground: &ground, at: 0, misfits: 0, late: Vec::new() };
+    let mut run = Follow { ground: &ground, at: 0, misfits: 0, first: None, late: Vec::new() };
     let mut scribe = Scribe::new(&ground);
     let mut moves = Moves::new();
     while let Some(choice) = run.next(&mut node, schedule, &mut moves) {
@@ -51,8 +70,17 @@ pub fn replay(plan: Plan, schedule: &Schedule, bounds: &Bounds) -> Replayed {
     }
     let misfits = run.misfits + draws.misfits + (schedule.entries.len() - run.at) as u32;
     let holds = run.holds(&events);
+    let (clients, first_misfit) = (run.clients(&events), run.first.take());
     node.world.finish(&mut events);
-    Replayed { facts: node.facts, schedule: scribe.schedule(made), misfits, events, holds }
+    Replayed {
+        facts: node.facts,
+        schedule: scribe.schedule(made),
+        misfits,
+        first_misfit,
+        events,
+        holds,
+        clients,
+    }
 }
 
 /// A step that was overtaken.
@@ -70,6 +98,7 @@ struct Follow<'a> {
     ground: &'a Ground,
     at: usize,
     misfits: u32,
+    first: Option<String>,
     late: Vec<Late>,
 }
 
@@ -96,15 +125,46 @@ impl Follow<'_> {
                 self.at += 1;
                 return Some(*choice);
             }
+            // a step that the schedule does not know was not there when it was kept; what is recorded
+            // may have to wait for it
+            if let Some(choice) = choices.iter().find(|c| self.is_new(node, schedule, &c.possible)) {
+                let choice = *choice;
+                self.misfit(format!("{} is not recorded", self.name_of(&choice.possible)));
+                return Some(choice);
+            }
             // a step that is not there yet, but something else that must come first
             if *entry != Entry::Next && self.is_to_come(node, entry) {
                 break;
             }
             self.at += 1;
-            self.misfits += 1;
+            let text = match entry {
+                Entry::Step { step, .. } => format!("{step} cannot be done where it is recorded"),
+                Entry::Next => "nothing but steps can happen where something else is recorded".to_owned(),
+            };
+            self.misfit(text);
         }
-        self.misfits += 1;
+        if let Some(choice) = choices.first() {
+            self.misfit(format!("{} comes without a record", self.name_of(&choice.possible)));
+        }
         choices.first().copied()
+    }
+
+    fn misfit(&mut self, text: String) {
+        self.misfits += 1;
+        self.first.get_or_insert(text);
+    }
+
+    fn name_of(&self, p: &Possible) -> String {
+        match p.what {
+            Move::Next => "something other than a step".to_owned(),
+            Move::Step(s) => self.ground.plan.steps.info(s.step).name.clone(),
+        }
+    }
+
+    /// A step that no recorded move from here on names.
+    fn is_new(&self, node: &Node, schedule: &Schedule, p: &Possible) -> bool {
+        matches!(p.what, Move::Step(_))
+            && !schedule.entries[self.at..].iter().any(|entry| self.is(node, entry, p))
     }
 
     fn is(&self, node: &Node, entry: &Entry, p: &Possible) -> bool {
@@ -178,6 +238,27 @@ impl Follow<'_> {
                 })
             }
         }
+    }
+
+    /// Clients that started behind a step which nothing but the schedule put before them.
+    fn clients(&self, events: &[Event]) -> Vec<(String, StepId)> {
+        let step_of = |what: &What| match what {
+            What::Step { step, refused: None, .. } => self.ground.plan.steps.find(step),
+            _ => None,
+        };
+        let mut after = Vec::new();
+        for client in &self.ground.plan.clients {
+            let is_start = |e: &Event| matches!(&e.what, What::Client { client: name, news: ClientNews::Start { .. } } if *name == client.name);
+            let Some(at) = events.iter().position(is_start) else { continue };
+            let last = events[..at].iter().rev().find_map(|e| Some((e.t_ns, step_of(&e.what)?)));
+            let Some((t, step)) = last else { continue };
+            let many = events[..at].iter().filter(|e| step_of(&e.what) == Some(step)).count();
+            // a client with a delay of its own starts by the clock
+            if many == 1 && Gate::After(step) != client.gate && events[at].t_ns.since(t) <= SLACK {
+                after.push((client.name.clone(), step));
+            }
+        }
+        after
     }
 
     /// What a hold can wait for.

@@ -64,9 +64,11 @@ pub(super) struct Row {
 pub(super) struct Window {
     /// The first request in vain.
     pub(super) from: Time,
+    /// The number of rows when it began.
+    pub(super) first: usize,
     /// When the gateway answers.
     pub(super) to: Time,
-    /// The number of rows there were then.
+    /// The number of rows when it was over.
     pub(super) rows: usize,
 }
 
@@ -128,7 +130,8 @@ impl<'a> Page<'a> {
     fn inside(&self, row: &Row) -> bool {
         let begun = self.windows.partition_point(|w| w.from <= row.t);
         let near = &self.windows[begun.saturating_sub(2)..begun];
-        near.iter().any(|w| row.t < w.to || (row.t == w.to && row.number < w.rows))
+        let begun = |w: &&Window| w.from < row.t || w.first <= row.number;
+        near.iter().filter(begun).any(|w| row.t < w.to || (row.t == w.to && row.number < w.rows))
     }
 
     fn draw_row(&self, at: usize, out: &mut String) {

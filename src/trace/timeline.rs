@@ -173,7 +173,8 @@ impl Timeline {
         if from == Side::Pod && super::is_gateway_request(&d) {
             if self.silent || *fate != Fate::Delivered {
                 if !core::mem::replace(&mut self.asking, true) {
-                    self.windows.push(Window { from: t, to: Time::FOREVER, rows: usize::MAX });
+                    let first = self.rows.len();
+                    self.windows.push(Window { from: t, first, to: Time::FOREVER, rows: usize::MAX });
                 }
                 self.burst.from.get_or_insert(t);
                 self.burst.sent.push(t);

@@ -57,20 +57,22 @@ pub(in crate::cli) struct Args {
     /// Go on until no actor has anything left to do, not only until the clients are done
     #[arg(long)]
     pub(super) to_rest: bool,
-    /// Try so many values of something that is drawn, such as cpu-race=3 or wheel-phase=8
+    /// Try so many values of something that is drawn: carrier-notice, cpu-race, flow-hash,
+    /// icmp-credit, link-fault, proxy-delay, reachable-time, wheel-phase, such as wheel-phase=8
     #[arg(long, value_name = "KIND=N", value_parser = grid)]
     pub(super) grid: Vec<(ChoiceKind, u32)>,
     /// States (exhaustive) or schedules (otherwise) to spend
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = count)]
     pub(super) budget: u64,
-    /// Time to spend; the result then depends on the machine
+    /// Time to spend on the search; to shorten what it finds comes on top. The result then depends
+    /// on the machine
     #[arg(long, value_name = "DURATION", value_parser = some_time)]
     pub(super) budget_time: Option<Span>,
     /// Seed of the strategies that draw
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
     /// Changes of priority in one schedule (pct)
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(..=DEPTH_MAX))]
     pub(super) depth: u32,
     /// Threads; the result does not depend on them [default: all processors]
     #[arg(long, value_name = "N", value_parser = threads)]
@@ -78,6 +80,9 @@ pub(in crate::cli) struct Args {
     /// Do part I of N only
     #[arg(long, value_name = "I/N", value_parser = shard, default_value = "0/1")]
     pub(super) shard: (u32, u32),
+    /// Exit with 1 also when the bounds asked for do not fit into the budget
+    #[arg(long)]
+    pub(super) strict: bool,
     /// Leave a failing schedule as it was found
     #[arg(long)]
     pub(super) no_shrink: bool,
@@ -85,7 +90,11 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
     /// Run a schedule from a file, move by move
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "fix", "with", "hold", "no_holds", "out"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "scenario", "fix", "with", "hold", "no_holds", "out", "property", "strategy", "late", "late_max",
+        "preemptions", "detours", "horizon", "instant", "fine", "to_rest", "grid", "budget", "budget_time",
+        "seed", "depth", "threads", "shard", "no_shrink", "strict",
+    ])]
     pub(super) replay: Option<PathBuf>,
     /// Print the result as JSON; of a replay the events as lines, and the verdict as the last one
     #[arg(long)]
@@ -125,6 +134,9 @@ fn count(text: &str) -> Result<u64, String> {
         Err(_) => Err("a whole number is wanted".to_owned()),
     }
 }
+
+/// A schedule has a few hundred decisions; more changes of priority than that are none.
+const DEPTH_MAX: i64 = 1_000;
 
 /// More threads than this help nobody.
 const THREADS_MAX: usize = 1_024;

@@ -7,13 +7,15 @@ mod watch;
 
 use super::fail::Fail;
 use super::{change, output, show};
-use crate::explore::{Budget, Case, Covered, Explorer, Failing, KNOWN, LeftOut, Property, Stands, Strategy};
+use crate::explore::{
+    Budget, Case, Covered, Explorer, Failing, KNOWN, LeftOut, PROPERTIES_MAX, Property, Stands, Strategy,
+};
 use crate::scenario::{Overrides, Plan};
 pub(super) use args::Args;
 use args::{Way, bounds};
 #[cfg(feature = "live")]
 pub(super) use replay::verdict;
-pub(super) use replay::{Shown, load_case, replay};
+pub(super) use replay::{Shown, load_case, replay, warn_unfit};
 use std::io::Write;
 use std::path::Path;
 
@@ -31,7 +33,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     if let Some(path) = &args.out {
         writable(path)?;
     }
-    let properties = if args.property.is_empty() { Property::usual() } else { args.property.clone() };
+    let properties = properties(args)?;
     let mut explorer = Explorer::new(plan)
         .bounds(bounds(args))
         .properties(properties.clone())
@@ -43,9 +45,13 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         explorer = explorer.threads(threads);
     }
     let report = watch::watched(explorer, args.budget);
-    if let (Some(path), Some(failing)) = (&args.out, &report.failing) {
-        write_case(path, &case(args, &overrides, lifted, &properties, failing))?;
-    }
+    // what a search found is told even where it cannot be kept
+    let kept = match (&args.out, &report.failing) {
+        (Some(path), Some(failing)) => {
+            write_case(path, &case(args, &overrides, lifted, &properties, failing))
+        }
+        _ => Ok(()),
+    };
     let mut out = std::io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &tell::json(&scenario, args, &report))?;
@@ -53,11 +59,35 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     } else {
         tell::print(args, &scenario, &report, &mut out)?;
     }
-    Ok(match report.covered {
+    kept?;
+    Ok(match &report.covered {
         Covered::Nothing => super::UNEXPECTED,
+        Covered::Every(within) if args.strict && within.late != args.late.0 => super::UNEXPECTED,
         _ if report.ok() => super::AS_EXPECTED,
         _ => super::UNEXPECTED,
     })
+}
+
+/// What is asked for, each once. A deadline that no run can miss is refused: it would hold of everything.
+fn properties(args: &Args) -> Result<Vec<Property>, Fail> {
+    let mut all: Vec<Property> = Vec::new();
+    for property in &args.property {
+        let beyond = property.limit().filter(|l| !property.is_sometimes() && *l >= args.horizon);
+        if beyond.is_some() {
+            return Err(Fail::usage(format!(
+                "{property} cannot be lacked by a run of {} at most; raise --horizon",
+                args.horizon
+            )));
+        }
+        if !all.contains(property) {
+            all.push(property.clone());
+        }
+    }
+    if all.len() > PROPERTIES_MAX {
+        let n = all.len();
+        return Err(Fail::usage(format!("{n} properties; a search has at most {PROPERTIES_MAX}")));
+    }
+    Ok(if all.is_empty() { Property::usual() } else { all })
 }
 
 fn strategy(args: &Args) -> Strategy {
@@ -114,9 +144,15 @@ fn write_case(path: &Path, case: &Case) -> Result<(), Fail> {
 
 fn list() -> Result<u8, Fail> {
     let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "A time after = is the one taken when none is given; * is looked at without --property.\n"
+    )?;
+    let usual = Property::usual();
     for (name, limit, text) in KNOWN {
         let head = limit.map_or((*name).to_owned(), |l| format!("{name}={l}"));
-        writeln!(out, "{head}\n{}", output::fold(text, 8, 96).trim_end())?;
+        let mark = if usual.iter().any(|p| p.name() == *name) { " *" } else { "" };
+        writeln!(out, "{head}{mark}\n{}", output::fold(text, 8, 96).trim_end())?;
     }
     Ok(super::AS_EXPECTED)
 }

@@ -3,9 +3,9 @@
 use crate::cli::capture::Capture;
 use crate::cli::fail::Fail;
 use crate::cli::{AS_EXPECTED, UNEXPECTED, complain, matrix, output, show};
-use crate::explore::Case;
 #[cfg(feature = "live")]
 use crate::explore::Facts;
+use crate::explore::{Case, Replayed};
 use crate::scenario::{Plan, Scenario};
 use crate::trace::{Event, Timeline, write_json};
 use std::io::{Read as _, Write};
@@ -53,7 +53,30 @@ pub(in crate::cli) fn load_case(path: &Path) -> Result<(Case, Scenario, Plan), F
         matrix::find(name)?;
     }
     let plan = scenario.plan(&case.overrides())?;
+    known_names(&case, &plan).map_err(|why| Fail::usage(format!("{shown}: {why}")))?;
     Ok((case, scenario, plan))
+}
+
+/// Says so when the program has changed since the schedule was kept.
+pub(in crate::cli) fn warn_unfit(replayed: &Replayed) {
+    if let Some(text) = replayed.unfit() {
+        complain(&text);
+    }
+}
+
+/// Names of what was left out that the scenario does not have.
+fn known_names(case: &Case, plan: &Plan) -> Result<(), String> {
+    let clients: Vec<&str> = plan.clients.iter().map(|c| c.name.as_str()).collect();
+    let holds: Vec<&str> = plan.holds.iter().map(|h| plan.steps.info(h.step).name.as_str()).collect();
+    for (what, named, there) in
+        [("client", &case.without_clients, clients), ("hold on", &case.without_holds, holds)]
+    {
+        if let Some(name) = named.iter().find(|n| !there.contains(&n.as_str())) {
+            let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+            return Err(format!("it leaves out the {what} {name:?}, and the scenario has: {there}"));
+        }
+    }
+    Ok(())
 }
 
 /// Runs the schedule of a file in the simulator, move by move.
@@ -61,10 +84,7 @@ pub(in crate::cli) fn replay(path: &Path, how: Shown<'_>) -> Result<u8, Fail> {
     let (case, scenario, plan) = load_case(path)?;
     let replayed = case.replay(plan);
     let lacking = case.lacking(&replayed, &[]).map_err(|e| Fail::usage(e.to_string()))?;
-    if replayed.misfits > 0 {
-        let n = replayed.misfits;
-        complain(&format_args!("the program has changed since: {n} recorded moves or draws do not fit"));
-    }
+    warn_unfit(&replayed);
     tell(&case, &scenario, &replayed.events, &lacking, how)
 }
 
@@ -98,7 +118,9 @@ fn tell(
         let verdict = serde_json::json!({ "event": "verdict", "result": result, "lacks": lacking });
         writeln!(out, "{verdict}")?;
     } else {
-        writeln!(out, "{}: {}", scenario.id(), scenario.file().title)?;
+        let changes = [&case.fixes[..], &case.with[..]].concat();
+        let with = if changes.is_empty() { String::new() } else { format!(" with {}", changes.join(", ")) };
+        writeln!(out, "{}{with}: {}", scenario.id(), scenario.file().title)?;
         out.write_all(Timeline::render(events, output::style(how.full)).as_bytes())?;
         match lacking {
             [] => writeln!(out, "\nIt has every property: {}.", case.properties.join(", "))?,

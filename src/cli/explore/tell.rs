@@ -1,11 +1,11 @@
 //! What `arplab explore` prints.
 
-use super::args::Args;
+use super::args::{Args, bounds};
 use crate::cli::fail::Fail;
 use crate::cli::output;
 use crate::explore::{Covered, Failing, Report};
 use crate::scenario::Scenario;
-use crate::trace::Timeline;
+use crate::trace::{Timeline, What};
 use std::io::Write;
 
 pub(super) fn print(args: &Args, scenario: &Scenario, r: &Report, out: &mut dyn Write) -> Result<(), Fail> {
@@ -23,6 +23,7 @@ pub(super) fn print(args: &Args, scenario: &Scenario, r: &Report, out: &mut dyn 
         let text = match (p.sometimes, p.kept, p.lacking) {
             (true, 0, _) => "never reached".to_owned(),
             (true, n, _) => format!("reached in {}", number(n)),
+            (false, _, 0) if r.schedules == 0 => "no schedule here".to_owned(),
             (false, _, 0) => "holds in all".to_owned(),
             (false, _, n) => format!("fails in {}", number(n)),
         };
@@ -43,12 +44,19 @@ fn covered(args: &Args, r: &Report, out: &mut dyn Write) -> Result<(), Fail> {
     let part = if n > 1 { format!(" (part {i} of {n})") } else { String::new() };
     match &r.covered {
         Covered::Nothing => {
-            let why = "not even the narrowest bounds fit into the budget, or its schedules have too many \
-                       moments; raise --budget, lower --horizon, leave out clients, or use --strategy random";
+            let late = args.budget_time.is_some_and(|t| r.elapsed.as_nanos() >= u128::from(t.as_ns()));
+            let why = if late {
+                "the time was up before the search was over; raise --budget-time, lower --late or --horizon, or \
+                 use --strategy random"
+            } else {
+                "not even the narrowest bounds fit into the budget, or its schedules have too many moments; \
+                 raise --budget, lower --horizon, leave out clients, or use --strategy random"
+            };
             writeln!(out, "Nothing is settled: {why}.")?;
         }
         Covered::Drawn(n) => {
-            writeln!(out, "{} schedules drawn{part}, seed {}.", number(u128::from(*n)), args.seed)?;
+            let drawn = number(u128::from(*n));
+            writeln!(out, "{drawn} schedules drawn{part}, seed {}, with {}:", args.seed, bounds(args))?;
         }
         Covered::Every(bounds) => {
             let schedules = number(r.schedules);
@@ -72,6 +80,20 @@ fn shortest(args: &Args, r: &Report, f: &Failing, out: &mut dyn Write) -> Result
         0 => "no step late".to_owned(),
         1 => "one step late".to_owned(),
         n => format!("{n} steps late"),
+    };
+    let held = f.events.iter().filter_map(|e| match &e.what {
+        What::Held { step, until } if until.ends_with("this schedule") => Some(step.as_str()),
+        _ => None,
+    });
+    let mut named: Vec<&str> = Vec::new();
+    for step in held {
+        if !named.contains(&step) {
+            named.push(step);
+        }
+    }
+    let steps = match (f.cost.late, &named[..]) {
+        (0, _) | (_, []) => steps,
+        _ => format!("{steps} ({})", named.join(", ")),
     };
     writeln!(out, "\n{which} failing schedule has {steps} and lacks {}:", f.lacks.join(", "))?;
     let left = [&f.left_out.clients, &f.left_out.holds].into_iter().flatten().cloned().collect::<Vec<_>>();
