@@ -64,14 +64,25 @@ pub fn felix() -> Program {
         .host("ip route add {pod_ip} dev {cali} scope link")
 }
 
+/// What the command line knows it by.
+pub const ID: &str = "basic-race";
+
+/// The scenario of the race. Its actors are not those of a version of Calico: [`race`] is its plan.
+///
+/// # Panics
+/// Never: it is part of the program and covered by a test.
+#[must_use]
+pub fn scenario() -> Scenario {
+    Scenario::parse(ID, BARE).unwrap_or_else(|e| panic!("{e}"))
+}
+
 /// A plan with nobody in it but the kubelet.
 ///
 /// # Panics
 /// Never: its scenario is part of the program and covered by a test.
 #[must_use]
 pub fn empty() -> Plan {
-    let scenario = Scenario::parse("basic-race", BARE).unwrap_or_else(|e| panic!("{e}"));
-    let mut plan = scenario.plan(&Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
+    let mut plan = scenario().plan(&Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
     plan.actors.retain(|a| a.name() == ActorName::Kubelet);
     plan
 }

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Id, issue number, catalogue number, or a scenario file
+    /// Id, issue number, catalogue number, or a scenario file; basic-race is the small race of plugin,
+    /// Felix and pod whose orders are confirmed by counting
     #[arg(required_unless_present_any = ["replay", "list_properties"])]
     pub(super) scenario: Option<String>,
     /// Apply a fix of the scenario; may be given several times

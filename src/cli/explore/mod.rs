@@ -9,8 +9,9 @@ use super::fail::Fail;
 use super::{change, output, show};
 use crate::explore::{
     Budget, Case, Covered, Explorer, Failing, KNOWN, LeftOut, PROPERTIES_MAX, Property, Stands, Strategy,
+    basic,
 };
-use crate::scenario::{Overrides, Plan};
+use crate::scenario::{Overrides, Plan, Scenario};
 pub(super) use args::Args;
 use args::{Way, bounds};
 #[cfg(feature = "live")]
@@ -26,9 +27,14 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     if let Some(path) = &args.replay {
         return replay(path, Shown { full: args.full, json: args.json, capture: None });
     }
-    let scenario = show::load(args.scenario.as_deref().unwrap_or_default())?;
+    let word = args.scenario.as_deref().unwrap_or_default();
+    let (scenario, race) = load(word)?;
     let overrides = change::overrides(&scenario, &args.hold, &args.fix, &args.with)?;
-    let mut plan = scenario.plan(&overrides)?;
+    if race.is_some() && overrides != Overrides::default() {
+        let why = "its plan is made in code; arplab::explore::basic changes it";
+        return Err(Fail::usage(format!("{word} takes no --hold, --fix or --with: {why}")));
+    }
+    let mut plan = race.map_or_else(|| scenario.plan(&overrides), Ok)?;
     let lifted = lift(args, &mut plan);
     if let Some(path) = &args.out {
         writable(path)?;
@@ -88,6 +94,14 @@ fn properties(args: &Args) -> Result<Vec<Property>, Fail> {
         return Err(Fail::usage(format!("{n} properties; a search has at most {PROPERTIES_MAX}")));
     }
     Ok(if all.is_empty() { Property::usual() } else { all })
+}
+
+/// The scenario of that name; with its plan when it is the race that is made in code.
+fn load(word: &str) -> Result<(Scenario, Option<Plan>), Fail> {
+    if word == basic::ID {
+        return Ok((basic::scenario(), Some(basic::race(1))));
+    }
+    Ok((show::load(word)?, None))
 }
 
 fn strategy(args: &Args) -> Strategy {

@@ -2,7 +2,7 @@
 
 use crate::cli::capture::Capture;
 use crate::cli::fail::Fail;
-use crate::cli::{AS_EXPECTED, UNEXPECTED, complain, matrix, output, show};
+use crate::cli::{AS_EXPECTED, UNEXPECTED, complain, matrix, output};
 #[cfg(feature = "live")]
 use crate::explore::Facts;
 use crate::explore::{Case, Replayed};
@@ -48,11 +48,11 @@ pub(in crate::cli) fn load_case(path: &Path) -> Result<(Case, Scenario, Plan), F
         let why = "it belongs to a plan built in code; replay it there with Case::check";
         return Err(Fail::usage(format!("{shown} names no scenario: {why}")));
     }
-    let scenario = show::load(&case.scenario)?;
+    let (scenario, race) = super::load(&case.scenario)?;
     for name in &case.with {
         matrix::find(name)?;
     }
-    let plan = scenario.plan(&case.overrides())?;
+    let plan = race.map_or_else(|| scenario.plan(&case.overrides()), Ok)?;
     known_names(&case, &plan).map_err(|why| Fail::usage(format!("{shown}: {why}")))?;
     Ok((case, scenario, plan))
 }
