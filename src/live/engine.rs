@@ -279,7 +279,7 @@ impl Lab {
     pub(super) fn node_turned(&mut self, begin: Time) {
         let end = self.now();
         if let Node::Kernel(k) = &mut self.node {
-            let dev = self.veth.host_index(&self.plan.setting, &k.state);
+            let dev = self.veth.host_index(&k.state);
             let view = k.view(dev, self.veth.carries());
             k.judge.turn(begin, end, view);
         }
@@ -291,7 +291,7 @@ impl Lab {
             let now = Time(monotonic_ns().saturating_sub(self.zero_ns));
             match output {
                 GatewayOutput::Transmit { dev, frame } => {
-                    if self.veth.host_index(&self.plan.setting, self.node.state()) != Some(dev) {
+                    if self.veth.host_index(self.node.state()) != Some(dev) {
                         continue;
                     }
                     self.send_to_pod(&frame).await?;
@@ -346,7 +346,7 @@ impl Lab {
 
     fn silence(&self) -> Option<Reason> {
         let state = self.node.state();
-        silence(&self.plan, state, self.veth.host_index(&self.plan.setting, state), self.veth.carries())
+        silence(&self.plan, state, self.veth.host_index(state), self.veth.carries())
     }
 
     /// Clients end with their namespace; the new containers start new ones.

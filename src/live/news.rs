@@ -221,7 +221,7 @@ impl Lab {
         self.frames += 1;
         let id = FrameId(self.frames);
         let asks = arp_of(frame).is_some_and(|(_, a)| a.op == OP_REQUEST && a.tpa == GATEWAY);
-        let host = self.veth.host_index(&self.plan.setting, self.node.state());
+        let host = self.veth.host_index(self.node.state());
         let arrives = self.veth.carries() && host.is_some();
         let fate =
             if arrives { Fate::Delivered } else { Fate::Lost(self.emit.no_carrier(self.node.state())) };

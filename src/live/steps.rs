@@ -179,12 +179,7 @@ impl Lab {
     }
 
     fn far_end_up(&self) -> bool {
-        let state = match self.veth.host_end {
-            Some(Side::Host) => self.node.state(),
-            Some(Side::Pod) => &self.shadow,
-            None => return false,
-        };
-        state.link_named(self.plan.setting.cali).is_some_and(crate::host::Link::is_up)
+        self.veth.far(self.node.state(), &self.shadow).is_some_and(crate::host::Link::is_up)
     }
 
     /// When the modelled host notices its carrier; a real one says so by netlink.
@@ -194,7 +189,7 @@ impl Lab {
 
     /// The modelled host (and the pod's shadow) notice the carrier; the real pod does by itself.
     pub(super) fn notice_carrier(&mut self, now: Time) {
-        let Some(changes) = self.veth.take_notice(now, &self.plan.setting) else { return };
+        let Some(changes) = self.veth.take_notice(now, &self.plan.setting, self.node.state(), &self.shadow) else { return };
         for (side, change) in changes {
             let before = self.host_running();
             match (side, &mut self.node) {
@@ -260,7 +255,8 @@ impl Lab {
         if let Err(e) = done {
             return Ok(Err(e.to_string()));
         }
-        self.veth.host_end = Some(host_end);
+        let state = if host_end == Side::Host { self.node.state() } else { &self.shadow };
+        self.veth.place(host_end, state, s);
         self.tell_running(before);
         if pod_up {
             let up = Mutation::LinkSet { dev: s.eth, change: LinkChange::Up(true) };
@@ -335,7 +331,7 @@ impl Lab {
         if let Err(e) = done {
             return Ok(Err(e.to_string()));
         }
-        self.veth.host_end = Some(Side::Host);
+        self.veth.place(Side::Host, self.node.state(), &plan.setting);
         self.update_carrier(before).await?;
         Ok(Ok(()))
     }

@@ -158,7 +158,7 @@ impl<O: Outside> World<O> {
         let (setting, host) = (&self.plan.setting, self.gateway.state());
         let arp = Arp::request(setting.pod_mac, setting.pod_ip, GATEWAY);
         let frame = arp.frame(Mac::BROADCAST, setting.pod_mac);
-        let there = self.veth.carries() && self.veth.host_index(setting, host).is_some();
+        let there = self.veth.carries() && self.veth.host_index(host).is_some();
         match own_answer(&self.plan, host, &frame) {
             Answer::Pass => self.silence().is_none(),
             Answer::Silent => false,
@@ -171,7 +171,7 @@ impl<O: Outside> World<O> {
     #[must_use]
     pub fn silence(&self) -> Option<Reason> {
         let host = self.gateway.state();
-        silence(&self.plan, host, self.veth.host_index(&self.plan.setting, host), self.veth.carries())
+        silence(&self.plan, host, self.veth.host_index(host), self.veth.carries())
     }
 }
 

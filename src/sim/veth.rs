@@ -2,7 +2,7 @@
 
 use crate::choice::{ChoiceKind, Chooser};
 use crate::control::{Setting, Side};
-use crate::host::{HostState, IfIndex, LinkChange, Mutation};
+use crate::host::{HostState, IfIndex, Link, LinkChange, Mutation};
 use crate::time::{Span, Time};
 
 /// The least time between two carrier changes handled by one kernel, unless they are urgent
@@ -14,6 +14,8 @@ const LINKWATCH_INTERVAL: Span = Span::from_secs(1);
 pub(crate) struct Veth {
     /// Where the host end is; `None` while there is no pair.
     pub(crate) host_end: Option<Side>,
+    /// Its number there. A device that is renamed stays what it is.
+    host_ix: Option<IfIndex>,
     carries: bool,
     /// See [`crate::scenario::Plan::eth_is_plain`].
     plain: bool,
@@ -31,6 +33,18 @@ impl Veth {
     /// Forgets the pair.
     pub(crate) fn reset(&mut self) {
         *self = Veth { linkwatch_free: self.linkwatch_free, ..Veth::new(self.plain) };
+    }
+
+    /// The host end is now in that namespace, under its name.
+    pub(crate) fn place(&mut self, side: Side, state: &HostState, setting: &Setting) {
+        self.host_end = Some(side);
+        self.host_ix = state.link_named(setting.cali).map(Link::index);
+    }
+
+    /// The host end, whatever it is called by now.
+    pub(crate) fn far<'a>(&self, host: &'a HostState, pod: &'a HostState) -> Option<&'a Link> {
+        let state = if self.host_end? == Side::Host { host } else { pod };
+        state.link(self.host_ix?)
     }
 
     /// True when frames pass.
@@ -55,11 +69,7 @@ impl Veth {
         chooser: &mut dyn Chooser,
     ) {
         let near = pod.link_named(setting.eth);
-        let far = match self.host_end {
-            Some(Side::Host) => host.link_named(setting.cali),
-            Some(Side::Pod) => pod.link_named(setting.cali),
-            None => None,
-        };
+        let far = self.far(host, pod);
         let carries = near.zip(far).is_some_and(|(a, b)| a.is_up() && b.is_up());
         if carries == self.carries {
             return;
@@ -82,21 +92,28 @@ impl Veth {
     }
 
     /// The carrier that the kernel notices now, as changes of both ends.
-    pub(crate) fn take_notice(&mut self, now: Time, setting: &Setting) -> Option<[(Side, Mutation); 2]> {
+    pub(crate) fn take_notice(
+        &mut self,
+        now: Time,
+        setting: &Setting,
+        host: &HostState,
+        pod: &HostState,
+    ) -> Option<[(Side, Mutation); 2]> {
         let (carrier, at) = self.pending?;
         if at > now {
             return None;
         }
         self.pending = None;
-        let far = self.host_end?;
+        let side = self.host_end?;
+        // an end that is gone by now has no carrier to notice
+        let far = self.far(host, pod).map_or(setting.cali, Link::name);
         let change = |side, dev| (side, Mutation::LinkSet { dev, change: LinkChange::Carrier(carrier) });
-        Some([change(far, setting.cali), change(Side::Pod, setting.eth)])
+        Some([change(side, far), change(Side::Pod, setting.eth)])
     }
 
     /// The number of the host end in the host's namespace.
-    pub(crate) fn host_index(&self, setting: &Setting, host: &HostState) -> Option<IfIndex> {
-        (self.host_end == Some(Side::Host))
-            .then(|| host.link_named(setting.cali).map(crate::host::Link::index))
-            .flatten()
+    pub(crate) fn host_index(&self, host: &HostState) -> Option<IfIndex> {
+        let ix = self.host_ix.filter(|_| self.host_end == Some(Side::Host))?;
+        host.link(ix).map(Link::index)
     }
 }

@@ -251,7 +251,7 @@ impl<O: Outside> World<O> {
             self.pod.handle_timeout(now, chooser);
         } else if self.gateway.poll_timeout().is_some_and(|t| t <= now) {
             self.gateway.handle_timeout(now, chooser);
-        } else if let Some(changes) = self.veth.take_notice(now, &self.plan.setting) {
+        } else if let Some(changes) = self.take_notice(now) {
             for (side, change) in changes {
                 // an end that is gone by now has no carrier to notice
                 let _ = self.change(side, &change, chooser);
@@ -347,7 +347,7 @@ impl<O: Outside> World<O> {
         chooser: &mut dyn Chooser,
         sink: &mut S,
     ) {
-        if self.veth.host_index(&self.plan.setting, self.gateway.state()) == Some(dev) {
+        if self.veth.host_index(self.gateway.state()) == Some(dev) {
             self.put_on_link(Side::Host, frame, chooser, sink);
         }
     }
@@ -371,7 +371,7 @@ impl<O: Outside> World<O> {
     pub(super) fn arrive<S: Sink>(&mut self, flight: &InFlight, chooser: &mut dyn Chooser, sink: &mut S) {
         self.emit.begin_frame(flight.id);
         match flight.to {
-            Side::Host => match self.veth.host_index(&self.plan.setting, self.gateway.state()) {
+            Side::Host => match self.veth.host_index(self.gateway.state()) {
                 Some(dev) => self.hear(dev, &flight.frame, chooser, sink),
                 None => self.gateway.note_unheard(IfIndex(0), None, Reason::NoInterface),
             },
@@ -488,6 +488,12 @@ impl<O: Outside> World<O> {
         self.control.notice(self.now, what, self.gateway.state(), chooser);
     }
 
+    /// The carrier that the kernels notice now.
+    fn take_notice(&mut self, now: Time) -> Option<[(Side, Mutation); 2]> {
+        let (host, pod) = (self.gateway.state(), self.pod.stack().state());
+        self.veth.take_notice(now, &self.plan.setting, host, pod)
+    }
+
     fn create_veth(&mut self, host_end: Side, pod_up: bool, chooser: &mut dyn Chooser) -> Result<(), String> {
         let plan = Arc::clone(&self.plan);
         let s = &plan.setting;
@@ -497,7 +503,8 @@ impl<O: Outside> World<O> {
             let _ = self.change(Side::Pod, &Mutation::LinkDel { dev: s.eth }, chooser);
             return Err(e);
         }
-        self.veth.host_end = Some(host_end);
+        let side = if host_end == Side::Host { self.gateway.state() } else { self.pod.stack().state() };
+        self.veth.place(host_end, side, s);
         if pod_up {
             let change = LinkChange::Up(true);
             self.change(Side::Pod, &Mutation::LinkSet { dev: s.eth, change }, chooser)?;
@@ -516,7 +523,7 @@ impl<O: Outside> World<O> {
         self.veth.host_end = None;
         self.change(Side::Pod, &Mutation::LinkDel { dev: cali }, chooser)?;
         self.change(Side::Host, &Mutation::LinkAdd { name: cali, kind: LinkKind::Veth, mac }, chooser)?;
-        self.veth.host_end = Some(Side::Host);
+        self.veth.place(Side::Host, self.gateway.state(), &plan.setting);
         Ok(())
     }
 
