@@ -61,14 +61,19 @@ impl Signature {
     }
     /// Reads one run's worst outage into the signature. False when no client did anything.
     pub(super) fn take(&mut self, run: &Played) -> bool {
-        let Some(worst) = outages(run).into_iter().max_by_key(|o| o.longest) else { return false };
+        let all = outages(run);
+        let Some(worst) = all.iter().max_by_key(|o| o.longest).cloned() else { return false };
         self.lasts = (self.lasts.0.min(worst.longest), self.lasts.1.max(worst.longest));
         self.entry.extend(states_during(&run.seen.states, &worst));
         self.host_entry.extend(states_during(&host_states(run), &worst));
-        let (asked, heard, answered) = questions(run, &worst);
-        self.asked.insert(asked);
-        self.heard.insert(heard);
-        self.answered.insert(answered);
+        // what is on the wire depends on whose trouble one watches: a connection waits for its next SYN
+        // long after a ping is served
+        for outage in all.iter().filter(|o| o.longest > Span::ZERO || o.longest == worst.longest) {
+            let (asked, heard, answered) = questions(run, outage);
+            self.asked.insert(asked);
+            self.heard.insert(heard);
+            self.answered.insert(answered);
+        }
         self.macs.extend(run.seen.replies.iter().filter_map(|r| r.1).map(|m| m.to_string()));
         self.macs.extend(run.seen.lladdr.map(|m| m.to_string()));
         let nobodys = drop_text(DropWhy::OtherHost);
@@ -135,8 +140,9 @@ fn questions(run: &Played, worst: &Outage) -> (bool, bool, bool) {
             _ => is_gateway_request(&d),
         };
         if *from == Side::Pod && question {
-            asked = true;
-            heard |= *fate == Fate::Delivered && (worst.longest <= AT_ONCE || before(event.t_ns, AT_ONCE));
+            let in_vain = worst.longest <= AT_ONCE || before(event.t_ns, AT_ONCE);
+            asked |= in_vain;
+            heard |= in_vain && *fate == Fate::Delivered;
         }
         answered |= *from == Side::Host && d.answers.is_some() && before(event.t_ns, LAST_REPLY);
     }
