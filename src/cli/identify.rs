@@ -3,6 +3,7 @@
 use super::fail::Fail;
 use crate::addr::Mac;
 use crate::matrix::{Candidate, Observation, Sight, Value, Vantage, identify, next_looks, symptoms};
+use crate::neigh::Nud;
 use crate::scenario::catalogue;
 use crate::time::Span;
 use std::fs::File;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// State of the pod's entry for its gateway while it fails: FAILED, INCOMPLETE, absent, ...
-    #[arg(long, value_name = "STATE")]
+    #[arg(long, value_name = "STATE", value_parser = state)]
     entry: Option<String>,
     /// Are requests seen on the pod's eth0?
     #[arg(long, value_enum)]
@@ -42,10 +43,10 @@ pub(super) struct Args {
     #[arg(long, value_enum)]
     held_back: Option<Answer>,
     /// State of the HOST's entry for the pod: PERMANENT, INCOMPLETE, absent, ...
-    #[arg(long, value_name = "STATE")]
+    #[arg(long, value_name = "STATE", value_parser = state)]
     host_entry: Option<String>,
     /// Part of what a client says, such as "No route to host"
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = some_text)]
     error: Option<String>,
     /// A capture of the pod's link, pcap or pcapng, Ethernet: `tcpdump -ni eth0 -w FILE` in the pod
     /// or on its cali interface. Frames and times are used, comments are not
@@ -142,6 +143,21 @@ fn print_sight(sight: &Sight, out: &mut dyn Write) -> Result<(), Fail> {
     Ok(writeln!(out)?)
 }
 
+/// A state as `ip neigh` names it, or the word for none.
+fn state(text: &str) -> Result<String, String> {
+    const ABSENT: &str = "absent";
+    let known = Nud::ALL.map(|n| n.name().to_owned());
+    let upper = text.to_uppercase();
+    if text.eq_ignore_ascii_case(ABSENT) || known.contains(&upper) {
+        return Ok(upper);
+    }
+    Err(format!("{ABSENT}, {} is wanted", known.join(", ")))
+}
+
+fn some_text(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("part of a message is wanted") } else { Ok(text.to_owned()) }
+}
+
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     let yes = |a: Option<Answer>| a.map(|a| a == Answer::Yes);
     let seen = Observation {
@@ -161,6 +177,12 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     };
     if seen.sight.as_ref().is_some_and(Sight::is_empty) {
         return Err(nothing(args));
+    }
+    if seen.is_empty() {
+        return Err(Fail::usage(
+            "nothing was seen, so everything fits: give --pcap, --trace, or what you see with --entry, --asked, \
+             --heard, --answered and their like (`arplab identify --help`)",
+        ));
     }
     let found = identify(&catalogue::all()?, &seen)?;
     let mut out = std::io::stdout().lock();

@@ -205,6 +205,9 @@ fn why_own(
         let fixes = &scenario.file().fixes;
         for (cell, fix) in row.own.iter().zip(fixes).filter(|(c, _)| c.mitigation == name) {
             writeln!(out, "{name} {} {}: {}.", says_of(cell), row.scenario, cell.reason)?;
+            if cell.schedules.is_none() && fix.effect != cell.effect {
+                writeln!(out, "The file claims otherwise: that it {} {}.", says(fix.effect), row.scenario)?;
+            }
             writeln!(out, "\nWithout it: {}.", row.without)?;
             writeln!(out, "The fix, of this scenario only: {}.", fix.title)?;
             write!(out, "{}", fold(&fix.why, 2, 96))?;

@@ -256,7 +256,8 @@ impl Ran<'_> {
         out.write_all(Timeline::render(events, style).as_bytes())?;
         write!(out, "\n{}", crate::trace::summary(seen))?;
         if let Some(certainty) = &scenario.file().certainty {
-            let text = format!("{}: {} (arplab show {})", certainty.level, certainty.why, scenario.id());
+            let word = self.args.scenario.as_deref().filter(|w| show::is_path(w)).unwrap_or(scenario.id());
+            let text = format!("{}: {} (arplab show {word})", certainty.level, certainty.why);
             writeln!(out, "{:<12} {}", "Cause", output::fold(&text, 13, WIDTH).trim())?;
         }
         writeln!(out)?;

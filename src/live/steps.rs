@@ -189,7 +189,10 @@ impl Lab {
 
     /// The modelled host (and the pod's shadow) notice the carrier; the real pod does by itself.
     pub(super) fn notice_carrier(&mut self, now: Time) {
-        let Some(changes) = self.veth.take_notice(now, &self.plan.setting, self.node.state(), &self.shadow) else { return };
+        let Some(changes) = self.veth.take_notice(now, &self.plan.setting, self.node.state(), &self.shadow)
+        else {
+            return;
+        };
         for (side, change) in changes {
             let before = self.host_running();
             match (side, &mut self.node) {

@@ -54,6 +54,18 @@ pub struct Observation {
     pub sight: Option<Sight>,
 }
 
+impl Observation {
+    /// Nobody looked at anything, so everything would fit.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let bools =
+            [self.asked, self.heard, self.answered, self.ends, self.wrong_mac, self.two_macs, self.held_back];
+        let texts = [&self.entry, &self.host_entry, &self.error];
+        let others = self.lasts.is_none() && self.mac.is_none() && self.sight.is_none();
+        others && bools.iter().all(Option::is_none) && texts.iter().all(|t| t.is_none())
+    }
+}
+
 /// A candidate.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Candidate {

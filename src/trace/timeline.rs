@@ -38,6 +38,8 @@ pub struct Timeline {
     silent: bool,
     /// The pod has asked during this silence.
     asking: bool,
+    /// A row says that the gateway fell silent.
+    told_silent: bool,
     burst: Burst,
     /// The reason given last.
     said: Option<String>,
@@ -75,6 +77,7 @@ impl Timeline {
             rows: Vec::new(),
             silent: false,
             asking: false,
+            told_silent: false,
             burst: Burst::default(),
             said: None,
             errors: BTreeSet::new(),
@@ -264,18 +267,21 @@ impl Timeline {
     fn gateway(&mut self, t: Time, answers: bool, why: Option<&str>) {
         let was_silent = core::mem::replace(&mut self.silent, !answers);
         let glyphs = self.glyphs();
-        if answers && was_silent && self.asking {
+        if answers && was_silent && (self.asking || self.told_silent) {
             self.flush(t, None);
-            self.asking = false;
-            if let Some(window) = self.windows.last_mut() {
+            if core::mem::take(&mut self.asking)
+                && let Some(window) = self.windows.last_mut()
+            {
                 (window.to, window.rows) = (t, self.rows.len());
             }
+            self.told_silent = false;
             self.row(t, None, Tone::Good, format!("{} from here on the gateway answers", glyphs.yes));
         } else if !answers && !self.served.is_empty() && !was_silent {
             // silence before the pod is there to ask is not news
             let why = why.unwrap_or_default();
             self.row(t, None, Tone::Bad, format!("{} from here on the gateway is silent: {why}", glyphs.no));
             self.said = Some(why.to_owned());
+            self.told_silent = true;
         }
     }
 
