@@ -261,3 +261,64 @@ fn a_mitigation_is_explored_kept_and_replayed() {
     let (code, text) = arplab(&[&QUICK[..], &["--with", "shorter-interface-refresh"]].concat());
     assert!(code == Some(2) && text.contains("--fix shorter-interface-refresh"), "{text}");
 }
+
+#[test]
+fn nothing_is_called_kept_that_nobody_could_lack_or_look_at() {
+    let many: Vec<String> = (1..=33).map(|n| format!("first-packet-within={n}s")).collect();
+    let mut args = vec!["explore", "late-responder"];
+    args.extend(many.iter().flat_map(|p| ["--property", p.as_str()]));
+    let (code, text) = arplab(&args);
+    assert!(code == Some(2) && text.contains("at most 32"), "{text}");
+    // the same one again is no other
+    let twice = ["--property", "first-packet-within=1500ms"];
+    let (code, text) = arplab(&[&QUICK[..], &twice].concat());
+    assert!(code == Some(1) && text.matches("fails in").count() == 1, "{text}");
+    let (code, text) =
+        arplab(&["explore", "8689", "--horizon", "1s", "--property", "first-packet-within=1500ms"]);
+    assert!(code == Some(2) && text.contains("raise --horizon"), "{text}");
+    let dir = tempfile::tempdir().unwrap();
+    let file = kept(dir.path());
+    let (code, text) = arplab(&["explore", "--replay", &file, "--property", "first-packet-within=10s"]);
+    assert!(code == Some(2) && text.contains("cannot be used with"), "{text}");
+    // narrower bounds than asked for are told, and with --strict no success
+    let narrow = ["explore", "8689", "--fix", "plugin-configures-host", "--no-holds", "--budget", "300"];
+    let (code, text) = arplab(&narrow);
+    assert!(code == Some(0) && text.contains("do not fit into the budget"), "{text}");
+    let (code, _) = arplab(&[&narrow[..], &["--strict"]].concat());
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn the_basic_race_has_as_many_orders_as_are_counted() {
+    let args = ["explore", "basic-race", "--late", "any", "--late-max", "60s", "--to-rest"];
+    let (code, text) = arplab(&[&args[..], &["--property", "never-wrong-mac"]].concat());
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("\n1 050 schedules through"), "{text}");
+    let (code, text) = arplab(&["explore", "basic-race", "--with", "pod-restart"]);
+    assert!(code == Some(2) && text.contains("made in code"), "{text}");
+}
+
+#[test]
+fn a_renamed_step_costs_a_replay_that_step_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = kept(dir.path());
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("\"cni.pod-sysctls\""), "{text}");
+    std::fs::write(&file, text.replace("\"cni.pod-sysctls\"", "\"cni.pod-sysctl-tuning\"")).unwrap();
+    let (code, said) = arplab(&["explore", "--replay", &file]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("2 recorded moves or draws do not fit; the first: cni.pod-sysctls"), "{said}");
+    for (from, to, why) in [
+        ("without-holds = [\"felix.iface-seen\"]", "without-holds = [\"felix.nothing\"]", "felix.iface-seen"),
+        (
+            "lacks = [\"first-packet-within=1.5s\"]",
+            "lacks = [\"never-wrong-mac\"]",
+            "not among its properties",
+        ),
+    ] {
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&file, text.replace(from, to)).unwrap();
+        let (code, said) = arplab(&["explore", "--replay", &file]);
+        assert!(code == Some(2) && said.contains(why), "{said}");
+    }
+}
