@@ -138,7 +138,8 @@ fn files_that_are_no_schedules_are_refused_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bad.toml");
     let head = "format = \"arplab-schedule\"\nversion = 1\n";
-    let rest = "properties = []\noutcome = \"fails\"\nhorizon = \"1s\"\ninstant = \"1s\"\n";
+    let rest =
+        "properties = [\"never-wrong-mac\"]\noutcome = \"fails\"\nhorizon = \"1s\"\ninstant = \"1s\"\n";
     for (text, part) in [
         (String::new(), "missing field"),
         ("]".to_owned(), "the file is no schedule"),
@@ -150,9 +151,13 @@ fn files_that_are_no_schedules_are_refused_with_what_to_do() {
         (format!("{head}{rest}moves = []"), "names no scenario"),
         (format!("{head}scenario = \"no-such\"\n{rest}moves = []"), "no scenario answers to"),
         (
-            format!("{head}scenario = \"8689\"\n{}moves = []", rest.replace("[]", "[\"always-right\"]")),
+            format!(
+                "{head}scenario = \"8689\"\n{}moves = []",
+                rest.replace("never-wrong-mac", "always-right")
+            ),
             "there is no property",
         ),
+        (format!("{head}{}moves = []", rest.replace("\"never-wrong-mac\"", "")), "held against no property"),
     ] {
         std::fs::write(&path, &text).unwrap();
         for command in ["explore", "run"] {
