@@ -8,6 +8,7 @@ use crate::explore::Effort;
 use crate::matrix::{Cell, Matrix, matrix, settled_matrix, write_csv, write_html, write_json, write_text};
 use crate::scenario::file::FixEffect;
 use crate::scenario::{Mitigation, Scenario, catalogue, mitigations};
+use std::fmt::Write as _;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -109,10 +110,11 @@ fn command(scenario: &str, change: &str, late: Option<u16>) -> String {
     let b = &effort.bounds;
     let number = |n: Option<u32>| n.map_or("any".to_owned(), |n| n.to_string());
     let (late, detours) = (number(late.map(u32::from)), number(b.detours));
-    text += &format!(" --late {late} --late-max {} --detours {detours} --horizon {}", b.late_max, b.horizon);
-    text += &format!(" --budget {}", effort.states);
+    let _ =
+        write!(text, " --late {late} --late-max {} --detours {detours} --horizon {}", b.late_max, b.horizon);
+    let _ = write!(text, " --budget {}", effort.states);
     for property in &effort.properties {
-        text += &format!(" --property {property}");
+        let _ = write!(text, " --property {property}");
     }
     text
 }

@@ -108,7 +108,7 @@ impl Ground {
     /// varies. What was drawn often makes no difference a move later; a state after it is where that
     /// shows, so that values are not multiplied with each other for the rest of the run.
     pub(super) fn to_branch(&self, node: &mut Node, draws: &mut Draws<'_>) -> Stop {
-        self.go_on(node, draws, &mut (), &mut |_, _, _| {}, true)
+        self.go_on(node, draws, &mut (), &mut |_, _, ()| {}, true)
     }
 
     /// Goes on from a node as long as only one move is allowed; `before` is told of each move.

@@ -20,12 +20,13 @@ mod responder;
 mod veth;
 mod world;
 
+pub(crate) use emit::drop_text;
 pub use moves::{Move, Moves, Possible};
 pub use responder::{Answer, Responder};
 pub use world::{Ended, World, run};
 #[cfg(feature = "live")]
 pub(crate) use {
-    emit::{Emitter, drop_text},
+    emit::Emitter,
     responder::{datapath_reply, own_answer, own_word, silence},
     veth::Veth,
 };

@@ -110,15 +110,15 @@ pub(crate) fn own_word(frame: &[u8], answered: bool) -> Option<(Arp, What)> {
 /// `dev` is the host end, if it is in the node's namespace. A responder of one's own is not asked.
 pub(crate) fn silence(plan: &Plan, host: &HostState, dev: Option<IfIndex>, carries: bool) -> Option<Reason> {
     let Some(dev) = dev else { return Some(Reason::NoInterface) };
-    let carrier = (!carries).then_some(Reason::NoCarrier);
+    let unplugged = (!carries).then_some(Reason::NoCarrier);
     if plan.responder != Who::Kernel {
         let up = host.link(dev).is_some_and(crate::host::Link::is_up);
-        return if up { carrier } else { Some(Reason::LinkDown) };
+        return if up { unplugged } else { Some(Reason::LinkDown) };
     }
     let s = &plan.setting;
     let arp = Arp::request(s.pod_mac, s.pod_ip, GATEWAY);
     let request = Request { dev, cast: Cast::Broadcast, arp, sender_known: true, again: false, leg: 0 };
-    decide(host, &request).reason().or(carrier)
+    decide(host, &request).reason().or(unplugged)
 }
 
 impl<O: Outside> World<O> {
