@@ -4,6 +4,7 @@
 //! built in.
 
 pub mod catalogue;
+mod change;
 mod compile;
 mod error;
 mod expect;

@@ -1,21 +1,22 @@
 //! [`World`]: the parts of a run and the loop that drives them.
 
+mod acts;
 mod extra;
+mod frames;
 
 use super::emit::Emitter;
-use super::link::{InFlight, Link, Sent};
+use super::link::Link;
 use super::veth::Veth;
 use crate::choice::{ChoiceKind, Chooser};
-use crate::control::{Act, Control, Gate, Happening, LinkEvent, Side, Taken, TaskResult};
+use crate::control::{Act, Control, Gate, Side, Taken, TaskResult};
 use crate::gateway::{Gateway, GatewayOutput, Outside};
-use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame};
-use crate::host::{IfIndex, LinkChange, LinkKind, Mutation, Reason};
+use crate::host::{IfIndex, Reason};
 use crate::neigh::KernelClock;
 use crate::packet::Frame;
 use crate::pod::{ClientEvent, ClientId, Pod, PodOutput};
 use crate::scenario::Plan;
 use crate::time::{Span, Time};
-use crate::trace::{Fate, FrameId, Seen, Sink, What};
+use crate::trace::{Seen, Sink, What};
 use std::sync::Arc;
 
 /// Events after which a run is given up: far above any scenario of an hour, so only a loop that
@@ -333,54 +334,6 @@ impl<O: Outside> World<O> {
         }
     }
 
-    fn send_from_pod<S: Sink>(&mut self, frame: &Frame, chooser: &mut dyn Chooser, sink: &mut S) {
-        if asks_gateway(frame) {
-            self.control.count_request(self.now, chooser);
-        }
-        self.put_on_link(Side::Pod, frame, chooser, sink);
-    }
-
-    pub(super) fn send_from_host<S: Sink>(
-        &mut self,
-        dev: IfIndex,
-        frame: &Frame,
-        chooser: &mut dyn Chooser,
-        sink: &mut S,
-    ) {
-        if self.veth.host_index(self.gateway.state()) == Some(dev) {
-            self.put_on_link(Side::Host, frame, chooser, sink);
-        }
-    }
-
-    fn put_on_link<S: Sink>(&mut self, from: Side, frame: &Frame, chooser: &mut dyn Chooser, sink: &mut S) {
-        self.frames += 1;
-        let id = FrameId(self.frames);
-        let fate = if !self.veth.carries() {
-            Fate::Lost(self.emit.no_carrier(self.gateway.state()))
-        } else if self.link.send(self.now, from, id, frame, chooser) == Sent::Lost {
-            Fate::Lost("a fault of the link".into())
-        } else {
-            Fate::Delivered
-        };
-        let arrives = fate == Fate::Delivered;
-        let host_mac = || Some(self.gateway.state().link_named(self.plan.setting.cali)?.mac());
-        sink.see(self.now, Seen::Frame { from, bytes: frame, arrives, host_mac: &host_mac });
-        self.emit.frame(self.now, id, from, frame, fate, sink);
-    }
-
-    pub(super) fn arrive<S: Sink>(&mut self, flight: &InFlight, chooser: &mut dyn Chooser, sink: &mut S) {
-        self.emit.begin_frame(flight.id);
-        match flight.to {
-            Side::Host => match self.veth.host_index(self.gateway.state()) {
-                Some(dev) => self.hear(dev, &flight.frame, chooser, sink),
-                None => self.gateway.note_unheard(IfIndex(0), None, Reason::NoInterface),
-            },
-            Side::Pod => self.pod.receive(self.now, &flight.frame, chooser),
-        }
-        self.settle(chooser, sink);
-        self.emit.end_frame();
-    }
-
     /// A step is done: its acts, then the news.
     pub(super) fn carry_out<S: Sink>(&mut self, taken: &Taken, chooser: &mut dyn Chooser, sink: &mut S) {
         let mut result = TaskResult::Done;
@@ -400,144 +353,6 @@ impl<O: Outside> World<O> {
         if matches!(result, TaskResult::Done) {
             self.open_gates(Gate::After(taken.task.step), chooser);
         }
-    }
-
-    fn act(&mut self, act: &Act, chooser: &mut dyn Chooser) -> Result<(), String> {
-        let plan = Arc::clone(&self.plan);
-        let s = &plan.setting;
-        match act {
-            Act::Mark => Ok(()),
-            Act::Ask(ask) => {
-                let what = Happening::Asked(*ask);
-                self.control.notice(self.now, what, self.gateway.state(), chooser);
-                Ok(())
-            }
-            Act::AnnounceGateway => self.announce_gateway(),
-            Act::LookAtEntry => {
-                self.look_at_entry(chooser);
-                Ok(())
-            }
-            Act::DownElsewhere => {
-                self.down_elsewhere();
-                Ok(())
-            }
-            Act::Change(side, change) | Act::Try(side, change) => {
-                if let Mutation::LinkDel { dev } = change
-                    && (*dev == s.cali || *dev == s.eth)
-                {
-                    return self.delete_veth(chooser);
-                }
-                self.change(*side, change, chooser)
-            }
-            Act::VethCreate { host_end, pod_up } => self.create_veth(*host_end, *pod_up, chooser),
-            Act::VethMove => self.move_veth(chooser),
-            Act::VethDelete => {
-                // deleting what is not there is what the plugin hopes for
-                let _ = self.delete_veth(chooser);
-                Ok(())
-            }
-            Act::PodReset => {
-                let _ = self.delete_veth(chooser);
-                self.pod.reset_namespace(plan.pod.clone(), chooser);
-                // processes end with their namespace; the new containers start new ones
-                self.pod.reset_clients();
-                for start in &mut self.starts {
-                    (start.due, start.begun) = (None, false);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// One change of a namespace, with what the wire and the actors notice of it.
-    pub(super) fn change(
-        &mut self,
-        side: Side,
-        change: &Mutation,
-        chooser: &mut dyn Chooser,
-    ) -> Result<(), String> {
-        let before = self.host_running();
-        let done = match side {
-            Side::Host => self.gateway.apply(self.now, change, chooser),
-            Side::Pod => self.pod.apply(self.now, change, chooser),
-        };
-        done.map_err(|e| e.to_string())?;
-        if side == Side::Pod && change.takes_down() {
-            self.down_elsewhere();
-        }
-        let plan = Arc::clone(&self.plan);
-        self.veth.update(self.now, &plan.setting, self.gateway.state(), self.pod.stack().state(), chooser);
-        self.tell_running(before, chooser);
-        Ok(())
-    }
-
-    /// IFF_RUNNING of the host end; `None` when it is not in the host's namespace.
-    fn host_running(&self) -> Option<bool> {
-        self.gateway.state().link_named(self.plan.setting.cali).map(|l| l.is_up() && l.has_carrier())
-    }
-
-    fn tell_running(&mut self, before: Option<bool>, chooser: &mut dyn Chooser) {
-        let event = match (before, self.host_running()) {
-            (None, Some(_)) => LinkEvent::New,
-            (Some(_), None) => LinkEvent::Gone,
-            (Some(false), Some(true)) => LinkEvent::Running,
-            (Some(true), Some(false)) => LinkEvent::Stopped,
-            _ => return,
-        };
-        let what = Happening::Link(self.plan.setting.cali, event);
-        self.control.notice(self.now, what, self.gateway.state(), chooser);
-    }
-
-    /// The carrier that the kernels notice now.
-    fn take_notice(&mut self, now: Time) -> Option<[(Side, Mutation); 2]> {
-        let (host, pod) = (self.gateway.state(), self.pod.stack().state());
-        self.veth.take_notice(now, &self.plan.setting, host, pod)
-    }
-
-    fn create_veth(&mut self, host_end: Side, pod_up: bool, chooser: &mut dyn Chooser) -> Result<(), String> {
-        let plan = Arc::clone(&self.plan);
-        let s = &plan.setting;
-        let add = |name, mac| Mutation::LinkAdd { name, kind: LinkKind::Veth, mac };
-        self.change(Side::Pod, &add(s.eth, Some(s.pod_mac)), chooser)?;
-        if let Err(e) = self.change(host_end, &add(s.cali, None), chooser) {
-            let _ = self.change(Side::Pod, &Mutation::LinkDel { dev: s.eth }, chooser);
-            return Err(e);
-        }
-        let side = if host_end == Side::Host { self.gateway.state() } else { self.pod.stack().state() };
-        self.veth.place(host_end, side, s);
-        if pod_up {
-            let change = LinkChange::Up(true);
-            self.change(Side::Pod, &Mutation::LinkSet { dev: s.eth, change }, chooser)?;
-        }
-        Ok(())
-    }
-
-    /// dev_change_net_namespace(): closed, taken out, put in anew with the other namespace's
-    /// defaults; the MAC stays.
-    fn move_veth(&mut self, chooser: &mut dyn Chooser) -> Result<(), String> {
-        let plan = Arc::clone(&self.plan);
-        let cali = plan.setting.cali;
-        let link =
-            self.pod.stack().state().link_named(cali).ok_or("the host end is not in the pod's namespace")?;
-        let mac = Some(link.mac());
-        self.veth.host_end = None;
-        self.change(Side::Pod, &Mutation::LinkDel { dev: cali }, chooser)?;
-        self.change(Side::Host, &Mutation::LinkAdd { name: cali, kind: LinkKind::Veth, mac }, chooser)?;
-        self.veth.place(Side::Host, self.gateway.state(), &plan.setting);
-        Ok(())
-    }
-
-    /// Either end goes, and the other with it.
-    fn delete_veth(&mut self, chooser: &mut dyn Chooser) -> Result<(), String> {
-        let plan = Arc::clone(&self.plan);
-        let s = &plan.setting;
-        let Some(far) = self.veth.host_end else {
-            // not this pod's, but somebody's of that name
-            return self.change(Side::Host, &Mutation::LinkDel { dev: s.cali }, chooser);
-        };
-        self.veth.reset();
-        self.change(far, &Mutation::LinkDel { dev: s.cali }, chooser)?;
-        self.change(Side::Pod, &Mutation::LinkDel { dev: s.eth }, chooser)
     }
 
     /// Tells of holds, and of a change in what the gateway would say.
@@ -566,11 +381,4 @@ impl<O: Outside> World<O> {
             sink.take(self.now, What::End { steps: Some(self.events) });
         }
     }
-}
-
-fn asks_gateway(frame: &[u8]) -> bool {
-    EthFrame::parse(frame).is_ok_and(|eth| {
-        eth.ethertype == ETHERTYPE_ARP
-            && Arp::parse(eth.payload).is_ok_and(|a| a.op == 1 && a.tpa == crate::control::GATEWAY)
-    })
 }
