@@ -269,3 +269,33 @@ fn a_file_of_ones_own_has_its_row_in_the_matrix() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(text(&output.stderr).contains("it has: udev.a, udev.b"), "{}", text(&output.stderr));
 }
+
+/// Runs a file of one's own, whose text follows the head, and gives its last word.
+fn verdict_of(rest: &str) -> serde_json::Value {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("mine.toml");
+    std::fs::write(&path, format!("{HEAD}{rest}")).expect("written");
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_arplab"))
+        .args(["run", "--json"])
+        .arg(&path)
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8(run.stdout).expect("text");
+    serde_json::from_str(text.lines().last().expect("a verdict")).expect("JSON")
+}
+
+#[test]
+fn a_refresh_of_nothing_is_off_and_the_run_ends() {
+    let verdict =
+        verdict_of("[calico]\nroute-refresh = \"0s\"\ninterface-refresh = \"0s\"\nipsets-refresh = \"0s\"\n");
+    assert_eq!(verdict["seen"]["clients"]["ping"]["answered"], 3, "{verdict:#}");
+}
+
+/// As Linux 6.18 has it: proxy ARP goes with the device and not with its name.
+#[test]
+fn a_renamed_host_end_goes_on_answering() {
+    let rename = "[[step]]\nid = \"operator.rename\"\ntitle = \"renamed\"\nafter = \"kubelet.container-start\"\nnode = [\"ip link set {cali} name foo0\"]\n";
+    let client = "[[client]]\nkind = \"ping\"\nto = \"203.0.113.8\"\ndelay = \"2s\"\ncount = 3\n";
+    let verdict = verdict_of(&format!("{rename}{client}"));
+    assert_eq!(verdict["seen"]["clients"]["ping"]["answered"], 3, "{verdict:#}");
+}
