@@ -1,8 +1,8 @@
 //! What one decision costs: on a node with one pod, and on one with a hundred.
 
 use arplab::addr::Mac;
-use arplab::host::frame::{Arp, Cast};
 use arplab::host::{HostState, LinkChange, LinkKind, Mutation, Request, decide, explain};
+use arplab::wire::{Arp, Cast};
 use criterion::Criterion;
 use std::hint::black_box;
 use std::net::Ipv4Addr;

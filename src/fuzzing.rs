@@ -4,11 +4,11 @@
 use crate::choice::Seeded;
 use crate::control::Setting;
 use crate::gateway::{Gateway, GatewayOutput, OutsideSpec, SmoltcpOutside};
-use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY};
 use crate::host::{HostState, Mutation};
 use crate::neigh::KernelClock;
 use crate::scenario::{Overrides, Scenario};
 use crate::time::{Span, Time};
+use crate::wire::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY};
 
 /// Frames of one input.
 const FRAMES_MAX: usize = 64;

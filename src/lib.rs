@@ -14,6 +14,8 @@ pub mod host;
 #[cfg(feature = "live")]
 pub mod live;
 pub mod matrix;
+#[cfg(feature = "live")]
+pub mod namespace;
 pub mod neigh;
 pub mod packet;
 pub mod pod;

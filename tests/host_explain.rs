@@ -4,8 +4,8 @@
 mod common;
 
 use arplab::choice::{ChoiceKind, Chooser, Seeded};
-use arplab::host::frame::{Arp, Cast};
 use arplab::host::{Condition, HostState, Reason, Request, Status, Term, decide, explain};
+use arplab::wire::{Arp, Cast};
 use common::{CALICO, GATEWAY, Node, POD, POD_MAC, ip};
 
 fn line(terms: &[Term]) -> Vec<String> {

@@ -4,12 +4,13 @@ mod common;
 
 use arplab::addr::Mac;
 use arplab::choice::{ChoiceKind, First};
-use arplab::host::frame::{Cast, ETHERTYPE_IPV6};
-use arplab::host::nd::{self, NdMessage, Solicit};
 use arplab::host::{HostState, NsDecision, NsReason, NsRequest, decide_ns};
 use arplab::packet::Packet;
 use arplab::time::Span;
-use arplab::wire::{self, Ends, Payload};
+use arplab::wire::{
+    self, Cast, ETHERTYPE_IPV6, Ends, Payload,
+    nd::{self, NdMessage, Solicit},
+};
 use common::POD_MAC;
 use common::pair::{HOST, POD, Pair, Pick, gateway, ip6};
 

@@ -4,9 +4,9 @@ mod common;
 
 use arplab::addr::Mac;
 use arplab::host::Reason;
-use arplab::host::frame::{Arp, OP_REPLY};
 use arplab::host::hook::HookPoint;
 use arplab::time::Span;
+use arplab::wire::{Arp, OP_REPLY};
 use common::{GATEWAY, Live, Node, POD, POD_MAC, ip};
 
 const SECOND: Span = Span::from_secs(1);

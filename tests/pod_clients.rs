@@ -3,13 +3,13 @@
 use arplab::choice::{Chooser, First, Middle};
 use arplab::gateway::{Act, Endpoint, Pair, Reflex, Seen, Service, Side, lab};
 use arplab::host::HostState;
-use arplab::host::frame::{Arp, EthFrame};
 use arplab::neigh::{KernelClock, Nud};
 use arplab::pod::{
     ArpingSpec, ClientEvent, ClientId, ClientSpec, ConnectSpec, Failure, Fate, Line, Outcome, PingSpec,
     SocketError, StreamSpec, UdpSpec,
 };
 use arplab::time::{Span, Time};
+use arplab::wire::{Arp, EthFrame};
 use core::ops::ControlFlow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

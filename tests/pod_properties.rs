@@ -310,7 +310,7 @@ const CHANGES: &[&str] = &[
 
 /// Frames that are nearly right: an ARP or IPv4 frame with some bytes changed.
 fn frame() -> impl Strategy<Value = Vec<u8>> {
-    let arp = arplab::host::frame::Arp::reply(
+    let arp = arplab::wire::Arp::reply(
         Mac::CALICO,
         Ipv4Addr::new(169, 254, 1, 1),
         Mac([2, 0, 0x0a, 0x41, 0, 2]),

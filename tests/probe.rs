@@ -143,7 +143,7 @@ fn two_answers_late_answers_and_unasked_ones_are_caught() {
     assert_eq!(broken(&late), [Clause::AtOnce]);
     let talkative = |frames: &[Vec<u8>], heard: &mut Vec<Heard>| {
         if frames.is_empty() {
-            let frame = arplab::host::frame::Arp::reply(Mac::CALICO, setting().gateway, POD_MAC, POD);
+            let frame = arplab::wire::Arp::reply(Mac::CALICO, setting().gateway, POD_MAC, POD);
             let bytes = frame.frame(POD_MAC, Mac::CALICO).to_vec();
             heard.push(Heard { after: Span::ZERO, bytes });
         }

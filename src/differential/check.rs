@@ -321,7 +321,7 @@ fn expect(model: &HostState, ask: &Ask, outcome: Outcome, request: Option<Reques
         }
         let Decision::Reply { mac, after } = outcome.decision else { continue };
         let arp = request.arp;
-        let reply = crate::host::frame::Arp::reply(mac, arp.tpa, arp.sha, arp.spa);
+        let reply = crate::wire::Arp::reply(mac, arp.tpa, arp.sha, arp.spa);
         expected.reply = reply.frame(arp.sha, mac).to_vec();
         match after {
             After::Now => expected.at_once += 1,
@@ -361,7 +361,7 @@ impl Expected {
 }
 
 fn heard_text(seen: &Heard) -> String {
-    use crate::host::frame::{Arp, EthFrame};
+    use crate::wire::{Arp, EthFrame};
     if seen.at_once.is_empty() && seen.later.is_empty() {
         return "silent".into();
     }

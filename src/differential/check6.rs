@@ -4,10 +4,12 @@ use super::check::{CENTISECOND, Check, DRAWS, LATE, Stop, differs};
 use super::heard::Heard;
 use super::report::Where;
 use crate::addr::Mac;
-use crate::host::frame::{Cast, ETHERTYPE_IPV6, EthFrame};
-use crate::host::nd::{self, Advert, NdMessage};
 use crate::host::{After, KernelChange, Mutation, NsDecision, NsReason, NsReply, NsRequest, process_ns};
 use crate::strategies::Solicitation;
+use crate::wire::{
+    Cast, ETHERTYPE_IPV6, EthFrame,
+    nd::{self, Advert, NdMessage},
+};
 use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! Frames out of the far end of an interface, and what is heard there.
 
 use crate::addr::{IfName, Mac};
-use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY};
+use crate::wire::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY};
 use netns_lab::{Netns, PacketError, PacketOptions, PacketSocket, RecvBatch};
 use std::time::{Duration, Instant};
 

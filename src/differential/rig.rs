@@ -6,7 +6,7 @@ use super::start::start;
 use crate::addr::IfName;
 use crate::host::conf::{Conf6, Scope, SysctlKey};
 use crate::host::{HostState, LinkChange, Mutation};
-use crate::live::{ApplyError, Place, apply};
+use crate::namespace::{ApplyError, Place, apply};
 use crate::strategies::Offer;
 use netns_lab::capabilities::{self, Feature};
 use netns_lab::nft::InstalledArpDrop;

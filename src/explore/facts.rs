@@ -8,13 +8,13 @@ use crate::addr::Mac;
 use crate::control::{GATEWAY, Setting, Side, StepId, StepTable};
 use crate::host::HostState;
 use crate::host::conf::{Conf4, NeighVar, Scope, SysctlKey};
-use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY, OP_REQUEST};
 use crate::neigh::Nud;
 use crate::pod::ClientEvent;
 use crate::scenario::{Plan, WAITER};
 use crate::stack::Note;
 use crate::time::{Span, Time};
 use crate::trace::{ClientNews, Event, Fate, Seen, Sink, What};
+use crate::wire::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY, OP_REQUEST};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// What a schedule has shown.

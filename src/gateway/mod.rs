@@ -113,7 +113,7 @@ impl<O: Outside> Gateway<O> {
     }
 
     /// A frame never reached the node, and the link knows why.
-    pub fn note_unheard(&mut self, dev: IfIndex, arp: Option<crate::host::frame::Arp>, reason: Reason) {
+    pub fn note_unheard(&mut self, dev: IfIndex, arp: Option<crate::wire::Arp>, reason: Reason) {
         self.stack.note_unheard(dev, arp, reason);
         self.collect();
     }

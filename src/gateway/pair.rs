@@ -7,12 +7,12 @@
 
 use super::reflex::Reflex;
 use crate::choice::{ChoiceKind, Chooser};
-use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 use crate::host::{IfIndex, Link, LinkChange, Mutation, Refused};
 use crate::packet::{Frame, Packet};
 use crate::pod::{ClientEvent, ClientId, Pod, PodOutput};
 use crate::stack::{Note, Output, Stack};
 use crate::time::{Span, Time};
+use crate::wire::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 use core::ops::ControlFlow;
 use smallvec::SmallVec;
 use std::collections::VecDeque;

@@ -6,12 +6,12 @@
 
 use crate::control::Side;
 use crate::host::conf::NeighVar;
-use crate::host::frame::{Arp, Cast};
 use crate::host::{
     After, Decision, HostState, IfIndex, NsDecision, NsRequest, Reason, Request, decide, decide_ns,
 };
 use crate::time::{Span, Time};
 use crate::trace::{FrameId, What};
+use crate::wire::{Arp, Cast};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 

@@ -1,7 +1,7 @@
 //! A device of a namespace and who reads its wire: a TAP, or a veth with a packet socket at its far end.
 
-use super::apply::mac_of;
 use crate::addr::Mac;
+use crate::namespace::mac_of;
 use netns_lab::rtnl::VethEnd;
 use netns_lab::{
     AsyncPacketSocket, AsyncTap, Netns, PacketError, PacketOptions, PacketSocket, RecvBatch, Rtnl, Tap,

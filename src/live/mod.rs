@@ -16,7 +16,6 @@
 //! held by descriptors and threads of this process, never by names: whatever ends the process
 //! ends them.
 
-mod apply;
 mod capture;
 mod client;
 mod engine;
@@ -33,7 +32,6 @@ mod terms;
 mod uplink;
 mod watch;
 
-pub use apply::{ApplyError, Place, apply};
 pub use engine::run;
 pub use link::LinkKind;
 pub use signals::{Interrupt, on_interrupt};

@@ -8,13 +8,15 @@ use super::node::{Node, NodeEvent};
 use super::terms::LiveError;
 use super::watch::Entry;
 use crate::control::{GATEWAY, Happening, Side};
-use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST};
-use crate::host::nd::{self, NdMessage, NdPacket};
 use crate::host::{IfIndex, NsRequest};
 use crate::scenario::ClientPlan;
 use crate::sim::{Answer, datapath_reply, own_answer, own_word};
 use crate::time::Time;
 use crate::trace::{ClientNews, Fate, FrameId, Sink, What};
+use crate::wire::{
+    Arp, Cast, ETHERTYPE_ARP, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST,
+    nd::{self, NdMessage, NdPacket},
+};
 use std::net::IpAddr;
 use std::sync::Arc;
 

@@ -1,11 +1,11 @@
 //! A namespace of the lab: pod or node, with the means to change it and to hear of it.
 
-use super::apply::{ApplyError, Place, apply};
 use super::terms::LiveError;
 use crate::addr::IfName;
 use crate::control::Side;
 use crate::host::conf::{Conf4, Conf6, Global, NeighVar, Scope, SysctlKey};
 use crate::host::{HostState, Mutation};
+use crate::namespace::{ApplyError, Place, apply};
 use netns_lab::nft::InstalledArpDrop;
 use netns_lab::rtnl::table;
 use netns_lab::{AsyncMonitor, Monitor, Netns, Rtnl};

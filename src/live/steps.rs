@@ -10,10 +10,10 @@ use super::watch::Known;
 use crate::addr::{IfName, Mac};
 use crate::control::{Act, GATEWAY, Gate, Happening, LinkEvent, Side, Taken, TaskResult};
 use crate::host::conf::{Global, SysctlKey};
-use crate::host::frame::Arp;
 use crate::host::{HostState, LinkChange, Mutation};
 use crate::time::Time;
 use crate::trace::{Sink, What};
+use crate::wire::Arp;
 use netns_lab::rtnl::VethEnd;
 use netns_lab::{PacketOptions, PacketSocket};
 use std::sync::Arc;
@@ -295,7 +295,7 @@ impl Lab {
         let s = &plan.setting;
         let Node::Kernel(k) = &mut self.node else { return Ok(Ok(())) };
         let far = VethEnd::new(s.cali.as_str()).index(HOST_END_INDEX);
-        let near = VethEnd::new(s.eth.as_str()).mac(super::apply::mac_of(s.pod_mac));
+        let near = VethEnd::new(s.eth.as_str()).mac(crate::namespace::mac_of(s.pod_mac));
         let made = match host_end {
             Side::Pod => self.pod.rtnl.add_veth(&far, &near).await,
             Side::Host => k.space.rtnl.add_veth(&far, &near.in_netns(&*self.pod.netns)).await,

@@ -7,10 +7,11 @@
 use super::link::{LinkFault, Wire};
 use crate::addr::Mac;
 use crate::gateway::{Outside, SmoltcpOutside};
-use crate::host::frame::{Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame, OP_REQUEST};
-use crate::host::nd::{self, Advert, NdMessage};
 use crate::time::Time;
-use crate::wire::{self, Ends};
+use crate::wire::{
+    self, Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ends, EthFrame, OP_REQUEST,
+    nd::{self, Advert, NdMessage},
+};
 use smoltcp::wire::IpProtocol;
 
 /// The router's MAC.

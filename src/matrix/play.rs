@@ -2,11 +2,11 @@
 
 use crate::choice::Seeded;
 use crate::gateway::SmoltcpOutside;
-use crate::host::frame::{Arp, Cast};
 use crate::host::{Decision, HostState, IfIndex, Request, decide};
 use crate::scenario::{Overrides, Plan, PlanError, Responder, Scenario};
 use crate::sim::World;
 use crate::trace::{Event, Observed, observe};
+use crate::wire::{Arp, Cast};
 use std::sync::Arc;
 
 /// A run and its end.

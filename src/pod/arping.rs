@@ -7,8 +7,8 @@ use super::outcome::{Failure, Outcome};
 use super::spec::ArpingSpec;
 use crate::addr::Mac;
 use crate::host::Link;
-use crate::host::frame::Arp;
 use crate::time::{Span, Time};
+use crate::wire::Arp;
 use smallvec::SmallVec;
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -12,12 +12,11 @@ use super::{PodOutput, Queues};
 use crate::choice::Chooser;
 use crate::host::IfIndex;
 use crate::host::conf::Global;
-use crate::host::frame::Arp;
 use crate::neigh::{KTimer, KernelClock};
 use crate::packet::{Frame, IpBytes, Owner, Packet};
 use crate::stack::{SendError, Stack};
 use crate::time::Time;
-use crate::wire::{Ends, Payload};
+use crate::wire::{Arp, Ends, Payload};
 use std::net::IpAddr;
 
 /// What a client may touch while it works.

@@ -36,13 +36,14 @@ mod tcp;
 mod udp;
 
 use crate::choice::{ChoiceKind, Chooser};
-use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY};
 use crate::host::{HostState, IfIndex, Mutation, Refused};
 use crate::neigh::{KTimer, KernelClock};
 use crate::packet::{Frame, IpBytes, Owner, Packet};
 use crate::stack::{Note, Output, Stack};
 use crate::time::Time;
-use crate::wire::{self, Control, Ends, Payload, Segment, Unreachable};
+use crate::wire::{
+    self, Arp, Control, ETHERTYPE_ARP, Ends, EthFrame, OP_REPLY, Payload, Segment, Unreachable,
+};
 use client::{Client, Cx};
 use smallvec::SmallVec;
 use std::collections::VecDeque;

@@ -2,8 +2,8 @@
 
 use super::Heard;
 use crate::addr::Mac;
-use crate::host::frame::{ARP_LEN, Arp, ETH_HEADER_LEN, ETHERTYPE_ARP, OP_REPLY, OP_REQUEST};
 use crate::time::Span;
+use crate::wire::{ARP_LEN, Arp, ETH_HEADER_LEN, ETHERTYPE_ARP, OP_REPLY, OP_REQUEST};
 use core::fmt;
 use std::net::Ipv4Addr;
 

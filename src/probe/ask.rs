@@ -4,8 +4,8 @@ use super::answer::Answer;
 use super::report::{Finding, Report};
 use super::{Answerer, AskError, Clause, Setting};
 use crate::addr::Mac;
-use crate::host::frame::{Arp, OP_REPLY, OP_REQUEST};
 use crate::time::Span;
+use crate::wire::{Arp, OP_REPLY, OP_REQUEST};
 use std::net::Ipv4Addr;
 
 /// A MAC of the range for documentation (RFC 7042), which no answerer has.

@@ -3,11 +3,11 @@
 use super::{Answerer, AskError, Heard, Scene};
 use crate::addr::IfName;
 use crate::choice::Seeded;
-use crate::host::frame::{ARP_LEN, Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 use crate::host::{HostState, IfIndex};
 use crate::neigh::{HZ_DEFAULT, KernelClock};
 use crate::stack::{Output, Stack};
 use crate::time::{Span, Time};
+use crate::wire::{ARP_LEN, Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 
 /// Time between two frames of one question: a packet socket needs some microseconds for each.
 const BETWEEN: Span = Span::from_us(5);

@@ -3,7 +3,7 @@
 
 use super::scene::{Scene, Way};
 use super::wire::WireAnswerer;
-use crate::live::{Place, apply};
+use crate::namespace::{Place, apply};
 use netns_lab::nft::InstalledArpDrop;
 use netns_lab::rtnl::{LinkChange, VethEnd};
 use netns_lab::{MacAddr, Netns, Rtnl};

@@ -4,7 +4,7 @@ use super::error::{Flaw, ScenarioError};
 use super::file::{
     CalicoFile, ClientFile, ClientKind, FaultFile, HoldFile, Located, ScenarioFile, StepFile, VethFile,
 };
-use super::fix::names;
+use super::layers::names;
 use super::plan::{ClientPlan, FaultAction, FaultMatch, FaultRule, FrameKind, Target, WAITER};
 use crate::control::{
     Act, ActorName, CalicoVersion, Gate, Hold, ScriptStep, Setting, Side, StepId, StepTable, Until,
@@ -168,7 +168,7 @@ impl Scenario {
         let f = &self.file;
         // without clients the run has the default ones
         let mut seen: Vec<String> = match f.clients[..] {
-            [] => super::fix::default_clients().into_iter().map(|c| c.name).collect(),
+            [] => super::layers::default_clients().into_iter().map(|c| c.name).collect(),
             _ => Vec::new(),
         };
         for client in &f.clients {

@@ -3,13 +3,13 @@
 
 use crate::choice::{ChoiceKind, Chooser};
 use crate::control::Side;
-use crate::host::frame::{
-    ARP_LEN, Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST,
-};
 use crate::packet::Frame;
 use crate::scenario::{FaultAction, FaultRule, FrameKind};
 use crate::time::{Span, Time};
 use crate::trace::FrameId;
+use crate::wire::{
+    ARP_LEN, Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST,
+};
 use core::cmp::Reverse;
 use smallvec::SmallVec;
 use std::collections::BinaryHeap;

@@ -5,11 +5,11 @@ use crate::addr::Mac;
 use crate::choice::Chooser;
 use crate::control::{GATEWAY, Side};
 use crate::gateway::Outside;
-use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 use crate::host::{HostState, IfIndex, Reason, Request, decide};
 use crate::packet::Frame;
 use crate::scenario::{Plan, Responder as Who};
 use crate::trace::{Seen, Sink, What};
+use crate::wire::{Arp, Cast, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 
 /// What a responder does with a frame of the pod.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,7 +34,7 @@ pub enum Answer {
 /// use arplab::addr::Mac;
 /// use arplab::explore::{Answer, Explorer, Property, Responder, basic};
 /// use arplab::host::HostState;
-/// use arplab::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
+/// use arplab::wire::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 /// use std::sync::Arc;
 ///
 /// /// Answers for the gateway as soon as there is an interface, whatever the switches say.

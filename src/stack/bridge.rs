@@ -4,8 +4,8 @@
 use super::{Output, Stack};
 use crate::addr::Mac;
 use crate::host::IfIndex;
-use crate::host::frame::Cast;
 use crate::packet::Frame;
+use crate::wire::Cast;
 use smallvec::SmallVec;
 
 /// Where a station was last heard: bridge, station, port (net_bridge_fdb_entry).

@@ -10,9 +10,9 @@ use super::Stack;
 use crate::addr::Mac;
 use crate::choice::{ChoiceKind, Chooser};
 use crate::host::conf::{Conf6, NeighVar};
-use crate::host::nd::{self, Solicit};
 use crate::host::{IfIndex, KernelChange, Link, Mutation};
 use crate::time::{Span, Time};
+use crate::wire::nd::{self, Solicit};
 use ipnet::Ipv6Net;
 use std::net::Ipv6Addr;
 

@@ -19,7 +19,6 @@ mod timers;
 use crate::addr::Mac;
 use crate::choice::{ChoiceKind, Chooser};
 use crate::host::conf::{NeighSet, NeighVar, Scope, SysctlKey};
-use crate::host::frame::Arp;
 use crate::host::{
     Decision, Effect, Errno, Family, HostState, IfIndex, InputFault, LinkKind, Mutation, NsDecision,
     NsRequest, Op, Reason, Refused, Request, SetNud,
@@ -27,6 +26,7 @@ use crate::host::{
 use crate::neigh::{Cause, Discarded, KernelClock, NeighEvent, NeighTable, Nud, UpdateFlags};
 use crate::packet::{Frame, IpBytes, Packet};
 use crate::time::{Span, Time};
+use crate::wire::Arp;
 use dad::DadTests;
 use icmp::IcmpBucket;
 use peers::Peers;
@@ -152,15 +152,15 @@ pub struct Stack {
     uplink: Option<IfIndex>,
     icmp_errors_filtered: bool,
     stations: Vec<bridge::Station>,
-    out: VecDeque<Output2>,
+    out: VecDeque<Pending>,
 }
 
 /// `Output` behind a box would cost an allocation each; the queue is drained after every call, so
 /// its content never counts for equality.
 #[derive(Clone, Debug)]
-struct Output2(Output);
+struct Pending(Output);
 
-impl core::hash::Hash for Output2 {
+impl core::hash::Hash for Pending {
     fn hash<H: core::hash::Hasher>(&self, _: &mut H) {}
 }
 
@@ -307,7 +307,7 @@ impl Stack {
     }
 
     fn note(&mut self, note: Note) {
-        self.out.push_back(Output2(Output::Note(note)));
+        self.out.push_back(Pending(Output::Note(note)));
     }
 
     fn emit(&mut self, output: Output) {
@@ -317,7 +317,7 @@ impl Stack {
             let (bridge, frame) = (*dev, frame.clone());
             return self.bridge_send(bridge, None, Mac(core::array::from_fn(|i| frame[i])), &frame);
         }
-        self.out.push_back(Output2(output));
+        self.out.push_back(Pending(output));
     }
 
     /// Books silence for a request that never reached ARP: the lab's link knows why.

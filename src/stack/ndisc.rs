@@ -5,14 +5,16 @@ use super::{Note, Stack, own, params};
 use crate::addr::Mac;
 use crate::choice::Chooser;
 use crate::host::conf::Conf6;
-use crate::host::frame::Cast;
-use crate::host::nd::{self, Advert, NdMessage, Solicit};
 use crate::host::{
     After, Family, IfIndex, KernelChange, Link, Mutation, NaVerdict, NsDecision, NsReason, NsReply,
     NsRequest, judge_na, process_ns,
 };
 use crate::neigh::{Cause, Nud, UpdateFlags};
 use crate::time::Time;
+use crate::wire::{
+    Cast,
+    nd::{self, Advert, NdMessage, Solicit},
+};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;

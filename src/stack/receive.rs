@@ -3,7 +3,6 @@
 use super::{DropWhy, Note, Output, Stack, own, params};
 use crate::addr::Mac;
 use crate::choice::{ChoiceKind, Chooser};
-use crate::host::frame::{Arp, Cast, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame};
 use crate::host::{
     AddrType, After, Decision, FibMiss, IfIndex, Input, InputFault, InputRoute, Learn, Reason, Request,
     RouteKind, RuleAction, process,
@@ -11,7 +10,7 @@ use crate::host::{
 use crate::neigh::Nud;
 use crate::packet::{IpBytes, Packet};
 use crate::time::Time;
-use crate::wire::{self, Unreachable};
+use crate::wire::{self, Arp, Cast, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame, Unreachable};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;

@@ -3,7 +3,7 @@
 use super::place::{CALI, GATEWAY, NEIGHBOUR, NODE, OUTSIDE, POD, UP0, UP1, address};
 use crate::addr::{IfName, Mac};
 use crate::host::HostState;
-use crate::host::frame::{Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, OP_REPLY, OP_REQUEST};
+use crate::wire::{Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, OP_REPLY, OP_REQUEST};
 use core::fmt;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -52,7 +52,7 @@ impl Ask {
             tags: Vec::new(),
             arp: Arp::request(sha, spa, tpa),
             lengths: (6, 4),
-            len: crate::host::frame::ARP_LEN,
+            len: crate::wire::ARP_LEN,
             times: 1,
         }
     }
@@ -98,7 +98,7 @@ impl fmt::Display for Ask {
         if (hrd, pro, self.lengths) != (1, ETHERTYPE_IPV4, (6, 4)) {
             write!(f, ", hardware {hrd}/{}, protocol {pro:#06x}/{}", self.lengths.0, self.lengths.1)?;
         }
-        if self.len != crate::host::frame::ARP_LEN {
+        if self.len != crate::wire::ARP_LEN {
             write!(f, ", {} bytes", self.len)?;
         }
         if self.times > 1 {

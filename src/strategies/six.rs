@@ -4,8 +4,8 @@
 use super::place::{CALI, UP0};
 use crate::addr::{IfName, Mac};
 use crate::host::conf::{Conf4, Conf6, NeighVar, Scope, SysctlKey};
-use crate::host::nd::{self, Solicit};
 use crate::host::{HostState, LinkChange, LinkKind, Mutation, Op, RouteSpec};
+use crate::wire::nd::{self, Solicit};
 use core::fmt;
 use ipnet::{IpNet, Ipv6Net};
 use proptest::prelude::*;
@@ -89,7 +89,7 @@ impl Solicitation {
     pub fn frame(&self, host: &HostState, asker: Mac) -> Vec<u8> {
         let mut frame = self.eth_dst(host).0.to_vec();
         frame.extend(asker.0);
-        frame.extend(crate::host::frame::ETHERTYPE_IPV6.to_be_bytes());
+        frame.extend(crate::wire::ETHERTYPE_IPV6.to_be_bytes());
         let start = frame.len();
         frame.extend(nd::solicit_packet(self.src, self.dst(), &self.message(asker)));
         // the checksum does not cover it

@@ -195,7 +195,7 @@ fn icmp6(t: &Icmpv6Type) -> String {
 mod tests {
     use super::*;
     use crate::addr::Mac;
-    use crate::host::frame::Arp;
+    use crate::wire::Arp;
 
     #[test]
     fn lines_read_as_tcpdump_prints_them() {

@@ -269,7 +269,7 @@ pub enum Seen<'a> {
     /// A responder of one's own heard a request.
     Own {
         /// The request.
-        arp: &'a crate::host::frame::Arp,
+        arp: &'a crate::wire::Arp,
         /// It replied.
         answered: bool,
     },

@@ -6,8 +6,8 @@ use super::record::{Record, Trial};
 use super::rig::{HOST_END, Rig, Side};
 use super::spread::Spread;
 use super::{Compared, Difference};
-use crate::host::frame::{Arp, EthFrame};
 use crate::time::Span;
+use crate::wire::{Arp, EthFrame};
 use std::net::Ipv4Addr;
 
 /// Runs of the model for each trial.

@@ -7,12 +7,11 @@ use super::rig::{Change, HOST_END, POD_END, Rig, Side};
 use super::spread::Spread;
 use super::{AT_ONCE, Compared, Difference, span};
 use crate::addr::{IfName, Mac};
-use crate::host::frame::{Arp, ETHERTYPE_ARP, ETHERTYPE_IPV6, EthFrame, OP_REPLY};
-use crate::host::{Mutation, Op, SetNud, nd};
+use crate::host::{Mutation, Op, SetNud};
 use crate::neigh::Nud;
 use crate::packet::{Owner, Packet};
 use crate::time::{Span, Time};
-use crate::wire::{self, Ends};
+use crate::wire::{self, Arp, ETHERTYPE_ARP, ETHERTYPE_IPV6, Ends, EthFrame, OP_REPLY, nd};
 use core::fmt::Write;
 use std::net::IpAddr;
 

@@ -7,11 +7,11 @@ use super::rig::{POD_END, Rig, Side};
 use super::spread::{Spread, unlikely};
 use super::{AT_ONCE, Compared, Difference};
 use crate::choice::{ChoiceKind, Chooser};
-use crate::host::{Mutation, nd};
+use crate::host::Mutation;
 use crate::neigh::Nud;
 use crate::packet::{Owner, Packet};
 use crate::time::{Span, Time};
-use crate::wire::{self, Ends};
+use crate::wire::{self, Ends, nd};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Runs that tell how the model's delays are spread, each of as many requests as were recorded.

@@ -8,11 +8,11 @@ use super::pod_record::{Record, Trial, bytes};
 use super::pod_setup::{Setup, build};
 use crate::gateway::lab::{PORT, SERVER};
 use crate::gateway::{Act, Endpoint, Reflex, Service};
-use crate::host::frame::{Arp, EthFrame};
 use crate::host::{HostState, Mutation};
 use crate::neigh::Nud;
 use crate::pod::{ClientSpec, ConnectSpec, PingSpec, StreamSpec, UdpSpec};
 use crate::time::Span;
+use crate::wire::{Arp, EthFrame};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
 

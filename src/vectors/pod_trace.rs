@@ -3,9 +3,10 @@
 
 use super::pod_record::Trial;
 use crate::addr::Mac;
-use crate::host::frame::{Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, EthFrame, OP_REPLY, OP_REQUEST};
 use crate::neigh::Nud;
-use crate::wire::{self, Control, Payload};
+use crate::wire::{
+    self, Arp, Control, ETHERTYPE_ARP, ETHERTYPE_IPV4, EthFrame, OP_REPLY, OP_REQUEST, Payload,
+};
 use std::net::Ipv4Addr;
 
 /// How far a recorded time may lie from the model's.

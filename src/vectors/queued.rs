@@ -7,9 +7,9 @@ use super::rig::{HOST_END, POD_END, Rig, Side, UPLINK};
 use super::spread::{Spread, unlikely};
 use super::{Compared, Difference};
 use crate::addr::{IfName, Mac};
-use crate::host::frame::{Arp, EthFrame};
 use crate::host::{IfIndex, LinkChange, Mutation};
 use crate::time::{Span, Time};
+use crate::wire::{Arp, EthFrame};
 use std::net::Ipv4Addr;
 
 /// The change followed the request after that time.
@@ -158,7 +158,7 @@ fn ask(mut rig: Rig, deed: &Deed) -> Result<Asked, String> {
         .filter(|s| s.from == Side::Host)
         .filter_map(|s| {
             let arp = EthFrame::parse(&s.frame).and_then(|e| Arp::parse(e.payload)).ok()?;
-            (arp.op == crate::host::frame::OP_REPLY).then_some((s.at, arp.sha))
+            (arp.op == crate::wire::OP_REPLY).then_some((s.at, arp.sha))
         })
         .collect();
     let after = |at: Time| at >= changed && at.since(start) >= COUNTED_AFTER;

@@ -7,10 +7,11 @@ use super::rig::{HOST_END, Rig, Side};
 use super::spread::Spread;
 use super::{Compared, Difference, span};
 use crate::addr::Mac;
-use crate::host::frame::{ETHERTYPE_IPV6, EthFrame};
-use crate::host::nd::{self, Advert, NdMessage, Solicit};
 use crate::time::{Span, Time};
-use crate::wire::{self, Ends};
+use crate::wire::{
+    self, ETHERTYPE_IPV6, Ends, EthFrame,
+    nd::{self, Advert, NdMessage, Solicit},
+};
 use std::net::Ipv6Addr;
 
 /// The recordings asked so often.

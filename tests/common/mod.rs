@@ -6,13 +6,13 @@ pub mod pair;
 
 use arplab::addr::Mac;
 use arplab::choice::First;
-use arplab::host::frame::{Arp, Cast};
 use arplab::host::{
     Decision, HostState, IfIndex, LinkChange, LinkKind, Mutation, Outcome, Reason, Request, decide, process,
 };
 use arplab::neigh::KernelClock;
 use arplab::stack::{Note, Output, Stack};
 use arplab::time::{Span, Time};
+use arplab::wire::{Arp, Cast};
 use std::net::Ipv4Addr;
 
 pub const POD_MAC: Mac = Mac([2, 0, 0x0a, 0x41, 0, 2]);

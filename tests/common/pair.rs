@@ -3,13 +3,14 @@
 use super::POD_MAC;
 use arplab::addr::Mac;
 use arplab::choice::{ChoiceKind, Chooser, First};
-use arplab::host::frame::ETHERTYPE_IPV6;
-use arplab::host::nd::{self, Advert, NdMessage, Solicit};
 use arplab::host::{HostState, IfIndex, LinkChange, LinkKind, Mutation, NsDecision, NsReason};
 use arplab::neigh::KernelClock;
 use arplab::stack::{Note, Output, Stack};
 use arplab::time::{Span, Time};
-use arplab::wire::{self, Ends};
+use arplab::wire::{
+    self, ETHERTYPE_IPV6, Ends,
+    nd::{self, Advert, NdMessage, Solicit},
+};
 use std::net::Ipv6Addr;
 
 pub fn ip6(text: &str) -> Ipv6Addr {

@@ -2,8 +2,8 @@
 
 use super::{POD, POD_MAC, broken, setting};
 use arplab::addr::Mac;
-use arplab::host::frame::Arp;
 use arplab::probe::{Clause, WireAnswerer, probe};
+use arplab::wire::Arp;
 use netns_lab::rtnl::{Address, Route, VethEnd};
 use netns_lab::{MacAddr, Netns, PacketOptions, PacketSocket, RecvBatch};
 use std::collections::BTreeSet;

@@ -7,11 +7,11 @@ use arplab::choice::Seeded;
 use arplab::explore::{Answer, Responder};
 use arplab::gateway::SmoltcpOutside;
 use arplab::host::HostState;
-use arplab::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 use arplab::live::{self, LiveEnd, LiveOptions};
 use arplab::scenario::{Overrides, Plan, catalogue};
 use arplab::sim::World;
 use arplab::trace::{Event, Observed, observe};
+use arplab::wire::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

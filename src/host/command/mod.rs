@@ -11,7 +11,7 @@ mod print;
 
 pub(super) use print::{Dst, Table};
 
-use super::mutation::Mutation;
+use crate::host::apply::mutation::Mutation;
 use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -1,11 +1,11 @@
 //! From text to [`Mutation`].
 
 use crate::addr::{IfName, Mac};
-use crate::host::conf::SysctlKey;
-use crate::host::hook::HookPoint;
-use crate::host::link::LinkKind;
-use crate::host::mutation::{HookSpec, HopSpec, LinkChange, Mutation, Op, RouteSpec, SetNud};
-use crate::host::route::{
+use crate::host::apply::mutation::{HookSpec, HopSpec, LinkChange, Mutation, Op, RouteSpec, SetNud};
+use crate::host::state::conf::SysctlKey;
+use crate::host::state::hook::HookPoint;
+use crate::host::state::link::LinkKind;
+use crate::host::state::route::{
     RouteKind, RtProto, RtScope, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
 };
 use core::str::FromStr;

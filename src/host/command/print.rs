@@ -1,9 +1,9 @@
 //! From [`Mutation`] to text.
 
-use crate::host::hook::HookPoint;
-use crate::host::link::LinkKind;
-use crate::host::mutation::{HookSpec, HopSpec, KernelChange, LinkChange, Mutation, Op, RouteSpec};
-use crate::host::route::{RouteKind, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
+use crate::host::apply::mutation::{HookSpec, HopSpec, KernelChange, LinkChange, Mutation, Op, RouteSpec};
+use crate::host::state::hook::HookPoint;
+use crate::host::state::link::LinkKind;
+use crate::host::state::route::{RouteKind, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 use core::fmt::{self, Display, Formatter};
 use ipnet::IpNet;
 

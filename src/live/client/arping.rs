@@ -2,9 +2,9 @@
 
 use super::{Context, Running};
 use crate::addr::Mac;
-use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame};
 use crate::pod::ArpingSpec;
 use crate::time::Span;
+use crate::wire::{Arp, ETHERTYPE_ARP, EthFrame};
 use netns_lab::{PacketOptions, PacketSocket, RecvBatch};
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -6,10 +6,10 @@ use crate::addr::Mac;
 use crate::choice::Chooser;
 use crate::control::{GATEWAY, Happening};
 use crate::gateway::Outside;
-use crate::host::frame::Arp;
 use crate::neigh::Entry;
 use crate::packet::Frame;
 use crate::pod::ClientId;
+use crate::wire::Arp;
 use std::net::IpAddr;
 
 impl<O: Outside> World<O> {

@@ -4,11 +4,11 @@ use super::World;
 use crate::choice::Chooser;
 use crate::control::Side;
 use crate::gateway::Outside;
-use crate::host::frame::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 use crate::host::{IfIndex, Reason};
 use crate::packet::Frame;
 use crate::sim::link::{InFlight, Sent};
 use crate::trace::{Fate, FrameId, Seen, Sink};
+use crate::wire::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 
 impl<O: Outside> World<O> {
     pub(super) fn send_from_pod<S: Sink>(&mut self, frame: &Frame, chooser: &mut dyn Chooser, sink: &mut S) {

@@ -1,0 +1,403 @@
+//! Changes to a namespace: the only way into [`HostState`](crate::host::HostState), and at the same
+//! time what the live lab plays on a real kernel and what a scenario file writes as commands.
+
+use crate::addr::{IfName, Mac};
+use crate::host::state::conf::SysctlKey;
+use crate::host::state::hook::HookPoint;
+use crate::host::state::link::{IfIndex, LinkKind};
+use crate::host::state::route::{RouteKind, RtProto, RtScope, Rule};
+use ipnet::{IpNet, Ipv6Net};
+use smallvec::SmallVec;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Whose table: ARP and neighbour discovery keep apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Family {
+    /// IPv4, ARP.
+    Inet,
+    /// IPv6, neighbour discovery.
+    Inet6,
+}
+
+/// Add, put in the place of, or delete.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Op {
+    /// Fails when it exists.
+    Add,
+    /// Makes it so, whether it exists or not.
+    Replace,
+    /// Fails when it does not exist.
+    Del,
+}
+
+/// A change of an interface's attributes (`ip link set`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LinkChange {
+    /// Administratively up or down.
+    Up(bool),
+    /// Hardware address.
+    Address(Mac),
+    /// IFF_NOARP off or on (`arp on`, `arp off`).
+    Arp(bool),
+    /// Promiscuous mode.
+    Promisc(bool),
+    /// Port of that bridge, or of none.
+    Master(Option<IfName>),
+    /// Carrier, as the kernel has noticed it. Not a command of iproute2 for a veth: there it
+    /// follows from the other end.
+    Carrier(bool),
+    /// Another name.
+    Name(IfName),
+}
+
+/// A next hop as it is asked for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct HopSpec {
+    /// Gateway.
+    pub via: Option<IpAddr>,
+    /// Device.
+    pub dev: Option<IfName>,
+    /// The gateway is on the link whatever the routes say.
+    pub onlink: bool,
+    /// Share in a multipath route.
+    pub weight: u16,
+}
+
+/// A route as it is asked for (`ip route add ...`).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct RouteSpec {
+    /// What it does.
+    pub kind: RouteKind,
+    /// Destinations.
+    pub dst: IpNet,
+    /// The table, when not the one that follows from the kind.
+    pub table: Option<u32>,
+    /// Preference; smaller wins.
+    pub metric: Option<u32>,
+    /// Distance, when not the one that follows from kind and gateway.
+    pub scope: Option<RtScope>,
+    /// Origin.
+    pub proto: Option<RtProto>,
+    /// Preferred source.
+    pub src: Option<IpAddr>,
+    /// Ways; empty for reject kinds.
+    pub hops: SmallVec<[HopSpec; 1]>,
+}
+
+impl RouteSpec {
+    /// A unicast route to `dst` out of `dev`.
+    #[must_use]
+    pub fn direct(dst: impl Into<IpNet>, dev: IfName) -> RouteSpec {
+        let hop = HopSpec { via: None, dev: Some(dev), onlink: false, weight: 1 };
+        RouteSpec { hops: SmallVec::from_iter([hop]), ..RouteSpec::reject(RouteKind::Unicast, dst) }
+    }
+    /// A unicast route to `dst` through a gateway.
+    #[must_use]
+    pub fn through(dst: impl Into<IpNet>, via: IpAddr, dev: Option<IfName>) -> RouteSpec {
+        let hop = HopSpec { via: Some(via), dev, onlink: false, weight: 1 };
+        RouteSpec { hops: SmallVec::from_iter([hop]), ..RouteSpec::reject(RouteKind::Unicast, dst) }
+    }
+    /// A route without a way.
+    #[must_use]
+    pub fn reject(kind: RouteKind, dst: impl Into<IpNet>) -> RouteSpec {
+        RouteSpec {
+            kind,
+            dst: dst.into(),
+            table: None,
+            metric: None,
+            scope: None,
+            proto: None,
+            src: None,
+            hops: SmallVec::new(),
+        }
+    }
+}
+
+/// The state a neighbour entry is set to by hand (`ip neigh ... nud`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum SetNud {
+    /// Never changes by itself.
+    Permanent,
+    /// Never asks.
+    Noarp,
+    /// As if just confirmed.
+    Reachable,
+    /// As if long unused.
+    Stale,
+    /// To be confirmed soon.
+    Delay,
+    /// To be confirmed now.
+    Probe,
+    /// As if resolution had failed.
+    Failed,
+}
+
+impl SetNud {
+    /// The word `ip neigh` uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            SetNud::Permanent => "permanent",
+            SetNud::Noarp => "noarp",
+            SetNud::Reachable => "reachable",
+            SetNud::Stale => "stale",
+            SetNud::Delay => "delay",
+            SetNud::Probe => "probe",
+            SetNud::Failed => "failed",
+        }
+    }
+    /// The state of that name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<SetNud> {
+        use SetNud::{Delay, Failed, Noarp, Permanent, Probe, Reachable, Stale};
+        [Permanent, Noarp, Reachable, Stale, Delay, Probe, Failed].into_iter().find(|n| n.name() == name)
+    }
+}
+
+/// A netfilter rule that drops ARP frames, by interface name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct HookSpec {
+    /// Input or output.
+    pub point: HookPoint,
+    /// Interface.
+    pub dev: Option<IfName>,
+    /// ARP operation.
+    pub op: Option<u16>,
+    /// Sender protocol address.
+    pub sender: Option<Ipv4Addr>,
+    /// Target protocol address.
+    pub target: Option<Ipv4Addr>,
+}
+
+/// A change to a namespace.
+///
+/// It reads from and prints as the command that an operator would type; see
+/// [`command`](crate::host::command).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Mutation {
+    /// A write below `/proc/sys`.
+    Sysctl {
+        /// Which file.
+        key: SysctlKey,
+        /// What is written.
+        value: i32,
+    },
+    /// A new interface. The two ends of a veth pair are two such changes, one per namespace.
+    LinkAdd {
+        /// Its name.
+        name: IfName,
+        /// What it is.
+        kind: LinkKind,
+        /// Its MAC; drawn by the kernel (and marked as such) when none is given.
+        mac: Option<Mac>,
+    },
+    /// An interface goes away.
+    LinkDel {
+        /// Its name.
+        dev: IfName,
+    },
+    /// An attribute of an interface.
+    LinkSet {
+        /// Its name.
+        dev: IfName,
+        /// What becomes of it.
+        change: LinkChange,
+    },
+    /// An address is added.
+    AddrAdd {
+        /// Interface.
+        dev: IfName,
+        /// Address and prefix length.
+        net: IpNet,
+        /// Scope; global when none is given.
+        scope: Option<RtScope>,
+        /// IPv6: use it at once.
+        nodad: bool,
+        /// IPv4 broadcast address.
+        broadcast: Option<Ipv4Addr>,
+    },
+    /// An address is removed.
+    AddrDel {
+        /// Interface.
+        dev: IfName,
+        /// Address and prefix length.
+        net: IpNet,
+    },
+    /// A route.
+    Route {
+        /// Add, replace, delete.
+        op: Op,
+        /// Which.
+        spec: RouteSpec,
+    },
+    /// A policy rule.
+    Rule {
+        /// Add or delete.
+        op: Op,
+        /// Which.
+        rule: Rule,
+    },
+    /// A neighbour entry.
+    Neigh {
+        /// Add, replace, delete.
+        op: Op,
+        /// Interface.
+        dev: IfName,
+        /// Neighbour's address.
+        ip: IpAddr,
+        /// Neighbour's MAC.
+        lladdr: Option<Mac>,
+        /// State.
+        nud: SetNud,
+    },
+    /// Every entry of an interface but PERMANENT and NOARP ones is removed.
+    NeighFlush {
+        /// Interface.
+        dev: IfName,
+    },
+    /// A proxy entry.
+    Proxy {
+        /// Add or delete.
+        op: Op,
+        /// Interface.
+        dev: IfName,
+        /// Address answered for.
+        ip: IpAddr,
+    },
+    /// A netfilter ARP rule.
+    Hook {
+        /// Add or delete.
+        op: Op,
+        /// Which.
+        hook: HookSpec,
+    },
+    /// So many neighbour entries exist in other namespaces of this kernel.
+    NeighboursElsewhere(u32),
+    /// What the kernel does of its own accord after some time.
+    Kernel(KernelChange),
+}
+
+impl Mutation {
+    /// True for an interface that goes down, loses its carrier or goes away: `neigh_ifdown()` runs,
+    /// and throws away every answer that waits in the namespace.
+    #[must_use]
+    pub fn takes_down(&self) -> bool {
+        matches!(
+            self,
+            Mutation::LinkDel { .. }
+                | Mutation::LinkSet { change: LinkChange::Up(false) | LinkChange::Carrier(false), .. }
+        )
+    }
+}
+
+/// Changes that no command makes: the kernel's own, when their time has come.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum KernelChange {
+    /// Duplicate address detection ended without a rival.
+    DadDone(IfName, Ipv6Net),
+    /// Duplicate address detection met a rival.
+    DadFailed(IfName, Ipv6Net),
+}
+
+/// What a change sets off beyond the state itself; the owner of the namespace's neighbour
+/// tables and queues acts on it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Effect {
+    /// The interface is new.
+    LinkNew(IfIndex),
+    /// The interface came up (administratively).
+    LinkUp(IfIndex),
+    /// The interface went down (administratively).
+    LinkDown(IfIndex),
+    /// The interface is gone.
+    LinkGone(IfIndex),
+    /// The kernel noticed a change of the carrier.
+    Carrier(IfIndex, bool),
+    /// The hardware address changed.
+    MacChanged(IfIndex),
+    /// The neighbour entries of the interface and family go; PERMANENT ones too if the flag says
+    /// so.
+    NeighFlush(IfIndex, Family, bool),
+    /// All proxied requests of the family that wait in this namespace are discarded
+    /// (pneigh_queue_purge).
+    PurgeDelayed(Family),
+    /// A neighbour entry is set by hand.
+    NeighSet(IfIndex, IpAddr, Option<Mac>, SetNud),
+    /// A neighbour entry is removed by hand.
+    NeighDel(IfIndex, IpAddr),
+    /// The interface announces an address (arp_notify).
+    Announce(IfIndex, Ipv4Addr),
+    /// The interface announces an IPv6 address (ndisc_notify).
+    Announce6(IfIndex, Ipv6Addr),
+    /// An IPv6 address is tested for duplicates from now on.
+    DadStart(IfIndex, Ipv6Net),
+}
+
+/// The effects of one change.
+pub type Effects = SmallVec<[Effect; 4]>;
+
+/// The kernel's error numbers that a change can meet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[allow(missing_docs)]
+pub enum Errno {
+    Enoent,
+    Esrch,
+    Eexist,
+    Enodev,
+    Einval,
+    Eacces,
+    Eaddrnotavail,
+    Enetdown,
+    Enetunreach,
+    Ehostunreach,
+    Eopnotsupp,
+}
+
+impl Errno {
+    /// Name and meaning, as perror(3) gives it.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Errno::Enoent => "ENOENT (No such file or directory)",
+            Errno::Esrch => "ESRCH (No such process)",
+            Errno::Eexist => "EEXIST (File exists)",
+            Errno::Enodev => "ENODEV (No such device)",
+            Errno::Einval => "EINVAL (Invalid argument)",
+            Errno::Eacces => "EACCES (Permission denied)",
+            Errno::Eaddrnotavail => "EADDRNOTAVAIL (Cannot assign requested address)",
+            Errno::Enetdown => "ENETDOWN (Network is down)",
+            Errno::Enetunreach => "ENETUNREACH (Network is unreachable)",
+            Errno::Ehostunreach => "EHOSTUNREACH (No route to host)",
+            Errno::Eopnotsupp => "EOPNOTSUPP (Operation not supported)",
+        }
+    }
+    /// The number on Linux.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        match self {
+            Errno::Enoent => 2,
+            Errno::Esrch => 3,
+            Errno::Eexist => 17,
+            Errno::Enodev => 19,
+            Errno::Eacces => 13,
+            Errno::Einval => 22,
+            Errno::Eopnotsupp => 95,
+            Errno::Eaddrnotavail => 99,
+            Errno::Enetdown => 100,
+            Errno::Enetunreach => 101,
+            Errno::Ehostunreach => 113,
+        }
+    }
+}
+
+/// A change the kernel would refuse; the state is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{command}` is refused with {}: {why}", errno.text())]
+pub struct Refused {
+    /// The change as a command.
+    pub command: String,
+    /// The kernel's error.
+    pub errno: Errno,
+    /// What the kernel found wrong.
+    pub why: &'static str,
+}
