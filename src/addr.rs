@@ -1,8 +1,29 @@
-//! Link-layer addresses and interface names.
+//! Link-layer addresses, interface names, and which end of the veth is meant.
 
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Which of the two namespaces.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The node's.
+    Host,
+    /// The pod's.
+    Pod,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Side::Host => "host",
+            Side::Pod => "pod",
+        })
+    }
+}
 
 /// A 48-bit Ethernet address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -199,6 +220,17 @@ schema_as_text!(
 );
 serde_as_text!(Mac);
 serde_as_text!(IfName);
+
+/// The names that the ends of a pair are born with.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Ends {
+    /// The host end's.
+    pub cali: IfName,
+    /// The pod end's.
+    pub eth: IfName,
+    /// The MAC that the pod's end is born with; the host end's is drawn.
+    pub pod_mac: Mac,
+}
 
 #[cfg(test)]
 mod tests {

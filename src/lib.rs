@@ -18,6 +18,7 @@ pub mod matrix;
 pub mod namespace;
 pub mod neigh;
 pub mod packet;
+pub mod pair;
 pub mod pod;
 pub mod probe;
 pub mod scenario;

@@ -1,9 +1,16 @@
 //! Frames and packets as the model carries them: short byte strings kept inline.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 /// An Ethernet frame.
 pub type Frame = SmallVec<[u8; 80]>;
+
+/// A frame's number in its run, from 1, in the order they were sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct FrameId(pub u32);
 
 /// An IPv4 or IPv6 packet, without a link header.
 pub type IpBytes = SmallVec<[u8; 80]>;

@@ -1,29 +1,10 @@
 //! What a step does, and what can be seen of it.
 
+pub use crate::addr::Side;
+pub use crate::host::LinkEvent;
 use crate::host::Mutation;
 use core::fmt;
 use serde::{Deserialize, Serialize};
-
-/// Which of the two namespaces.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    /// The node's.
-    Host,
-    /// The pod's.
-    Pod,
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Side::Host => "host",
-            Side::Pod => "pod",
-        })
-    }
-}
 
 /// One effect of a step.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -42,8 +23,13 @@ pub enum Act {
     /// The host end is moved from the pod's namespace to the host's; the kernel closes it on the
     /// way and gives it the host's default switches.
     VethMove,
-    /// The pair is deleted from the host's side, if it is there.
-    VethDelete,
+    /// The interface with the name of that side's end is deleted in that side's namespace, if there
+    /// is one: `eth0` in the pod's (DEL), or the host end's name in the node's (ADD's first step).
+    /// What goes along is said at [`crate::pair`].
+    VethDelete {
+        /// In which namespace, and so by which name.
+        from: Side,
+    },
     /// The pod's namespace is thrown away with all in it, and a new one made.
     PodReset,
     /// An actor is asked to do something that is more than one step.
@@ -98,7 +84,7 @@ impl fmt::Display for Act {
             }
             Act::VethCreate { .. } => f.write_str("create the veth pair, both ends in the pod's namespace"),
             Act::VethMove => f.write_str("move the host end to the host's namespace"),
-            Act::VethDelete => f.write_str("delete the veth pair, if it exists"),
+            Act::VethDelete { .. } => f.write_str("delete the veth pair, if it exists"),
             Act::PodReset => f.write_str("throw the pod's namespace away and make a new one"),
             Act::Ask(ask) => write!(f, "{ask}"),
             Act::DownElsewhere => f.write_str("an interface of another namespace goes down"),
@@ -107,19 +93,4 @@ impl fmt::Display for Act {
             Act::Mark => Ok(()),
         }
     }
-}
-
-/// What happened to an interface of the host's namespace, as a netlink listener there sees it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum LinkEvent {
-    /// It appeared, down.
-    New,
-    /// IFF_RUNNING: administratively up, with carrier.
-    Running,
-    /// Not running any more.
-    Stopped,
-    /// It is gone.
-    Gone,
-    /// Its MAC changed.
-    Address,
 }

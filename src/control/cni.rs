@@ -146,7 +146,7 @@ impl Cni {
 
     pub(super) fn acts(&self, task: &Task, cx: &Cx<'_>) -> SmallVec<[Act; 2]> {
         if task.arg == DEL {
-            return SmallVec::from_iter([Act::VethDelete]);
+            return SmallVec::from_iter([Act::VethDelete { from: Side::Pod }]);
         }
         match self.program.get(task.arg as usize) {
             Some(doing) if task.step != StepTable::built_in("cni.add-fail") => {
@@ -252,7 +252,7 @@ fn acts(doing: Do, version: CalicoVersion, options: &CniOptions, cx: &Cx<'_>) ->
     let link = |side, dev, change| Act::Change(side, Mutation::LinkSet { dev, change });
     let one = |act: Act| SmallVec::from_iter([act]);
     match doing {
-        Do::DeleteOld => one(Act::VethDelete),
+        Do::DeleteOld => one(Act::VethDelete { from: Side::Host }),
         Do::Create => one(Act::VethCreate { host_end: host_side, pod_up: version <= CalicoVersion::V3_13 }),
         // a failed call only warns, and the random MAC stays
         Do::HostMac => {

@@ -1,6 +1,6 @@
 //! Names and addresses of a run: which pod, which interface, which node.
 
-use crate::addr::{IfName, Mac};
+use crate::addr::{Ends, IfName, Mac};
 use sha1::{Digest, Sha1};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -55,6 +55,12 @@ impl Setting {
             node_ip6: doc6(0x10),
             router6: doc6(1),
         }
+    }
+
+    /// The two ends of the pod's veth.
+    #[must_use]
+    pub fn ends(&self) -> Ends {
+        Ends { cali: self.cali, eth: self.eth, pod_mac: self.pod_mac }
     }
 
     /// The name of a pod's host end: `cali` and the first 11 hexadecimal digits of SHA-1 over

@@ -26,7 +26,7 @@ impl<'a> HostSeen<'a> {
             state: plan.host.clone(),
             created: Act::VethCreate { host_end: Side::Host, pod_up: false }.to_string(),
             moved: Act::VethMove.to_string(),
-            deleted: [Act::VethDelete, Act::PodReset].map(|act| act.to_string()),
+            deleted: [Act::VethDelete { from: Side::Host }, Act::PodReset].map(|act| act.to_string()),
         }
     }
 

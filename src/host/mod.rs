@@ -25,7 +25,7 @@ pub use ndisc::decide::{
     NaVerdict, NsDecision, NsOutcome, NsReply, NsRequest, decide_ns, judge_na, process_ns,
 };
 pub use ndisc::reason::NsReason;
-pub use state::link::{AddrAssign, IfIndex, Ifa4, Ifa6, Link, LinkKind};
+pub use state::link::{AddrAssign, IfIndex, Ifa4, Ifa6, Link, LinkEvent, LinkKind};
 pub use state::route::{
     NextHop, Route, RouteKind, RtProto, RtScope, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
 };

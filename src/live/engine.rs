@@ -12,8 +12,9 @@ use crate::control::{Control, GATEWAY, Gate, Side};
 use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
 use crate::host::{Decision, HostState, Reason};
 use crate::neigh::KernelClock;
+use crate::pair::Veth;
 use crate::scenario::Plan;
-use crate::sim::{Emitter, Veth, silence};
+use crate::sim::{Emitter, silence};
 use crate::time::{Span, Time};
 use crate::trace::{ClientNews, Event, Fate, FrameId, Sink, What};
 use netns_lab::monotonic_ns;
@@ -147,7 +148,7 @@ impl Lab {
             control,
             node,
             shadow: plan.pod.clone(),
-            veth: Veth::default(),
+            veth: Veth::new(plan.setting.ends(), false),
             pod: Space::new(Side::Pod)?,
             starts,
             known: Known::default(),

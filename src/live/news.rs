@@ -9,6 +9,7 @@ use super::terms::LiveError;
 use super::watch::Entry;
 use crate::control::{GATEWAY, Happening, Side};
 use crate::host::{IfIndex, NsRequest};
+use crate::pair::no_carrier;
 use crate::scenario::ClientPlan;
 use crate::sim::{Answer, datapath_reply, own_answer, own_word};
 use crate::time::Time;
@@ -225,8 +226,11 @@ impl Lab {
         let asks = arp_of(frame).is_some_and(|(_, a)| a.op == OP_REQUEST && a.tpa == GATEWAY);
         let host = self.veth.host_index(self.node.state());
         let arrives = self.veth.carries() && host.is_some();
-        let fate =
-            if arrives { Fate::Delivered } else { Fate::Lost(self.emit.no_carrier(self.node.state())) };
+        let fate = if arrives {
+            Fate::Delivered
+        } else {
+            Fate::Lost(no_carrier(self.node.state(), self.plan.setting.cali).to_string())
+        };
         self.emit.frame(now, id, Side::Pod, frame, fate, &mut self.events);
         if asks {
             self.control.count_request(now, &mut self.chooser);

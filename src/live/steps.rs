@@ -67,7 +67,7 @@ impl Lab {
             Act::Change(side, change) | Act::Try(side, change) => self.change(*side, change).await,
             Act::VethCreate { host_end, pod_up } => self.create_veth(*host_end, *pod_up).await,
             Act::VethMove => self.move_veth().await,
-            Act::VethDelete => {
+            Act::VethDelete { .. } => {
                 // deleting what is not there is what the plugin hopes for
                 let _ = self.delete_veth().await?;
                 Ok(Ok(()))
@@ -158,7 +158,7 @@ impl Lab {
     async fn update_carrier(&mut self, before: Option<bool>) -> Result<(), LiveError> {
         let now = self.now();
         let plan = Arc::clone(&self.plan);
-        self.veth.update(now, &plan.setting, self.node.state(), &self.shadow, &mut self.chooser);
+        self.veth.update(now, self.node.state(), &self.shadow, &mut self.chooser);
         // the cable is out while the host end is down, whatever the pod does to its own end
         let host_up = self.far_end_up();
         if let Node::Model(m) = &mut self.node
@@ -189,10 +189,7 @@ impl Lab {
 
     /// The modelled host (and the pod's shadow) notice the carrier; the real pod does by itself.
     pub(super) fn notice_carrier(&mut self, now: Time) {
-        let Some(changes) = self.veth.take_notice(now, &self.plan.setting, self.node.state(), &self.shadow)
-        else {
-            return;
-        };
+        let Some(changes) = self.veth.take_notice(now, self.node.state(), &self.shadow) else { return };
         for (side, change) in changes {
             let before = self.host_running();
             match (side, &mut self.node) {
@@ -258,8 +255,7 @@ impl Lab {
         if let Err(e) = done {
             return Ok(Err(e.to_string()));
         }
-        let state = if host_end == Side::Host { self.node.state() } else { &self.shadow };
-        self.veth.place(host_end, state, s);
+        self.veth.place(host_end, self.node.state(), &self.shadow);
         self.tell_running(before);
         if pod_up {
             let up = Mutation::LinkSet { dev: s.eth, change: LinkChange::Up(true) };
@@ -334,7 +330,7 @@ impl Lab {
         if let Err(e) = done {
             return Ok(Err(e.to_string()));
         }
-        self.veth.place(Side::Host, self.node.state(), &plan.setting);
+        self.veth.place(Side::Host, self.node.state(), &self.shadow);
         self.update_carrier(before).await?;
         Ok(Ok(()))
     }

@@ -95,8 +95,11 @@ fn way(plan: &Plan, events: &[Event]) -> Vec<Way> {
     };
     let create = |host_end| Act::VethCreate { host_end, pod_up: false }.to_string();
     let (here, there) = (create(Side::Host), create(Side::Pod));
-    let (moved, deleted, reset) =
-        (Act::VethMove.to_string(), Act::VethDelete.to_string(), Act::PodReset.to_string());
+    let (moved, deleted, reset) = (
+        Act::VethMove.to_string(),
+        Act::VethDelete { from: Side::Host }.to_string(),
+        Act::PodReset.to_string(),
+    );
     let mut mac_before_move = None;
     for event in events {
         let What::Step { acts, .. } = &event.what else { continue };

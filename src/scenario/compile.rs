@@ -5,10 +5,11 @@ use super::file::{
     CalicoFile, ClientFile, ClientKind, FaultFile, HoldFile, Located, ScenarioFile, StepFile, VethFile,
 };
 use super::layers::names;
-use super::plan::{ClientPlan, FaultAction, FaultMatch, FaultRule, FrameKind, Target, WAITER};
+use super::plan::{ClientPlan, Target, WAITER};
 use crate::control::{
     Act, ActorName, CalicoVersion, Gate, Hold, ScriptStep, Setting, Side, StepId, StepTable, Until,
 };
+use crate::pair::{FaultAction, FaultMatch, FaultRule, FrameKind};
 use crate::time::{Span, Time};
 use std::net::{IpAddr, SocketAddr};
 use toml::Spanned;
@@ -354,7 +355,7 @@ pub(super) fn script_step(
     let actor = ActorName::of_step(step.id.get_ref())?;
     let mut acts: Vec<Act> = match step.veth {
         Some(VethFile::Create) => vec![Act::VethCreate { host_end: Side::Host, pod_up: false }],
-        Some(VethFile::Delete) => vec![Act::VethDelete],
+        Some(VethFile::Delete) => vec![Act::VethDelete { from: Side::Host }],
         None => Vec::new(),
     };
     for (side, commands) in [(Side::Host, &step.node), (Side::Pod, &step.pod)] {

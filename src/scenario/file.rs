@@ -349,7 +349,7 @@ pub struct HoldFile {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FaultFile {
     /// Which kind of frame; every one by default.
-    pub frame: Option<super::plan::FrameKind>,
+    pub frame: Option<crate::pair::FrameKind>,
     /// Sent by which side; both by default.
     pub from: Option<crate::control::Side>,
     /// Only to a unicast (false) or only to a group address (true).

@@ -19,6 +19,7 @@ mod sense;
 mod text;
 mod wait;
 
+pub use crate::pair::{FaultAction, FaultMatch, FaultRule, FrameKind};
 pub use compile::Scenario;
 pub use error::{Flaw, ScenarioError};
 pub use expect::{ClientExpect, Corner, Expect, Range};
@@ -26,5 +27,5 @@ pub(crate) use hygiene::{LOST_ON_LINK, codes};
 pub use layers::PlanError;
 pub use mitigation::{Mitigation, MitigationKind, mitigation, mitigations};
 pub use overrides::{HoldOverride, Overrides};
-pub use plan::{ClientPlan, FaultAction, FaultMatch, FaultRule, FrameKind, Plan, Responder, Target, WAITER};
+pub use plan::{ClientPlan, Plan, Responder, Target, WAITER};
 pub use text::CommandText;

@@ -1,65 +1,16 @@
 //! A scenario made ready to run: states, actors, holds, clients, faults.
 
 use super::file::ClientKind;
-use crate::control::{Actors, CalicoVersion, Gate, Hold, Setting, Side, StepTable};
+use crate::control::{Actors, CalicoVersion, Gate, Hold, Setting, StepTable};
 use crate::gateway::OutsideSpec;
 use crate::host::{HostState, Mutation};
+use crate::pair::FaultRule;
 use crate::pod::{ArpingSpec, ClientSpec, ConnectSpec, PingSpec, StreamSpec, UdpSpec};
 use crate::time::Span;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-
-/// Kinds of frame a link fault can pick.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum FrameKind {
-    /// Any frame.
-    Any,
-    /// An ARP request.
-    ArpRequest,
-    /// An ARP reply.
-    ArpReply,
-    /// IPv4.
-    Ip,
-    /// IPv6, neighbour discovery aside.
-    Ip6,
-    /// Neighbour solicitations and advertisements.
-    Ndp,
-}
-
-/// Which frames a fault is for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct FaultMatch {
-    /// Kind.
-    pub kind: FrameKind,
-    /// Sender.
-    pub from: Option<Side>,
-    /// To a group address, or not.
-    pub group: Option<bool>,
-    /// The first frame that counts, from 1.
-    pub first: u32,
-    /// How many count.
-    pub count: u32,
-    /// In how many of a thousand cases it strikes.
-    pub per_mille: u32,
-}
-
-/// What a fault does.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum FaultAction {
-    /// The frame is lost.
-    Drop,
-    /// It is late.
-    Delay(Span, Span),
-    /// It comes twice.
-    Duplicate(Span),
-    /// It comes behind the next frame of that direction.
-    Reorder,
-    /// One byte is changed.
-    Corrupt,
-}
 
 /// Who answers ARP on the host end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Deserialize, JsonSchema)]
@@ -73,15 +24,6 @@ pub enum Responder {
     Datapath,
     /// The same for every address, the pod's own included, as Antrea's does in policy-only mode.
     DatapathAny,
-}
-
-/// A fault of the link.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct FaultRule {
-    /// Which frames.
-    pub which: FaultMatch,
-    /// What happens to them.
-    pub action: FaultAction,
 }
 
 /// Where a client sends.

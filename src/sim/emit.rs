@@ -76,16 +76,6 @@ impl Emitter {
         }
     }
 
-    /// Why a frame that was put on a veth without carrier is lost.
-    pub(crate) fn no_carrier(&self, host: &HostState) -> String {
-        let reason = match host.link_named(self.plan.setting.cali) {
-            None => Reason::NoInterface,
-            Some(l) if !l.is_up() => Reason::LinkDown,
-            Some(_) => Reason::NoCarrier,
-        };
-        reason.to_string()
-    }
-
     pub(crate) fn frame<S: Sink>(
         &self,
         now: Time,

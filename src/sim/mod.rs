@@ -14,10 +14,8 @@
 //! function of the plan and the choices, and gives the same bytes everywhere.
 
 mod emit;
-mod link;
 mod moves;
 mod responder;
-mod veth;
 mod world;
 
 pub(crate) use emit::drop_text;
@@ -28,5 +26,4 @@ pub use world::{Ended, World, run};
 pub(crate) use {
     emit::Emitter,
     responder::{datapath_reply, own_answer, own_word, silence},
-    veth::Veth,
 };

@@ -6,6 +6,7 @@
 //! happen at their time.
 
 use super::world::{Ended, World};
+use crate::addr::Side;
 use crate::choice::Chooser;
 use crate::control::UnderWay;
 use crate::gateway::Outside;
@@ -47,7 +48,7 @@ impl<O: Outside> World<O> {
     /// come between a frame's leaving and its arrival.
     pub fn moves(&self, instant: Span, fine: bool, into: &mut Moves) {
         into.clear();
-        let quick = self.poll_quick();
+        let quick = self.pair.poll_wire();
         let next = [quick, self.poll_slow()].into_iter().flatten().min();
         if !fine
             && let Some(at) = next
@@ -80,7 +81,7 @@ impl<O: Outside> World<O> {
         }
         match p.what {
             Move::Step(which) => {
-                if let Some(taken) = self.control.take_step(which, self.now, self.gateway.state()) {
+                if let Some(taken) = self.control.take_step(which, self.now, self.pair.state(Side::Host)) {
                     self.carry_out(&taken, chooser, sink);
                 }
             }
@@ -96,7 +97,7 @@ impl<O: Outside> World<O> {
             return;
         }
         if self.control.poll_other().is_some_and(|t| t <= self.now) {
-            if let Some(taken) = self.control.take_other(self.now, self.gateway.state(), chooser) {
+            if let Some(taken) = self.control.take_other(self.now, self.pair.state(Side::Host), chooser) {
                 self.carry_out(&taken, chooser, sink);
             }
         } else {
@@ -107,21 +108,13 @@ impl<O: Outside> World<O> {
     /// When the first of everything else is due, steps under way aside.
     fn poll_slow(&self) -> Option<Time> {
         let starts = self.starts.iter().filter_map(|s| s.due).min();
-        [self.pod.poll_timeout(), self.control.poll_other(), starts].into_iter().flatten().min()
-    }
-
-    /// When the first thing is due that is on its way between the two kernels.
-    fn poll_quick(&self) -> Option<Time> {
-        [self.link.poll_timeout(), self.gateway.poll_timeout(), self.veth.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.pair.poll_pod(), self.control.poll_other(), starts].into_iter().flatten().min()
     }
 
     /// Every client that runs is done, and every one has been started.
     #[must_use]
     pub fn clients_done(&self) -> bool {
-        self.starts.iter().all(|s| s.begun) && self.pod.finished()
+        self.starts.iter().all(|s| s.begun) && self.pair.pod().finished()
     }
 
     /// Nothing is under way any more: the clients are done, and no actor has work.

@@ -1,9 +1,9 @@
 //! What stands in front of the node's kernel: a program of the datapath, or a responder of one's own.
 
 use super::world::World;
-use crate::addr::Mac;
+use crate::addr::{Mac, Side};
 use crate::choice::Chooser;
-use crate::control::{GATEWAY, Side};
+use crate::control::GATEWAY;
 use crate::gateway::Outside;
 use crate::host::{HostState, IfIndex, Reason, Request, decide};
 use crate::packet::Frame;
@@ -122,26 +122,28 @@ pub(crate) fn silence(plan: &Plan, host: &HostState, dev: Option<IfIndex>, carri
 }
 
 impl<O: Outside> World<O> {
-    /// A frame of the pod reaches an interface of the node.
-    pub(super) fn hear<S: Sink>(
+    /// A frame of the pod reaches the node; true when something in front of its kernel has it.
+    pub(super) fn intercept<S: Sink>(
         &mut self,
-        dev: IfIndex,
         frame: &Frame,
         chooser: &mut dyn Chooser,
         sink: &mut S,
-    ) {
-        let host = self.gateway.state();
+    ) -> bool {
+        let Some(dev) = self.pair.host_index() else { return false };
+        let host = self.pair.state(Side::Host);
         if let Some(reply) = datapath_reply(&self.plan, host, dev, frame) {
-            return self.send_from_host(dev, &reply, chooser, sink);
+            self.put_on_link(Side::Host, &reply, chooser, sink);
+            return true;
         }
         match own_answer(&self.plan, host, frame) {
-            Answer::Pass => self.gateway.receive(self.now, dev, frame, chooser),
+            Answer::Pass => return false,
             Answer::Silent => self.tell_own(frame, false, sink),
             Answer::Reply(reply) => {
                 self.tell_own(frame, true, sink);
-                self.send_from_host(dev, &reply, chooser, sink);
+                self.put_on_link(Side::Host, &reply, chooser, sink);
             }
         }
+        true
     }
 
     fn tell_own<S: Sink>(&self, frame: &Frame, answered: bool, sink: &mut S) {
@@ -155,10 +157,10 @@ impl<O: Outside> World<O> {
     /// Whether a request of the pod for its gateway would be answered now.
     #[must_use]
     pub fn answers(&self) -> bool {
-        let (setting, host) = (&self.plan.setting, self.gateway.state());
+        let (setting, host) = (&self.plan.setting, self.pair.state(Side::Host));
         let arp = Arp::request(setting.pod_mac, setting.pod_ip, GATEWAY);
         let frame = arp.frame(Mac::BROADCAST, setting.pod_mac);
-        let there = self.veth.carries() && self.veth.host_index(host).is_some();
+        let there = self.pair.carries() && self.pair.host_index().is_some();
         match own_answer(&self.plan, host, &frame) {
             Answer::Pass => self.silence().is_none(),
             Answer::Silent => false,
@@ -170,8 +172,7 @@ impl<O: Outside> World<O> {
     /// not.
     #[must_use]
     pub fn silence(&self) -> Option<Reason> {
-        let host = self.gateway.state();
-        silence(&self.plan, host, self.veth.host_index(host), self.veth.carries())
+        silence(&self.plan, self.pair.state(Side::Host), self.pair.host_index(), self.pair.carries())
     }
 }
 

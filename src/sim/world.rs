@@ -5,15 +5,13 @@ mod extra;
 mod frames;
 
 use super::emit::Emitter;
-use super::link::Link;
-use super::veth::Veth;
 use crate::choice::{ChoiceKind, Chooser};
 use crate::control::{Act, Control, Gate, Side, Taken, TaskResult};
-use crate::gateway::{Gateway, GatewayOutput, Outside};
-use crate::host::{IfIndex, Reason};
+use crate::gateway::{Gateway, Outside};
+use crate::host::Reason;
 use crate::neigh::KernelClock;
-use crate::packet::Frame;
-use crate::pod::{ClientEvent, ClientId, Pod, PodOutput};
+use crate::pair::{Due, Pair, PairOutput, PairSpec};
+use crate::pod::{ClientEvent, ClientId, Pod};
 use crate::scenario::Plan;
 use crate::time::{Span, Time};
 use crate::trace::{Seen, Sink, What};
@@ -25,9 +23,6 @@ const EVENTS_MAX: u64 = 2_000_000;
 
 /// From a packet's leaving by the uplink to the answer's coming in.
 const OUTSIDE_RTT: Span = Span::from_us(400);
-
-/// The number of `eth0` in the pod: the first device after `lo`.
-pub(super) const POD_DEV: IfIndex = IfIndex(2);
 
 /// Why a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,14 +52,8 @@ pub struct World<O> {
     pub(super) now: Time,
     pub(super) plan: Arc<Plan>,
     pub(super) control: Control,
-    pub(super) gateway: Gateway<O>,
-    pub(super) pod: Pod,
-    pub(super) veth: Veth,
-    pub(super) link: Link,
+    pub(super) pair: Pair<O>,
     pub(super) starts: Vec<Start>,
-    /// Frames that a step sends from the host end.
-    announcements: Vec<Frame>,
-    pub(super) frames: u32,
     pub(super) events: u64,
     /// What the gateway would say to the pod's request, as last reported.
     #[expect(clippy::option_option, reason = "nothing told yet, or told that it answers, or why not")]
@@ -76,10 +65,7 @@ impl<O: core::hash::Hash> core::hash::Hash for World<O> {
     fn hash<H: core::hash::Hasher>(&self, h: &mut H) {
         self.now.hash(h);
         self.control.hash(h);
-        self.gateway.hash(h);
-        self.pod.hash(h);
-        self.veth.hash(h);
-        self.link.hash(h);
+        self.pair.hash(h);
         self.starts.hash(h);
     }
 }
@@ -100,43 +86,35 @@ pub fn run<O: Outside, S: Sink>(plan: Plan, outside: O, chooser: &mut dyn Choose
 impl<O: Outside> World<O> {
     /// The parts of a run, before it begins.
     pub fn new(plan: Arc<Plan>, outside: O, chooser: &mut dyn Chooser) -> World<O> {
-        let veth = Veth::new(plan.eth_is_plain);
         let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(plan.hz));
-        let clock = KernelClock::new(plan.hz, phase);
         let control = Control::new(
             Arc::clone(&plan.setting),
             Arc::clone(&plan.steps),
             plan.holds.clone(),
             plan.actors.clone(),
         );
-        let host = plan.host.clone();
-        let gateway = Gateway::new(host, plan.setting.uplink, outside, OUTSIDE_RTT, clock, chooser);
-        let mut pod = Pod::new(plan.pod.clone(), POD_DEV, clock, chooser);
-        pod.filter_icmp_errors(plan.icmp_errors_filtered);
+        let spec = PairSpec {
+            ends: plan.setting.ends(),
+            node: plan.host.clone(),
+            pod: plan.pod.clone(),
+            uplink: plan.setting.uplink,
+            rtt: OUTSIDE_RTT,
+            clock: KernelClock::new(plan.hz, phase),
+            plain: plan.eth_is_plain,
+            purged_by_all: plan.queue_purged_by_all,
+            icmp_errors_filtered: plan.icmp_errors_filtered,
+            faults: plan.faults.clone(),
+        };
+        let mut pair = Pair::new(spec, outside, chooser);
         let starts = plan
             .every_client()
             .map(|c| {
-                let client = pod.add_client(c.spec());
+                let client = pair.add_client(c.spec());
                 Start { gate: c.gate, delay: c.delay, due: None, begun: false, client }
             })
             .collect();
-        let link = Link::new(plan.faults.clone());
         let emit = Emitter::new(&plan);
-        World {
-            now: Time::ZERO,
-            plan,
-            control,
-            gateway,
-            pod,
-            veth,
-            link,
-            starts,
-            announcements: Vec::new(),
-            frames: 0,
-            events: 0,
-            verdict: None,
-            emit,
-        }
+        World { now: Time::ZERO, plan, control, pair, starts, events: 0, verdict: None, emit }
     }
 
     /// Now.
@@ -148,13 +126,13 @@ impl<O: Outside> World<O> {
     /// The pod.
     #[must_use]
     pub fn pod(&self) -> &Pod {
-        &self.pod
+        self.pair.pod()
     }
 
     /// The node.
     #[must_use]
     pub fn gateway(&self) -> &Gateway<O> {
-        &self.gateway
+        self.pair.gateway()
     }
 
     /// The actors.
@@ -172,7 +150,7 @@ impl<O: Outside> World<O> {
     /// Lets the run begin.
     pub fn start<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
         self.open_gates(Gate::Start, chooser);
-        self.control.start(self.now, self.gateway.state(), chooser);
+        self.control.start(self.now, self.pair.state(Side::Host), chooser);
         self.report(sink);
     }
 
@@ -194,7 +172,7 @@ impl<O: Outside> World<O> {
         self.plan.until_clients_done
             && !self.starts.is_empty()
             && self.starts.iter().all(|s| s.begun)
-            && self.pod.finished()
+            && self.pair.pod().finished()
     }
 
     /// Lets time go on to that moment. `Some` when the run's time is up before.
@@ -216,24 +194,14 @@ impl<O: Outside> World<O> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let starts = self.starts.iter().filter_map(|s| s.due).min();
-        [
-            self.link.poll_timeout(),
-            self.pod.poll_timeout(),
-            self.gateway.poll_timeout(),
-            self.control.poll_timeout(),
-            self.veth.poll_timeout(),
-            starts,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [self.pair.poll_timeout(), self.control.poll_timeout(), starts].into_iter().flatten().min()
     }
 
     /// One event of this moment, in the order that the module's documentation gives.
     fn happen<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
         if !self.frames_and_timers(chooser, sink) {
             if self.control.poll_timeout().is_some_and(|t| t <= self.now) {
-                if let Some(taken) = self.control.take_due(self.now, self.gateway.state(), chooser) {
+                if let Some(taken) = self.control.take_due(self.now, self.pair.state(Side::Host), chooser) {
                     self.carry_out(&taken, chooser, sink);
                 }
             } else {
@@ -245,20 +213,16 @@ impl<O: Outside> World<O> {
 
     /// The first thing due of what is not an actor's or a client's; false when nothing is.
     pub(super) fn frames_and_timers<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) -> bool {
-        let now = self.now;
-        if let Some(flight) = self.link.take_due(now) {
-            self.arrive(&flight, chooser, sink);
-        } else if self.pod.poll_timeout().is_some_and(|t| t <= now) {
-            self.pod.handle_timeout(now, chooser);
-        } else if self.gateway.poll_timeout().is_some_and(|t| t <= now) {
-            self.gateway.handle_timeout(now, chooser);
-        } else if let Some(changes) = self.take_notice(now) {
-            for (side, change) in changes {
-                // an end that is gone by now has no carrier to notice
-                let _ = self.change(side, &change, chooser);
+        match self.pair.handle_timeout(self.now, chooser) {
+            None => return false,
+            Some(Due::Timers) => {}
+            Some(Due::Frame(flight)) => self.arrive(&flight, chooser, sink),
+            Some(Due::Carrier(changes)) => {
+                for (side, change) in changes {
+                    // an end that is gone by now has no carrier to notice
+                    let _ = self.change(side, &change, chooser);
+                }
             }
-        } else {
-            return false;
         }
         true
     }
@@ -269,7 +233,7 @@ impl<O: Outside> World<O> {
                 self.starts[at].due = None;
                 self.starts[at].begun = true;
                 self.emit.client_start(self.now, at, sink);
-                self.pod.start_client(self.now, self.starts[at].client, chooser);
+                self.pair.start_client(self.now, self.starts[at].client, chooser);
                 return;
             }
         }
@@ -286,51 +250,45 @@ impl<O: Outside> World<O> {
 
     /// Carries frames and notes until both sides are still.
     pub(super) fn settle<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
-        loop {
-            if let Some(output) = self.pod.poll_output() {
-                match output {
-                    PodOutput::Transmit(frame) => self.send_from_pod(&frame, chooser, sink),
-                    PodOutput::Note(note) => {
-                        sink.see(self.now, Seen::Note(Side::Pod, &note));
-                        self.emit.stack_note(self.now, Side::Pod, self.pod.stack().state(), note, sink);
-                    }
-                    PodOutput::Client(id, event) => {
-                        if !self.is_waiter(id) {
-                            sink.see(self.now, Seen::Client(id, &event));
-                        }
-                        self.emit.client(self.now, id, &event, sink);
-                        if matches!(event, ClientEvent::Began { .. }) {
-                            self.control.count_try(self.now, chooser);
-                        }
-                        self.stop_if_served(id, chooser);
-                        if matches!(event, ClientEvent::Finished) && self.is_waiter(id) {
-                            self.waited(id, chooser);
-                        }
-                    }
+        while let Some(output) = self.pair.poll_output() {
+            match output {
+                PairOutput::Transmit { from, frame } => self.send(from, &frame, chooser, sink),
+                PairOutput::Note(side, note) => {
+                    sink.see(self.now, Seen::Note(side, &note));
+                    self.emit.stack_note(self.now, side, self.pair.state(side), note, sink);
                 }
-            } else if let Some(output) = self.gateway.poll_output() {
-                match output {
-                    GatewayOutput::Transmit { dev, frame } => self.send_from_host(dev, &frame, chooser, sink),
-                    GatewayOutput::Note(note) => {
-                        sink.see(self.now, Seen::Note(Side::Host, &note));
-                        self.emit.stack_note(self.now, Side::Host, self.gateway.state(), note, sink);
-                    }
-                }
-            } else if let Some(frame) = self.announcements.pop() {
-                self.put_on_link(Side::Host, &frame, chooser, sink);
-            } else {
-                break;
+                PairOutput::Client(id, event) => self.hear_client(id, &event, chooser, sink),
             }
         }
         self.report(sink);
     }
 
+    fn hear_client<S: Sink>(
+        &mut self,
+        id: ClientId,
+        event: &ClientEvent,
+        chooser: &mut dyn Chooser,
+        sink: &mut S,
+    ) {
+        if !self.is_waiter(id) {
+            sink.see(self.now, Seen::Client(id, event));
+        }
+        self.emit.client(self.now, id, event, sink);
+        if matches!(event, ClientEvent::Began { .. }) {
+            self.control.count_try(self.now, chooser);
+        }
+        self.stop_if_served(id, chooser);
+        if matches!(event, ClientEvent::Finished) && self.is_waiter(id) {
+            self.waited(id, chooser);
+        }
+    }
+
     /// A client that has had as many answers as it wants stops.
     fn stop_if_served(&mut self, id: ClientId, chooser: &mut dyn Chooser) {
         let wants = self.plan.client(id.0 as usize).and_then(|c| c.stop_after);
-        let outcome = self.pod.outcome(id);
+        let outcome = self.pair.outcome(id);
         if outcome.ended.is_none() && wants.is_some_and(|n| outcome.received >= n) {
-            self.pod.stop_client(self.now, id, chooser);
+            self.pair.stop_client(self.now, id, chooser);
         }
     }
 
@@ -349,7 +307,7 @@ impl<O: Outside> World<O> {
         let done = matches!(result, TaskResult::Done);
         sink.see(self.now, Seen::Step { step: taken.task.step, done });
         self.emit.step(self.now, taken, &result, sink);
-        self.control.finish(self.now, taken, &result, self.gateway.state(), chooser);
+        self.control.finish(self.now, taken, &result, self.pair.state(Side::Host), chooser);
         if matches!(result, TaskResult::Done) {
             self.open_gates(Gate::After(taken.task.step), chooser);
         }
@@ -375,7 +333,7 @@ impl<O: Outside> World<O> {
     pub fn finish<S: Sink>(&mut self, sink: &mut S) {
         for start in &self.starts {
             let id = start.client;
-            self.emit.client_end(self.now, id, self.pod.outcome(id), sink);
+            self.emit.client_end(self.now, id, self.pair.outcome(id), sink);
         }
         if S::WANTED {
             sink.take(self.now, What::End { steps: Some(self.events) });

@@ -3,17 +3,13 @@
 use crate::addr::Mac;
 use crate::control::{ActorName, Side, StepId};
 use crate::neigh::{Cause, Nud};
+use crate::packet::FrameId;
 use crate::pod::{ClientEvent, ClientId};
 use crate::stack::Note;
 use crate::time::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
-
-/// A frame's number in its run, from 1, in the order they were sent.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct FrameId(pub u32);
 
 /// What became of a frame.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]

@@ -13,10 +13,11 @@ mod pcapng;
 mod summary;
 mod timeline;
 
+pub use crate::packet::FrameId;
 pub use check::{Check, check};
 pub use compare::{Comparison, Difference, Told, compare, outcome};
 pub use describe::{Described, describe, describe_ip, is_gateway_request};
-pub use event::{ClientNews, Event, Fate, FrameId, Seen, Sink, What};
+pub use event::{ClientNews, Event, Fate, Seen, Sink, What};
 pub use json::{Verdict, write_json};
 pub use observe::{ClientSeen, Observed, observe};
 pub use page::Style;

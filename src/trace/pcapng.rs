@@ -3,8 +3,9 @@
 //!
 //! Wireshark and tshark show the comments; libpcap's readers pass over them.
 
-use super::event::{Event, Fate, FrameId, What};
+use super::event::{Event, Fate, What};
 use crate::control::Side;
+use crate::packet::FrameId;
 use pcap_file::DataLink;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{

@@ -25,6 +25,36 @@ pub enum LinkKind {
     Ethernet,
 }
 
+/// What happened to an interface of the host's namespace, as a netlink listener there sees it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum LinkEvent {
+    /// It appeared, down.
+    New,
+    /// IFF_RUNNING: administratively up, with carrier.
+    Running,
+    /// Not running any more.
+    Stopped,
+    /// It is gone.
+    Gone,
+    /// Its MAC changed.
+    Address,
+}
+
+impl LinkEvent {
+    /// What a listener hears when IFF_RUNNING of an interface (administratively up, with carrier)
+    /// is no longer what it was; `None` stands for an interface that is not there.
+    #[must_use]
+    pub fn between(before: Option<bool>, now: Option<bool>) -> Option<LinkEvent> {
+        match (before, now) {
+            (None, Some(_)) => Some(LinkEvent::New),
+            (Some(_), None) => Some(LinkEvent::Gone),
+            (Some(false), Some(true)) => Some(LinkEvent::Running),
+            (Some(true), Some(false)) => Some(LinkEvent::Stopped),
+            _ => None,
+        }
+    }
+}
+
 /// How an interface got its MAC (`/sys/class/net/*/addr_assign_type`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum AddrAssign {

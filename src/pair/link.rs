@@ -1,12 +1,11 @@
 //! The link between pod and host, and what it does to frames: nothing, or what a scenario's
 //! faults say.
 
+use super::fault::{FaultAction, FaultRule, FrameKind};
+use crate::addr::Side;
 use crate::choice::{ChoiceKind, Chooser};
-use crate::control::Side;
-use crate::packet::Frame;
-use crate::scenario::{FaultAction, FaultRule, FrameKind};
+use crate::packet::{Frame, FrameId};
 use crate::time::{Span, Time};
-use crate::trace::FrameId;
 use crate::wire::{
     ARP_LEN, Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST,
 };
@@ -20,21 +19,16 @@ const LATENCY: Span = Span::from_us(10);
 
 /// A frame under way.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(super) struct InFlight {
-    pub(super) at: Time,
+pub struct InFlight {
+    /// When it arrives.
+    pub at: Time,
     seq: u64,
-    pub(super) to: Side,
-    pub(super) id: FrameId,
-    pub(super) frame: Frame,
-}
-
-/// What the link made of a frame that was put on it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Sent {
-    /// It will arrive, perhaps late, twice or damaged.
-    Passed,
-    /// It is lost to a fault.
-    Lost,
+    /// At whose end.
+    pub to: Side,
+    /// Which it is.
+    pub id: FrameId,
+    /// The frame.
+    pub frame: Frame,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -73,7 +67,7 @@ impl Link {
         self.flying.peek().map(|f| f.0.at)
     }
 
-    /// Puts a frame on the link.
+    /// Puts a frame on the link. False when it is lost to a fault.
     pub(super) fn send(
         &mut self,
         now: Time,
@@ -81,7 +75,7 @@ impl Link {
         id: FrameId,
         frame: &Frame,
         chooser: &mut dyn Chooser,
-    ) -> Sent {
+    ) -> bool {
         let to = if from == Side::Pod { Side::Host } else { Side::Pod };
         let mut flight = InFlight { at: now + LATENCY, seq: self.next(), to, id, frame: frame.clone() };
         let released: SmallVec<[InFlight; 1]> = self.take_waiting(to);
@@ -93,7 +87,7 @@ impl Link {
             match rule.action {
                 FaultAction::Drop => {
                     self.fly_behind(released, now);
-                    return Sent::Lost;
+                    return false;
                 }
                 FaultAction::Delay(least, most) => {
                     let grains = (most - least).as_ns() / 1_000 + 1;
@@ -108,7 +102,7 @@ impl Link {
                 FaultAction::Reorder => {
                     self.waiting.push(flight);
                     self.fly_behind(released, now);
-                    return Sent::Passed;
+                    return true;
                 }
                 FaultAction::Corrupt => {
                     let at = chooser.choose(ChoiceKind::LinkFault, flight.frame.len() as u64) as usize;
@@ -120,7 +114,7 @@ impl Link {
         }
         self.flying.push(Reverse(flight));
         self.fly_behind(released, now);
-        Sent::Passed
+        true
     }
 
     fn next(&mut self) -> u64 {

@@ -1,7 +1,7 @@
 //! The veth pair: where its ends are, whether it carries, when the kernel notices.
 
+use crate::addr::{Ends, Side};
 use crate::choice::{ChoiceKind, Chooser};
-use crate::control::{Setting, Side};
 use crate::host::{HostState, IfIndex, Link, LinkChange, Mutation};
 use crate::time::{Span, Time};
 
@@ -10,14 +10,17 @@ use crate::time::{Span, Time};
 const LINKWATCH_INTERVAL: Span = Span::from_secs(1);
 
 /// The state of the pair as a wire.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Veth {
+    ends: Ends,
     /// Where the host end is; `None` while there is no pair.
     pub(crate) host_end: Option<Side>,
     /// Its number there. A device that is renamed stays what it is.
     host_ix: Option<IfIndex>,
+    /// The number of the pod's end.
+    pod_ix: Option<IfIndex>,
     carries: bool,
-    /// See [`crate::scenario::Plan::eth_is_plain`].
+    /// See [`super::PairSpec::plain`].
     plain: bool,
     linkwatch_free: Option<Time>,
     /// A change of the carrier that the kernel has yet to notice, and when it does.
@@ -26,25 +29,51 @@ pub(crate) struct Veth {
 
 impl Veth {
     /// No pair yet.
-    pub(crate) fn new(plain: bool) -> Veth {
-        Veth { plain, ..Veth::default() }
+    pub(crate) fn new(ends: Ends, plain: bool) -> Veth {
+        Veth {
+            ends,
+            host_end: None,
+            host_ix: None,
+            pod_ix: None,
+            carries: false,
+            plain,
+            linkwatch_free: None,
+            pending: None,
+        }
     }
 
     /// Forgets the pair.
     pub(crate) fn reset(&mut self) {
-        *self = Veth { linkwatch_free: self.linkwatch_free, ..Veth::new(self.plain) };
+        *self = Veth { linkwatch_free: self.linkwatch_free, ..Veth::new(self.ends, self.plain) };
     }
 
-    /// The host end is now in that namespace, under its name.
-    pub(crate) fn place(&mut self, side: Side, state: &HostState, setting: &Setting) {
+    pub(crate) fn ends(&self) -> Ends {
+        self.ends
+    }
+
+    /// The pair is there, with its host end in that namespace, both under their names.
+    pub(crate) fn place(&mut self, side: Side, host: &HostState, pod: &HostState) {
+        let there = if side == Side::Host { host } else { pod };
         self.host_end = Some(side);
-        self.host_ix = state.link_named(setting.cali).map(Link::index);
+        self.host_ix = there.link_named(self.ends.cali).map(Link::index);
+        self.pod_ix = pod.link_named(self.ends.eth).map(Link::index);
     }
 
     /// The host end, whatever it is called by now.
     pub(crate) fn far<'a>(&self, host: &'a HostState, pod: &'a HostState) -> Option<&'a Link> {
         let state = if self.host_end? == Side::Host { host } else { pod };
         state.link(self.host_ix?)
+    }
+
+    /// The pod's end, whatever it is called by now.
+    pub(crate) fn near<'a>(&self, pod: &'a HostState) -> Option<&'a Link> {
+        pod.link(self.pod_ix?)
+    }
+
+    /// True when the device of that number in that namespace is one of the ends.
+    pub(crate) fn is_end(&self, side: Side, index: IfIndex) -> bool {
+        let far = self.host_end == Some(side) && self.host_ix == Some(index);
+        far || (side == Side::Pod && self.pod_ix == Some(index))
     }
 
     /// True when frames pass.
@@ -60,15 +89,8 @@ impl Veth {
     /// veth_close). The kernel notices at once when the two ends have different numbers, as on
     /// any real node; ends with equal numbers look to it like plain devices, whose changes it
     /// handles at most once a second (linkwatch_urgent_event; seen on 6.18).
-    pub(crate) fn update(
-        &mut self,
-        now: Time,
-        setting: &Setting,
-        host: &HostState,
-        pod: &HostState,
-        chooser: &mut dyn Chooser,
-    ) {
-        let near = pod.link_named(setting.eth);
+    pub(crate) fn update(&mut self, now: Time, host: &HostState, pod: &HostState, chooser: &mut dyn Chooser) {
+        let near = self.near(pod);
         let far = self.far(host, pod);
         let carries = near.zip(far).is_some_and(|(a, b)| a.is_up() && b.is_up());
         if carries == self.carries {
@@ -95,7 +117,6 @@ impl Veth {
     pub(crate) fn take_notice(
         &mut self,
         now: Time,
-        setting: &Setting,
         host: &HostState,
         pod: &HostState,
     ) -> Option<[(Side, Mutation); 2]> {
@@ -106,9 +127,10 @@ impl Veth {
         self.pending = None;
         let side = self.host_end?;
         // an end that is gone by now has no carrier to notice
-        let far = self.far(host, pod).map_or(setting.cali, Link::name);
+        let far = self.far(host, pod).map_or(self.ends.cali, Link::name);
+        let near = self.near(pod).map_or(self.ends.eth, Link::name);
         let change = |side, dev| (side, Mutation::LinkSet { dev, change: LinkChange::Carrier(carrier) });
-        Some([change(side, far), change(Side::Pod, setting.eth)])
+        Some([change(side, far), change(Side::Pod, near)])
     }
 
     /// The number of the host end in the host's namespace.

@@ -1,0 +1,395 @@
+//! A pod and its node, joined by a veth: the one machine in which both stand.
+//!
+//! # Theory of operation
+//!
+//! A [`Pair`] holds the pod, the node with the outside world behind it, the veth between them and
+//! what the link does to frames. It is sans-IO: changes go in by [`Pair::apply`] and its kin,
+//! frames come out by [`Pair::poll_output`] and go over the wire by [`Pair::carry`], and
+//! [`Pair::handle_timeout`] lets the first thing due happen. It knows no actors, no plan and no
+//! trace; who owns it says what happens when and tells of it.
+//!
+//! Of the things due at one moment a frame's arrival goes first, then the pod's timers, then the
+//! node's, then the kernel notices a change of the carrier.
+//!
+//! # The devices
+//!
+//! The pair of devices is made, moved and deleted in one place (`devices`). What it does there is
+//! what rtnetlink does, and a real kernel in the place of the model must be led the same way:
+//!
+//! * [`Pair::create`] makes both ends or none.
+//! * [`Pair::move_host_end`] is refused, with everything as it was, where the node has an
+//!   interface of that name.
+//! * A deletion goes by a name in one namespace, `ip link del NAME` there, whoever asks for it.
+//!   Is that device an end of the pair, the other end goes along, wherever it is. Is it
+//!   somebody else's, that one is deleted and the pair stays as it was. Is there none, it is
+//!   ENODEV. So a plugin's ADD, which begins by deleting the host end's name in the node's
+//!   namespace, takes a stranger's interface of that name; its DEL, which deletes `eth0` in the
+//!   pod's namespace, never does.
+//! * [`Pair::end_pod`] ends the pod's namespace: its end of the pair goes with it, and so the
+//!   other. What else has the host end's name stays.
+
+mod devices;
+mod fault;
+mod link;
+mod veth;
+
+pub use crate::addr::Ends;
+pub use fault::{FaultAction, FaultMatch, FaultRule, FrameKind};
+pub use link::InFlight;
+pub(crate) use veth::Veth;
+
+use crate::addr::{IfName, Mac, Side};
+use crate::choice::Chooser;
+use crate::gateway::{Gateway, GatewayOutput, Outside};
+use crate::host::{HostState, IfIndex, LinkEvent, Mutation, Reason, Refused};
+use crate::neigh::KernelClock;
+use crate::packet::{Frame, FrameId};
+use crate::pod::{ClientEvent, ClientId, ClientSpec, Outcome, Pod, PodOutput};
+use crate::stack::Note;
+use crate::time::{Span, Time};
+use crate::wire::Arp;
+use link::Link;
+use smallvec::SmallVec;
+use std::net::Ipv4Addr;
+
+/// The number of `eth0` in the pod: the first device after `lo`.
+pub const POD_DEV: IfIndex = IfIndex(2);
+
+/// What a pair is made of.
+#[derive(Clone, Debug)]
+pub struct PairSpec {
+    /// The names of the two ends, and the MAC that the pod's end is born with.
+    pub ends: Ends,
+    /// The node's namespace at the start.
+    pub node: HostState,
+    /// A new namespace of the pod.
+    pub pod: HostState,
+    /// The node's interface to the world.
+    pub uplink: IfName,
+    /// From a packet's leaving by the uplink to the answer's coming in.
+    pub rtt: Span,
+    /// The kernel's clock, the same for both namespaces.
+    pub clock: KernelClock,
+    /// The pod's end has no peer that its kernel knows, as a TAP: changes of its carrier are noticed
+    /// at most once a second, and not at once as those of a veth.
+    pub plain: bool,
+    /// An interface that goes down in any namespace throws the node's delayed answers away (before
+    /// Linux 6.0, commit 66ba215cb513).
+    pub purged_by_all: bool,
+    /// The pod filters the errors its kernel sends to it.
+    pub icmp_errors_filtered: bool,
+    /// What the link does to frames.
+    pub faults: Vec<FaultRule>,
+}
+
+/// What a pair wants done, or has to tell.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PairOutput {
+    /// A frame leaves an end; [`Pair::carry`] puts it on the wire.
+    Transmit {
+        /// Whose end.
+        from: Side,
+        /// The frame.
+        frame: Frame,
+    },
+    /// Something in that namespace to watch.
+    Note(Side, Note),
+    /// Something a client of the pod did or saw.
+    Client(ClientId, ClientEvent),
+}
+
+/// What becomes of a frame that is put on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Passage {
+    /// It will arrive, perhaps late, twice or damaged.
+    Arrives,
+    /// The wire carries nothing, and why.
+    NoCarrier(Reason),
+    /// It is lost to a fault of the link.
+    Lost,
+}
+
+/// What was due.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Due {
+    /// A frame arrives; [`Pair::receive`] gives it to whom it is for.
+    Frame(InFlight),
+    /// Timers of one of the namespaces have run.
+    Timers,
+    /// The kernels notice the carrier: these changes are to be applied, in this order.
+    Carrier([(Side, Mutation); 2]),
+}
+
+/// A pod and its node, joined by a veth.
+#[derive(Clone, Debug)]
+pub struct Pair<O> {
+    gateway: Gateway<O>,
+    pod: Pod,
+    veth: Veth,
+    link: Link,
+    /// What a listener on the node has yet to hear of interfaces of the host end's name.
+    news: SmallVec<[LinkEvent; 2]>,
+    /// Frames that are sent from the host end by hand.
+    announcements: Vec<Frame>,
+    frames: u32,
+    purged_by_all: bool,
+}
+
+impl<O: core::hash::Hash> core::hash::Hash for Pair<O> {
+    fn hash<H: core::hash::Hasher>(&self, h: &mut H) {
+        self.gateway.hash(h);
+        self.pod.hash(h);
+        self.veth.hash(h);
+        self.link.hash(h);
+    }
+}
+
+impl<O: Outside> Pair<O> {
+    /// The two namespaces, with no veth between them yet.
+    pub fn new(spec: PairSpec, outside: O, chooser: &mut dyn Chooser) -> Pair<O> {
+        let gateway = Gateway::new(spec.node, spec.uplink, outside, spec.rtt, spec.clock, chooser);
+        let mut pod = Pod::new(spec.pod, POD_DEV, spec.clock, chooser);
+        pod.filter_icmp_errors(spec.icmp_errors_filtered);
+        Pair {
+            gateway,
+            pod,
+            veth: Veth::new(spec.ends, spec.plain),
+            link: Link::new(spec.faults),
+            news: SmallVec::new(),
+            announcements: Vec::new(),
+            frames: 0,
+            purged_by_all: spec.purged_by_all,
+        }
+    }
+
+    /// The configuration of a namespace.
+    #[must_use]
+    pub fn state(&self, side: Side) -> &HostState {
+        match side {
+            Side::Host => self.gateway.state(),
+            Side::Pod => self.pod.stack().state(),
+        }
+    }
+
+    /// The pod.
+    #[must_use]
+    pub fn pod(&self) -> &Pod {
+        &self.pod
+    }
+
+    /// The node.
+    #[must_use]
+    pub fn gateway(&self) -> &Gateway<O> {
+        &self.gateway
+    }
+
+    /// True when frames pass: both ends are up.
+    #[must_use]
+    pub fn carries(&self) -> bool {
+        self.veth.carries()
+    }
+
+    /// The number of the host end, if it is in the node's namespace.
+    #[must_use]
+    pub fn host_index(&self) -> Option<IfIndex> {
+        self.veth.host_index(self.gateway.state())
+    }
+
+    /// The MAC of the node's interface of the host end's name.
+    #[must_use]
+    pub fn host_mac(&self) -> Option<Mac> {
+        Some(self.gateway.state().link_named(self.veth.ends().cali)?.mac())
+    }
+
+    /// Makes a change in one namespace, with what the wire and the other namespace notice of it.
+    /// A deletion of one end of the pair deletes both.
+    pub fn apply(
+        &mut self,
+        now: Time,
+        side: Side,
+        change: &Mutation,
+        chooser: &mut dyn Chooser,
+    ) -> Result<(), Refused> {
+        if let Mutation::LinkDel { dev } = change
+            && self.is_end(side, *dev)
+        {
+            self.remove(now, chooser);
+            return Ok(());
+        }
+        self.change(now, side, change, chooser)
+    }
+
+    /// A change of one namespace that is no deletion of an end.
+    fn change(
+        &mut self,
+        now: Time,
+        side: Side,
+        change: &Mutation,
+        chooser: &mut dyn Chooser,
+    ) -> Result<(), Refused> {
+        let before = self.running();
+        match side {
+            Side::Host => self.gateway.apply(now, change, chooser)?,
+            Side::Pod => self.pod.apply(now, change, chooser)?,
+        }
+        if side == Side::Pod && change.takes_down() {
+            self.down_elsewhere();
+        }
+        self.veth.update(now, self.gateway.state(), self.pod.stack().state(), chooser);
+        self.news.extend(LinkEvent::between(before, self.running()));
+        Ok(())
+    }
+
+    /// IFF_RUNNING of the node's interface of the host end's name; `None` when it has none.
+    fn running(&self) -> Option<bool> {
+        let link = self.gateway.state().link_named(self.veth.ends().cali)?;
+        Some(link.is_up() && link.has_carrier())
+    }
+
+    /// The next thing that a listener on the node hears of interfaces of the host end's name.
+    pub fn poll_link_event(&mut self) -> Option<LinkEvent> {
+        if self.news.is_empty() { None } else { Some(self.news.remove(0)) }
+    }
+
+    /// An interface of another namespace than the node's went down. That matters to the node only
+    /// before Linux 6.0.
+    pub fn down_elsewhere(&mut self) {
+        if self.purged_by_all {
+            self.gateway.purge_delayed();
+        }
+    }
+
+    /// The host end asks all for `target`, in the name of `sender`: an announcement of `sender`.
+    /// False when the node has no host end.
+    pub fn announce(&mut self, sender: Ipv4Addr, target: Ipv4Addr) -> bool {
+        let Some(mac) = self.host_mac() else { return false };
+        let arp = Arp::request(mac, sender, target);
+        self.announcements.push(Frame::from_slice(&arp.frame(Mac::BROADCAST, mac)));
+        true
+    }
+
+    /// The next thing to do or to tell: the pod's, then the node's, then announcements.
+    pub fn poll_output(&mut self) -> Option<PairOutput> {
+        if let Some(output) = self.pod.poll_output() {
+            return Some(match output {
+                PodOutput::Transmit(frame) => PairOutput::Transmit { from: Side::Pod, frame },
+                PodOutput::Note(note) => PairOutput::Note(Side::Pod, note),
+                PodOutput::Client(id, event) => PairOutput::Client(id, event),
+            });
+        }
+        while let Some(output) = self.gateway.poll_output() {
+            match output {
+                GatewayOutput::Note(note) => return Some(PairOutput::Note(Side::Host, note)),
+                GatewayOutput::Transmit { dev, frame } if self.host_index() == Some(dev) => {
+                    return Some(PairOutput::Transmit { from: Side::Host, frame });
+                }
+                // it leaves by another interface of the node
+                GatewayOutput::Transmit { .. } => {}
+            }
+        }
+        self.announcements.pop().map(|frame| PairOutput::Transmit { from: Side::Host, frame })
+    }
+
+    /// Puts a frame on the wire, and says what becomes of it.
+    pub fn carry(
+        &mut self,
+        now: Time,
+        from: Side,
+        frame: &Frame,
+        chooser: &mut dyn Chooser,
+    ) -> (FrameId, Passage) {
+        self.frames += 1;
+        let id = FrameId(self.frames);
+        let passage = if !self.veth.carries() {
+            Passage::NoCarrier(no_carrier(self.gateway.state(), self.veth.ends().cali))
+        } else if self.link.send(now, from, id, frame, chooser) {
+            Passage::Arrives
+        } else {
+            Passage::Lost
+        };
+        (id, passage)
+    }
+
+    /// A frame arrives at one end.
+    pub fn receive(&mut self, now: Time, side: Side, frame: &[u8], chooser: &mut dyn Chooser) {
+        match (side, self.host_index()) {
+            (Side::Pod, _) => self.pod.receive(now, frame, chooser),
+            (Side::Host, Some(dev)) => self.gateway.receive(now, dev, frame, chooser),
+            (Side::Host, None) => self.gateway.note_unheard(IfIndex(0), None, Reason::NoInterface),
+        }
+    }
+
+    /// When [`Pair::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        [self.poll_wire(), self.poll_pod()].into_iter().flatten().min()
+    }
+
+    /// When something is due that is on its way between the two kernels, or within the node.
+    #[must_use]
+    pub fn poll_wire(&self) -> Option<Time> {
+        let due = [self.link.poll_timeout(), self.gateway.poll_timeout(), self.veth.poll_timeout()];
+        due.into_iter().flatten().min()
+    }
+
+    /// When a timer of the pod is due.
+    #[must_use]
+    pub fn poll_pod(&self) -> Option<Time> {
+        self.pod.poll_timeout()
+    }
+
+    /// Lets the first thing due happen; `None` when nothing is.
+    pub fn handle_timeout(&mut self, now: Time, chooser: &mut dyn Chooser) -> Option<Due> {
+        if let Some(flight) = self.link.take_due(now) {
+            return Some(Due::Frame(flight));
+        }
+        if self.pod.poll_timeout().is_some_and(|t| t <= now) {
+            self.pod.handle_timeout(now, chooser);
+            return Some(Due::Timers);
+        }
+        if self.gateway.poll_timeout().is_some_and(|t| t <= now) {
+            self.gateway.handle_timeout(now, chooser);
+            return Some(Due::Timers);
+        }
+        let changes = self.veth.take_notice(now, self.gateway.state(), self.pod.stack().state());
+        changes.map(Due::Carrier)
+    }
+
+    /// Adds a client to the pod, which does nothing until it is started.
+    pub fn add_client(&mut self, spec: ClientSpec) -> ClientId {
+        self.pod.add_client(spec)
+    }
+
+    /// Starts a client of the pod; a second start does nothing.
+    pub fn start_client(&mut self, now: Time, id: ClientId, chooser: &mut dyn Chooser) {
+        self.pod.start_client(now, id, chooser);
+    }
+
+    /// Ends a client of the pod, as a signal would.
+    pub fn stop_client(&mut self, now: Time, id: ClientId, chooser: &mut dyn Chooser) {
+        self.pod.stop_client(now, id, chooser);
+    }
+
+    /// Makes a client that has ended ready to be started again.
+    pub fn renew_client(&mut self, id: ClientId) {
+        self.pod.renew_client(id);
+    }
+
+    /// What a client of the pod has seen so far.
+    ///
+    /// # Panics
+    /// When the pod has no such client.
+    #[must_use]
+    pub fn outcome(&self, id: ClientId) -> &Outcome {
+        self.pod.outcome(id)
+    }
+}
+
+/// Why a wire without carrier has none, as the node sees it.
+pub(crate) fn no_carrier(node: &HostState, cali: IfName) -> Reason {
+    match node.link_named(cali) {
+        None => Reason::NoInterface,
+        Some(l) if !l.is_up() => Reason::LinkDown,
+        Some(_) => Reason::NoCarrier,
+    }
+}
