@@ -118,3 +118,113 @@ pub(crate) fn veth_end(name: IfName, mac: Option<Mac>) -> Mutation {
 fn name_taken(command: String) -> Refused {
     Refused { command, errno: Errno::Eexist, why: "an interface of that name exists" }
 }
+
+/// What is held here was seen on 6.18 with two namespaces and ip(8).
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addr::Ends;
+    use crate::choice::First;
+    use crate::gateway::{OutsideSpec, SmoltcpOutside};
+    use crate::host::LinkEvent;
+    use crate::neigh::KernelClock;
+    use crate::pair::PairSpec;
+    use crate::time::Span;
+
+    const CALI: IfName = IfName::literal("cali0");
+    const ETH: IfName = IfName::literal("eth0");
+    const NOW: Time = Time::ZERO;
+
+    fn pair() -> Pair<SmoltcpOutside> {
+        let spec = PairSpec {
+            ends: Ends { cali: CALI, eth: ETH, pod_mac: Mac([2, 0, 0, 0, 0, 1]) },
+            node: HostState::new(),
+            pod: HostState::new(),
+            uplink: IfName::literal("up0"),
+            rtt: Span::ZERO,
+            clock: KernelClock::new(250, 0),
+            plain: false,
+            purged_by_all: false,
+            icmp_errors_filtered: false,
+            faults: Vec::new(),
+        };
+        Pair::new(spec, SmoltcpOutside::new(OutsideSpec::default(), 1), &mut First)
+    }
+
+    fn has(pair: &Pair<SmoltcpOutside>, side: Side, dev: IfName) -> bool {
+        pair.state(side).link_named(dev).is_some()
+    }
+
+    fn news(pair: &mut Pair<SmoltcpOutside>) -> Vec<LinkEvent> {
+        core::iter::from_fn(|| pair.poll_link_event()).collect()
+    }
+
+    #[test]
+    fn a_refused_host_end_leaves_no_pod_end() {
+        let mut pair = pair();
+        pair.apply(NOW, Side::Host, &veth_end(CALI, None), &mut First).unwrap();
+        let before = pair.state(Side::Pod).clone();
+        let refused = pair.create(NOW, Side::Host, true, &mut First).unwrap_err();
+        assert_eq!(refused.errno, Errno::Eexist);
+        assert_eq!(*pair.state(Side::Pod), before, "not even a number is used up");
+    }
+
+    #[test]
+    fn names_in_one_namespace_differ() {
+        let mut pair = pair();
+        pair.apply(NOW, Side::Pod, &veth_end(CALI, None), &mut First).unwrap();
+        assert_eq!(pair.create(NOW, Side::Pod, false, &mut First).unwrap_err().errno, Errno::Eexist);
+        assert!(!has(&pair, Side::Pod, ETH));
+        assert_eq!(pair.create(NOW, Side::Host, false, &mut First), Ok(()));
+    }
+
+    #[test]
+    fn a_move_onto_a_taken_name_changes_nothing() {
+        let mut pair = pair();
+        pair.create(NOW, Side::Pod, true, &mut First).unwrap();
+        let up = Mutation::LinkSet { dev: CALI, change: LinkChange::Up(true) };
+        pair.apply(NOW, Side::Pod, &up, &mut First).unwrap();
+        pair.apply(NOW, Side::Host, &veth_end(CALI, None), &mut First).unwrap();
+        assert_eq!(pair.move_host_end(NOW, &mut First).unwrap_err().errno, Errno::Eexist);
+        assert!(pair.carries() && has(&pair, Side::Pod, CALI));
+        // what has the name in the node's namespace is not the pair's
+        pair.delete(NOW, Side::Host, &mut First).unwrap();
+        assert!(has(&pair, Side::Pod, CALI) && !has(&pair, Side::Host, CALI));
+        assert_eq!(pair.move_host_end(NOW, &mut First), Ok(()));
+        assert!(has(&pair, Side::Host, CALI) && !has(&pair, Side::Pod, CALI) && !pair.carries());
+    }
+
+    #[test]
+    fn deleting_the_pods_end_spares_a_stranger() {
+        let mut pair = pair();
+        pair.apply(NOW, Side::Host, &veth_end(CALI, None), &mut First).unwrap();
+        assert_eq!(pair.delete(NOW, Side::Pod, &mut First).unwrap_err().errno, Errno::Enodev);
+        pair.end_pod(NOW, &mut First);
+        assert!(has(&pair, Side::Host, CALI));
+        assert_eq!(pair.delete(NOW, Side::Host, &mut First), Ok(()));
+        assert_eq!(news(&mut pair), [LinkEvent::New, LinkEvent::Gone]);
+    }
+
+    #[test]
+    fn either_end_takes_the_other_along() {
+        for from in [Side::Host, Side::Pod] {
+            let mut pair = pair();
+            pair.create(NOW, Side::Host, false, &mut First).unwrap();
+            pair.delete(NOW, from, &mut First).unwrap();
+            assert!(!has(&pair, Side::Host, CALI) && !has(&pair, Side::Pod, ETH));
+        }
+    }
+
+    #[test]
+    fn a_renamed_end_is_an_end_still() {
+        let mut pair = pair();
+        let other = IfName::literal("foo0");
+        pair.create(NOW, Side::Host, true, &mut First).unwrap();
+        let rename = Mutation::LinkSet { dev: CALI, change: LinkChange::Name(other) };
+        pair.apply(NOW, Side::Host, &rename, &mut First).unwrap();
+        assert_eq!(pair.delete(NOW, Side::Host, &mut First).unwrap_err().errno, Errno::Enodev);
+        assert!(has(&pair, Side::Pod, ETH));
+        pair.end_pod(NOW, &mut First);
+        assert!(!has(&pair, Side::Host, other) && !has(&pair, Side::Pod, ETH));
+    }
+}

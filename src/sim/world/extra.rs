@@ -9,7 +9,6 @@ use crate::gateway::Outside;
 use crate::neigh::Entry;
 use crate::pair::POD_DEV;
 use crate::pod::ClientId;
-use crate::wire::Arp;
 use std::net::IpAddr;
 
 impl<O: Outside> World<O> {
