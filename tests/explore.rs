@@ -15,9 +15,10 @@ use arplab::gateway::SmoltcpOutside;
 use arplab::scenario::{Overrides, Plan, catalogue};
 use arplab::sim;
 use arplab::time::Span;
-use arplab::trace::{Event, observe};
+use arplab::trace::{Trace, observe};
 use explore_model::{Order, abstract_states};
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// Every order, until nobody has anything left to do.
 fn all() -> Bounds {
@@ -189,7 +190,7 @@ fn a_rule_removed_from_a_program_is_found() {
     let failing = report.failing.as_ref().expect("the write order matters");
     assert_eq!(failing.lacks, ["no-divide-window"]);
     // the steps of a trace tell the same
-    let told = Facts::of_events(&failing.plan, &failing.events);
+    let told = Facts::of_events(&failing.events);
     assert!(told.divide_window.is_some() && told.divide_window == failing.facts.divide_window, "{told:?}");
     // nothing in it can be dropped: with one decision less nothing fails
     assert!(failing.cost.detours > 0);
@@ -219,11 +220,11 @@ fn a_case_survives_its_file_and_tells_when_it_does_not_fit() {
     // the order comes about by holds too, where nobody decides about moves
     let held = read.held(minute(&[]));
     assert!(!held.holds.is_empty());
-    let plan = held.clone();
-    let mut events: Vec<Event> = Vec::new();
+    let held = Arc::new(held);
+    let mut events = Trace::new(&held);
     let outside = SmoltcpOutside::new(held.outside.clone(), 1);
     sim::run(held, outside, &mut Seeded::new(1), &mut events);
-    let facts = Facts::of_events(&plan, &events);
+    let facts = Facts::of_events(&events);
     assert!(!properties[0].test(&facts), "{facts:?}");
     // a program that has changed: followed as far as it goes, and said so
     let fixed = read.check(minute(&["plugin-configures-host"]), &[]);
@@ -283,11 +284,11 @@ fn draws_are_varied_as_far_as_the_grid_says() {
 fn the_world_without_memory_answers_as_the_other_does() {
     for id in ["late-responder", "route-withheld"] {
         for seed in 1..4 {
-            let plan = plan_of(id, &[]);
-            let mut by: [Vec<Event>; 2] = [Vec::new(), Vec::new()];
+            let plan = Arc::new(plan_of(id, &[]));
+            let mut by = [Trace::new(&plan), Trace::new(&plan)];
             let (reflex, smoltcp) =
                 (ReflexOutside::new(&plan.outside), SmoltcpOutside::new(plan.outside.clone(), seed));
-            sim::run(plan.clone(), reflex, &mut Seeded::new(seed), &mut by[0]);
+            sim::run(Arc::clone(&plan), reflex, &mut Seeded::new(seed), &mut by[0]);
             sim::run(plan, smoltcp, &mut Seeded::new(seed), &mut by[1]);
             let [a, b] = by.map(|events| observe(&events));
             assert_eq!((a.window, a.states, a.clients), (b.window, b.states, b.clients), "{id} {seed}");
@@ -424,7 +425,7 @@ fn facts_of_a_trace_are_those_of_the_run() {
             .shrink(false)
             .run();
         let failing = report.failing.unwrap();
-        let (seen, told) = (&failing.facts, Facts::of_events(&plan, &failing.events));
+        let (seen, told) = (&failing.facts, Facts::of_events(&failing.events));
         let both = |f: &Facts| {
             (f.container_start, f.resolved, f.client_start, f.first_answer, f.last_answer, f.longest_silence)
         };

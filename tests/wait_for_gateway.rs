@@ -7,7 +7,7 @@ use arplab::matrix::{Played, matrix, outages, play};
 use arplab::scenario::file::FixEffect;
 use arplab::scenario::{Overrides, Scenario, WAITER, catalogue, mitigation};
 use arplab::time::Time;
-use arplab::trace::{ClientNews, What};
+use arplab::trace::{Line, LineNews, LineWhat, What};
 #[cfg(feature = "live")]
 use std::process::Command;
 use std::time::Duration;
@@ -31,7 +31,8 @@ fn seconds(t: Time) -> f64 {
 
 /// The times of a step, in seconds.
 fn times(run: &Played, name: &str) -> Vec<f64> {
-    let is = |w: &What| matches!(w, What::Step { step, .. } if step == name);
+    let id = run.events.plan.steps.find(name).unwrap();
+    let is = |w: &What| matches!(w, What::Step { step, .. } if *step == id);
     run.events.iter().filter(|e| is(&e.what)).map(|e| seconds(e.t_ns)).collect()
 }
 
@@ -244,11 +245,11 @@ fn a_real_pod_is_watched_and_restarted_as_the_models_is() {
 #[test]
 fn the_runs_events_tell_of_every_start_of_the_init_container() {
     let run = plain(&format!("{LATE}for = \"5s\"\n[pod.wait-for-gateway]\nlimit = \"2s\"\n"));
-    let is = |w: &What| {
-        matches!(w, What::Client { client, news: ClientNews::Start { title } }
+    let is = |w: &LineWhat| {
+        matches!(w, LineWhat::Client { client, news: LineNews::Start { title } }
             if client == WAITER && title == "arping 169.254.1.1")
     };
-    let starts = run.events.iter().filter(|e| is(&e.what)).count();
+    let starts = run.events.iter().filter(|e| is(&Line::of(&run.events, e).what)).count();
     assert_eq!(starts, times(&run, "kubelet.init-start").len());
     assert!(starts >= 2, "{starts}");
 }

@@ -1,7 +1,7 @@
 //! Where a capture or a page goes.
 
 use super::fail::Fail;
-use crate::trace::{Event, write_pcapng};
+use crate::trace::{Trace, write_pcapng};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +18,7 @@ impl Capture {
     }
 
     /// As [`OutFile::write`].
-    pub(super) fn write(&self, events: &[Event]) -> Result<(), Fail> {
+    pub(super) fn write(&self, events: &Trace) -> Result<(), Fail> {
         let mut bytes = Vec::new();
         write_pcapng(events, &mut bytes).map_err(|e| self.0.fail(&e))?;
         self.0.write(&bytes)

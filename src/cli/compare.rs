@@ -6,10 +6,11 @@ use crate::choice::Seeded;
 use crate::gateway::SmoltcpOutside;
 use crate::scenario::{Corner, HoldOverride, Overrides, Plan, Scenario};
 use crate::sim;
-use crate::trace::{Comparison, Difference, Event, Told, compare, outcome};
+use crate::trace::{Comparison, Difference, Told, Trace, compare, outcome};
 use core::fmt::Write as _;
 use serde::Serialize;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Draws of the model that are tried at most. Reachable times are drawn from 30 s, the wheel's phase
@@ -103,6 +104,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     }
     let (plan, shortened) =
         if args.full { (scenario.plan(&overrides)?, Vec::new()) } else { scenario.short_plan(&overrides)? };
+    let plan = Arc::new(plan);
     let (runs, missing) = live_runs(args, &scenario, &plan)?;
     if runs.is_empty() {
         let why: Vec<String> = missing.iter().map(|m| format!("{}: {}", m.corner, m.why)).collect();
@@ -137,10 +139,10 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
 }
 
 /// The model's run with one seed.
-fn model_run(plan: &Plan, seed: u64) -> Told {
-    let mut events: Vec<Event> = Vec::new();
+fn model_run(plan: &Arc<Plan>, seed: u64) -> Told {
+    let mut events = Trace::new(plan);
     let outside = SmoltcpOutside::new(plan.outside.clone(), seed);
-    let _ = sim::run(plan.clone(), outside, &mut Seeded::new(seed), &mut events);
+    let _ = sim::run(Arc::clone(plan), outside, &mut Seeded::new(seed), &mut events);
     Told::new(Corner::Sim, seed, &events)
 }
 
@@ -150,7 +152,7 @@ fn score(c: &Comparison) -> (usize, u64) {
 }
 
 /// Gives each live run the model's run that is nearest to it: one for all where one agrees with all.
-fn pair(plan: &Plan, runs: Vec<Told>) -> Vec<Column> {
+fn pair(plan: &Arc<Plan>, runs: Vec<Told>) -> Vec<Column> {
     let mut best: Vec<Option<(Told, Comparison)>> = vec![None; runs.len()];
     let mut common: Option<(Told, Vec<Comparison>)> = None;
     let begun = Instant::now();
@@ -190,11 +192,11 @@ fn pair(plan: &Plan, runs: Vec<Told>) -> Vec<Column> {
 
 /// The pod of the software gateway may have a TAP, of whose carrier its kernel hears late; a
 /// difference that this explains is none.
-fn as_plain(plan: &Plan, column: Column) -> Column {
+fn as_plain(plan: &Arc<Plan>, column: Column) -> Column {
     if column.live.corner != Corner::LiveSmoltcp || column.comparison.differences.is_empty() {
         return column;
     }
-    let plan = Plan { eth_is_plain: true, ..plan.clone() };
+    let plan = Arc::new(Plan { eth_is_plain: true, ..(**plan).clone() });
     let begun = Instant::now();
     let mut best = column;
     for seed in 1..=SEEDS {
@@ -212,7 +214,7 @@ fn as_plain(plan: &Plan, column: Column) -> Column {
 
 /// Runs the live corners at the same time.
 #[cfg(feature = "live")]
-fn live_runs(args: &Args, scenario: &Scenario, plan: &Plan) -> Result<(Vec<Told>, Vec<Missing>), Fail> {
+fn live_runs(args: &Args, scenario: &Scenario, plan: &Arc<Plan>) -> Result<(Vec<Told>, Vec<Missing>), Fail> {
     use crate::live::{self, LiveEnd, LiveOptions, Responder};
     let (mut runs, mut missing) = (Vec::new(), Vec::new());
     let mut wanted = vec![(Corner::LiveSmoltcp, Responder::Smoltcp), (Corner::LiveKernel, Responder::Kernel)];
@@ -232,11 +234,11 @@ fn live_runs(args: &Args, scenario: &Scenario, plan: &Plan) -> Result<(Vec<Told>
         .into_iter()
         .enumerate()
         .map(|(at, (corner, responder))| {
-            let (plan, seed) = (plan.clone(), args.seed);
+            let (plan, seed) = (Arc::clone(plan), args.seed);
             let options = LiveOptions { responder, seed, link: None, progress: at == 0 && !args.json };
             let run = move || {
-                let mut events = Vec::new();
-                live::run(plan, &options, &mut events).map(|end| (end, Told::new(corner, seed, &events)))
+                let mut events = Trace::new(&plan);
+                live::run(&options, &mut events).map(|end| (end, Told::new(corner, seed, &events)))
             };
             (corner, std::thread::spawn(run))
         })
@@ -261,7 +263,7 @@ fn live_runs(args: &Args, scenario: &Scenario, plan: &Plan) -> Result<(Vec<Told>
 }
 
 #[cfg(not(feature = "live"))]
-fn live_runs(_: &Args, _: &Scenario, _: &Plan) -> Result<(Vec<Told>, Vec<Missing>), Fail> {
+fn live_runs(_: &Args, _: &Scenario, _: &Arc<Plan>) -> Result<(Vec<Told>, Vec<Missing>), Fail> {
     Err(Fail::cannot("this arplab was built without live namespaces (feature `live`)"))
 }
 

@@ -10,9 +10,12 @@ use crate::gateway::SmoltcpOutside;
 use crate::scenario::{Corner, Expect, HoldOverride, Overrides, Plan, Scenario, mitigation};
 use crate::sim;
 use crate::time::Time;
-use crate::trace::{Check, Event, Observed, Timeline, Verdict, What, check, observe, write_json};
+use crate::trace::{
+    Check, Observed, Sink as _, Start, Timeline, Trace, Verdict, What, check, observe, write_json,
+};
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Columns of the summary's prose.
 const WIDTH: usize = 110;
@@ -87,10 +90,10 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     }
     let (scenario, overrides, plan, _) = prepare(args)?;
     let capture = args.pcap.as_deref().map(Capture::at).transpose()?;
-    let mut events: Vec<Event> = Vec::new();
+    let plan = Arc::new(plan);
+    let mut events = begun(&scenario, &plan, &overrides, Corner::Sim, args.seed);
     let mut chooser = Seeded::new(args.seed);
     let outside = SmoltcpOutside::new(plan.outside.clone(), args.seed);
-    events.push(start_event(&scenario, &plan, &overrides, Corner::Sim, args.seed));
     let ended = sim::run(plan, outside, &mut chooser, &mut events);
     if ended == sim::Ended::TooManyEvents {
         return Err(Fail::usage("the scenario never comes to rest: too many events at too few moments"));
@@ -114,23 +117,23 @@ fn live(args: &Args) -> Result<u8, Fail> {
         return Err(Fail::cannot(format!("{} cannot be staged in {corner}: {why}", scenario.id())));
     }
     let capture = args.pcap.as_deref().map(Capture::at).transpose()?;
-    let mut events = vec![start_event(&scenario, &plan, &overrides, corner, args.seed)];
+    let plan = Arc::new(plan);
+    let mut events = begun(&scenario, &plan, &overrides, corner, args.seed);
     let link = args.link.map(|l| match l {
         Link::Tap => LinkKind::Tap,
         Link::Veth => LinkKind::Veth,
     });
     let options = LiveOptions { responder, seed: args.seed, link, progress: !args.json };
-    let kept = case.is_some().then(|| plan.clone());
-    let end = live::run(plan, &options, &mut events).map_err(|e| Fail::cannot(e.to_string()))?;
+    let end = live::run(&options, &mut events).map_err(|e| Fail::cannot(e.to_string()))?;
     let interrupted = match end {
         LiveEnd::Interrupted(by) => Some(by),
         LiveEnd::ClientsDone | LiveEnd::TimeUp => None,
     };
     let run =
         Ran { args, scenario: &scenario, overrides: &overrides, corner, interrupted: interrupted.is_some() };
-    let code = match case.zip(kept) {
-        Some((case, plan)) if interrupted.is_none() => {
-            super::explore::verdict(&case, &scenario, &plan, &events, shown(args))
+    let code = match case {
+        Some(case) if interrupted.is_none() => {
+            super::explore::verdict(&case, &scenario, &events, shown(args))
         }
         _ => run.report(&events, capture.as_ref()),
     };
@@ -170,22 +173,19 @@ fn shown(args: &Args) -> super::explore::Shown<'_> {
     super::explore::Shown { full: args.full, json: args.json, capture: args.pcap.as_deref() }
 }
 
-/// The first event of a run: what it is.
-fn start_event(scenario: &Scenario, plan: &Plan, overrides: &Overrides, corner: Corner, seed: u64) -> Event {
-    let s = &plan.setting;
-    let what = What::Start {
+/// A run that begins: its first event says what it is.
+fn begun(scenario: &Scenario, plan: &Arc<Plan>, overrides: &Overrides, corner: Corner, seed: u64) -> Trace {
+    let mut trace = Trace::new(plan);
+    let start = Start {
         scenario: scenario.id().to_owned(),
         title: scenario.file().title.clone(),
         corner,
         seed,
-        calico: plan.version.to_string(),
-        cali: s.cali.to_string(),
-        pod: format!("{}/{}", s.namespace, s.pod),
-        pod_ip: s.pod_ip.into(),
         fixes: overrides.fixes.clone(),
         holds: overrides.holds.iter().map(|h| format!("{}={}", h.step, h.length)).collect(),
     };
-    Event { t_ns: Time::ZERO, what }
+    trace.take(Time::ZERO, What::Start(Box::new(start)));
+    trace
 }
 
 /// A run that is over.
@@ -199,7 +199,7 @@ struct Ran<'a> {
 }
 
 impl Ran<'_> {
-    fn report(&self, events: &[Event], capture: Option<&Capture>) -> Result<u8, Fail> {
+    fn report(&self, events: &Trace, capture: Option<&Capture>) -> Result<u8, Fail> {
         let seen = observe(events);
         let expect = self.expectations();
         let checks = check(&expect, &seen, !self.overrides.holds.is_empty());
@@ -227,7 +227,7 @@ impl Ran<'_> {
         expect
     }
 
-    fn tell(&self, events: &[Event], seen: &Observed, expect: &Expect, checks: &[Check]) -> Result<(), Fail> {
+    fn tell(&self, events: &Trace, seen: &Observed, expect: &Expect, checks: &[Check]) -> Result<(), Fail> {
         let mut out = std::io::stdout().lock();
         if !self.args.json {
             return self.print(expect, events, seen, checks, &mut out);
@@ -245,7 +245,7 @@ impl Ran<'_> {
     fn print(
         &self,
         expect: &Expect,
-        events: &[Event],
+        events: &Trace,
         seen: &Observed,
         checks: &[Check],
         out: &mut dyn Write,
@@ -278,12 +278,11 @@ impl Ran<'_> {
 impl Ran<'_> {
     /// A step that was written down and never came is a question that its author should not have
     /// to ask.
-    fn print_not_done(&self, events: &[Event], out: &mut dyn Write) -> Result<(), Fail> {
-        let done =
-            |name: &str| events.iter().any(|e| matches!(&e.what, What::Step { step, .. } if step == name));
-        let plan = self.scenario.plan(self.overrides)?;
-        let own = plan.steps.iter().map(|(_, info)| info.name.as_str());
-        let missing: Vec<&str> = own.filter(|n| !StepTable::is_built_in(n) && !done(n)).collect();
+    fn print_not_done(&self, events: &Trace, out: &mut dyn Write) -> Result<(), Fail> {
+        let done = |id| events.iter().any(|e| matches!(&e.what, What::Step { step, .. } if *step == id));
+        let own = events.plan.steps.iter().filter(|(_, info)| !StepTable::is_built_in(&info.name));
+        let missing: Vec<&str> =
+            own.filter(|(id, _)| !done(*id)).map(|(_, info)| info.name.as_str()).collect();
         if !missing.is_empty() {
             writeln!(
                 out,

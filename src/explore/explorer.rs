@@ -13,7 +13,7 @@ use super::tally::{DELAY_CLASSES_MS, NEVER, Tally, Worst};
 use super::tree::{GaveUp, Limit, Tree};
 use crate::scenario::Plan;
 use crate::time::Span;
-use crate::trace::Event;
+use crate::trace::Trace;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -119,7 +119,7 @@ pub struct Failing {
     /// The bounds of the search; the horizon is where the failure is certain.
     pub bounds: Bounds,
     /// Every event.
-    pub events: Vec<Event>,
+    pub events: Trace,
 }
 
 /// What a search found.
@@ -391,7 +391,7 @@ impl Explorer {
                 }
             }
         }
-        let mut events = Vec::new();
+        let mut events = Trace::new(&ground.plan);
         let ran = ground.run(&path, &mut events);
         let plan = (*ground.plan).clone();
         let (cost, bounds) = (ran.cost, ground.bounds.clone());

@@ -9,12 +9,11 @@ use crate::control::{GATEWAY, Setting, Side, StepId, StepTable};
 use crate::host::HostState;
 use crate::host::conf::{Conf4, NeighVar, Scope, SysctlKey};
 use crate::neigh::Nud;
-use crate::pod::ClientEvent;
-use crate::scenario::{Plan, WAITER};
-use crate::stack::Note;
+use crate::pod::ClientId;
+use crate::scenario::Plan;
 use crate::time::{Span, Time};
-use crate::trace::{ClientNews, Event, Fate, Seen, Sink, What};
-use crate::wire::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY, OP_REQUEST};
+use crate::trace::{ClientNews, Fate, Kinds, Ruling, Sink, Trace, View, What};
+use crate::wire::OP_REPLY;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// What a schedule has shown.
@@ -65,60 +64,69 @@ impl Facts {
         self.since_start(self.first_answer?)
     }
 
-    /// What the events of a run of this plan show, live ones too.
+    /// What the events of a run show, live ones too.
     #[must_use]
-    pub fn of_events(plan: &Plan, events: &[Event]) -> Facts {
-        let setting = &plan.setting;
+    pub fn of_events(trace: &Trace) -> Facts {
+        let plan = &*trace.plan;
+        let marks = Landmarks::new(plan);
         let mut host = HostSeen::new(plan);
         let mut f = Facts::default();
         let mut answers = false;
-        let mut host_mac = None;
         let mut busy = 0_i32;
-        for event in events {
+        for event in trace.iter() {
             let now = event.t_ns;
-            if let What::Step { acts, .. } = &event.what
-                && host.step(acts)
-            {
-                f.divide_window.get_or_insert(now);
-            }
             match &event.what {
-                What::Frame { from, bytes, fate, .. } => {
-                    f.frame(now, *from, bytes, *fate == Fate::Delivered, setting.pod_ip, &|| host_mac);
+                What::Step { step, acts, undone, .. } => {
+                    if host.step(acts) {
+                        f.divide_window.get_or_insert(now);
+                    }
+                    if undone.is_none() && *step == marks.add_return {
+                        f.add_returned.get_or_insert((now, answers));
+                    }
                 }
-                What::Step { step, refused: None, .. } if step == "kubelet.container-start" => {
-                    f.container_start.get_or_insert(now);
-                }
-                What::Step { step, refused: None, .. } if step == "cni.add-return" => {
-                    f.add_returned.get_or_insert((now, answers));
-                }
-                What::Step { refused: Some(_), .. } => f.refused = true,
-                What::Step { acts, .. } => host_mac = mac_given(setting, acts).or(host_mac),
-                What::Gateway { answers: yes, .. } => answers = *yes,
-                What::Neigh {
-                    side: Side::Pod,
-                    ip,
-                    new: Some(Nud::Reachable | Nud::Stale | Nud::Permanent),
-                    ..
-                } if *ip == IpAddr::V4(GATEWAY) => {
-                    f.resolved.get_or_insert(now);
-                }
-                What::Judged { side: Side::Host, target, answered: false, .. }
-                    if *target == IpAddr::V4(GATEWAY) =>
-                {
-                    f.asked_in_vain = true;
-                }
-                What::Client { client, .. } if client == WAITER => {}
-                What::Client { news: ClientNews::End { .. }, .. } => busy -= 1,
-                What::Client { news: ClientNews::Start { .. }, .. } => {
-                    busy += 1;
-                    f.client_start.get_or_insert(now);
-                }
-                What::Client { news: ClientNews::Success { .. }, .. } => f.answered(now),
+                What::Gateway { silence } => answers = silence.is_none(),
+                What::Client { client, news: ClientNews::Start } if marks.is_own(*client) => busy += 1,
+                What::Client { client, news: ClientNews::End { .. } } if marks.is_own(*client) => busy -= 1,
                 _ => {}
             }
+            f.see(now, &event.what, &marks);
         }
-        f.end(events.last().map_or(Time::ZERO, |e| e.t_ns), busy > 0);
+        f.end(trace.last().map_or(Time::ZERO, |e| e.t_ns), busy > 0);
         f
+    }
+
+    /// Something happened.
+    fn see(&mut self, now: Time, what: &What, marks: &Landmarks) {
+        match what {
+            What::Step { step, undone: None, .. } if *step == marks.container_start => {
+                self.container_start.get_or_insert(now);
+            }
+            What::Step { undone, .. } => self.refused |= undone.is_some(),
+            What::Frame { from, view, fate, host_mac, .. } => {
+                self.frame(now, *from, view, *fate == Fate::Delivered, (marks.pod_ip, *host_mac));
+            }
+            What::Neigh {
+                side: Side::Pod,
+                ip,
+                new: Some(Nud::Reachable | Nud::Stale | Nud::Permanent),
+                ..
+            } if *ip == IpAddr::V4(GATEWAY) => {
+                self.resolved.get_or_insert(now);
+            }
+            What::Judged { side: Side::Host, target, ruling: Ruling::Silent { .. }, .. }
+                if *target == IpAddr::V4(GATEWAY) =>
+            {
+                self.asked_in_vain = true;
+            }
+            What::Client { client, news } if marks.is_own(*client) => match news {
+                ClientNews::Success { .. } => self.answered(now),
+                ClientNews::Try { .. } => {
+                    self.client_start.get_or_insert(now);
+                }
+                _ => {}
+            },
+            _ => {}
+        }
     }
 
     fn answered(&mut self, now: Time) {
@@ -138,68 +146,49 @@ impl Facts {
     }
 }
 
-/// The steps that facts are about, by number.
+/// What facts are about, by number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Landmarks {
     container_start: StepId,
     add_return: StepId,
+    /// So many clients are the containers' own; one more is the init container's.
+    clients: u32,
+    pod_ip: Ipv4Addr,
 }
 
-impl Default for Landmarks {
-    fn default() -> Self {
+impl Landmarks {
+    pub(super) fn new(plan: &Plan) -> Landmarks {
         Landmarks {
             container_start: StepTable::built_in("kubelet.container-start"),
             add_return: StepTable::built_in("cni.add-return"),
+            clients: plan.clients.len() as u32,
+            pod_ip: plan.setting.pod_ip,
         }
+    }
+
+    fn is_own(&self, client: ClientId) -> bool {
+        client.0 < self.clients
     }
 }
 
 /// Watches a run for facts; passes everything on to another sink.
 pub(super) struct Watch<'a, S> {
     pub(super) facts: &'a mut Facts,
-    pub(super) marks: Landmarks,
-    pub(super) setting: &'a Setting,
+    pub(super) marks: &'a Landmarks,
     /// ADD returned during this move.
     pub(super) add_returned: bool,
     pub(super) inner: &'a mut S,
 }
 
 impl<S: Sink> Sink for Watch<'_, S> {
-    const WANTED: bool = S::WANTED;
+    const WANTS: Kinds =
+        S::WANTS.and(Kinds::STEP).and(Kinds::FRAME).and(Kinds::NEIGH).and(Kinds::JUDGED).and(Kinds::CLIENT);
 
     fn take(&mut self, t: Time, what: What) {
-        self.inner.take(t, what);
-    }
-
-    fn see(&mut self, now: Time, seen: Seen<'_>) {
-        match seen {
-            Seen::Step { step, done: true } if step == self.marks.container_start => {
-                self.facts.container_start.get_or_insert(now);
-            }
-            Seen::Step { step, done: true } if step == self.marks.add_return => self.add_returned = true,
-            Seen::Step { done, .. } => self.facts.refused |= !done,
-            Seen::Frame { from, bytes, arrives, host_mac } => {
-                self.facts.frame(now, from, bytes, arrives, self.setting.pod_ip, host_mac);
-            }
-            Seen::Note(Side::Pod, Note::Neigh { ip, new, .. }) if *ip == IpAddr::V4(GATEWAY) => {
-                if matches!(new, Some(Nud::Reachable | Nud::Stale | Nud::Permanent)) {
-                    self.facts.resolved.get_or_insert(now);
-                }
-            }
-            Seen::Note(Side::Host, Note::Judged { arp: Some(arp), decision, .. })
-                if arp.op == OP_REQUEST && arp.tpa == GATEWAY =>
-            {
-                self.facts.asked_in_vain |= decision.reason().is_some();
-            }
-            Seen::Own { arp, answered } => self.facts.asked_in_vain |= !answered && arp.tpa == GATEWAY,
-            Seen::Note(..) => {}
-            Seen::Client(_, event) => match event {
-                ClientEvent::Answered { duplicate: false, .. } => self.facts.answered(now),
-                ClientEvent::Began { .. } => {
-                    self.facts.client_start.get_or_insert(now);
-                }
-                _ => {}
-            },
+        self.add_returned |= what.done() == Some(self.marks.add_return);
+        self.facts.see(t, &what, self.marks);
+        if S::WANTS.has(what.kind()) {
+            self.inner.take(t, what);
         }
     }
 }
@@ -209,39 +198,25 @@ impl Facts {
         &mut self,
         now: Time,
         from: Side,
-        bytes: &[u8],
+        view: &View,
         arrives: bool,
-        pod_ip: Ipv4Addr,
-        host_mac: &dyn Fn() -> Option<Mac>,
+        (pod_ip, host_mac): (Ipv4Addr, Option<Mac>),
     ) {
-        let Ok(eth) = EthFrame::parse(bytes) else { return };
-        let arp = (eth.ethertype == ETHERTYPE_ARP).then(|| Arp::parse(eth.payload).ok()).flatten();
-        match (from, arp) {
-            (Side::Pod, Some(arp)) => {
-                self.asked_in_vain |= !arrives && arp.op == OP_REQUEST && arp.tpa == GATEWAY;
-            }
-            (Side::Host, Some(arp)) if arp.op == OP_REPLY && arrives => {
+        match (from, view) {
+            (Side::Pod, View::Arp { .. }) => self.asked_in_vain |= !arrives && view.asks_gateway4(),
+            (Side::Host, View::Arp { arp, .. }) if arp.op == OP_REPLY && arrives => {
                 if arp.spa == pod_ip {
                     self.answered_own.get_or_insert(now);
-                } else if arp.spa == GATEWAY && host_mac() != Some(arp.sha) {
+                } else if arp.spa == GATEWAY && host_mac != Some(arp.sha) {
                     self.wrong_mac.get_or_insert(now);
                 }
             }
-            (Side::Pod, None) if bytes[0] & 1 == 0 && host_mac() != Some(eth.dst) => {
+            (Side::Pod, view) if !view.is_group() && view.dst().is_some_and(|dst| host_mac != Some(dst)) => {
                 self.wrong_mac.get_or_insert(now);
             }
             _ => {}
         }
     }
-}
-
-/// The MAC that commands give to the host's end.
-fn mac_given(setting: &Setting, acts: &[String]) -> Option<Mac> {
-    let cali = setting.cali.to_string();
-    acts.iter().find_map(|act| {
-        let words: Vec<&str> = act.split_whitespace().collect();
-        words.windows(3).find(|w| w[0] == cali && w[1] == "address")?[2].parse().ok()
-    })
 }
 
 /// What the divide by zero depends on: proxy_delay of the host end, and whether a request that

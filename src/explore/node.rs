@@ -93,7 +93,8 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) fn new(plan: Arc<Plan>, bounds: Bounds) -> Ground {
-        Ground { plan, bounds, marks: Landmarks::default() }
+        let marks = Landmarks::new(&plan);
+        Ground { plan, bounds, marks }
     }
 
     /// The beginning of every schedule, before the first event.
@@ -234,7 +235,7 @@ impl Ground {
         }
         let before = step.and_then(|_| Delays::of(node.world.gateway().state(), setting));
         let mut watch =
-            Watch { facts: &mut node.facts, marks: self.marks, setting, add_returned: false, inner: sink };
+            Watch { facts: &mut node.facts, marks: &self.marks, add_returned: false, inner: sink };
         let ended = node.world.make(c.possible, draws, &mut watch);
         if watch.add_returned {
             let answers = node.world.answers();

@@ -6,7 +6,7 @@ use super::node::{Choice, Cost, Ground, LaneId, Node, Stop, lane_of};
 use super::schedule::{Entry, Schedule};
 use crate::sim::Move;
 use crate::time::Time;
-use crate::trace::{Sink, What};
+use crate::trace::{HeldUntil, Kinds, Sink, What};
 
 /// What the draws of a path were.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,20 +67,17 @@ impl<'a> Scribe<'a> {
                 let lane = lane_of(step);
                 if self.held.contains(&lane) {
                     self.held.retain(|h| *h != lane);
-                    sink.take(choice.possible.at, What::Released { step: name(step.step) });
+                    sink.take(choice.possible.at, What::Released { step: step.step });
                 }
             }
         }
-        if S::WANTED {
+        if S::WANTS.has(Kinds::HOLD) {
             for step in node.world.control().under_way() {
                 let lane = lane_of(step);
                 if choice.overtakes(&step) && !self.held.contains(&lane) {
                     self.held.push(lane);
-                    let until = "by this schedule".to_owned();
-                    sink.take(
-                        now.max(step.to.min(choice.possible.at)),
-                        What::Held { step: name(step.step), until },
-                    );
+                    let at = now.max(step.to.min(choice.possible.at));
+                    sink.take(at, What::Held { step: step.step, until: HeldUntil::Schedule });
                 }
             }
         }

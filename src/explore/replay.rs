@@ -7,10 +7,11 @@ use super::node::{Choice, Ground, LaneId, Node, SLACK, lane_of};
 use super::path::Scribe;
 use super::schedule::{Entry, Schedule};
 use crate::control::{Gate, Hold, Side, StepId, Until};
+use crate::pod::ClientId;
 use crate::scenario::Plan;
 use crate::sim::{Move, Moves, Possible};
 use crate::time::{Span, Time};
-use crate::trace::{ClientNews, Event, What, is_gateway_request};
+use crate::trace::{ClientNews, Event, Trace, What};
 use std::sync::Arc;
 
 /// How a schedule was replayed.
@@ -26,7 +27,7 @@ pub struct Replayed {
     /// The first of them, in words.
     pub first_misfit: Option<String>,
     /// Every event.
-    pub events: Vec<Event>,
+    pub events: Trace,
     /// Steps that came later than they would of their own accord, as holds that bring about the
     /// same order on a real kernel.
     pub holds: Vec<Hold>,
@@ -55,7 +56,7 @@ impl Replayed {
 pub fn replay(plan: Plan, schedule: &Schedule, bounds: &Bounds) -> Replayed {
     let bounds = Bounds { late: None, preemptions: None, late_max: Span::from_secs(3600), ..bounds.clone() };
     let ground = Ground::new(Arc::new(plan), bounds);
-    let mut events = Vec::new();
+    let mut events = Trace::new(&ground.plan);
     let (mut made, mut points) = (Vec::new(), Vec::new());
     let source = Source::Recorded(&schedule.draws);
     let mut draws = Draws::new(&ground.bounds.grid, source, &mut made, &mut points);
@@ -216,20 +217,19 @@ impl Follow<'_> {
     fn hold(&self, late: &Late, events: &[Event]) -> Option<Hold> {
         let hold = |until| Some(Hold { step: late.step, nth: Some(late.nth), until });
         let Some(done) = late.done else { return hold(Until::Never) };
-        let name = &self.ground.plan.steps.info(late.step).name;
-        let is_it = |e: &&Event| matches!(&e.what, What::Step { step, refused: None, .. } if step == name);
+        let is_it = |e: &&Event| e.what.done() == Some(late.step);
         let before = match (0..events.len()).filter(|at| is_it(&&events[*at])).nth(usize::from(late.nth) - 1)
         {
             Some(at) => &events[..at],
             None => events,
         };
-        let last = before.iter().rposition(|e| self.mark(&e.what).is_some())?;
+        let last = before.iter().rposition(|e| Mark::of(&e.what).is_some())?;
         let gap = done.since(before[last].t_ns);
-        match self.mark(&before[last].what)? {
+        match Mark::of(&before[last].what)? {
             // time alone went by: a timer of a kernel is what the step came after
             _ if gap > SLACK => hold(Until::Elapsed(done.since(late.due))),
             mark => {
-                let many = before[..=last].iter().filter(|e| self.mark(&e.what) == Some(mark)).count();
+                let many = before[..=last].iter().filter(|e| Mark::of(&e.what) == Some(mark)).count();
                 hold(match mark {
                     Mark::Request => Until::Requests(many as u32),
                     Mark::Try => Until::Tries(many as u32),
@@ -242,35 +242,20 @@ impl Follow<'_> {
 
     /// Clients that started behind a step which nothing but the schedule put before them.
     fn clients(&self, events: &[Event]) -> Vec<(String, StepId)> {
-        let step_of = |what: &What| match what {
-            What::Step { step, refused: None, .. } => self.ground.plan.steps.find(step),
-            _ => None,
-        };
         let mut after = Vec::new();
-        for client in &self.ground.plan.clients {
-            let is_start = |e: &Event| matches!(&e.what, What::Client { client: name, news: ClientNews::Start { .. } } if *name == client.name);
+        for (at, client) in self.ground.plan.clients.iter().enumerate() {
+            let id = ClientId(at as u32);
+            let is_start = |e: &Event| matches!(&e.what, What::Client { client, news: ClientNews::Start } if *client == id);
             let Some(at) = events.iter().position(is_start) else { continue };
-            let last = events[..at].iter().rev().find_map(|e| Some((e.t_ns, step_of(&e.what)?)));
+            let last = events[..at].iter().rev().find_map(|e| Some((e.t_ns, e.what.done()?)));
             let Some((t, step)) = last else { continue };
-            let many = events[..at].iter().filter(|e| step_of(&e.what) == Some(step)).count();
+            let many = events[..at].iter().filter(|e| e.what.done() == Some(step)).count();
             // a client with a delay of its own starts by the clock
             if many == 1 && Gate::After(step) != client.gate && events[at].t_ns.since(t) <= SLACK {
                 after.push((client.name.clone(), step));
             }
         }
         after
-    }
-
-    /// What a hold can wait for.
-    fn mark(&self, what: &What) -> Option<Mark> {
-        match what {
-            What::Step { step, refused: None, .. } => self.ground.plan.steps.find(step).map(Mark::Step),
-            What::Frame { from: Side::Pod, bytes, .. } => {
-                is_gateway_request(&crate::trace::describe(bytes)).then_some(Mark::Request)
-            }
-            What::Client { news: ClientNews::Try { .. }, .. } => Some(Mark::Try),
-            _ => None,
-        }
     }
 }
 
@@ -283,4 +268,16 @@ enum Mark {
     Request,
     /// A client tries.
     Try,
+}
+
+impl Mark {
+    /// What a hold can wait for, if that is what happened.
+    fn of(what: &What) -> Option<Mark> {
+        match what {
+            What::Step { .. } => what.done().map(Mark::Step),
+            What::Frame { from: Side::Pod, view, .. } => view.asks_gateway().then_some(Mark::Request),
+            What::Client { news: ClientNews::Try { .. }, .. } => Some(Mark::Try),
+            _ => None,
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! The window of the divide by zero (felix #1937), told from the steps of a run.
 //!
 //! What it depends on are switches that actors write, and each step of a trace says what it wrote. So the
-//! host's namespace is built up again from the commands of the steps, in their order: in the simulator
-//! and in a live run alike, because there arplab carries out the same commands on a kernel.
+//! host's namespace is built up again from the acts of the steps, in their order: in the simulator
+//! and in a live run alike, because there arplab carries out the same acts on a kernel.
 
 use super::facts::Delays;
 use crate::control::{Act, Side};
@@ -13,25 +13,15 @@ use crate::scenario::Plan;
 pub(super) struct HostSeen<'a> {
     plan: &'a Plan,
     state: HostState,
-    /// What the acts without a command of their own are told as.
-    created: String,
-    moved: String,
-    deleted: [String; 2],
 }
 
 impl<'a> HostSeen<'a> {
     pub(super) fn new(plan: &'a Plan) -> HostSeen<'a> {
-        HostSeen {
-            plan,
-            state: plan.host.clone(),
-            created: Act::VethCreate { host_end: Side::Host, pod_up: false }.to_string(),
-            moved: Act::VethMove.to_string(),
-            deleted: [Act::VethDelete { from: Side::Host }, Act::PodReset].map(|act| act.to_string()),
-        }
+        HostSeen { plan, state: plan.host.clone() }
     }
 
     /// A step did this; true when it opened the window.
-    pub(super) fn step(&mut self, acts: &[String]) -> bool {
+    pub(super) fn step(&mut self, acts: &[Act]) -> bool {
         let setting = &self.plan.setting;
         let before = Delays::of(&self.state, setting);
         for act in acts {
@@ -43,14 +33,15 @@ impl<'a> HostSeen<'a> {
     }
 
     /// The change of the host's namespace that an act is; `None` when it changes something else.
-    fn change(&self, act: &str) -> Option<Mutation> {
+    fn change(&self, act: &Act) -> Option<Mutation> {
         let dev = self.plan.setting.cali;
-        if act == self.created || act == self.moved {
-            return Some(Mutation::LinkAdd { name: dev, kind: LinkKind::Veth, mac: None });
+        match act {
+            Act::Change(Side::Host, change) | Act::Try(Side::Host, change) => Some(change.clone()),
+            Act::VethCreate { host_end: Side::Host, .. } | Act::VethMove => {
+                Some(Mutation::LinkAdd { name: dev, kind: LinkKind::Veth, mac: None })
+            }
+            Act::VethDelete { .. } | Act::PodReset => Some(Mutation::LinkDel { dev }),
+            _ => None,
         }
-        if self.deleted.iter().any(|d| d == act) {
-            return Some(Mutation::LinkDel { dev });
-        }
-        act.parse().ok()
     }
 }

@@ -13,10 +13,11 @@ use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
 use crate::host::{Decision, HostState, Reason};
 use crate::neigh::KernelClock;
 use crate::pair::Veth;
+use crate::pod::ClientId;
 use crate::scenario::Plan;
 use crate::sim::{Emitter, silence};
 use crate::time::{Span, Time};
-use crate::trace::{ClientNews, Event, Fate, FrameId, Sink, What};
+use crate::trace::{ClientNews, Fate, FrameId, Loss, Sink, Trace, What, until};
 use netns_lab::monotonic_ns;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +30,9 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// So long what is due is done without a look at signals and at the end of the run.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Runs a plan live. The events come out in the order of their times.
-pub fn run(plan: Plan, options: &LiveOptions, events: &mut Vec<Event>) -> Result<LiveEnd, LiveError> {
+/// Runs a trace's plan live. The events come into it in the order of their times.
+pub fn run(options: &LiveOptions, trace: &mut Trace) -> Result<LiveEnd, LiveError> {
+    let plan = Arc::clone(&trace.plan);
     super::stage::check(&plan, options.responder)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -39,16 +41,16 @@ pub fn run(plan: Plan, options: &LiveOptions, events: &mut Vec<Event>) -> Result
     let end = runtime.block_on(async {
         // who asks for the end while the namespaces are made is heard, too
         let signals = Signals::listen().map_err(broke)?;
-        let mut lab = Lab::new(plan, options).await?;
+        let mut lab = Lab::new(&plan, options).await?;
         let end = lab.drive(signals).await;
         lab.judge_rest();
         lab.look_at_kernels().await;
         lab.finish();
-        events.append(&mut lab.events);
+        trace.events.append(&mut lab.events.events);
         end
     });
     runtime.shutdown_timeout(Duration::from_secs(2));
-    events.sort_by_key(|e| e.t_ns);
+    trace.events.sort_by_key(|e| e.t_ns);
     end
 }
 
@@ -78,7 +80,7 @@ pub(super) struct Lab {
     pub(super) starts: Vec<Start>,
     pub(super) known: Known,
     pub(super) emit: Emitter,
-    pub(super) events: Vec<Event>,
+    pub(super) events: Trace,
     pub(super) frames: u32,
     #[expect(clippy::option_option, reason = "nothing told yet, or told that it answers, or why not")]
     verdict: Option<Option<Reason>>,
@@ -112,8 +114,8 @@ impl Start {
 }
 
 impl Lab {
-    async fn new(plan: Plan, options: &LiveOptions) -> Result<Lab, LiveError> {
-        let plan = Arc::new(plan);
+    async fn new(plan: &Arc<Plan>, options: &LiveOptions) -> Result<Lab, LiveError> {
+        let plan = Arc::clone(plan);
         let mut chooser = Seeded::new(options.seed);
         let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(plan.hz));
         let clock = KernelClock::new(plan.hz, phase);
@@ -124,7 +126,7 @@ impl Lab {
             plan.actors.clone(),
         );
         let outside = SmoltcpOutside::new(plan.outside.clone(), options.seed);
-        let mut events = Vec::new();
+        let mut events = Trace::new(&plan);
         let node = match options.responder {
             Responder::Smoltcp => {
                 let uplink = plan.setting.uplink;
@@ -152,7 +154,7 @@ impl Lab {
             pod: Space::new(Side::Pod)?,
             starts,
             known: Known::default(),
-            emit: Emitter::new(&plan),
+            emit: Emitter::default(),
             events,
             frames: 0,
             verdict: None,
@@ -243,7 +245,7 @@ impl Lab {
                 self.notice_carrier(now);
             } else if self.control.poll_timeout().is_some_and(|t| t <= now) {
                 if let Some(taken) = self.control.take_due(now, self.node.state(), &mut self.chooser) {
-                    self.carry_out(&taken).await?;
+                    self.carry_out(taken).await?;
                 }
             } else if !self.start_due(now) {
                 self.settle().await?;
@@ -260,7 +262,7 @@ impl Lab {
         self.starts[at].begun = true;
         let plan = Arc::clone(&self.plan);
         let Some(client) = plan.client(at) else { return true };
-        self.emit.client_start(self.now(), at, &mut self.events);
+        Emitter::client_start(self.now(), at, &mut self.events);
         let running =
             client::start(&self.pod.netns, (at, self.starts[at].life), client, self.zero_ns, self.tx.clone());
         self.starts[at].running = Some(running);
@@ -318,19 +320,23 @@ impl Lab {
             Some(wire) if self.veth.carries() => wire.send(frame).await?,
             _ => false,
         };
-        let fate = if sent { Fate::Delivered } else { Fate::Lost("the pod's end is down".into()) };
+        let fate = if sent { Fate::Delivered } else { Fate::Lost(Loss::PodDown) };
         let now = Time(monotonic_ns().saturating_sub(self.zero_ns));
-        self.emit.frame(now, FrameId(self.frames), Side::Host, frame, fate, &mut self.events);
+        self.tell_frame(now, (FrameId(self.frames), Side::Host, fate), frame);
         Ok(())
     }
 
     fn report(&mut self) {
         let now = self.now();
         while let Some(news) = self.control.poll_news() {
-            self.emit.hold(now, news, &mut self.events);
+            Emitter::hold(now, news, &mut self.events);
             match self.events.last().map(|e| &e.what) {
-                Some(What::Held { step, until }) => self.progress.held(step, until),
-                Some(What::Released { step }) => self.progress.released(step),
+                Some(What::Held { step, until: end }) => {
+                    let text =
+                        format!("{} is held {}", self.events.step_name(*step), until(&self.events, *end));
+                    self.progress.held(*step, text);
+                }
+                Some(What::Released { step }) => self.progress.released(*step),
                 _ => {}
             }
         }
@@ -341,7 +347,7 @@ impl Lab {
         let verdict = self.silence();
         if self.verdict != Some(verdict) {
             self.verdict = Some(verdict);
-            self.emit.gateway(now, verdict, &mut self.events);
+            Emitter::gateway(now, verdict, &mut self.events);
         }
     }
 
@@ -374,11 +380,11 @@ impl Lab {
 
     fn finish(&mut self) {
         let now = self.now();
-        for (start, plan) in self.starts.iter_mut().zip(self.plan.every_client()) {
+        for (at, start) in self.starts.iter_mut().enumerate() {
             start.running = None;
             if start.begun {
                 let news = ClientNews::End { sent: start.sent, answered: start.answered };
-                let client = plan.name.clone();
+                let client = ClientId(at as u32);
                 self.events.take(now, What::Client { client, news });
             }
         }

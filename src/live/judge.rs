@@ -10,7 +10,7 @@ use crate::host::{
     After, Decision, HostState, IfIndex, NsDecision, NsRequest, Reason, Request, decide, decide_ns,
 };
 use crate::time::{Span, Time};
-use crate::trace::{FrameId, What};
+use crate::trace::{FrameId, Ruling, What, Why};
 use crate::wire::{Arp, Cast};
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -45,13 +45,6 @@ pub(super) enum Question {
     Solicit(NsRequest),
 }
 
-/// The model's reason for silence.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Why {
-    code: &'static str,
-    text: String,
-}
-
 impl Question {
     fn target(&self) -> IpAddr {
         match self {
@@ -68,12 +61,6 @@ impl Question {
     }
 }
 
-impl Why {
-    fn of(reason: Reason) -> Why {
-        Why { code: reason.pointer().code, text: reason.to_string() }
-    }
-}
-
 impl View {
     /// Its queue takes no more, when so many answers wait.
     fn full(&self, question: &Question, waiting: usize) -> Option<Why> {
@@ -84,23 +71,21 @@ impl View {
         };
         let limit = parms.get(NeighVar::ProxyQlen);
         let over = usize::try_from(limit).map_or(true, |limit| waiting > limit);
-        over.then(|| Why::of(Reason::QueueFull { limit }))
+        over.then_some(Why::Arp(Reason::QueueFull { limit }))
     }
 
     fn decide(&self, question: &Question) -> Result<After, Why> {
         match *question {
             Question::Arp(arp, cast) => match decide_in(&self.state, self.dev, self.carries, arp, cast) {
                 Decision::Reply { after, .. } => Ok(after),
-                Decision::Silent(reason) => Err(Why::of(reason)),
+                Decision::Silent(reason) => Err(Why::Arp(reason)),
             },
             Question::Solicit(request) => {
-                let dev = self.dev.ok_or_else(|| Why::of(Reason::NoInterface))?;
+                let dev = self.dev.ok_or(Why::Arp(Reason::NoInterface))?;
                 match decide_ns(&self.state, &NsRequest { dev, ..request }) {
-                    NsDecision::Reply { .. } if !self.carries => Err(Why::of(Reason::NoCarrier)),
+                    NsDecision::Reply { .. } if !self.carries => Err(Why::Arp(Reason::NoCarrier)),
                     NsDecision::Reply { after, .. } => Ok(after),
-                    NsDecision::Silent(reason) => {
-                        Err(Why { code: reason.pointer().code, text: reason.to_string() })
-                    }
+                    NsDecision::Silent(reason) => Err(Why::Nd(reason)),
                 }
             }
         }
@@ -220,7 +205,7 @@ impl Judge {
         let differs = match (p.reply, &p.silent) {
             (None, Some(why)) => Some(format!(
                 "the kernel answered at {at} a request of {}, for which the model has a reason to be silent: {}",
-                p.at, why.text
+                p.at, why
             )),
             _ => None,
         };
@@ -259,7 +244,7 @@ impl Judge {
     }
 
     fn unanswered(&self, p: &Pending) -> Verdict {
-        let why = p.silent.clone().or_else(|| self.turned(p));
+        let why = p.silent.or_else(|| self.turned(p));
         let differs = why.is_none().then(|| {
             format!("the kernel did not answer the request of {}, and the model knows no reason", p.at)
         });
@@ -276,31 +261,26 @@ impl Judge {
     fn turned(&self, p: &Pending) -> Option<Why> {
         matches!(p.reply, Some(After::Delay { .. })).then_some(())?;
         if self.was_purged(p) {
-            return Some(Why::of(Reason::QueuePurged));
+            return Some(Why::Arp(Reason::QueuePurged));
         }
         let later = self.turns.iter().filter(|t| p.at <= t.end && t.begin <= p.deadline);
         later.map(|t| t.view.decide(&p.question)).find_map(Result::err)
     }
 }
 
-/// The code of a silence that the model cannot explain.
-pub(super) const UNEXPLAINED: &str = "unexplained";
-
 impl Pending {
     fn judged(&self, answered: bool, why: Option<Why>) -> What {
-        let code = why.as_ref().map_or(UNEXPLAINED, |w| w.code).to_owned();
-        let why = why.map_or("the model knows no reason".to_owned(), |w| {
-            format!("{} (according to the model; the kernel itself does not say)", w.text)
-        });
+        let ruling = match (answered, self.reply) {
+            (true, Some(After::Delay { .. })) => Ruling::Delayed,
+            (true, _) => Ruling::Answered,
+            (false, _) => Ruling::Silent { why: why.unwrap_or(Why::Unexplained), inferred: true },
+        };
         What::Judged {
             frame: Some(self.frame),
             side: Side::Host,
             target: self.question.target(),
             sender: self.question.sender(),
-            answered,
-            delayed: answered && matches!(self.reply, Some(After::Delay { .. })),
-            reason: (!answered).then_some(code),
-            why: (!answered).then_some(why),
+            ruling,
         }
     }
 }
@@ -336,9 +316,9 @@ mod tests {
         judge
     }
 
-    fn code(v: &Verdict) -> Option<String> {
+    fn why(v: &Verdict) -> Option<Why> {
         match &v.what {
-            What::Judged { reason, .. } => reason.clone(),
+            What::Judged { ruling: Ruling::Silent { why, .. }, .. } => Some(*why),
             _ => None,
         }
     }
@@ -348,7 +328,7 @@ mod tests {
         let mut judge = judge();
         judge.asked(ms(500), FrameId(1), Question::Arp(request(), Cast::Broadcast));
         let verdicts = judge.expire(ms(5000));
-        assert_eq!(code(&verdicts[0]).as_deref(), Some("proxy-arp-off"));
+        assert_eq!(why(&verdicts[0]), Some(Why::Arp(Reason::ProxyArpOff)));
         assert!(verdicts[0].differs.is_none());
     }
 
@@ -387,6 +367,6 @@ mod tests {
         judge.asked(ms(2000), FrameId(2), Question::Arp(request(), Cast::Broadcast));
         let verdict = judge.expire(ms(9000)).pop().unwrap();
         assert!(verdict.differs.is_some());
-        assert_eq!(code(&verdict).as_deref(), Some(UNEXPLAINED));
+        assert_eq!(why(&verdict), Some(Why::Unexplained));
     }
 }

@@ -9,11 +9,13 @@ use super::terms::LiveError;
 use super::watch::Entry;
 use crate::control::{GATEWAY, Happening, Side};
 use crate::host::{IfIndex, NsRequest};
+use crate::packet::Frame;
 use crate::pair::no_carrier;
+use crate::pod::ClientId;
 use crate::scenario::ClientPlan;
 use crate::sim::{Answer, datapath_reply, own_answer, own_word};
 use crate::time::Time;
-use crate::trace::{ClientNews, Fate, FrameId, Sink, What};
+use crate::trace::{ClientNews, Fate, FrameId, Loss, Ruling, Sink, View, What};
 use crate::wire::{
     Arp, Cast, ETHERTYPE_ARP, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST,
     nd::{self, NdMessage, NdPacket},
@@ -44,7 +46,8 @@ impl Lab {
                     start.running = None;
                     start.finished = true;
                 }
-                self.events.take(message.at, What::Client { client: client.name.clone(), news });
+                let id = ClientId(message.client as u32);
+                self.events.take(message.at, What::Client { client: id, news });
             }
             Report::Finished => start.finished = true,
         }
@@ -90,6 +93,20 @@ impl Lab {
         self.events.take(at, What::Neigh { side, dev, ip, old, new, lladdr, cause: None });
     }
 
+    /// A frame on the link, read once.
+    pub(super) fn tell_frame(
+        &mut self,
+        at: Time,
+        (id, from, fate): (FrameId, Side, Fate),
+        bytes: &[u8],
+    ) -> View {
+        let view = View::of(bytes);
+        let host_mac = self.node.state().link_named(self.plan.setting.cali).map(crate::host::Link::mac);
+        let bytes = Frame::from_slice(bytes);
+        self.events.take(at, What::Frame { id, from, bytes, view, fate, host_mac });
+        view
+    }
+
     /// What came from the host's side.
     pub(super) async fn node_news(&mut self, event: NodeEvent) -> Result<(), LiveError> {
         match event {
@@ -125,7 +142,7 @@ impl Lab {
             self.node_turned(self.now());
             self.control.notice(self.now(), what, self.node.state(), &mut self.chooser);
         } else if let Some(entry) = k.known.take(&event.change)
-            && entry.dev == cali.as_str()
+            && entry.dev == cali
         {
             self.tell_entry(self.time_of(event.at_ns), Side::Host, entry);
         } else if k.carrier_news(&event.change) || k.dad_news(&event.change, cali) {
@@ -139,7 +156,7 @@ impl Lab {
         self.frames += 1;
         let id = FrameId(self.frames);
         let from = if frame.from_pod { Side::Pod } else { Side::Host };
-        self.emit.frame(at, id, from, &frame.bytes, Fate::Delivered, &mut self.events);
+        self.tell_frame(at, (id, from, Fate::Delivered), &frame.bytes);
         let Some((eth, arp)) = arp_of(&frame.bytes) else { return self.captured_nd(at, id, frame) };
         if frame.from_pod && arp.op == OP_REQUEST && arp.tpa == GATEWAY {
             let cali = self.node.state().link_named(self.plan.setting.cali);
@@ -208,7 +225,7 @@ impl Lab {
 
     fn tell_verdicts(&mut self, verdicts: impl IntoIterator<Item = Verdict>) {
         for Verdict { at, what, differs } in verdicts {
-            if matches!(what, What::Judged { answered: false, .. }) {
+            if matches!(what, What::Judged { ruling: Ruling::Silent { .. }, .. }) {
                 self.progress.unanswered();
             }
             self.events.take(at, what);
@@ -223,15 +240,14 @@ impl Lab {
         let now = self.now();
         self.frames += 1;
         let id = FrameId(self.frames);
-        let asks = arp_of(frame).is_some_and(|(_, a)| a.op == OP_REQUEST && a.tpa == GATEWAY);
         let host = self.veth.host_index(self.node.state());
         let arrives = self.veth.carries() && host.is_some();
         let fate = if arrives {
             Fate::Delivered
         } else {
-            Fate::Lost(no_carrier(self.node.state(), self.plan.setting.cali).to_string())
+            Fate::Lost(Loss::Carrier(no_carrier(self.node.state(), self.plan.setting.cali)))
         };
-        self.emit.frame(now, id, Side::Pod, frame, fate, &mut self.events);
+        let asks = self.tell_frame(now, (id, Side::Pod, fate), frame).asks_gateway4();
         if asks {
             self.control.count_request(now, &mut self.chooser);
         }
@@ -262,7 +278,7 @@ impl Lab {
             Answer::Silent => None,
             Answer::Reply(reply) => Some(reply),
         };
-        if let Some((_, what)) = own_word(frame, reply.is_some()) {
+        if let Some(what) = own_word(frame, reply.is_some()) {
             self.events.take(now, what);
         }
         match reply {

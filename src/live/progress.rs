@@ -1,5 +1,6 @@
 //! A line on the terminal while a live run waits.
 
+use crate::control::StepId;
 use crate::time::Time;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -8,7 +9,7 @@ use std::time::Duration;
 /// The line, or nothing when nobody looks.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
-    held: Vec<String>,
+    held: Vec<(StepId, String)>,
     unanswered: u32,
     entry: String,
 }
@@ -27,12 +28,12 @@ impl Progress {
         Progress { bar, held: Vec::new(), unanswered: 0, entry: "no entry yet".into() }
     }
 
-    pub(super) fn held(&mut self, step: &str, until: &str) {
-        self.held.push(format!("{step} is held {until}"));
+    pub(super) fn held(&mut self, step: StepId, text: String) {
+        self.held.push((step, text));
     }
 
-    pub(super) fn released(&mut self, step: &str) {
-        self.held.retain(|h| !h.starts_with(&format!("{step} ")));
+    pub(super) fn released(&mut self, step: StepId) {
+        self.held.retain(|(held, _)| *held != step);
     }
 
     pub(super) fn unanswered(&mut self) {
@@ -46,7 +47,8 @@ impl Progress {
     /// Draws the line anew.
     pub(super) fn show(&self, now: Time) {
         let Some(bar) = &self.bar else { return };
-        let held = if self.held.is_empty() { String::new() } else { format!("{}; ", self.held.join(", ")) };
+        let held: Vec<&str> = self.held.iter().map(|(_, text)| text.as_str()).collect();
+        let held = if held.is_empty() { String::new() } else { format!("{}; ", held.join(", ")) };
         let line =
             format!("{now}  {held}{} requests unanswered; 169.254.1.1: {}", self.unanswered, self.entry);
         bar.set_message(line);

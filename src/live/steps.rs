@@ -11,6 +11,7 @@ use crate::addr::{IfName, Mac};
 use crate::control::{Act, GATEWAY, Gate, Happening, LinkEvent, Side, Taken, TaskResult};
 use crate::host::conf::{Global, SysctlKey};
 use crate::host::{HostState, LinkChange, Mutation};
+use crate::sim::Emitter;
 use crate::time::Time;
 use crate::trace::{Sink, What};
 use crate::wire::Arp;
@@ -26,7 +27,7 @@ const HOST_END_INDEX: u32 = 37;
 type Done = Result<(), String>;
 
 impl Lab {
-    pub(super) async fn carry_out(&mut self, taken: &Taken) -> Result<(), LiveError> {
+    pub(super) async fn carry_out(&mut self, mut taken: Taken) -> Result<(), LiveError> {
         let mut result = TaskResult::Done;
         for act in &taken.acts {
             match (self.act(act).await?, act) {
@@ -38,8 +39,8 @@ impl Lab {
             }
         }
         let now = self.now();
-        self.emit.step(now, taken, &result, &mut self.events);
-        self.control.finish(now, taken, &result, self.node.state(), &mut self.chooser);
+        Emitter::step(now, &mut taken, &result, &mut self.events);
+        self.control.finish(now, &taken, &result, self.node.state(), &mut self.chooser);
         if matches!(result, TaskResult::Done) {
             self.open_gates(Gate::After(taken.task.step));
         }

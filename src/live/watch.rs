@@ -3,7 +3,7 @@
 //! rtnetlink announces REACHABLE, STALE, PROBE, FAILED and deletions. INCOMPLETE and DELAY pass
 //! unannounced; a look at the table when the pod has just asked shows the former.
 
-use crate::addr::Mac;
+use crate::addr::{IfName, Mac};
 use crate::neigh::Nud;
 use netns_lab::Change;
 use netns_lab::rtnl::{Neighbour, NudState};
@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// A change of an entry.
+#[derive(Clone, Copy)]
 pub(super) struct Entry {
-    pub(super) dev: String,
+    pub(super) dev: IfName,
     pub(super) ip: IpAddr,
     pub(super) old: Option<Nud>,
     pub(super) new: Option<Nud>,
@@ -21,7 +22,7 @@ pub(super) struct Entry {
 
 /// What was last known of each entry.
 #[derive(Default)]
-pub(super) struct Known(BTreeMap<(String, IpAddr), (Nud, Option<Mac>)>);
+pub(super) struct Known(BTreeMap<(IfName, IpAddr), (Nud, Option<Mac>)>);
 
 impl Known {
     /// Takes a notification in; `None` when it says nothing new, or nothing about neighbours.
@@ -39,8 +40,9 @@ impl Known {
     }
 
     fn update(&mut self, n: &Neighbour, gone: bool) -> Option<Entry> {
-        let dev = n.dev.name().unwrap_or("?").to_owned();
-        let key = (dev.clone(), n.address);
+        let name = n.dev.name().and_then(|name| name.parse().ok());
+        let dev = name.unwrap_or(IfName::literal("?"));
+        let key = (dev, n.address);
         let old = self.0.get(&key).copied();
         if gone {
             self.0.remove(&key)?;

@@ -2,6 +2,7 @@
 
 use super::outage::{FOR_GOOD, Outage, outages};
 use super::play::Played;
+use crate::control::StepTable;
 use crate::scenario::file::FixEffect;
 use crate::scenario::{PlanError, Scenario, WAITER};
 use crate::time::{Span, Time};
@@ -88,13 +89,14 @@ fn summary(scenario: &Scenario, runs: &[Played]) -> Summary {
         None => lost.iter().flatten().all(|o| o.served && o.longest <= AT_ONCE),
     };
     let refused = |r: &Played| {
-        r.events.iter().any(|e| matches!(&e.what, What::Step { step, .. } if step == "cni.add-fail"))
+        let failed = StepTable::built_in("cni.add-fail");
+        r.events.iter().any(|e| matches!(&e.what, What::Step { step, .. } if *step == failed))
     };
     Summary {
         healthy,
         outage: Span::from_ns(total / runs.len().max(1) as u64),
         each,
-        reasons: runs.iter().flat_map(|r| r.seen.reasons.iter().cloned()).collect(),
+        reasons: runs.iter().flat_map(|r| r.seen.reasons.iter().map(|r| (*r).to_owned())).collect(),
         errors: runs
             .iter()
             .flat_map(|r| r.seen.clients.iter().filter(|(name, _)| *name != WAITER))
@@ -220,7 +222,8 @@ fn reason_of(effect: FixEffect, b: &Summary, w: &Summary, same: bool) -> String 
 
 /// When the pod's containers started.
 fn started(run: &Played) -> Option<Time> {
-    let is_start = |w: &What| matches!(w, What::Step { step, .. } if step == "kubelet.container-start");
+    let start = StepTable::built_in("kubelet.container-start");
+    let is_start = |w: &What| matches!(w, What::Step { step, .. } if *step == start);
     run.events.iter().find(|e| is_start(&e.what)).map(|e| e.t_ns)
 }
 

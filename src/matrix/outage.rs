@@ -1,6 +1,7 @@
 //! How long each client was without the world.
 
 use super::Played;
+use crate::pod::ClientId;
 use crate::time::{Span, Time};
 use crate::trace::{ClientNews, Event, What};
 use serde::Serialize;
@@ -32,10 +33,14 @@ pub struct Outage {
 /// A client that was never served, or not any more at its end, has lost [`FOR_GOOD`].
 #[must_use]
 pub fn outages(run: &Played) -> Vec<Outage> {
-    run.intervals.iter().map(|(name, interval)| outage(&run.events, name, *interval)).collect()
+    run.intervals
+        .iter()
+        .enumerate()
+        .map(|(at, (name, interval))| outage(&run.events, (ClientId(at as u32), name), *interval))
+        .collect()
 }
 
-fn outage(events: &[Event], name: &str, interval: u64) -> Outage {
+fn outage(events: &[Event], (id, name): (ClientId, &str), interval: u64) -> Outage {
     // nothing is late that is within a tenth of the interval of being on time
     let slack = Span::from_ns(interval + interval / 10);
     let mut o = Outage {
@@ -49,11 +54,11 @@ fn outage(events: &[Event], name: &str, interval: u64) -> Outage {
     let (mut last, mut tried) = (None::<Time>, Time::ZERO);
     for event in events {
         let What::Client { client, news } = &event.what else { continue };
-        if client != name {
+        if *client != id {
             continue;
         }
         match news {
-            ClientNews::Start { .. } => {
+            ClientNews::Start => {
                 last.get_or_insert(event.t_ns);
             }
             ClientNews::Success { .. } => {

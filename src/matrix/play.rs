@@ -5,7 +5,7 @@ use crate::gateway::SmoltcpOutside;
 use crate::host::{Decision, HostState, IfIndex, Request, decide};
 use crate::scenario::{Overrides, Plan, PlanError, Responder, Scenario};
 use crate::sim::World;
-use crate::trace::{Event, Observed, observe};
+use crate::trace::{Observed, Trace, observe};
 use crate::wire::{Arp, Cast};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Played {
     /// What happened.
-    pub events: Vec<Event>,
+    pub events: Trace,
     /// What that shows.
     pub seen: Observed,
     /// Time between two sends of each client, by name, nanoseconds.
@@ -31,7 +31,7 @@ pub fn play(scenario: &Scenario, overrides: &Overrides, seed: u64) -> Result<Pla
     let plan = Arc::new(scenario.plan(overrides)?);
     let mut chooser = Seeded::new(seed);
     let outside = SmoltcpOutside::new(plan.outside.clone(), seed);
-    let mut events: Vec<Event> = Vec::new();
+    let mut events = Trace::new(&plan);
     let mut world = World::new(Arc::clone(&plan), outside, &mut chooser);
     world.start(&mut chooser, &mut events);
     while world.step(&mut chooser, &mut events).is_none() {}

@@ -74,7 +74,7 @@ pub fn symptoms(scenario: &Scenario) -> Result<Symptoms, PlanError> {
         heals_alone: count(&|r, o| heals_alone(r, o)),
         routes_right: count(&|r, _| r.pod_routes_right),
         outage: (lengths.clone().min().unwrap_or(Span::ZERO), lengths.max().unwrap_or(Span::ZERO)),
-        reasons: runs.iter().flat_map(|r| r.seen.reasons.iter().cloned()).collect(),
+        reasons: runs.iter().flat_map(|r| r.seen.reasons.iter().map(|r| (*r).to_owned())).collect(),
         look_at: look_at(&runs, &worst),
     })
 }
@@ -119,7 +119,7 @@ fn look_at(runs: &[Played], worst: &[Outage]) -> Vec<String> {
     let mut lines = Vec::new();
     let asked = runs.iter().any(|r| !r.seen.asked.is_empty());
     let unanswered = runs.iter().any(|r| r.seen.unanswered() > 0);
-    let codes: BTreeSet<&str> = runs.iter().flat_map(|r| r.seen.reasons.iter().map(String::as_str)).collect();
+    let codes: BTreeSet<&str> = runs.iter().flat_map(|r| r.seen.reasons.iter().copied()).collect();
     lines.extend(codes.iter().map(|code| format!("{code}: {}", command_for(code))));
     let other_mac =
         runs.iter().flat_map(|r| &r.seen.replies).any(|(_, mac)| mac.is_some_and(|m| m != Mac::CALICO));

@@ -90,36 +90,35 @@ fn way(plan: &Plan, events: &[Event]) -> Vec<Way> {
     let forget = |way: &mut Vec<Way>| {
         way.retain(|w| match w {
             Way::Veth => false,
-            Way::Change(change) => !change.to_string().contains(cali.as_str()),
+            Way::Change(change) => !change.names(cali),
         });
     };
-    let create = |host_end| Act::VethCreate { host_end, pod_up: false }.to_string();
-    let (here, there) = (create(Side::Host), create(Side::Pod));
-    let (moved, deleted, reset) = (
-        Act::VethMove.to_string(),
-        Act::VethDelete { from: Side::Host }.to_string(),
-        Act::PodReset.to_string(),
-    );
     let mut mac_before_move = None;
     for event in events {
         let What::Step { acts, .. } = &event.what else { continue };
         for act in acts {
-            if *act == deleted || *act == reset || *act == there {
-                forget(&mut way);
-                mac_before_move = None;
-            } else if *act == here || *act == moved {
-                forget(&mut way);
-                way.push(Way::Veth);
-                way.extend(mac_before_move.take().map(Way::Change));
-            } else if let Some(inner) = act.strip_prefix("[pod] ") {
-                // the MAC that the host end gets in the pod's namespace moves with it
-                if let Ok(change @ Mutation::LinkSet { dev, change: LinkChange::Address(_) }) = inner.parse()
-                    && dev == cali
-                {
-                    mac_before_move = Some(change);
+            match act {
+                Act::VethDelete { .. } | Act::PodReset | Act::VethCreate { host_end: Side::Pod, .. } => {
+                    forget(&mut way);
+                    mac_before_move = None;
                 }
-            } else if let Ok(change) = act.parse::<Mutation>() {
-                way.push(Way::Change(change));
+                Act::VethCreate { .. } | Act::VethMove => {
+                    forget(&mut way);
+                    way.push(Way::Veth);
+                    way.extend(mac_before_move.take().map(Way::Change));
+                }
+                // the MAC that the host end gets in the pod's namespace moves with it
+                Act::Change(Side::Pod, change) | Act::Try(Side::Pod, change) => {
+                    if let Mutation::LinkSet { dev, change: LinkChange::Address(_) } = change
+                        && *dev == cali
+                    {
+                        mac_before_move = Some(change.clone());
+                    }
+                }
+                Act::Change(Side::Host, change) | Act::Try(Side::Host, change) => {
+                    way.push(Way::Change(change.clone()));
+                }
+                _ => {}
             }
         }
     }

@@ -18,7 +18,6 @@ mod moves;
 mod responder;
 mod world;
 
-pub(crate) use emit::drop_text;
 pub use moves::{Move, Moves, Possible};
 pub use responder::{Answer, Responder};
 pub use world::{Ended, World, run};

@@ -82,7 +82,7 @@ impl<O: Outside> World<O> {
         match p.what {
             Move::Step(which) => {
                 if let Some(taken) = self.control.take_step(which, self.now, self.pair.state(Side::Host)) {
-                    self.carry_out(&taken, chooser, sink);
+                    self.carry_out(taken, chooser, sink);
                 }
             }
             Move::Next => self.other(chooser, sink),
@@ -98,7 +98,7 @@ impl<O: Outside> World<O> {
         }
         if self.control.poll_other().is_some_and(|t| t <= self.now) {
             if let Some(taken) = self.control.take_other(self.now, self.pair.state(Side::Host), chooser) {
-                self.carry_out(&taken, chooser, sink);
+                self.carry_out(taken, chooser, sink);
             }
         } else {
             self.start_clients(chooser, sink);

@@ -8,7 +8,7 @@ use crate::gateway::Outside;
 use crate::host::{HostState, IfIndex, Reason, Request, decide};
 use crate::packet::Frame;
 use crate::scenario::{Plan, Responder as Who};
-use crate::trace::{Seen, Sink, What};
+use crate::trace::{Kinds, Ruling, Sink, What, Why};
 use crate::wire::{Arp, Cast, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 
 /// What a responder does with a frame of the pod.
@@ -89,20 +89,12 @@ pub(crate) fn own_answer(plan: &Plan, host: &HostState, frame: &[u8]) -> Answer 
 }
 
 /// What a responder of one's own did with a request, as an event; `None` for other frames.
-pub(crate) fn own_word(frame: &[u8], answered: bool) -> Option<(Arp, What)> {
+pub(crate) fn own_word(frame: &[u8], answered: bool) -> Option<What> {
     let arp = request_in(frame)?;
-    let why = (!answered).then(|| "the responder under test keeps silent".to_owned());
-    let what = What::Judged {
-        frame: None,
-        side: Side::Host,
-        target: arp.tpa.into(),
-        sender: arp.spa.into(),
-        answered,
-        delayed: false,
-        reason: why.as_ref().map(|_| "responder".to_owned()),
-        why,
-    };
-    Some((arp, what))
+    let silent = Ruling::Silent { why: Why::Responder, inferred: false };
+    let ruling = if answered { Ruling::Answered } else { silent };
+    let (target, sender) = (arp.tpa.into(), arp.spa.into());
+    Some(What::Judged { frame: None, side: Side::Host, target, sender, ruling })
 }
 
 /// Why a request of the pod for its gateway would go unanswered now; `None` when it would not.
@@ -132,7 +124,7 @@ impl<O: Outside> World<O> {
         let Some(dev) = self.pair.host_index() else { return false };
         let host = self.pair.state(Side::Host);
         if let Some(reply) = datapath_reply(&self.plan, host, dev, frame) {
-            self.put_on_link(Side::Host, &reply, chooser, sink);
+            self.send(Side::Host, &reply, chooser, sink);
             return true;
         }
         match own_answer(&self.plan, host, frame) {
@@ -140,16 +132,16 @@ impl<O: Outside> World<O> {
             Answer::Silent => self.tell_own(frame, false, sink),
             Answer::Reply(reply) => {
                 self.tell_own(frame, true, sink);
-                self.put_on_link(Side::Host, &reply, chooser, sink);
+                self.send(Side::Host, &reply, chooser, sink);
             }
         }
         true
     }
 
     fn tell_own<S: Sink>(&self, frame: &Frame, answered: bool, sink: &mut S) {
-        let Some((arp, what)) = own_word(frame, answered) else { return };
-        sink.see(self.now, Seen::Own { arp: &arp, answered });
-        if S::WANTED {
+        if S::WANTS.has(Kinds::JUDGED)
+            && let Some(what) = own_word(frame, answered)
+        {
             sink.take(self.now, what);
         }
     }

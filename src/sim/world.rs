@@ -14,7 +14,7 @@ use crate::pair::{Due, Pair, PairOutput, PairSpec};
 use crate::pod::{ClientEvent, ClientId, Pod};
 use crate::scenario::Plan;
 use crate::time::{Span, Time};
-use crate::trace::{Seen, Sink, What};
+use crate::trace::{Kinds, Sink, What};
 use std::sync::Arc;
 
 /// Events after which a run is given up: far above any scenario of an hour, so only a loop that
@@ -71,8 +71,13 @@ impl<O: core::hash::Hash> core::hash::Hash for World<O> {
 }
 
 /// Runs a plan to its end.
-pub fn run<O: Outside, S: Sink>(plan: Plan, outside: O, chooser: &mut dyn Chooser, sink: &mut S) -> Ended {
-    let mut world = World::new(Arc::new(plan), outside, chooser);
+pub fn run<O: Outside, S: Sink>(
+    plan: impl Into<Arc<Plan>>,
+    outside: O,
+    chooser: &mut dyn Chooser,
+    sink: &mut S,
+) -> Ended {
+    let mut world = World::new(plan.into(), outside, chooser);
     world.start(chooser, sink);
     let ended = loop {
         if let Some(ended) = world.step(chooser, sink) {
@@ -113,7 +118,7 @@ impl<O: Outside> World<O> {
                 Start { gate: c.gate, delay: c.delay, due: None, begun: false, client }
             })
             .collect();
-        let emit = Emitter::new(&plan);
+        let emit = Emitter::default();
         World { now: Time::ZERO, plan, control, pair, starts, events: 0, verdict: None, emit }
     }
 
@@ -202,7 +207,7 @@ impl<O: Outside> World<O> {
         if !self.frames_and_timers(chooser, sink) {
             if self.control.poll_timeout().is_some_and(|t| t <= self.now) {
                 if let Some(taken) = self.control.take_due(self.now, self.pair.state(Side::Host), chooser) {
-                    self.carry_out(&taken, chooser, sink);
+                    self.carry_out(taken, chooser, sink);
                 }
             } else {
                 self.start_clients(chooser, sink);
@@ -232,7 +237,7 @@ impl<O: Outside> World<O> {
             if self.starts[at].due.is_some_and(|t| t <= self.now) {
                 self.starts[at].due = None;
                 self.starts[at].begun = true;
-                self.emit.client_start(self.now, at, sink);
+                Emitter::client_start(self.now, at, sink);
                 self.pair.start_client(self.now, self.starts[at].client, chooser);
                 return;
             }
@@ -254,7 +259,6 @@ impl<O: Outside> World<O> {
             match output {
                 PairOutput::Transmit { from, frame } => self.send(from, &frame, chooser, sink),
                 PairOutput::Note(side, note) => {
-                    sink.see(self.now, Seen::Note(side, &note));
                     self.emit.stack_note(self.now, side, self.pair.state(side), note, sink);
                 }
                 PairOutput::Client(id, event) => self.hear_client(id, &event, chooser, sink),
@@ -270,10 +274,7 @@ impl<O: Outside> World<O> {
         chooser: &mut dyn Chooser,
         sink: &mut S,
     ) {
-        if !self.is_waiter(id) {
-            sink.see(self.now, Seen::Client(id, event));
-        }
-        self.emit.client(self.now, id, event, sink);
+        Emitter::client(self.now, id, event, sink);
         if matches!(event, ClientEvent::Began { .. }) {
             self.control.count_try(self.now, chooser);
         }
@@ -293,7 +294,7 @@ impl<O: Outside> World<O> {
     }
 
     /// A step is done: its acts, then the news.
-    pub(super) fn carry_out<S: Sink>(&mut self, taken: &Taken, chooser: &mut dyn Chooser, sink: &mut S) {
+    pub(super) fn carry_out<S: Sink>(&mut self, mut taken: Taken, chooser: &mut dyn Chooser, sink: &mut S) {
         let mut result = TaskResult::Done;
         for act in &taken.acts {
             match (self.act(act, chooser), act) {
@@ -304,10 +305,8 @@ impl<O: Outside> World<O> {
                 }
             }
         }
-        let done = matches!(result, TaskResult::Done);
-        sink.see(self.now, Seen::Step { step: taken.task.step, done });
-        self.emit.step(self.now, taken, &result, sink);
-        self.control.finish(self.now, taken, &result, self.pair.state(Side::Host), chooser);
+        Emitter::step(self.now, &mut taken, &result, sink);
+        self.control.finish(self.now, &taken, &result, self.pair.state(Side::Host), chooser);
         if matches!(result, TaskResult::Done) {
             self.open_gates(Gate::After(taken.task.step), chooser);
         }
@@ -316,16 +315,16 @@ impl<O: Outside> World<O> {
     /// Tells of holds, and of a change in what the gateway would say.
     fn report<S: Sink>(&mut self, sink: &mut S) {
         while let Some(news) = self.control.poll_news() {
-            self.emit.hold(self.now, news, sink);
+            Emitter::hold(self.now, news, sink);
         }
         // a responder of one's own is asked request by request
-        if !S::WANTED || self.plan.own_responder.is_some() {
+        if !S::WANTS.has(Kinds::GATEWAY) || self.plan.own_responder.is_some() {
             return;
         }
         let verdict = self.silence();
         if self.verdict != Some(verdict) {
             self.verdict = Some(verdict);
-            self.emit.gateway(self.now, verdict, sink);
+            Emitter::gateway(self.now, verdict, sink);
         }
     }
 
@@ -333,9 +332,9 @@ impl<O: Outside> World<O> {
     pub fn finish<S: Sink>(&mut self, sink: &mut S) {
         for start in &self.starts {
             let id = start.client;
-            self.emit.client_end(self.now, id, self.pair.outcome(id), sink);
+            Emitter::client_end(self.now, id, self.pair.outcome(id), sink);
         }
-        if S::WANTED {
+        if S::WANTS.has(Kinds::END) {
             sink.take(self.now, What::End { steps: Some(self.events) });
         }
     }

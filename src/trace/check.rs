@@ -56,9 +56,9 @@ pub fn check(expect: &Expect, seen: &Observed, holds_changed: bool) -> Vec<Check
         c.timed("unanswered requests", range, &n, range.holds(n));
     }
     if let Some(reasons) = &expect.reasons {
-        let wanted: BTreeSet<String> = reasons.iter().cloned().collect();
-        let show = |s: &BTreeSet<String>| {
-            if s.is_empty() { "none".to_owned() } else { s.iter().cloned().collect::<Vec<_>>().join(", ") }
+        let wanted: BTreeSet<&str> = reasons.iter().map(String::as_str).collect();
+        let show = |s: &BTreeSet<&str>| {
+            if s.is_empty() { "none".to_owned() } else { s.iter().copied().collect::<Vec<_>>().join(", ") }
         };
         c.add("reasons of silence", &show(&wanted), &show(&seen.reasons), wanted == seen.reasons);
     }

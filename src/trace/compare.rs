@@ -5,8 +5,9 @@
 //! [`EACH`]. A request so near to the moment when the gateway begins or ceases to answer may fall
 //! on either side of it, and then one more or less is no difference.
 
-use super::event::{Event, What};
+use super::event::{Trace, What};
 use super::observe::{Asked, Observed, observe};
+use crate::control::StepTable;
 use crate::neigh::Nud;
 use crate::scenario::Corner;
 use crate::time::{Span, Time};
@@ -57,21 +58,18 @@ pub struct Told {
 impl Told {
     /// Reads a run.
     #[must_use]
-    pub fn new(corner: Corner, seed: u64, events: &[Event]) -> Told {
-        let start = events.iter().find_map(|e| match &e.what {
-            What::Step { step, .. }
-                if matches!(step.as_str(), "kubelet.init-start" | "kubelet.container-start") =>
-            {
-                Some(e.t_ns)
-            }
+    pub fn new(corner: Corner, seed: u64, trace: &Trace) -> Told {
+        let starts = ["kubelet.init-start", "kubelet.container-start"].map(StepTable::built_in);
+        let start = trace.iter().find_map(|e| match &e.what {
+            What::Step { step, .. } if starts.contains(step) => Some(e.t_ns),
             _ => None,
         });
         let container_start_ns = start.unwrap_or(Time::ZERO);
-        let edges = events.iter().filter(|e| matches!(e.what, What::Gateway { .. }));
+        let edges = trace.iter().filter(|e| matches!(e.what, What::Gateway { .. }));
         let edges_ns = edges.map(|e| from(container_start_ns, e.t_ns)).collect();
-        let end = events.last().map_or(Time::ZERO, |e| e.t_ns);
+        let end = trace.last().map_or(Time::ZERO, |e| e.t_ns);
         let end_ns = from(container_start_ns, end);
-        Told { corner, seed, container_start_ns, end_ns, edges_ns, seen: observe(events) }
+        Told { corner, seed, container_start_ns, end_ns, edges_ns, seen: observe(trace) }
     }
 
     /// A moment of the run, from the start of the containers.
@@ -289,7 +287,7 @@ mod tests {
                 t_ns: at(*t),
                 broadcast: true,
                 answered_ns: answered.then(|| at(*t)),
-                reason: (!answered).then(|| "no-route".to_owned()),
+                reason: (!answered).then_some("no-route"),
             }
         });
         let seen = Observed { asked: asked.collect(), ..Observed::default() };
@@ -324,7 +322,7 @@ mod tests {
     #[test]
     fn another_reason_is_a_difference() {
         let (model, mut live) = (told(&[0, 1000], 9000), told(&[0, 1000], 9000));
-        live.seen.asked[1].reason = Some("proxy-arp-off".into());
+        live.seen.asked[1].reason = Some("proxy-arp-off");
         assert_eq!(compare(&model, &live).differences[0].live, "proxy-arp-off");
     }
 }

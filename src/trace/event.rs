@@ -1,35 +1,55 @@
-//! The events themselves.
+//! What happens in a run, as values. Text is made of them where it is written: see [`words`](super::words)
+//! and the writers beside it.
 
-use crate::addr::Mac;
-use crate::control::{ActorName, Side, StepId};
+use super::view::View;
+use crate::addr::{IfName, Mac};
+use crate::control::{Act, ActorName, Side, StepId, Until};
+use crate::host::{NsReason, Pointer, Reason};
 use crate::neigh::{Cause, Nud};
-use crate::packet::FrameId;
-use crate::pod::{ClientEvent, ClientId};
-use crate::stack::Note;
-use crate::time::Time;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use crate::packet::{Frame, FrameId, IpBytes};
+use crate::pod::{ClientId, Failure};
+use crate::scenario::{Corner, Plan};
+use crate::stack::DropWhy;
+use crate::time::{Span, Time};
+use smallvec::SmallVec;
 use std::net::IpAddr;
+use std::ops::{BitOr, Deref};
+use std::sync::Arc;
 
 /// What became of a frame.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Fate {
     /// It arrived.
     Delivered,
     /// It never arrived, and why.
-    Lost(String),
+    Lost(Loss),
+}
+
+/// Why a frame never arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Loss {
+    /// The veth did not carry it: the condition of the host end.
+    Carrier(Reason),
+    /// A fault of the link took it.
+    Fault,
+    /// The pod's end was down (live).
+    PodDown,
+}
+
+/// What a client was told.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Failed {
+    /// What the model knows, too.
+    Known(Failure),
+    /// Words of a real kernel or a real socket that the model has no value for.
+    Other(String),
 }
 
 /// News of a client.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "news", rename_all = "kebab-case")]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum ClientNews {
     /// It starts.
-    Start {
-        /// What it is and whom it talks to, in words.
-        title: String,
-    },
+    Start,
     /// It sends, or begins an attempt.
     Try {
         /// Which one, from 1.
@@ -39,15 +59,15 @@ pub enum ClientNews {
     Success {
         /// To which.
         seq: u32,
-        /// How long after it was sent, nanoseconds.
-        took_ns: u64,
+        /// How long after it was sent.
+        took: Span,
     },
     /// An error came back.
     Failure {
         /// To which.
         seq: u32,
-        /// As the person at the keyboard reads it.
-        error: String,
+        /// What it said.
+        failed: Failed,
     },
     /// It is done.
     End {
@@ -58,59 +78,101 @@ pub enum ClientNews {
     },
 }
 
+/// Why a question for a neighbour stays unanswered.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Why {
+    /// A condition of ARP.
+    Arp(Reason),
+    /// A condition of IPv6 neighbour discovery.
+    Nd(NsReason),
+    /// A responder of one's own keeps silent.
+    Responder,
+    /// A real kernel was silent, and the model knows no reason.
+    Unexplained,
+}
+
+impl Why {
+    /// Its short name, and where to read on.
+    #[must_use]
+    pub const fn pointer(&self) -> Pointer {
+        match self {
+            Why::Arp(reason) => reason.pointer(),
+            Why::Nd(reason) => reason.pointer(),
+            Why::Responder => Pointer::bare("responder"),
+            Why::Unexplained => Pointer::bare("unexplained"),
+        }
+    }
+}
+
+/// What came of a question for a neighbour.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Ruling {
+    /// It is answered at once.
+    Answered,
+    /// It is answered when it has waited out `proxy_delay`.
+    Delayed,
+    /// It is not answered.
+    Silent {
+        /// Why.
+        why: Why,
+        /// A real kernel kept silent, which gives no reasons: this one is the model's.
+        inferred: bool,
+    },
+}
+
+impl Ruling {
+    /// Answered, at once or later.
+    #[must_use]
+    pub const fn is_answered(self) -> bool {
+        !matches!(self, Ruling::Silent { .. })
+    }
+}
+
+/// What keeps a step from starting.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum HeldUntil {
+    /// A hold, which ends so.
+    Hold(Until),
+    /// The schedule that is followed makes something else first.
+    Schedule,
+}
+
+/// Why a step's acts were not all done.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Undone {
+    /// The actor gave up waiting.
+    GaveUp,
+    /// The kernel refused one; its words.
+    Refused(String),
+}
+
 /// Something that happened.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "event", rename_all = "kebab-case")]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum What {
     /// The run begins.
-    Start {
-        /// The scenario's id.
-        scenario: String,
-        /// Its title.
-        title: String,
-        /// sim, live-smoltcp or live-kernel.
-        corner: crate::scenario::Corner,
-        /// The seed.
-        seed: u64,
-        /// Calico's version.
-        calico: String,
-        /// The host end of the veth.
-        cali: String,
-        /// The pod, as `namespace/name`.
-        pod: String,
-        /// The pod's address.
-        pod_ip: IpAddr,
-        /// Fixes applied.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        fixes: Vec<String>,
-        /// Holds set on the command line.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        holds: Vec<String>,
-    },
+    Start(Box<Start>),
     /// A step was done.
     Step {
-        /// Its name.
-        step: String,
+        /// Which.
+        step: StepId,
         /// Who did it.
         actor: ActorName,
-        /// What was done, as commands.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        acts: Vec<String>,
-        /// The kernel's refusal, if any.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        refused: Option<String>,
+        /// What was done.
+        acts: SmallVec<[Act; 2]>,
+        /// Why not all of it.
+        undone: Option<Undone>,
     },
     /// A step could have started but is held.
     Held {
-        /// Its name.
-        step: String,
+        /// Which.
+        step: StepId,
         /// What it waits for.
-        until: String,
+        until: HeldUntil,
     },
     /// A held step goes on.
     Released {
-        /// Its name.
-        step: String,
+        /// Which.
+        step: StepId,
     },
     /// A frame on the link between pod and host.
     Frame {
@@ -118,19 +180,18 @@ pub enum What {
         id: FrameId,
         /// Who sent it.
         from: Side,
-        /// As tcpdump prints it.
-        summary: String,
-        /// The bytes, in hexadecimal.
-        #[serde(with = "hex_bytes")]
-        #[schemars(with = "String")]
-        bytes: Vec<u8>,
+        /// The bytes.
+        bytes: Frame,
+        /// The same, read.
+        view: View,
         /// What became of it.
         fate: Fate,
+        /// The MAC of the host's end at that moment, if there is one.
+        host_mac: Option<Mac>,
     },
     /// A neighbour request was judged by the host (or by the pod, when the host asks).
     Judged {
         /// The frame that brought it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         frame: Option<FrameId>,
         /// Who judged.
         side: Side,
@@ -138,58 +199,46 @@ pub enum What {
         target: IpAddr,
         /// Who asked.
         sender: IpAddr,
-        /// It is answered, at once or after its delay.
-        answered: bool,
-        /// It waits out proxy_delay first.
-        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
-        delayed: bool,
-        /// The condition that failed, by code.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
-        /// The same in words.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        why: Option<String>,
+        /// What came of it.
+        ruling: Ruling,
+    },
+    /// A frame of neighbour discovery that is no question was put aside.
+    Ignored {
+        /// By whom.
+        side: Side,
+        /// Why.
+        why: Why,
     },
     /// A neighbour entry changed.
     Neigh {
         /// Whose table.
         side: Side,
         /// Device.
-        dev: String,
+        dev: IfName,
         /// Address.
         ip: IpAddr,
-        /// State before; absent for a new entry.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// State before; `None` for a new entry.
         old: Option<Nud>,
-        /// State after; absent when the entry is gone.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// State after; `None` when the entry is gone.
         new: Option<Nud>,
         /// The MAC it holds.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         lladdr: Option<Mac>,
-        /// Why; absent where the kernel does not say (live).
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// Why; `None` where the kernel does not say (live).
         cause: Option<Cause>,
     },
     /// A packet was lost inside a namespace.
     Dropped {
         /// Whose.
         side: Side,
-        /// The packet, as tcpdump prints it.
-        summary: String,
+        /// The packet.
+        packet: IpBytes,
         /// Why.
-        why: String,
+        why: DropWhy,
     },
     /// From now on a request of the pod for its gateway would be answered, or not.
     Gateway {
-        /// Answered.
-        answers: bool,
-        /// The condition that fails, by code.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
-        /// The same in words.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        why: Option<String>,
+        /// The condition that fails; `None` when it is answered.
+        silence: Option<Reason>,
     },
     /// What a real kernel's own tables hold, as ip(8) prints them.
     Kernel {
@@ -200,7 +249,6 @@ pub enum What {
         /// `ip neigh`, IPv4.
         neighbours: Vec<String>,
         /// Switches that decide about the gateway, as `sysctl` prints them (the host's only).
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         sysctls: Vec<String>,
     },
     /// The real kernel did other than the model says.
@@ -210,13 +258,12 @@ pub enum What {
     },
     /// News of a client.
     Client {
-        /// Its name.
-        client: String,
+        /// Which; see [`Plan::client`].
+        client: ClientId,
         /// The news.
-        #[serde(flatten)]
         news: ClientNews,
     },
-    /// Something worth a line that has no place above.
+    /// A word about this machine.
     Note {
         /// The line.
         text: String,
@@ -224,75 +271,178 @@ pub enum What {
     /// The run ends.
     End {
         /// Events of the simulator, or nothing in live runs.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         steps: Option<u64>,
     },
 }
 
+/// What a run is, beyond its plan.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Start {
+    /// The scenario's id.
+    pub scenario: String,
+    /// Its title.
+    pub title: String,
+    /// How it is run.
+    pub corner: Corner,
+    /// The seed.
+    pub seed: u64,
+    /// Fixes applied.
+    pub fixes: Vec<String>,
+    /// Holds set on the command line.
+    pub holds: Vec<String>,
+}
+
+impl What {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> Kinds {
+        match self {
+            What::Start(_) => Kinds::START,
+            What::Step { .. } => Kinds::STEP,
+            What::Held { .. } | What::Released { .. } => Kinds::HOLD,
+            What::Frame { .. } => Kinds::FRAME,
+            What::Judged { .. } | What::Ignored { .. } => Kinds::JUDGED,
+            What::Neigh { .. } => Kinds::NEIGH,
+            What::Dropped { .. } => Kinds::DROPPED,
+            What::Gateway { .. } => Kinds::GATEWAY,
+            What::Client { .. } => Kinds::CLIENT,
+            What::Kernel { .. } | What::Differs { .. } | What::Note { .. } => Kinds::LIVE,
+            What::End { .. } => Kinds::END,
+        }
+    }
+
+    /// The step that was done in full, if that is what happened.
+    #[must_use]
+    pub const fn done(&self) -> Option<StepId> {
+        match self {
+            What::Step { step, undone: None, .. } => Some(*step),
+            _ => None,
+        }
+    }
+}
+
+/// Kinds of event, a set of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kinds(u16);
+
+impl Kinds {
+    /// None of them.
+    pub const NONE: Kinds = Kinds(0);
+    /// All of them.
+    pub const ALL: Kinds = Kinds(u16::MAX);
+    /// The run begins.
+    pub const START: Kinds = Kinds(1);
+    /// Steps.
+    pub const STEP: Kinds = Kinds(1 << 1);
+    /// Holds that begin and end.
+    pub const HOLD: Kinds = Kinds(1 << 2);
+    /// Frames between pod and host.
+    pub const FRAME: Kinds = Kinds(1 << 3);
+    /// Questions judged, and frames ignored.
+    pub const JUDGED: Kinds = Kinds(1 << 4);
+    /// Changes of neighbour entries.
+    pub const NEIGH: Kinds = Kinds(1 << 5);
+    /// Packets dropped.
+    pub const DROPPED: Kinds = Kinds(1 << 6);
+    /// What the gateway would say.
+    pub const GATEWAY: Kinds = Kinds(1 << 7);
+    /// News of clients.
+    pub const CLIENT: Kinds = Kinds(1 << 8);
+    /// What only a live run tells.
+    pub const LIVE: Kinds = Kinds(1 << 9);
+    /// The run ends.
+    pub const END: Kinds = Kinds(1 << 10);
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn and(self, other: Kinds) -> Kinds {
+        Kinds(self.0 | other.0)
+    }
+
+    /// Whether one of `kinds` is among them.
+    #[must_use]
+    pub const fn has(self, kinds: Kinds) -> bool {
+        self.0 & kinds.0 != 0
+    }
+}
+
+impl BitOr for Kinds {
+    type Output = Kinds;
+    fn bitor(self, other: Kinds) -> Kinds {
+        self.and(other)
+    }
+}
+
 /// An event with its time.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
-    /// Nanoseconds since the run began.
-    #[schemars(with = "u64")]
+    /// From the run's start.
     pub t_ns: Time,
     /// What happened.
-    #[serde(flatten)]
     pub what: What,
 }
 
-/// Something that happened, as it is: for watchers that run a million times and build no texts.
-pub enum Seen<'a> {
-    /// A step was done, or refused by the kernel.
-    Step {
-        /// Which.
-        step: StepId,
-        /// Not refused.
-        done: bool,
-    },
-    /// A frame was put on the link between pod and host.
-    Frame {
-        /// By whom.
-        from: Side,
-        /// The frame.
-        bytes: &'a [u8],
-        /// It is not lost.
-        arrives: bool,
-        /// The MAC of the host's end at that moment, if there is one.
-        host_mac: &'a dyn Fn() -> Option<Mac>,
-    },
-    /// A note of one of the two namespaces.
-    Note(Side, &'a Note),
-    /// A responder of one's own heard a request.
-    Own {
-        /// The request.
-        arp: &'a crate::wire::Arp,
-        /// It replied.
-        answered: bool,
-    },
-    /// A client's report.
-    Client(ClientId, &'a ClientEvent),
-}
-
-/// Where events go. Building an event costs; a sink that does not want them says so.
+/// Where events go. What a sink does not want is not even built.
 pub trait Sink {
-    /// Whether events are wanted at all.
-    const WANTED: bool;
-    /// Takes an event.
+    /// The kinds it wants.
+    const WANTS: Kinds;
+    /// Takes an event. One of another kind may come, too, and is not meant.
     fn take(&mut self, t: Time, what: What);
-    /// Sees the same without the texts; every sink may.
-    fn see(&mut self, _: Time, _: Seen<'_>) {}
 }
 
 impl Sink for Vec<Event> {
-    const WANTED: bool = true;
+    const WANTS: Kinds = Kinds::ALL;
     fn take(&mut self, t: Time, what: What) {
         self.push(Event { t_ns: t, what });
     }
 }
 
 impl Sink for () {
-    const WANTED: bool = false;
+    const WANTS: Kinds = Kinds::NONE;
     fn take(&mut self, _: Time, _: What) {}
+}
+
+/// The events of a run, in their order, and the plan that gives their numbers names.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// What was run.
+    pub plan: Arc<Plan>,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+impl Trace {
+    /// Nothing has happened yet.
+    #[must_use]
+    pub fn new(plan: &Arc<Plan>) -> Trace {
+        Trace { plan: Arc::clone(plan), events: Vec::new() }
+    }
+
+    /// A client's name.
+    #[must_use]
+    pub fn client_name(&self, client: ClientId) -> &str {
+        self.plan.client(client.0 as usize).map_or("?", |c| c.name.as_str())
+    }
+
+    /// A step's name.
+    #[must_use]
+    pub fn step_name(&self, step: StepId) -> &str {
+        &self.plan.steps.info(step).name
+    }
+}
+
+impl Deref for Trace {
+    type Target = [Event];
+    fn deref(&self) -> &[Event] {
+        &self.events
+    }
+}
+
+impl Sink for Trace {
+    const WANTS: Kinds = Kinds::ALL;
+    fn take(&mut self, t: Time, what: What) {
+        self.events.take(t, what);
+    }
 }
 
 /// True for the pod's gateway, of either family.
@@ -309,28 +459,4 @@ pub(crate) fn is_gateway(ip: IpAddr) -> bool {
 #[must_use]
 pub(crate) fn is_dad(sender: IpAddr) -> bool {
     sender == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
-}
-
-mod hex_bytes {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
-        let mut text = String::with_capacity(bytes.len() * 2);
-        for b in bytes {
-            text.push(char::from_digit(u32::from(b >> 4), 16).unwrap_or('0'));
-            text.push(char::from_digit(u32::from(b & 15), 16).unwrap_or('0'));
-        }
-        s.serialize_str(&text)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(d)?;
-        if text.len() % 2 != 0 || !text.is_ascii() {
-            return Err(D::Error::custom("an even number of hexadecimal digits is wanted"));
-        }
-        (0..text.len())
-            .step_by(2)
-            .map(|i| u8::from_str_radix(&text[i..i + 2], 16).map_err(D::Error::custom))
-            .collect()
-    }
 }

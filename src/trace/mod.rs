@@ -12,16 +12,23 @@ mod page;
 mod pcapng;
 mod summary;
 mod timeline;
+mod view;
+mod words;
 
 pub use crate::packet::FrameId;
 pub use check::{Check, check};
 pub use compare::{Comparison, Difference, Told, compare, outcome};
-pub use describe::{Described, describe, describe_ip, is_gateway_request};
-pub use event::{ClientNews, Event, Fate, Seen, Sink, What};
-pub use json::{Verdict, write_json};
+pub use describe::{Described, describe, describe_ip};
+pub use event::{
+    ClientNews, Event, Failed, Fate, HeldUntil, Kinds, Loss, Ruling, Sink, Start, Trace, Undone, What, Why,
+};
+pub use json::{Line, LineFate, LineNews, LineWhat, Verdict, write_json};
 pub use observe::{ClientSeen, Observed, observe};
 pub use page::Style;
 pub use pcapng::{PcapError, write_pcapng};
 pub(crate) use summary::pointer;
 pub use summary::{headline, kernel_view, summary};
 pub use timeline::Timeline;
+pub use view::View;
+#[cfg(feature = "live")]
+pub(crate) use words::until;

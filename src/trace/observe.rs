@@ -1,7 +1,8 @@
 //! What a run showed, in numbers: the ground on which expectations are checked and corners are
 //! compared.
 
-use super::event::{ClientNews, Event, Fate, What, is_dad, is_gateway};
+use super::event::{ClientNews, Fate, Ruling, Trace, What, is_dad, is_gateway};
+use super::view::View;
 use crate::addr::Mac;
 use crate::control::Side;
 use crate::neigh::Nud;
@@ -49,7 +50,7 @@ pub struct Asked {
     /// When the reply left, if one did.
     pub answered_ns: Option<Time>,
     /// The condition that failed, by code.
-    pub reason: Option<String>,
+    pub reason: Option<&'static str>,
 }
 
 impl Asked {
@@ -71,7 +72,7 @@ pub struct Observed {
     /// How long the pod asked in vain: from its first request to that moment.
     pub window: Option<Span>,
     /// Reasons met, by code.
-    pub reasons: BTreeSet<String>,
+    pub reasons: BTreeSet<&'static str>,
     /// States the pod's entry for the gateway passed through; `None` is "no entry".
     pub states: Vec<(Time, Option<Nud>)>,
     /// The MAC of that entry at the end.
@@ -112,26 +113,27 @@ const AT_ONCE: Span = Span::from_ms(100);
 
 /// Reads the events of a run.
 #[must_use]
-pub fn observe(events: &[Event]) -> Observed {
+pub fn observe(trace: &Trace) -> Observed {
     let mut o = Observed::default();
     let mut silence: Option<Time> = None;
-    for event in events {
+    for event in trace.iter() {
         let t = event.t_ns;
         match &event.what {
-            What::Frame { from, bytes, fate, .. } => frame(&mut o, t, *from, bytes, fate),
-            What::Judged {
-                side: Side::Host, target, sender, answered: false, reason: Some(code), ..
-            } if is_gateway(*target) && !is_dad(*sender) => {
+            What::Frame { from, view, fate, .. } => frame(&mut o, t, *from, view, *fate),
+            What::Judged { side: Side::Host, target, sender, ruling: Ruling::Silent { why, .. }, .. }
+                if is_gateway(*target) && !is_dad(*sender) =>
+            {
+                let code = why.pointer().code;
                 if let Some(a) = o.open().rev().find(|a| a.is_open()) {
-                    a.reason = Some(code.clone());
+                    a.reason = Some(code);
                 }
-                o.reasons.insert(code.clone());
+                o.reasons.insert(code);
             }
             What::Neigh { side: Side::Pod, ip, new, lladdr, .. } if is_gateway(*ip) => {
                 o.states.push((t, *new));
                 o.lladdr = *lladdr;
             }
-            What::Gateway { answers, .. } => match (answers, silence) {
+            What::Gateway { silence: now } => match (now.is_none(), silence) {
                 (false, None) => silence = Some(t),
                 (true, Some(_)) => {
                     silence = None;
@@ -140,28 +142,25 @@ pub fn observe(events: &[Event]) -> Observed {
                 _ => {}
             },
             What::Differs { text } => o.differs.push(text.clone()),
-            What::Client { client, news } => client_news(&mut o, t, client, news),
+            What::Client { client, news } => client_news(&mut o, t, trace.client_name(*client), news),
             _ => {}
         }
     }
-    finish(&mut o, events.last().map_or(Time::ZERO, |e| e.t_ns), silence);
+    finish(&mut o, trace.last().map_or(Time::ZERO, |e| e.t_ns), silence);
     o
 }
 
-fn frame(o: &mut Observed, t: Time, from: Side, bytes: &[u8], fate: &Fate) {
-    let d = super::describe(bytes);
-    if from == Side::Pod && super::is_gateway_request(&d) {
-        let reason = match fate {
-            Fate::Lost(_) => Some(crate::scenario::LOST_ON_LINK.to_owned()),
-            Fate::Delivered => None,
-        };
-        o.asked.push(Asked { t_ns: t, broadcast: d.group, answered_ns: None, reason });
+fn frame(o: &mut Observed, t: Time, from: Side, view: &View, fate: Fate) {
+    if from == Side::Pod && view.asks_gateway() {
+        let reason = fate.loss().map(|_| crate::scenario::LOST_ON_LINK);
+        o.asked.push(Asked { t_ns: t, broadcast: view.is_group(), answered_ns: None, reason });
     }
-    if from == Side::Host && *fate == Fate::Delivered && d.answers.is_some_and(is_gateway) {
-        // an advertisement names its sender's MAC in an option, and comes from it
-        let at = if d.answers.is_some_and(|ip| ip.is_ipv4()) { 22..28 } else { 6..12 };
-        let mac = bytes.get(at).map(|b| Mac([b[0], b[1], b[2], b[3], b[4], b[5]]));
-        o.replies.push((t, mac));
+    if from == Side::Host
+        && fate == Fate::Delivered
+        && let Some((ip, mac)) = view.answers()
+        && is_gateway(ip)
+    {
+        o.replies.push((t, Some(mac)));
         // replies carry no number: each goes to the oldest request that still waits
         if let Some(a) = o.open().find(|a| a.is_open()) {
             a.answered_ns = Some(t);
@@ -172,7 +171,7 @@ fn frame(o: &mut Observed, t: Time, from: Side, bytes: &[u8], fate: &Fate) {
 fn client_news(o: &mut Observed, t: Time, client: &str, news: &ClientNews) {
     let c = o.clients.entry(client.to_owned()).or_default();
     match news {
-        ClientNews::Start { .. } => c.start_ns = c.start_ns.or(Some(t)),
+        ClientNews::Start => c.start_ns = c.start_ns.or(Some(t)),
         ClientNews::Try { .. } => {
             c.sent += 1;
             let first = *c.first_try_ns.get_or_insert(t);
@@ -183,9 +182,9 @@ fn client_news(o: &mut Observed, t: Time, client: &str, news: &ClientNews) {
             c.first_success_ns = c.first_success_ns.or(Some(t));
             c.successes.push(t);
         }
-        ClientNews::Failure { error, .. } => {
+        ClientNews::Failure { failed, .. } => {
             c.failures += 1;
-            *c.errors.entry(error.clone()).or_default() += 1;
+            *c.errors.entry(failed.to_string()).or_default() += 1;
         }
         ClientNews::End { .. } => {}
     }

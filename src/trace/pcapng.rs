@@ -3,7 +3,8 @@
 //!
 //! Wireshark and tshark show the comments; libpcap's readers pass over them.
 
-use super::event::{Event, Fate, What};
+use super::event::{Event, Ruling, Trace, What};
+use super::words;
 use crate::control::Side;
 use crate::packet::FrameId;
 use pcap_file::DataLink;
@@ -29,7 +30,7 @@ const TSRESOL: u8 = 9;
 const SNAPLEN: u32 = 262_144;
 
 /// Writes the frames of a run. Virtual time starts at the epoch, so two runs give the same bytes.
-pub fn write_pcapng<W: Write>(events: &[Event], out: W) -> Result<(), PcapError> {
+pub fn write_pcapng<W: Write>(trace: &Trace, out: W) -> Result<(), PcapError> {
     let section = SectionHeaderBlock {
         options: vec![SectionHeaderOption::UserApplication(Cow::Borrowed(concat!(
             "arplab ",
@@ -50,15 +51,13 @@ pub fn write_pcapng<W: Write>(events: &[Event], out: W) -> Result<(), PcapError>
         };
         writer.write_block(&block.into_block())?;
     }
-    let verdicts = verdicts(events);
+    let verdicts = verdicts(trace);
     let mut marks: Vec<String> = Vec::new();
-    for event in events {
+    for event in trace.iter() {
         match &event.what {
             What::Frame { id, from, bytes, fate, .. } => {
                 let mut comments = core::mem::take(&mut marks);
-                if let Fate::Lost(why) = fate {
-                    comments.push(format!("lost: {why}"));
-                }
+                comments.extend(fate.loss().map(|loss| format!("lost: {loss}")));
                 comments.extend(verdicts.get(id).into_iter().flatten().cloned());
                 let block = EnhancedPacketBlock {
                     interface_id: u32::from(*from == Side::Host),
@@ -72,7 +71,7 @@ pub fn write_pcapng<W: Write>(events: &[Event], out: W) -> Result<(), PcapError>
                 };
                 writer.write_block(&block.into_block())?;
             }
-            other => marks.extend(mark(event, other)),
+            _ => marks.extend(mark(trace, event)),
         }
     }
     Ok(())
@@ -82,12 +81,13 @@ pub fn write_pcapng<W: Write>(events: &[Event], out: W) -> Result<(), PcapError>
 fn verdicts(events: &[Event]) -> BTreeMap<FrameId, Vec<String>> {
     let mut map: BTreeMap<FrameId, Vec<String>> = BTreeMap::new();
     for event in events {
-        if let What::Judged { frame: Some(id), answered, delayed, reason, why, .. } = &event.what {
-            let text = match (answered, reason, why) {
-                (true, ..) if *delayed => "will be answered after proxy_delay".to_owned(),
-                (true, ..) => "answered".to_owned(),
-                (false, Some(code), Some(why)) => format!("unanswered: {why} [{code}]"),
-                _ => "unanswered".to_owned(),
+        if let What::Judged { frame: Some(id), ruling, .. } = &event.what {
+            let text = match *ruling {
+                Ruling::Answered => "answered".to_owned(),
+                Ruling::Delayed => "will be answered after proxy_delay".to_owned(),
+                Ruling::Silent { why, inferred } => {
+                    format!("unanswered: {} [{}]", words::silence(why, inferred), why.pointer().code)
+                }
             };
             map.entry(*id).or_default().push(text);
         }
@@ -95,21 +95,24 @@ fn verdicts(events: &[Event]) -> BTreeMap<FrameId, Vec<String>> {
     map
 }
 
-fn mark(event: &Event, what: &What) -> Option<String> {
+fn mark(trace: &Trace, event: &Event) -> Option<String> {
     let t = event.t_ns;
-    match what {
-        What::Step { step, acts, refused, .. } => {
-            let mut text = format!("{t} {step}");
+    match &event.what {
+        What::Step { step, acts, undone, .. } => {
+            let mut text = format!("{t} {}", trace.step_name(*step));
+            let acts = words::commands(acts);
             if !acts.is_empty() {
                 text = format!("{text}: {}", acts.join("; "));
             }
-            Some(refused.as_ref().map_or(text.clone(), |e| format!("{text} (refused: {e})")))
+            Some(undone.as_ref().map_or(text.clone(), |e| format!("{text} (refused: {e})")))
         }
-        What::Held { step, until } => Some(format!("{t} {step} is held {until}")),
-        What::Released { step } => Some(format!("{t} {step} goes on")),
-        What::Gateway { answers: true, .. } => Some(format!("{t} from here on the gateway answers")),
-        What::Gateway { answers: false, why, .. } => {
-            Some(format!("{t} from here on the gateway is silent: {}", why.as_deref().unwrap_or("")))
+        What::Held { step, until } => {
+            Some(format!("{t} {} is held {}", trace.step_name(*step), words::until(trace, *until)))
+        }
+        What::Released { step } => Some(format!("{t} {} goes on", trace.step_name(*step))),
+        What::Gateway { silence: None } => Some(format!("{t} from here on the gateway answers")),
+        What::Gateway { silence: Some(why) } => {
+            Some(format!("{t} from here on the gateway is silent: {why}"))
         }
         _ => None,
     }

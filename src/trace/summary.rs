@@ -1,6 +1,6 @@
 //! A run in a few lines.
 
-use super::event::{Event, What};
+use super::event::{Trace, What};
 use super::observe::{ClientSeen, Observed};
 use super::timeline::rounded;
 use crate::control::CalicoVersion;
@@ -9,35 +9,31 @@ use crate::scenario::Corner;
 use crate::time::Time;
 use core::fmt::Write as _;
 
-/// The version whose name says least.
-const FELIX_ONLY: &str = CalicoVersion::FelixOnly.name();
-
 /// What was run, in one line.
 #[must_use]
-pub fn headline(events: &[Event]) -> String {
-    let Some(What::Start { corner, seed, calico, cali, pod, pod_ip, fixes, holds, .. }) =
-        events.first().map(|e| &e.what)
-    else {
-        return String::new();
-    };
-    let corner = match corner {
+pub fn headline(trace: &Trace) -> String {
+    let Some(What::Start(start)) = trace.first().map(|e| &e.what) else { return String::new() };
+    let (plan, s) = (&trace.plan, &trace.plan.setting);
+    let corner = match start.corner {
         Corner::Sim => "simulated",
         Corner::LiveSmoltcp => "live: a real pod, the host side played by arplab",
         Corner::LiveKernel => "live: a real pod and a real host side",
     };
-    let era = if calico == FELIX_ONLY {
+    let era = if plan.version == CalicoVersion::FelixOnly {
         " (before April 2017: the plugin left the host side to Felix)"
     } else {
         ""
     };
-    let mut line =
-        format!("{corner}, seed {seed}, Calico {calico}{era}, pod {pod} at {pod_ip}, host end {cali}");
-    for fix in fixes {
+    let mut line = format!(
+        "{corner}, seed {}, Calico {}{era}, pod {}/{} at {}, host end {}",
+        start.seed, plan.version, s.namespace, s.pod, s.pod_ip, s.cali
+    );
+    for fix in &start.fixes {
         // a mitigation says "with" itself
         let fix = if fix.starts_with("with ") { fix.clone() } else { format!("fix {fix}") };
         let _ = write!(line, ", {fix}");
     }
-    for hold in holds {
+    for hold in &start.holds {
         let _ = write!(line, ", hold {hold}");
     }
     line
@@ -45,9 +41,9 @@ pub fn headline(events: &[Event]) -> String {
 
 /// What the real kernel of a live run had to say at the end; empty for the simulator.
 #[must_use]
-pub fn kernel_view(events: &[Event]) -> String {
+pub fn kernel_view(trace: &Trace) -> String {
     let mut out = String::new();
-    for event in events {
+    for event in trace.iter() {
         if let What::Kernel { side, routes, neighbours, sysctls } = &event.what {
             let shown = [("ip route", routes), ("ip neigh", neighbours), ("sysctl", sysctls)];
             for (command, lines) in shown.into_iter().filter(|(c, l)| *c != "sysctl" || !l.is_empty()) {

@@ -9,20 +9,31 @@
 //! A pod that asks in vain for a minute asks some sixty times. Requests of one resolution are one
 //! line, with the moments they left; a reason is spelled out when it is new.
 
-use super::event::{ClientNews, Event, Fate, What, is_dad, is_gateway};
+use super::describe::{Described, describe, describe_ip};
+use super::event::{ClientNews, Event, Fate, Ruling, Trace, Undone, What, is_dad, is_gateway};
 use super::page::{Glyphs, LaneName, Page, Row, Style, Tone, Window};
-use crate::control::{ActorName, Side, StepTable};
+use super::view::View;
+use super::words;
+use crate::addr::Mac;
+use crate::control::{Act, ActorName, Side, StepId, StepTable};
+use crate::host::Reason;
 use crate::neigh::Nud;
+use crate::packet::IpBytes;
+use crate::pod::ClientId;
+use crate::stack::DropWhy;
 use crate::time::{Span, Time};
+use crate::wire::nd::{self, NdMessage};
 use core::fmt::Write as _;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Requests that belong to one resolution.
 #[derive(Default)]
 struct Burst {
     from: Option<Time>,
     sent: Vec<Time>,
-    reasons: Vec<(String, String)>,
+    /// In words, with their codes; a request that never arrived has none.
+    reasons: Vec<(&'static str, String)>,
 }
 
 /// A row tells the times of so many requests.
@@ -32,7 +43,8 @@ const TIMES_SHOWN: usize = 12;
 const NEWS_LAG: Span = Span::from_ms(20);
 
 /// Turns events into text.
-pub struct Timeline {
+pub struct Timeline<'a> {
+    trace: &'a Trace,
     style: Style,
     rows: Vec<Row>,
     silent: bool,
@@ -44,35 +56,34 @@ pub struct Timeline {
     /// The reason given last.
     said: Option<String>,
     /// Errors of clients that were shown already.
-    errors: BTreeSet<(String, String)>,
+    errors: BTreeSet<(ClientId, String)>,
     /// Steps without effect that were shown already.
-    idle_steps: BTreeSet<String>,
+    idle_steps: BTreeSet<StepId>,
     /// Clients that had a success.
-    served: BTreeSet<String>,
+    served: BTreeSet<ClientId>,
     windows: Vec<Window>,
-    /// What the built-in steps are.
-    steps: StepTable,
     /// Packets dropped, by what is alike of them, with the row that tells of the first.
     drops: BTreeMap<String, (usize, u32)>,
 }
 
-impl Timeline {
+impl Timeline<'_> {
     /// The timeline of these events.
     #[must_use]
-    pub fn render(events: &[Event], style: Style) -> String {
-        let mut t = Timeline::new(style);
-        for event in events {
+    pub fn render(trace: &Trace, style: Style) -> String {
+        let mut t = Timeline::new(trace, style);
+        for event in trace.iter() {
             t.event(event);
         }
-        t.flush(events.last().map_or(Time::ZERO, |e| e.t_ns), None);
+        t.flush(trace.last().map_or(Time::ZERO, |e| e.t_ns), None);
         t.count_drops();
         // a burst is known only when it is over, but belongs where it began
         t.rows.sort_by_key(|r| r.t);
         Page::new(t.style, &t.rows, &t.windows).draw()
     }
 
-    fn new(style: Style) -> Timeline {
+    fn new(trace: &Trace, style: Style) -> Timeline<'_> {
         Timeline {
+            trace,
             style,
             rows: Vec::new(),
             silent: false,
@@ -84,7 +95,6 @@ impl Timeline {
             idle_steps: BTreeSet::new(),
             served: BTreeSet::new(),
             windows: Vec::new(),
-            steps: StepTable::default(),
             drops: BTreeMap::new(),
         }
     }
@@ -97,29 +107,23 @@ impl Timeline {
     fn event(&mut self, event: &Event) {
         let t = event.t_ns;
         match &event.what {
-            What::Step { step, actor, acts, refused } => self.step(t, step, *actor, acts, refused.as_deref()),
+            What::Step { step, actor, acts, undone } => self.step(t, *step, *actor, acts, undone.as_ref()),
             What::Held { step, until } => {
-                let lane = ActorName::of_step(step).map(LaneName::Actor);
-                self.row(t, lane, Tone::Bad, format!("{step} is held {until}"));
+                let until = words::until(self.trace, *until);
+                self.hold(t, *step, Tone::Bad, &format!("is held {until}"));
             }
-            What::Released { step } => {
-                let lane = ActorName::of_step(step).map(LaneName::Actor);
-                self.row(t, lane, Tone::Good, format!("{step} goes on"));
-            }
-            What::Frame { from, summary, bytes, fate, .. } => self.frame(t, *from, summary, bytes, fate),
-            What::Judged { side: Side::Host, target, sender, answered, delayed, reason, why, .. }
+            What::Released { step } => self.hold(t, *step, Tone::Good, "goes on"),
+            What::Frame { from, bytes, view, fate, .. } => self.frame(t, *from, bytes, view, *fate),
+            What::Judged { side: Side::Host, target, sender, ruling, .. }
                 if is_gateway(*target) && !is_dad(*sender) =>
             {
-                self.judged(t, *answered, *delayed, reason.as_deref(), why.as_deref());
+                self.judged(t, *ruling);
             }
             What::Neigh { side, ip, old, new, lladdr, .. } => self.neigh(t, *side, *ip, *old, *new, *lladdr),
-            What::Gateway { answers, why, .. } => self.gateway(t, *answers, why.as_deref()),
-            What::Client { client, news } => self.client(t, client, news),
-            What::Dropped { side, summary, why }
-                if self.style.full || (*side == Side::Host && !is_background(summary)) =>
-            {
-                self.dropped(t, *side, summary, why);
-            }
+            What::Gateway { silence } => self.gateway(t, *silence),
+            What::Client { client, news } => self.client(t, *client, news),
+            What::Dropped { side, packet, why } => self.dropped(t, *side, packet, *why),
+            What::Ignored { side, why } => self.row(t, None, Tone::Dim, words::ignored(*side, *why)),
             What::Note { text } => {
                 self.row(t, None, Tone::Dim, text.clone());
             }
@@ -130,15 +134,29 @@ impl Timeline {
         }
     }
 
+    fn hold(&mut self, t: Time, step: StepId, tone: Tone, text: &str) {
+        let info = self.trace.plan.steps.info(step);
+        let text = format!("{} {text}", info.name);
+        self.row(t, Some(LaneName::Actor(info.actor)), tone, text);
+    }
+
     /// One line for the first packet lost for a reason, with the number of those like it.
-    fn dropped(&mut self, t: Time, side: Side, summary: &str, why: &str) {
-        let text = format!("the {side} drops {summary}: {why}");
-        let alike = format!("{side} {} {why}", summary.split(", ").next().unwrap_or_default());
+    fn dropped(&mut self, t: Time, side: Side, packet: &IpBytes, why: DropWhy) {
+        let d = describe_ip(packet);
+        let target = match nd::in_packet(packet).map(|p| p.message) {
+            Some(NdMessage::Solicit(ns)) => Some(ns.target.into()),
+            _ => None,
+        };
+        if !self.style.full && (side == Side::Pod || is_background(&d, target)) {
+            return;
+        }
+        let why = words::dropped(why);
+        let alike = format!("{side} {} {why}", d.kind());
         match self.drops.get_mut(&alike) {
             Some((_, n)) if !self.style.full => *n += 1,
             _ => {
                 self.drops.insert(alike, (self.rows.len(), 1));
-                self.row(t, None, Tone::Dim, text);
+                self.row(t, None, Tone::Dim, format!("the {side} drops {}: {why}", d.summary));
             }
         }
     }
@@ -151,65 +169,63 @@ impl Timeline {
         }
     }
 
-    fn step(&mut self, t: Time, step: &str, actor: ActorName, acts: &[String], refused: Option<&str>) {
-        if acts.is_empty()
-            && refused.is_none()
-            && !self.idle_steps.insert(step.to_owned())
-            && !self.style.full
-        {
+    fn step(&mut self, t: Time, step: StepId, actor: ActorName, acts: &[Act], undone: Option<&Undone>) {
+        let acts = words::commands(acts);
+        if acts.is_empty() && undone.is_none() && !self.idle_steps.insert(step) && !self.style.full {
             return;
         }
+        let info = self.trace.plan.steps.info(step);
         // what has no effect on a namespace is told in words
         let title =
-            self.steps.find(step).filter(|_| acts.is_empty()).map(|id| self.steps.info(id).title.clone());
+            Some(info.title.clone()).filter(|_| acts.is_empty() && StepTable::is_built_in(&info.name));
         let what = title.unwrap_or_else(|| acts.join("; "));
-        let mut text = if what.is_empty() { step.to_owned() } else { format!("{step:<28} {what}") };
-        let tone = if refused.is_some() { Tone::Bad } else { Tone::Plain };
-        if let Some(why) = refused {
+        let mut text = if what.is_empty() { info.name.clone() } else { format!("{:<28} {what}", info.name) };
+        let tone = if undone.is_some() { Tone::Bad } else { Tone::Plain };
+        if let Some(why) = undone {
             let _ = write!(text, " -- {why}");
         }
         self.row(t, Some(LaneName::Actor(actor)), tone, text);
     }
 
-    fn frame(&mut self, t: Time, from: Side, summary: &str, bytes: &[u8], fate: &Fate) {
-        let d = super::describe(bytes);
-        if from == Side::Pod && super::is_gateway_request(&d) {
-            if self.silent || *fate != Fate::Delivered {
+    fn frame(&mut self, t: Time, from: Side, bytes: &[u8], view: &View, fate: Fate) {
+        let told = || arrow(from, &describe(bytes).summary);
+        if from == Side::Pod && view.asks_gateway() {
+            if self.silent || fate != Fate::Delivered {
                 if !core::mem::replace(&mut self.asking, true) {
                     let first = self.rows.len();
                     self.windows.push(Window { from: t, first, to: Time::FOREVER, rows: usize::MAX });
                 }
                 self.burst.from.get_or_insert(t);
                 self.burst.sent.push(t);
-                if let Fate::Lost(why) = fate {
-                    self.burst.reasons.push((String::new(), format!("the request never arrived: {why}")));
+                if let Some(loss) = fate.loss() {
+                    self.burst.reasons.push(("", format!("the request never arrived: {loss}")));
                 }
             } else {
                 self.flush(t, None);
-                self.row(t, Some(LaneName::Pod), Tone::Plain, arrow(from, summary));
+                self.row(t, Some(LaneName::Pod), Tone::Plain, told());
             }
-        } else if from == Side::Host && d.answers.is_some_and(is_gateway) {
+        } else if from == Side::Host && view.answers().is_some_and(|(ip, _)| is_gateway(ip)) {
             self.flush(t, None);
-            self.row(t, Some(LaneName::Pod), Tone::Good, arrow(from, summary));
-        } else if self.style.full || ((d.asks.is_some() || d.answers.is_some()) && !is_background(summary)) {
-            self.flush(t, None);
-            self.row(t, Some(LaneName::Pod), Tone::Dim, arrow(from, summary));
+            self.row(t, Some(LaneName::Pod), Tone::Good, told());
+        } else if self.style.full || view.asks().is_some() || view.answers().is_some() {
+            let d = describe(bytes);
+            if self.style.full || !is_background(&d, view.asks().map(|a| a.1)) {
+                self.flush(t, None);
+                self.row(t, Some(LaneName::Pod), Tone::Dim, arrow(from, &d.summary));
+            }
         }
     }
 
-    fn judged(&mut self, t: Time, answered: bool, delayed: bool, reason: Option<&str>, why: Option<&str>) {
-        if answered {
-            if delayed {
-                self.row(
-                    t,
-                    Some(LaneName::Pod),
-                    Tone::Plain,
-                    "the host will answer after proxy_delay".into(),
-                );
+    fn judged(&mut self, t: Time, ruling: Ruling) {
+        let (why, inferred) = match ruling {
+            Ruling::Answered => return,
+            Ruling::Delayed => {
+                let text = "the host will answer after proxy_delay".into();
+                return self.row(t, Some(LaneName::Pod), Tone::Plain, text);
             }
-            return;
-        }
-        let (code, text) = (reason.unwrap_or_default().to_owned(), why.unwrap_or_default().to_owned());
+            Ruling::Silent { why, inferred } => (why, inferred),
+        };
+        let (code, text) = (why.pointer().code, words::silence(why, inferred));
         if self.burst.from.is_none() {
             // a probe of an entry that was valid, or a request lost to a passing condition
             let glyphs = self.glyphs();
@@ -264,7 +280,8 @@ impl Timeline {
         }
     }
 
-    fn gateway(&mut self, t: Time, answers: bool, why: Option<&str>) {
+    fn gateway(&mut self, t: Time, silence: Option<Reason>) {
+        let answers = silence.is_none();
         let was_silent = core::mem::replace(&mut self.silent, !answers);
         let glyphs = self.glyphs();
         if answers && was_silent && (self.asking || self.told_silent) {
@@ -278,30 +295,33 @@ impl Timeline {
             self.row(t, None, Tone::Good, format!("{} from here on the gateway answers", glyphs.yes));
         } else if !answers && !self.served.is_empty() && !was_silent {
             // silence before the pod is there to ask is not news
-            let why = why.unwrap_or_default();
+            let why = silence.map_or_else(String::new, |r| r.to_string());
             self.row(t, None, Tone::Bad, format!("{} from here on the gateway is silent: {why}", glyphs.no));
-            self.said = Some(why.to_owned());
+            self.said = Some(why);
             self.told_silent = true;
         }
     }
 
-    fn client(&mut self, t: Time, client: &str, news: &ClientNews) {
+    fn client(&mut self, t: Time, client: ClientId, news: &ClientNews) {
         let lane = Some(LaneName::Pod);
+        let name = self.trace.client_name(client);
         match news {
-            ClientNews::Start { title } => {
-                self.row(t, lane, Tone::Plain, format!("{client} starts: {title}"));
+            ClientNews::Start => {
+                let title = words::client(self.trace, client);
+                self.row(t, lane, Tone::Plain, format!("{name} starts: {title}"));
             }
-            ClientNews::Failure { seq, error } => {
-                let new = self.errors.insert((client.to_owned(), error.clone()));
-                if new || self.style.full {
-                    self.row(t, lane, Tone::Bad, format!("{client} {seq}: {error}"));
+            ClientNews::Failure { seq, failed } => {
+                let error = failed.to_string();
+                let text = format!("{name} {seq}: {error}");
+                if self.errors.insert((client, error)) || self.style.full {
+                    self.row(t, lane, Tone::Bad, text);
                 }
             }
-            ClientNews::Success { seq, took_ns } => {
-                const LATE_NS: u64 = 100_000_000;
-                let first = self.served.insert(client.to_owned());
-                if self.style.full || first || *took_ns > LATE_NS {
-                    let text = format!("{client} {seq}: answered after {}", rounded(*took_ns));
+            ClientNews::Success { seq, took } => {
+                const LATE: Span = Span::from_ms(100);
+                let first = self.served.insert(client);
+                if self.style.full || first || *took > LATE {
+                    let text = format!("{name} {seq}: answered after {}", rounded(took.as_ns()));
                     self.row(t, lane, Tone::Good, text);
                 }
             }
@@ -351,9 +371,17 @@ impl Timeline {
     }
 }
 
-/// What a kernel with IPv6 says of its own accord: nobody's traffic.
-fn is_background(summary: &str) -> bool {
-    summary.contains("> ff02::") && !summary.contains("solicitation, who has fe80::ecee:eeff:feee:eeee")
+/// What a kernel with IPv6 says of its own accord: nobody's traffic. A question for the gateway of
+/// the MAC that Calico gives is somebody's.
+fn is_background(d: &Described, target: Option<IpAddr>) -> bool {
+    let gateway = IpAddr::V6(Mac::CALICO.link_local());
+    let own = matches!(d.to, Some(IpAddr::V6(to)) if is_link_local_group(to));
+    own && target != Some(gateway)
+}
+
+/// ff02::/16, RFC 4291 2.7.
+fn is_link_local_group(ip: Ipv6Addr) -> bool {
+    ip.segments()[0] == 0xff02
 }
 
 fn arrow(from: Side, summary: &str) -> String {
@@ -377,6 +405,8 @@ pub(super) fn rounded(ns: u64) -> String {
 mod tests {
     use super::*;
 
+    use std::sync::Arc;
+
     const ASCII: Style = Style { color: false, unicode: false, full: false };
 
     fn at_ms(ms: u64) -> Time {
@@ -386,7 +416,8 @@ mod tests {
     /// The rows of requests in vain, where requests leave at these times and a kernel tells of
     /// FAILED at that one.
     fn rows(sent_ms: &[u64], failed_ms: u64) -> Vec<String> {
-        let mut t = Timeline::new(ASCII);
+        let trace = Trace::new(&Arc::new(crate::explore::basic::race(1)));
+        let mut t = Timeline::new(&trace, ASCII);
         t.silent = true;
         for ms in sent_ms {
             t.burst.from.get_or_insert(at_ms(*ms));

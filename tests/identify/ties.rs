@@ -5,7 +5,7 @@ use arplab::control::Side;
 use arplab::matrix::{Observation, Sight, Value, Vantage, play};
 use arplab::scenario::{Overrides, Scenario};
 use arplab::time::Span;
-use arplab::trace::{Event, Fate, What, write_json, write_pcapng};
+use arplab::trace::{Event, Fate, Trace, What, write_json, write_pcapng};
 use pcap_file::pcap::{PcapPacket, PcapWriter};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -44,7 +44,7 @@ fn tcpdump(events: &[Event], at: Side) -> Vec<u8> {
     writer.into_writer()
 }
 
-fn sight(events: &[Event], form: Form) -> Sight {
+fn sight(events: &Trace, form: Form) -> Sight {
     let mut bytes = Vec::new();
     match form {
         Form::Own => {
@@ -60,7 +60,7 @@ fn sight(events: &[Event], form: Form) -> Sight {
     }
 }
 
-fn events(scenario: &Scenario, seed: u64) -> Vec<Event> {
+fn events(scenario: &Scenario, seed: u64) -> Trace {
     play(scenario, &Overrides::default(), seed).unwrap().events
 }
 
@@ -178,7 +178,7 @@ fn reasons_steps_and_comments_are_not_looked_at() {
     let kept = |e: &&Event| {
         matches!(e.what, What::Frame { .. } | What::Neigh { .. } | What::Client { .. } | What::End { .. })
     };
-    let bare: Vec<Event> = all.iter().filter(kept).cloned().collect();
+    let bare = Trace { events: all.iter().filter(kept).cloned().collect(), ..all.clone() };
     assert!(bare.len() < all.len());
     for form in FORMS {
         assert_eq!(sight(&all, form).features(), sight(&bare, form).features(), "{form:?}");

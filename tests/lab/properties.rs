@@ -3,10 +3,10 @@
 use crate::random::{POD, scenario};
 use crate::run::simulate;
 use arplab::addr::Mac;
-use arplab::control::Side;
+use arplab::control::{Act, Side};
 use arplab::scenario::{Overrides, Scenario};
 use arplab::sim::Ended;
-use arplab::trace::{Event, FrameId, What, observe, write_json, write_pcapng};
+use arplab::trace::{Event, FrameId, Ruling, Trace, What, observe, write_json, write_pcapng};
 use arplab::wire::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -14,7 +14,7 @@ use proptest::test_runner::TestRunner;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-fn run(text: &str, seed: u64) -> (Ended, Vec<Event>) {
+fn run(text: &str, seed: u64) -> (Ended, Trace) {
     let scenario = Scenario::parse("random.toml", text).unwrap_or_else(|e| panic!("{e}\n{text}"));
     simulate(&scenario, &Overrides::default(), seed)
 }
@@ -46,7 +46,8 @@ struct HostEnd {
 }
 
 impl HostEnd {
-    fn hear(&mut self, command: &str) {
+    fn hear(&mut self, act: &Act) {
+        let command = act.to_string();
         let fresh = ["move the host end", "delete the veth", "create the veth", "throw the pod's namespace"];
         if fresh.iter().any(|f| command.starts_with(f)) {
             *self = HostEnd::default();
@@ -90,8 +91,14 @@ proptest! {
         let mut granted: BTreeMap<(Ipv4Addr, Ipv4Addr), u32> = BTreeMap::new();
         for (at, event) in events.iter().enumerate() {
             match &event.what {
-                What::Step { acts, refused: None, .. } => acts.iter().for_each(|a| end.hear(a)),
-                What::Judged { side: Side::Host, answered: true, target: IpAddr::V4(target), sender: IpAddr::V4(sender), .. } => {
+                What::Step { acts, undone: None, .. } => acts.iter().for_each(|a| end.hear(a)),
+                What::Judged {
+                    side: Side::Host,
+                    ruling: Ruling::Answered | Ruling::Delayed,
+                    target: IpAddr::V4(target),
+                    sender: IpAddr::V4(sender),
+                    ..
+                } => {
                     prop_assert!(end.up && end.proxy_arp, "granted while the host end is not ready: {event:?}");
                     *granted.entry((*target, *sender)).or_default() += 1;
                 }
@@ -125,7 +132,7 @@ proptest! {
         let replies: BTreeMap<usize, Arp> = replies(&events).into_iter().map(|(at, _, arp)| (at, arp)).collect();
         let mut end = HostEnd::default();
         for (at, event) in events.iter().enumerate() {
-            if let What::Step { acts, refused: None, .. } = &event.what {
+            if let What::Step { acts, undone: None, .. } = &event.what {
                 for act in acts {
                     end.hear(act);
                 }
@@ -139,7 +146,7 @@ proptest! {
 
     #[test]
     fn the_same_seed_gives_the_same_trace(text in scenario(), seed in any::<u64>()) {
-        let outputs = |events: &[Event]| {
+        let outputs = |events: &Trace| {
             let (mut json, mut capture) = (Vec::new(), Vec::new());
             write_json(events, &mut json).unwrap();
             write_pcapng(events, &mut capture).unwrap();
@@ -153,7 +160,7 @@ proptest! {
         prop_assume!(!text.contains("corrupt") && !text.contains("duplicate"));
         let (_, events) = run(&text, seed);
         let mut judged: BTreeMap<FrameId, u32> = BTreeMap::new();
-        for event in &events {
+        for event in events.iter() {
             if let What::Judged { side: Side::Host, frame: Some(id), .. } = &event.what {
                 *judged.entry(*id).or_default() += 1;
             }

@@ -4,8 +4,9 @@ use arplab::choice::Seeded;
 use arplab::gateway::SmoltcpOutside;
 use arplab::scenario::{Overrides, Scenario};
 use arplab::sim::{self, Ended};
-use arplab::trace::Event;
+use arplab::trace::Trace;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 /// The command, away from the colours and the language of who runs the tests.
 pub(crate) fn command(args: &[&str]) -> Command {
@@ -31,10 +32,10 @@ pub(crate) fn seen(args: &[&str]) -> String {
 }
 
 /// Runs a scenario in the simulator.
-pub(crate) fn simulate(scenario: &Scenario, overrides: &Overrides, seed: u64) -> (Ended, Vec<Event>) {
-    let plan = scenario.plan(overrides).expect("it can be planned");
+pub(crate) fn simulate(scenario: &Scenario, overrides: &Overrides, seed: u64) -> (Ended, Trace) {
+    let plan = Arc::new(scenario.plan(overrides).expect("it can be planned"));
     let outside = SmoltcpOutside::new(plan.outside.clone(), seed);
-    let mut events = Vec::new();
+    let mut events = Trace::new(&plan);
     let ended = sim::run(plan, outside, &mut Seeded::new(seed), &mut events);
     (ended, events)
 }

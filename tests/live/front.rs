@@ -10,7 +10,7 @@ use arplab::host::HostState;
 use arplab::live::{self, LiveEnd, LiveOptions};
 use arplab::scenario::{Overrides, Plan, catalogue};
 use arplab::sim::World;
-use arplab::trace::{Event, Observed, observe};
+use arplab::trace::{Observed, Trace, observe};
 use arplab::wire::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ fn plan(answers: bool) -> Plan {
 
 fn simulated(plan: Plan) -> Observed {
     let plan = Arc::new(plan);
-    let (mut chooser, mut events) = (Seeded::new(1), Vec::<Event>::new());
+    let (mut chooser, mut events) = (Seeded::new(1), Trace::new(&plan));
     let outside = SmoltcpOutside::new(plan.outside.clone(), 1);
     let mut world = World::new(plan, outside, &mut chooser);
     world.start(&mut chooser, &mut events);
@@ -66,8 +66,8 @@ fn options(responder: live::Responder) -> LiveOptions {
 }
 
 fn played(plan: Plan) -> Observed {
-    let mut events = Vec::new();
-    let end = live::run(plan, &options(live::Responder::Smoltcp), &mut events).unwrap();
+    let mut events = Trace::new(&Arc::new(plan));
+    let end = live::run(&options(live::Responder::Smoltcp), &mut events).unwrap();
     assert_eq!(end, LiveEnd::ClientsDone);
     observe(&events)
 }
@@ -93,15 +93,15 @@ fn a_responder_of_ones_own_keeps_a_real_pod_waiting() {
     let (sim, live) = (simulated(plan(false)), played(plan(false)));
     for seen in [&sim, &live] {
         assert!(seen.asked.len() >= 3 && seen.asked.iter().all(|a| a.answered_ns.is_none()));
-        assert_eq!(seen.reasons.iter().collect::<Vec<_>>(), ["responder"]);
+        assert_eq!(seen.reasons.iter().copied().collect::<Vec<_>>(), ["responder"]);
         assert_eq!(seen.clients["ping"].answered, 0);
     }
 }
 
 #[test]
 fn a_real_node_answers_for_itself() {
-    let mut events = Vec::new();
-    let refused = live::run(plan(true), &options(live::Responder::Kernel), &mut events).unwrap_err();
+    let mut events = Trace::new(&Arc::new(plan(true)));
+    let refused = live::run(&options(live::Responder::Kernel), &mut events).unwrap_err();
     assert!(refused.to_string().contains("a responder of one's own"), "{refused}");
 }
 

@@ -7,7 +7,7 @@ use crate::cli::{AS_EXPECTED, UNEXPECTED, complain, matrix, output};
 use crate::explore::Facts;
 use crate::explore::{Case, Replayed};
 use crate::scenario::{Plan, Scenario};
-use crate::trace::{Event, Timeline, write_json};
+use crate::trace::{Timeline, Trace, write_json};
 use std::io::{Read as _, Write};
 use std::path::Path;
 
@@ -93,11 +93,10 @@ pub(in crate::cli) fn replay(path: &Path, how: Shown<'_>) -> Result<u8, Fail> {
 pub(in crate::cli) fn verdict(
     case: &Case,
     scenario: &Scenario,
-    plan: &Plan,
-    events: &[Event],
+    events: &Trace,
     how: Shown<'_>,
 ) -> Result<u8, Fail> {
-    let facts = Facts::of_events(plan, events);
+    let facts = Facts::of_events(events);
     let lacking = case.lacking_facts(&facts, &[]).map_err(|e| Fail::usage(e.to_string()))?;
     tell(case, scenario, events, &lacking, how)
 }
@@ -105,7 +104,7 @@ pub(in crate::cli) fn verdict(
 fn tell(
     case: &Case,
     scenario: &Scenario,
-    events: &[Event],
+    events: &Trace,
     lacking: &[String],
     how: Shown<'_>,
 ) -> Result<u8, Fail> {

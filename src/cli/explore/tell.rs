@@ -5,7 +5,7 @@ use crate::cli::fail::Fail;
 use crate::cli::output;
 use crate::explore::{Covered, Failing, Report};
 use crate::scenario::Scenario;
-use crate::trace::{Timeline, What};
+use crate::trace::{HeldUntil, Timeline, What};
 use std::io::Write;
 
 pub(super) fn print(args: &Args, scenario: &Scenario, r: &Report, out: &mut dyn Write) -> Result<(), Fail> {
@@ -82,7 +82,7 @@ fn shortest(args: &Args, r: &Report, f: &Failing, out: &mut dyn Write) -> Result
         n => format!("{n} steps late"),
     };
     let held = f.events.iter().filter_map(|e| match &e.what {
-        What::Held { step, until } if until.ends_with("this schedule") => Some(step.as_str()),
+        What::Held { step, until: HeldUntil::Schedule } => Some(f.events.step_name(*step)),
         _ => None,
     });
     let mut named: Vec<&str> = Vec::new();

@@ -288,6 +288,36 @@ impl Mutation {
                 | Mutation::LinkSet { change: LinkChange::Up(false) | LinkChange::Carrier(false), .. }
         )
     }
+
+    /// True for a change that says something of that interface, by its name.
+    #[must_use]
+    pub fn names(&self, name: IfName) -> bool {
+        match self {
+            Mutation::Sysctl { key, .. } => key.device() == Some(name),
+            Mutation::LinkAdd { name: dev, .. }
+            | Mutation::LinkDel { dev }
+            | Mutation::AddrAdd { dev, .. }
+            | Mutation::AddrDel { dev, .. }
+            | Mutation::Neigh { dev, .. }
+            | Mutation::NeighFlush { dev }
+            | Mutation::Proxy { dev, .. }
+            | Mutation::Kernel(KernelChange::DadDone(dev, _) | KernelChange::DadFailed(dev, _)) => {
+                *dev == name
+            }
+            Mutation::LinkSet { dev, change } => {
+                let other = match change {
+                    LinkChange::Master(port_of) => *port_of,
+                    LinkChange::Name(new) => Some(*new),
+                    _ => None,
+                };
+                *dev == name || other == Some(name)
+            }
+            Mutation::Route { spec, .. } => spec.hops.iter().any(|hop| hop.dev == Some(name)),
+            Mutation::Rule { rule, .. } => rule.iif == Some(name),
+            Mutation::Hook { hook, .. } => hook.dev == Some(name),
+            Mutation::NeighboursElsewhere(_) => false,
+        }
+    }
 }
 
 /// Changes that no command makes: the kernel's own, when their time has come.

@@ -219,6 +219,14 @@ pub struct Pointer {
     pub catalogue: &'static str,
 }
 
+impl Pointer {
+    /// A code that is written down nowhere else.
+    #[must_use]
+    pub const fn bare(code: &'static str) -> Pointer {
+        Pointer { code, kernel: "", document: "", catalogue: "" }
+    }
+}
+
 macro_rules! pointers {
     ($($pattern:pat => $code:literal, $kernel:literal, $document:literal, $catalogue:literal;)*) => {
         impl Reason {

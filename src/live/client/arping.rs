@@ -1,9 +1,10 @@
 //! `arping` with a real packet socket.
 
-use super::{Context, Running};
+use super::{Context, Running, other};
 use crate::addr::Mac;
 use crate::pod::ArpingSpec;
 use crate::time::Span;
+use crate::trace::Failed;
 use crate::wire::{Arp, ETHERTYPE_ARP, EthFrame};
 use netns_lab::{PacketOptions, PacketSocket, RecvBatch};
 use std::net::Ipv4Addr;
@@ -36,10 +37,10 @@ pub(super) fn start(cx: Context, spec: ArpingSpec) -> Running {
     Running { task: None, stop: Some(Box::new(stop)) }
 }
 
-fn run(cx: &Context, spec: &ArpingSpec, over: &AtomicBool) -> Result<(), String> {
+fn run(cx: &Context, spec: &ArpingSpec, over: &AtomicBool) -> Result<(), Failed> {
     let options = PacketOptions::new().ethertype(ETHERTYPE_ARP).ignore_outgoing(true);
-    let socket = PacketSocket::open(&cx.netns, DEV, &options).map_err(|e| e.to_string())?;
-    let (mac, own) = identity(cx).map_err(|e| e.to_string())?;
+    let socket = PacketSocket::open(&cx.netns, DEV, &options).map_err(other)?;
+    let (mac, own) = identity(cx).map_err(other)?;
     let source = spec.source.unwrap_or(own);
     let mut batch = RecvBatch::default();
     // as iputils does: whoever answered last is asked alone from then on
@@ -54,7 +55,7 @@ fn run(cx: &Context, spec: &ArpingSpec, over: &AtomicBool) -> Result<(), String>
         let mut waiting = match socket.send(&frame) {
             Ok(()) => Some((number, began)),
             Err(e) => {
-                cx.failed(number, e.to_string());
+                cx.failed(number, other(e));
                 None
             }
         };
@@ -63,7 +64,7 @@ fn run(cx: &Context, spec: &ArpingSpec, over: &AtomicBool) -> Result<(), String>
         let until = end.map_or(until, |end| end.min(until));
         while cx.now() < until && !over.load(Ordering::Relaxed) && !(last && waiting.is_none()) {
             let left = Duration::from(until.since(cx.now())).min(NAP);
-            socket.recv(&mut batch, Some(left)).map_err(|e| e.to_string())?;
+            socket.recv(&mut batch, Some(left)).map_err(other)?;
             for frame in batch.frames() {
                 let Some(answer) = answer(frame.bytes, spec.target, source, mac) else { continue };
                 known = answer.sha;

@@ -1,8 +1,9 @@
 //! `tcp-connect` with real sockets.
 
-use super::{Context, open, text_of};
+use super::{Context, TIMED_OUT, failed_by, open};
 use crate::pod::ConnectSpec;
 use crate::time::Span;
+use crate::trace::Failed;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -31,24 +32,24 @@ async fn lane(cx: Context, spec: ConnectSpec) {
                 close(&stream);
                 return;
             }
-            Err(error) => cx.failed(number, error),
+            Err(failed) => cx.failed(number, failed),
         }
         let Some(pause) = spec.retry.filter(|_| spec.attempts.is_none_or(|n| tries < n)) else { return };
         tokio::time::sleep(Duration::from(pause.max(Span::from_us(300)))).await;
     }
 }
 
-async fn attempt(cx: &Context, spec: &ConnectSpec) -> Result<TcpStream, String> {
-    let socket = socket(cx, spec.to).await.map_err(|e| text_of(&e))?;
+async fn attempt(cx: &Context, spec: &ConnectSpec) -> Result<TcpStream, Failed> {
+    let socket = socket(cx, spec.to).await.map_err(|e| failed_by(&e))?;
     let dial = socket.connect(spec.to);
     let result = match spec.timeout {
         Some(patience) => match tokio::time::timeout(patience.into(), dial).await {
             Ok(result) => result,
-            Err(_) => return Err("i/o timeout".to_owned()),
+            Err(_) => return Err(TIMED_OUT),
         },
         None => dial.await,
     };
-    result.map_err(|e| text_of(&e))
+    result.map_err(|e| failed_by(&e))
 }
 
 /// A socket of the pod's namespace, ready to dial.

@@ -10,10 +10,10 @@ mod ping;
 mod stream;
 mod udp;
 
-use crate::pod::ClientSpec;
+use crate::pod::{ClientSpec, Failure};
 use crate::scenario::ClientPlan;
 use crate::time::Time;
-use crate::trace::ClientNews;
+use crate::trace::{ClientNews, Failed};
 use netns_lab::{Netns, monotonic_ns};
 use std::io;
 use std::sync::Arc;
@@ -67,12 +67,11 @@ impl Context {
 
     fn answered(&self, seq: u32, began: Time) {
         let at = self.now();
-        let took_ns = at.since(began).as_ns();
-        self.report(at, Report::News(ClientNews::Success { seq, took_ns }));
+        self.report(at, Report::News(ClientNews::Success { seq, took: at.since(began) }));
     }
 
-    fn failed(&self, seq: u32, error: String) {
-        self.report(self.now(), Report::News(ClientNews::Failure { seq, error }));
+    fn failed(&self, seq: u32, failed: Failed) {
+        self.report(self.now(), Report::News(ClientNews::Failure { seq, failed }));
     }
 
     fn finished(&self) {
@@ -120,8 +119,8 @@ pub(super) fn start(
     }
 }
 
-/// An error as the model names it: the errno's name with its text.
-fn text_of(error: &io::Error) -> String {
+/// An error as the model knows it, where it does.
+fn failed_by(error: &io::Error) -> Failed {
     use crate::pod::SocketError as S;
     let known = match error.raw_os_error() {
         Some(nix::libc::ENETUNREACH) => S::Enetunreach,
@@ -133,10 +132,19 @@ fn text_of(error: &io::Error) -> String {
         Some(nix::libc::EINVAL) => S::Einval,
         Some(nix::libc::ENOBUFS) => S::Enobufs,
         Some(nix::libc::EADDRNOTAVAIL) => S::Eaddrnotavail,
-        _ => return error.to_string(),
+        _ => return other(error),
     };
-    format!("{} ({})", known.name(), known.text())
+    Failed::Known(Failure::Socket(known))
 }
+
+/// The words of an error that the model has no value for.
+#[expect(clippy::needless_pass_by_value, reason = "errors and words alike, for map_err")]
+fn other(error: impl ToString) -> Failed {
+    Failed::Other(error.to_string())
+}
+
+/// The application lost patience.
+const TIMED_OUT: Failed = Failed::Known(Failure::Patience);
 
 /// Opens a socket in the pod's namespace.
 async fn open<T: Send + 'static>(

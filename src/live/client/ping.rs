@@ -1,16 +1,18 @@
 //! `ping` with a real raw socket, on a thread that sleeps as iputils does: in recvmsg() with
 //! SO_RCVTIMEO while nothing comes back, in poll() once something has.
 
-use super::{Context, Running, text_of};
-use crate::pod::PingSpec;
+use super::{Context, Running, failed_by};
+use crate::pod::{Failure, PingSpec};
 use crate::time::{Span, Time};
+use crate::trace::Failed;
 use crate::wire::{self, Ends, Payload, Unreachable};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{SockaddrStorage, recvfrom};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,7 +29,7 @@ pub(super) fn start(cx: Context, spec: PingSpec) -> Running {
         Ok(socket) => socket,
         // "ping: connect: Network is unreachable": it ends before its first echo
         Err(e) => {
-            cx.failed(0, text_of(&e));
+            cx.failed(0, failed_by(&e));
             cx.finished();
             return Running { task: None, stop: None };
         }
@@ -111,7 +113,7 @@ impl Ping<'_> {
             }
             Err(e) => {
                 self.heard += 1;
-                self.cx.failed(number, text_of(&e));
+                self.cx.failed(number, failed_by(&e));
             }
         }
     }
@@ -167,9 +169,10 @@ impl Ping<'_> {
     /// over.
     fn hear(&mut self) -> Option<bool> {
         let mut buffer = [0; 2048];
-        match (&self.socket).read(&mut buffer) {
-            Ok(0) => None,
-            Ok(n) => Some(self.take(&buffer[..n])),
+        let got = recvfrom::<SockaddrStorage>(self.socket.as_raw_fd(), &mut buffer).map_err(io::Error::from);
+        match got {
+            Ok((0, _)) => None,
+            Ok((n, from)) => Some(self.take(ip_of(from), &buffer[..n])),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => Some(false),
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => None,
             Err(e) => {
@@ -186,20 +189,20 @@ impl Ping<'_> {
     }
 
     /// True when it was about one of our echoes.
-    fn take(&mut self, bytes: &[u8]) -> bool {
-        let Some((seq, error)) = self.read(bytes) else { return false };
+    fn take(&mut self, from: IpAddr, bytes: &[u8]) -> bool {
+        let Some((seq, why)) = self.read(bytes) else { return false };
         let Some((number, began)) = self.waiting.remove(&seq) else { return false };
         self.heard += 1;
-        match error {
+        match why {
             None => self.cx.answered(number, began),
-            Some(error) => self.cx.failed(number, error),
+            Some(why) => self.cx.failed(number, Failed::Known(Failure::Icmp { from, why })),
         }
         true
     }
 
     /// The sequence number something is about, and the error if it is one. IPv6 raw sockets
     /// deliver without the IP header.
-    fn read(&self, bytes: &[u8]) -> Option<(u16, Option<String>)> {
+    fn read(&self, bytes: &[u8]) -> Option<(u16, Option<Unreachable>)> {
         if self.spec.to.is_ipv6() {
             return self.read6(bytes);
         }
@@ -207,13 +210,13 @@ impl Ping<'_> {
             Payload::Echo { reply: true, ident, seq, .. } if ident == self.spec.ident => Some((seq, None)),
             Payload::Unreachable { code, about } => {
                 let seq = self.quoted(about, 20)?;
-                Some((seq, Some(code_of(code).text(false).to_owned())))
+                Some((seq, Some(code_of(code))))
             }
             _ => None,
         }
     }
 
-    fn read6(&self, bytes: &[u8]) -> Option<(u16, Option<String>)> {
+    fn read6(&self, bytes: &[u8]) -> Option<(u16, Option<Unreachable>)> {
         let word = |at: usize| Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
         match bytes.first()? {
             129 if word(4)? == self.spec.ident => Some((word(6)?, None)),
@@ -224,7 +227,7 @@ impl Ping<'_> {
                     1 => Unreachable::Prohibited,
                     _ => Unreachable::Host,
                 };
-                Some((seq, Some(why.text(true).to_owned())))
+                Some((seq, Some(why)))
             }
             _ => None,
         }
@@ -236,6 +239,14 @@ impl Ping<'_> {
         let ident = u16::from_be_bytes([echo[4], echo[5]]);
         (ident == self.spec.ident).then(|| u16::from_be_bytes([echo[6], echo[7]]))
     }
+}
+
+/// Who sent a packet.
+fn ip_of(from: Option<SockaddrStorage>) -> IpAddr {
+    let from = from.as_ref();
+    let v4 = from.and_then(SockaddrStorage::as_sockaddr_in).map(|a| IpAddr::V4(a.ip()));
+    let v6 = || from.and_then(SockaddrStorage::as_sockaddr_in6).map(|a| IpAddr::V6(a.ip()));
+    v4.or_else(v6).unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))
 }
 
 fn code_of(code: u8) -> Unreachable {

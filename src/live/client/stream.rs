@@ -1,7 +1,8 @@
 //! `tcp-stream` with a real socket.
 
-use super::{Context, connect, text_of};
+use super::{Context, connect, failed_by, other};
 use crate::pod::StreamSpec;
+use crate::trace::Failed;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,7 +17,7 @@ pub(super) async fn run(cx: Context, spec: StreamSpec) {
         Ok(stream) => talk(&cx, &spec, stream).await,
         Err(e) => {
             let (number, _) = cx.began();
-            cx.failed(number, text_of(&e));
+            cx.failed(number, failed_by(&e));
         }
     }
     cx.finished();
@@ -38,11 +39,11 @@ async fn talk(cx: &Context, spec: &StreamSpec, stream: tokio::net::TcpStream) {
                 waiting.push_back(cx.began());
                 sent += 1;
                 if let Err(e) = writer.write_all(&vec![b'x'; size]).await {
-                    return fail(cx, &waiting, &text_of(&e));
+                    return fail(cx, &waiting, &failed_by(&e));
                 }
             }
             read = reader.read(&mut buffer) => match read {
-                Ok(0) => return fail(cx, &waiting, "the other side closed the connection"),
+                Ok(0) => return fail(cx, &waiting, &other("the other side closed the connection")),
                 Ok(n) => {
                     back += n;
                     while back >= size {
@@ -52,14 +53,14 @@ async fn talk(cx: &Context, spec: &StreamSpec, stream: tokio::net::TcpStream) {
                         }
                     }
                 }
-                Err(e) => return fail(cx, &waiting, &text_of(&e)),
+                Err(e) => return fail(cx, &waiting, &failed_by(&e)),
             },
         }
     }
 }
 
-fn fail(cx: &Context, waiting: &VecDeque<(u32, crate::time::Time)>, error: &str) {
+fn fail(cx: &Context, waiting: &VecDeque<(u32, crate::time::Time)>, failed: &Failed) {
     for (number, _) in waiting {
-        cx.failed(*number, error.to_owned());
+        cx.failed(*number, failed.clone());
     }
 }

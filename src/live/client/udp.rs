@@ -1,6 +1,6 @@
 //! `udp` with a real socket.
 
-use super::{Context, open, text_of};
+use super::{Context, TIMED_OUT, failed_by, open};
 use crate::pod::UdpSpec;
 use crate::time::{Span, Time};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -39,7 +39,7 @@ pub(super) async fn run(cx: Context, spec: UdpSpec) {
         },
         Err(e) => {
             let (number, _) = cx.began();
-            cx.failed(number, text_of(&e));
+            cx.failed(number, failed_by(&e));
         }
     }
     cx.finished();
@@ -67,7 +67,7 @@ async fn ask_and_wait(cx: &Context, spec: &UdpSpec, patience: Span, socket: &Udp
         next = Instant::now() + Duration::from(spec.interval).max(INTERVAL_MIN);
         // the call returns the error of an earlier datagram and sends nothing
         if let Err(e) = socket.send(&request(spec, number)).await {
-            cx.failed(number, text_of(&e));
+            cx.failed(number, failed_by(&e));
             continue;
         }
         match tokio::time::timeout(patience.into(), answer_to(number, socket)).await {
@@ -77,9 +77,9 @@ async fn ask_and_wait(cx: &Context, spec: &UdpSpec, patience: Span, socket: &Udp
                     return;
                 }
             }
-            Ok(Err(e)) => cx.failed(number, text_of(&e)),
+            Ok(Err(e)) => cx.failed(number, failed_by(&e)),
             Err(_) => {
-                cx.failed(number, "i/o timeout".to_owned());
+                cx.failed(number, TIMED_OUT);
                 next = Instant::now();
             }
         }
@@ -118,7 +118,7 @@ async fn ask(cx: &Context, spec: &UdpSpec, socket: &UdpSocket) {
                 next += Duration::from(spec.interval).max(INTERVAL_MIN);
                 match socket.send(&request(spec, number)).await {
                     Ok(_) => { waiting.insert(number, began); }
-                    Err(e) => cx.failed(number, text_of(&e)),
+                    Err(e) => cx.failed(number, failed_by(&e)),
                 }
             }
             got = socket.recv(&mut buffer) => match got {
@@ -134,7 +134,7 @@ async fn ask(cx: &Context, spec: &UdpSpec, socket: &UdpSocket) {
                 // an ICMP error speaks of some earlier datagram; the oldest is as good as any
                 Err(e) => {
                     if let Some((number, _)) = waiting.pop_first() {
-                        cx.failed(number, text_of(&e));
+                        cx.failed(number, failed_by(&e));
                     } else {
                         tracing::debug!(%e, "an error about nothing that waits");
                     }

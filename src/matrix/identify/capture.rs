@@ -1,7 +1,7 @@
 //! Captures as tcpdump and Wireshark write them: pcap and pcapng. Nothing of them is used but the
 //! frames and their times; comments are not.
 
-use super::frames::{Seen, read};
+use super::frames::{Heard, read};
 use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption,
@@ -39,7 +39,7 @@ pub enum CaptureError {
 /// A capture's telling frames.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Captured {
-    pub(super) frames: Vec<Seen>,
+    pub(super) frames: Vec<Heard>,
     /// Time of the last frame of any kind.
     pub(super) end: u64,
     /// What a person should know about the reading.
@@ -49,7 +49,7 @@ pub(super) struct Captured {
 /// Frames as they come, with absolute times.
 #[derive(Default)]
 struct Gather {
-    seen: Vec<Seen>,
+    seen: Vec<Heard>,
     first: Option<u64>,
     last: u64,
     any: bool,

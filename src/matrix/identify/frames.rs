@@ -23,7 +23,7 @@ pub(super) enum Kind {
 
 /// A frame of a capture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Seen {
+pub(super) struct Heard {
     /// Nanoseconds since the capture's first frame.
     pub(super) t: u64,
     pub(super) src: Mac,
@@ -32,7 +32,7 @@ pub(super) struct Seen {
 }
 
 /// Reads an Ethernet frame; `None` where it tells nothing.
-pub(super) fn read(t: u64, frame: &[u8]) -> Option<Seen> {
+pub(super) fn read(t: u64, frame: &[u8]) -> Option<Heard> {
     let packet = LaxSlicedPacket::from_ethernet(frame).ok()?;
     let Some(LinkSlice::Ethernet2(eth)) = &packet.link else { return None };
     let (src, dst) = (Mac(eth.source()), Mac(eth.destination()));
@@ -50,7 +50,7 @@ pub(super) fn read(t: u64, frame: &[u8]) -> Option<Seen> {
             six(from, to, src, packet.transport.as_ref())?
         }
     };
-    Some(Seen { t, src, dst, kind })
+    Some(Heard { t, src, dst, kind })
 }
 
 fn arp_kind(arp: &ArpEthIpv4Packet) -> Option<Kind> {
@@ -100,15 +100,15 @@ pub(super) fn is_gateway(ip: IpAddr) -> bool {
 /// The pod's MAC. Who asks for 169.254.1.1 is the pod; else who asks from an address of its own
 /// for a link-local one; else who sends the first packet, or announces itself, and is not Calico's
 /// host end.
-pub(super) fn pod_mac(frames: &[Seen]) -> Option<Mac> {
-    let four = |f: &Seen| matches!(f.kind, Kind::Ask { target, .. } if target == IpAddr::V4(GATEWAY));
-    let six = |f: &Seen| match f.kind {
+pub(super) fn pod_mac(frames: &[Heard]) -> Option<Mac> {
+    let four = |f: &Heard| matches!(f.kind, Kind::Ask { target, .. } if target == IpAddr::V4(GATEWAY));
+    let six = |f: &Heard| match f.kind {
         Kind::Ask { sender: IpAddr::V6(s), target: IpAddr::V6(t) } => {
             t.is_unicast_link_local() && !s.is_unspecified() && !s.is_unicast_link_local()
         }
         _ => false,
     };
-    let sends = |f: &Seen| matches!(f.kind, Kind::Ip { .. } | Kind::Claim { .. }) && f.src != Mac::CALICO;
-    let first = |test: &dyn Fn(&Seen) -> bool| frames.iter().find(|f| test(f)).map(|f| f.src);
+    let sends = |f: &Heard| matches!(f.kind, Kind::Ip { .. } | Kind::Claim { .. }) && f.src != Mac::CALICO;
+    let first = |test: &dyn Fn(&Heard) -> bool| frames.iter().find(|f| test(f)).map(|f| f.src);
     first(&four).or_else(|| first(&six)).or_else(|| first(&sends))
 }

@@ -1,7 +1,7 @@
 //! The features of a capture: what requests and packets met, one word each, and how long silences
 //! lasted.
 
-use super::frames::{Kind, Seen, is_gateway, is_probe, pod_mac};
+use super::frames::{Heard, Kind, is_gateway, is_probe, pod_mac};
 use crate::addr::Mac;
 use crate::time::Span;
 use serde::Serialize;
@@ -191,7 +191,7 @@ struct Pass {
 }
 
 /// Reads the features of frames; `end` is when the watching ended.
-pub(super) fn look(frames: &[Seen], end: u64) -> (Look, Counts) {
+pub(super) fn look(frames: &[Heard], end: u64) -> (Look, Counts) {
     let pod = pod_mac(frames);
     let mut p = Pass::new();
     // whose address is whose is known before the first frame is judged
@@ -236,7 +236,7 @@ impl Pass {
         }
     }
 
-    fn pod_sent(&mut self, f: &Seen) {
+    fn pod_sent(&mut self, f: &Heard) {
         match f.kind {
             Kind::Ask { sender, target } if is_gateway(target) && !is_probe(sender) => {
                 self.counts.asked += 1;
@@ -259,7 +259,7 @@ impl Pass {
         }
     }
 
-    fn host_sent(&mut self, f: &Seen, pod: Option<Mac>) {
+    fn host_sent(&mut self, f: &Heard, pod: Option<Mac>) {
         let elsewhere = |dst: Mac| !dst.is_group() && pod.is_some_and(|p| p != dst);
         match f.kind {
             Kind::Tell { about, mac } if is_gateway(about) => {

@@ -2,13 +2,13 @@
 //! person brings and for the scenarios' own runs.
 
 use super::capture::{CaptureError, Captured, capture};
-use super::frames::{Kind, Seen, is_gateway, read};
+use super::frames::{Heard, Kind, is_gateway, read};
 use super::look::{Counts, Course, Look, look};
 use crate::addr::Mac;
 use crate::control::{GATEWAY, Side};
 use crate::neigh::Nud;
 use crate::time::Span;
-use crate::trace::{ClientNews, Event, Fate, What};
+use crate::trace::{ClientNews, Event, Fate, Line, LineFate, LineNews, LineWhat, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Read};
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ pub enum Vantage {
 pub struct Sight {
     /// Where; `None` when nobody said.
     pub vantage: Option<Vantage>,
-    frames: Vec<Seen>,
+    frames: Vec<Heard>,
     /// Nanoseconds from the first frame to the end of the watching.
     end: u64,
     /// Known from a trace only.
@@ -40,7 +40,7 @@ pub struct Sight {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct More {
     /// Frames at the host's end.
-    host: Vec<Seen>,
+    host: Vec<Heard>,
     /// States of the pod's entry for its gateway.
     pod_states: Vec<(u64, Nud)>,
     /// States of the host's entries for the pod, and for the gateway's address.
@@ -123,32 +123,35 @@ impl Sight {
                 continue;
             }
             let why = |e: serde_json::Error| TraceError::Line { line: at + 1, why: e.to_string() };
-            events.push(serde_json::from_str::<Event>(&line).map_err(why)?);
+            events.push(serde_json::from_str::<Line>(&line).map_err(why)?);
         }
         if events.is_empty() {
             return Err(TraceError::Empty);
         }
-        Ok(Sight::of_trace(&events))
+        Ok(Sight::of_told(events.iter().map(Told::of_line)))
     }
 
     /// What the events of a run show to somebody who looks at both ends and at the clients.
     #[must_use]
     pub fn of_trace(events: &[Event]) -> Sight {
-        let mut sight = Sight::of_frames(events, Vantage::Pod);
-        let base = frames_of(events, Vantage::Pod).next().map_or(0, |(t, _)| t);
-        let mut more = More { host: Sight::of_frames(events, Vantage::Host).frames, ..More::default() };
-        for event in events {
-            let t = event.t_ns.0.saturating_sub(base);
+        Sight::of_told(events.iter().map(Told::of))
+    }
+
+    fn of_told<'a>(told: impl Iterator<Item = (u64, Told<'a>)> + Clone) -> Sight {
+        let mut sight = Sight::of_passing(told.clone(), Vantage::Pod);
+        let base = told.clone().find_map(|(t, what)| what.passes(Vantage::Pod).map(|_| t)).unwrap_or(0);
+        let mut more =
+            More { host: Sight::of_passing(told.clone(), Vantage::Host).frames, ..More::default() };
+        for (t, what) in told {
+            let t = t.saturating_sub(base);
             sight.end = sight.end.max(t);
-            match &event.what {
-                What::Neigh { side, dev, ip, new: Some(new), .. } if new.is_notified() => match side {
-                    Side::Pod if is_gateway(*ip) => more.pod_states.push((t, *new)),
-                    Side::Host if is_for_the_pod(dev, *ip) => more.host_states.push((t, *new)),
+            match what {
+                Told::Entry { side, dev, ip, new } if new.is_notified() => match side {
+                    Side::Pod if is_gateway(ip) => more.pod_states.push((t, new)),
+                    Side::Host if is_for_the_pod(dev, ip) => more.host_states.push((t, new)),
                     _ => {}
                 },
-                What::Client { news: ClientNews::Failure { error, .. }, .. } => {
-                    more.errors.push((t, error.clone()));
-                }
+                Told::Error(error) => more.errors.push((t, error)),
                 _ => {}
             }
         }
@@ -159,7 +162,11 @@ impl Sight {
     /// What a capture of a run holds that was taken at that place.
     #[must_use]
     pub fn of_frames(events: &[Event], vantage: Vantage) -> Sight {
-        let all: Vec<(u64, &[u8])> = frames_of(events, vantage).collect();
+        Sight::of_passing(events.iter().map(Told::of), vantage)
+    }
+
+    fn of_passing<'a>(told: impl Iterator<Item = (u64, Told<'a>)>, vantage: Vantage) -> Sight {
+        let all: Vec<(u64, &[u8])> = told.filter_map(|(t, what)| Some((t, what.passes(vantage)?))).collect();
         let base = all.first().map_or(0, |f| f.0);
         let frames = all.iter().filter_map(|(t, bytes)| read(t - base, bytes)).collect();
         let end = all.last().map_or(0, |f| f.0 - base);
@@ -216,7 +223,7 @@ impl Sight {
     #[must_use]
     pub fn features_until(&self, cut: Span) -> Vec<(&'static str, Value)> {
         let end = self.end.min(cut.as_ns());
-        let upto = |frames: &[Seen]| {
+        let upto = |frames: &[Heard]| {
             let there = frames.partition_point(|f| f.t <= end);
             look(&frames[..there], end).0
         };
@@ -273,13 +280,53 @@ fn states(list: &[(u64, Nud)], end: u64) -> Value {
     word(&met)
 }
 
-/// The frames that pass one end of the link.
-fn frames_of(events: &[Event], vantage: Vantage) -> impl Iterator<Item = (u64, &[u8])> {
-    events.iter().filter_map(move |e| match &e.what {
-        What::Frame { from, bytes, fate, .. } => {
-            let own = (*from == Side::Pod) == (vantage == Vantage::Pod);
-            (own || *fate == Fate::Delivered).then_some((e.t_ns.0, bytes.as_slice()))
+/// What of an event anybody can see who has the trouble, be it of this program's own runs or read
+/// from a file. Reasons, steps and comments are not among it.
+#[derive(Clone)]
+enum Told<'a> {
+    Frame { from: Side, bytes: &'a [u8], arrives: bool },
+    Entry { side: Side, dev: &'a str, ip: IpAddr, new: Nud },
+    Error(String),
+    Other,
+}
+
+impl<'a> Told<'a> {
+    fn of(event: &'a Event) -> (u64, Told<'a>) {
+        let told = match &event.what {
+            What::Frame { from, bytes, fate, .. } => {
+                Told::Frame { from: *from, bytes, arrives: *fate == Fate::Delivered }
+            }
+            What::Neigh { side, dev, ip, new: Some(new), .. } => {
+                Told::Entry { side: *side, dev: dev.as_str(), ip: *ip, new: *new }
+            }
+            What::Client { news: ClientNews::Failure { failed, .. }, .. } => Told::Error(failed.to_string()),
+            _ => Told::Other,
+        };
+        (event.t_ns.0, told)
+    }
+
+    fn of_line(line: &'a Line) -> (u64, Told<'a>) {
+        let told = match &line.what {
+            LineWhat::Frame { from, bytes, fate, .. } => {
+                Told::Frame { from: *from, bytes, arrives: *fate == LineFate::Delivered }
+            }
+            LineWhat::Neigh { side, dev, ip, new: Some(new), .. } => {
+                Told::Entry { side: *side, dev, ip: *ip, new: *new }
+            }
+            LineWhat::Client { news: LineNews::Failure { error, .. }, .. } => Told::Error(error.clone()),
+            _ => Told::Other,
+        };
+        (line.t_ns.0, told)
+    }
+
+    /// The frame, if it is one that passes that end of the link.
+    fn passes(&self, vantage: Vantage) -> Option<&'a [u8]> {
+        match self {
+            Told::Frame { from, bytes, arrives } => {
+                let own = (*from == Side::Pod) == (vantage == Vantage::Pod);
+                (own || *arrives).then_some(*bytes)
+            }
+            _ => None,
         }
-        _ => None,
-    })
+    }
 }

@@ -6,10 +6,9 @@ use crate::matrix::outage::{Outage, outages};
 use crate::matrix::{FOR_GOOD, Played};
 use crate::neigh::Nud;
 use crate::scenario::Scenario;
-use crate::sim::drop_text;
 use crate::stack::DropWhy;
 use crate::time::{Span, Time};
-use crate::trace::{Event, Fate, What, describe, is_gateway_request};
+use crate::trace::{Event, Fate, What};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -76,11 +75,10 @@ impl Signature {
         }
         self.macs.extend(run.seen.replies.iter().filter_map(|r| r.1).map(|m| m.to_string()));
         self.macs.extend(run.seen.lladdr.map(|m| m.to_string()));
-        let nobodys = drop_text(DropWhy::OtherHost);
         self.wrong_mac.insert(
             run.events
                 .iter()
-                .any(|e| matches!(&e.what, What::Dropped { side: Side::Host, why, .. } if *why == nobodys)),
+                .any(|e| matches!(&e.what, What::Dropped { side: Side::Host, why: DropWhy::OtherHost, .. })),
         );
         let on_the_wire = Sight::of_frames(&run.events, Vantage::Host);
         self.two_macs.insert(on_the_wire.two_macs());
@@ -109,7 +107,9 @@ fn states_during(changes: &[(Time, Option<Nud>)], worst: &Outage) -> BTreeSet<St
 /// Changes of the host's entry for the pod.
 fn host_states(run: &Played) -> Vec<(Time, Option<Nud>)> {
     let change = |e: &Event| match &e.what {
-        What::Neigh { side: Side::Host, dev, ip, new, .. } if *ip != GATEWAY && is_for_the_pod(dev, *ip) => {
+        What::Neigh { side: Side::Host, dev, ip, new, .. }
+            if *ip != GATEWAY && is_for_the_pod(dev.as_str(), *ip) =>
+        {
             Some((e.t_ns, *new))
         }
         _ => None,
@@ -132,19 +132,18 @@ fn questions(run: &Played, worst: &Outage) -> (bool, bool, bool) {
     let before = |t: Time, by: Span| !by_gateway || worst.at_the_end || worst.to.since(t) >= by;
     let (mut asked, mut heard, mut answered) = (false, false, false);
     for event in run.events.iter().filter(|e| inside(e.t_ns)) {
-        let What::Frame { from, bytes, fate, .. } = &event.what else { continue };
-        let d = describe(bytes);
+        let What::Frame { from, view, fate, .. } = &event.what else { continue };
         // a test for duplicates (::, 0.0.0.0) is no question of the pod's
-        let question = match d.asks {
+        let question = match view.asks() {
             Some((sender, _)) if !by_gateway => !sender.is_unspecified(),
-            _ => is_gateway_request(&d),
+            _ => view.asks_gateway(),
         };
         if *from == Side::Pod && question {
             let in_vain = worst.longest <= AT_ONCE || before(event.t_ns, AT_ONCE);
             asked |= in_vain;
             heard |= in_vain && *fate == Fate::Delivered;
         }
-        answered |= *from == Side::Host && d.answers.is_some() && before(event.t_ns, LAST_REPLY);
+        answered |= *from == Side::Host && view.answers().is_some() && before(event.t_ns, LAST_REPLY);
     }
     (asked, heard, answered)
 }

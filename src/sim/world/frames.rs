@@ -6,42 +6,30 @@ use crate::choice::Chooser;
 use crate::gateway::Outside;
 use crate::packet::Frame;
 use crate::pair::{InFlight, Passage};
-use crate::trace::{Fate, Seen, Sink};
-use crate::wire::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
+use crate::trace::{Fate, Kinds, Loss, Sink, View, What};
 
 impl<O: Outside> World<O> {
-    /// A frame leaves an end of the pair.
-    pub(super) fn send<S: Sink>(
+    /// A frame leaves an end of the pair, and is read.
+    pub(in crate::sim) fn send<S: Sink>(
         &mut self,
         from: Side,
         frame: &Frame,
         chooser: &mut dyn Chooser,
         sink: &mut S,
     ) {
-        if from == Side::Pod && asks_gateway(frame) {
+        let view = View::of(frame);
+        if from == Side::Pod && view.asks_gateway4() {
             self.control.count_request(self.now, chooser);
         }
-        self.put_on_link(from, frame, chooser, sink);
-    }
-
-    pub(in crate::sim) fn put_on_link<S: Sink>(
-        &mut self,
-        from: Side,
-        frame: &Frame,
-        chooser: &mut dyn Chooser,
-        sink: &mut S,
-    ) {
         let (id, passage) = self.pair.carry(self.now, from, frame, chooser);
-        let host_mac = || self.pair.host_mac();
-        let arrives = passage == Passage::Arrives;
-        sink.see(self.now, Seen::Frame { from, bytes: frame, arrives, host_mac: &host_mac });
-        if S::WANTED {
+        if S::WANTS.has(Kinds::FRAME) {
             let fate = match passage {
                 Passage::Arrives => Fate::Delivered,
-                Passage::NoCarrier(reason) => Fate::Lost(reason.to_string()),
-                Passage::Lost => Fate::Lost("a fault of the link".into()),
+                Passage::NoCarrier(reason) => Fate::Lost(Loss::Carrier(reason)),
+                Passage::Lost => Fate::Lost(Loss::Fault),
             };
-            self.emit.frame(self.now, id, from, frame, fate, sink);
+            let (bytes, host_mac) = (frame.clone(), self.pair.host_mac());
+            sink.take(self.now, What::Frame { id, from, bytes, view, fate, host_mac });
         }
     }
 
@@ -53,11 +41,4 @@ impl<O: Outside> World<O> {
         self.settle(chooser, sink);
         self.emit.end_frame();
     }
-}
-
-fn asks_gateway(frame: &[u8]) -> bool {
-    EthFrame::parse(frame).is_ok_and(|eth| {
-        eth.ethertype == ETHERTYPE_ARP
-            && Arp::parse(eth.payload).is_ok_and(|a| a.op == OP_REQUEST && a.tpa == crate::control::GATEWAY)
-    })
 }

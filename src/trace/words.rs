@@ -1,0 +1,124 @@
+//! What happened, in words.
+
+use super::event::{Failed, Fate, HeldUntil, Loss, Trace, Undone, Why};
+use crate::control::{Act, Side, Until};
+use crate::host::Reason;
+use crate::neigh::Discarded;
+use crate::pod::{ClientId, Failure};
+use crate::stack::DropWhy;
+use core::fmt;
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Loss::Carrier(reason) => write!(f, "{reason}"),
+            Loss::Fault => f.write_str("a fault of the link"),
+            Loss::PodDown => f.write_str("the pod's end is down"),
+        }
+    }
+}
+
+impl Fate {
+    /// Why it never arrived; `None` when it did.
+    #[must_use]
+    pub const fn loss(self) -> Option<Loss> {
+        match self {
+            Fate::Delivered => None,
+            Fate::Lost(loss) => Some(loss),
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Arp(reason) => write!(f, "{reason}"),
+            Why::Nd(reason) => write!(f, "{reason}"),
+            Why::Responder => f.write_str("the responder under test keeps silent"),
+            Why::Unexplained => f.write_str("the model knows no reason"),
+        }
+    }
+}
+
+/// A failure as scenario files and tables name it: the errno's name with its text, ping's words.
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failed::Known(Failure::Socket(error)) => write!(f, "{} ({})", error.name(), error.text()),
+            Failed::Known(other) => f.write_str(other.name()),
+            Failed::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Display for Undone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Undone::GaveUp => f.write_str("gave up waiting"),
+            Undone::Refused(why) => f.write_str(why),
+        }
+    }
+}
+
+/// A reason for silence as it is told: with whose word it is, where that is not the host's own.
+pub(super) fn silence(why: Why, inferred: bool) -> String {
+    match why {
+        // a real kernel says nothing, so a reason of its silence can only be the model's
+        _ if inferred => format!("{why} (according to the model; the kernel itself does not say)"),
+        why => why.to_string(),
+    }
+}
+
+/// A frame that is no question, put aside.
+pub(super) fn ignored(side: Side, why: Why) -> String {
+    format!("the {side} ignores a frame: {why}")
+}
+
+/// What a client is and whom it talks to.
+pub(super) fn client(trace: &Trace, client: ClientId) -> String {
+    trace.plan.client(client.0 as usize).map_or_else(String::new, |c| format!("{} {}", c.kind, c.to))
+}
+
+/// What was done, as commands.
+pub(super) fn commands(acts: &[Act]) -> Vec<String> {
+    acts.iter().map(ToString::to_string).filter(|a| !a.is_empty()).collect()
+}
+
+/// What a held step waits for.
+pub(crate) fn until(trace: &Trace, until: HeldUntil) -> String {
+    let HeldUntil::Hold(until) = until else { return "by this schedule".to_owned() };
+    match until {
+        Until::Elapsed(span) => format!("for {span}"),
+        Until::At(time) => format!("until {time}"),
+        Until::Done(step) | Until::Nth(step, 1) => format!("until {} is done", trace.step_name(step)),
+        Until::Nth(step, n) => format!("until {} is done {n} times", trace.step_name(step)),
+        Until::Requests(n) => format!("until the pod has asked {n} times"),
+        Until::Tries(n) => format!("until the clients have tried {n} times"),
+        Until::Never => "for ever".to_owned(),
+    }
+}
+
+/// Why a packet was dropped.
+pub(super) fn dropped(why: DropWhy) -> String {
+    match why {
+        DropWhy::Input(fault) => Reason::Unroutable(fault).to_string(),
+        DropWhy::Neighbour(discarded) => match discarded {
+            Discarded::QueueOverflow => "more waits for the neighbour than unres_qlen_bytes".into(),
+            Discarded::NoRequestsAllowed => "mcast_solicit is 0, so nobody is asked".into(),
+            Discarded::FailureRaced => {
+                "it joined the neighbour's queue while that was being thrown away".into()
+            }
+            Discarded::EntryFlushed => "the neighbour entry it waited in was flushed".into(),
+        },
+        DropWhy::Unreachable => "no neighbour answered; its sender is told".into(),
+        DropWhy::ErrorRateLimited => {
+            "no neighbour answered; the error to its sender exceeds icmp_msgs_burst".into()
+        }
+        DropWhy::ErrorUndeliverable => "no neighbour answered; the error cannot reach its sender".into(),
+        DropWhy::OtherHost => "sent to a MAC that is nobody's here".into(),
+        DropWhy::Malformed => "it cannot be read".into(),
+        DropWhy::Expired => "its time to live ran out".into(),
+        DropWhy::NoCarrier => "the device has no carrier".into(),
+        DropWhy::DeviceDown => "the device is down".into(),
+    }
+}
