@@ -91,6 +91,7 @@
 pub mod capabilities;
 mod clock;
 mod errno;
+mod icmp6;
 mod limits;
 mod mac;
 mod monitor;
@@ -108,6 +109,7 @@ mod wait;
 
 pub use clock::{RealtimeOffset, monotonic_ns};
 pub use errno::Errno;
+pub use icmp6::only_icmp6;
 pub use limits::raise_open_file_limit;
 pub use mac::{MacAddr, ParseMacError};
 pub use monitor::{AsyncMonitor, Change, Event, Monitor, MonitorError};

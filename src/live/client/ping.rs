@@ -21,6 +21,8 @@ use std::time::Duration;
 const NAP_MS: u64 = 10;
 /// iputils waits so long for the last answer.
 const LINGER: Span = Span::from_secs(10);
+/// What `ping6` lets in of ICMPv6: errors and the answers (`ping6_run`).
+const HEARD6: [u8; 5] = [1, 2, 3, 4, 129];
 
 pub(super) fn start(cx: Context, spec: PingSpec) -> Running {
     let over = Arc::new(AtomicBool::new(false));
@@ -62,7 +64,12 @@ fn open(to: IpAddr) -> io::Result<Socket> {
     probe.connect(&SockAddr::from(SocketAddr::new(to, PROBED_PORT)))?;
     match to {
         IpAddr::V4(_) => Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)),
-        IpAddr::V6(_) => Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6)),
+        IpAddr::V6(_) => {
+            let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
+            // neighbour discovery would wake it, and every waking makes its sleep longer
+            netns_lab::only_icmp6(&socket, &HEARD6).map_err(io::Error::from)?;
+            Ok(socket)
+        }
     }
 }
 
