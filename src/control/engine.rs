@@ -284,16 +284,24 @@ impl Control {
         self.slots.iter().flat_map(|s| &s.lanes).all(|l| l.queue.is_empty())
     }
 
-    /// Takes one task that is due. When several are, the chooser says which; holds and timers
-    /// that are due are dealt with first.
+    /// Takes the task that is due first. When several are at one moment, the chooser says which;
+    /// holds and timers that are due are dealt with before.
     pub fn take_due(&mut self, now: Time, host: &HostState, chooser: &mut dyn Chooser) -> Option<Taken> {
         self.fire_timers(now, host, chooser);
         self.release(now, chooser);
         let mut due: SmallVec<[(usize, usize); 4]> = SmallVec::new();
+        // a clock that nobody stops may have passed several moments since the last call
+        let mut first = now;
         for (s, slot) in self.slots.iter().enumerate() {
             for (l, lane) in slot.lanes.iter().enumerate() {
                 match lane.run {
-                    Some(Run::Busy(t) | Run::Waiting(_, t)) if t <= now => due.push((s, l)),
+                    Some(Run::Busy(t) | Run::Waiting(_, t)) if t <= first => {
+                        if t < first {
+                            due.clear();
+                            first = t;
+                        }
+                        due.push((s, l));
+                    }
                     _ => {}
                 }
             }
