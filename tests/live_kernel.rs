@@ -4,6 +4,8 @@
 //! Where there are no namespaces the tests say so and pass, unless `ARPLAB_REQUIRE_NETNS` is 1.
 #![cfg(feature = "live")]
 
+#[path = "live_kernel/changes.rs"]
+mod changes;
 #[path = "live_kernel/program.rs"]
 mod program;
 
@@ -209,6 +211,25 @@ fn every_scenario_is_as_expected_in_both_live_corners() {
         scenario_files().into_iter().map(words)
     };
     let runs: Vec<Vec<String>> = of("smoltcp").chain(of("kernel")).collect();
+    let wrong = all_as_they_should_be(&runs, 16);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Every fix of every scenario, and every mitigation with one scenario that it is about, in the
+/// shorter form that `compare` plays: what a change of the programs does to a real pod, and what
+/// the simulator says of it.
+#[test]
+fn all_corners_agree_on_every_fix_and_every_mitigation() {
+    let wrong = all_as_they_should_be(&changes::each(), 24);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// About an hour and a half: `cargo test --test live_kernel -- --ignored`.
+#[test]
+#[ignore = "takes as long as the longest fixes do, and every mitigation with every scenario"]
+fn every_fix_is_as_expected_in_both_live_corners_and_every_mitigation_agrees_everywhere() {
+    let mut runs = changes::fixes_in_full();
+    runs.extend(changes::everywhere());
     let wrong = all_as_they_should_be(&runs, 16);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

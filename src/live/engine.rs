@@ -30,6 +30,9 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// So long what is due is done without a look at signals and at the end of the run.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// So much of a real node's news is taken in together.
+const HEARD_AT_ONCE: u32 = 1000;
+
 /// Runs a trace's plan live. The events come into it in the order of their times.
 pub fn run(options: &LiveOptions, trace: &mut Trace) -> Result<LiveEnd, LiveError> {
     let plan = Arc::clone(&trace.plan);
@@ -221,12 +224,22 @@ impl Lab {
         while let Ok(Ok(event)) = tokio::time::timeout(Duration::ZERO, self.pod.monitor.next()).await {
             self.neigh_news(&event);
         }
-        if !self.node.is_model() {
-            while let Ok(event) = tokio::time::timeout(Duration::ZERO, self.node.next()).await {
-                self.node_news(event).await?;
+        self.hear_node().await?;
+        self.work().await
+    }
+
+    /// What the real node has said until now: an actor looks at a node that knows it.
+    async fn hear_node(&mut self) -> Result<(), LiveError> {
+        for _ in 0..HEARD_AT_ONCE {
+            if self.node.is_model() {
+                break;
+            }
+            match tokio::time::timeout(Duration::ZERO, self.node.next()).await {
+                Ok(event) => self.node_news(event).await?,
+                Err(_) => break,
             }
         }
-        self.work().await
+        Ok(())
     }
 
     /// Does all that is due now.
@@ -244,6 +257,7 @@ impl Lab {
             } else if self.carrier_timeout().is_some_and(|t| t <= now) {
                 self.notice_carrier(now);
             } else if self.control.poll_timeout().is_some_and(|t| t <= now) {
+                self.hear_node().await?;
                 if let Some(taken) = self.control.take_due(now, self.node.state(), &mut self.chooser) {
                     self.carry_out(taken).await?;
                 }

@@ -60,17 +60,13 @@ impl Lab {
                 self.control.notice(self.now(), what, self.node.state(), &mut self.chooser);
                 return Ok(Ok(()));
             }
-            Act::Change(_, Mutation::LinkDel { dev }) | Act::Try(_, Mutation::LinkDel { dev })
-                if *dev == s.cali || *dev == s.eth =>
-            {
-                self.delete_veth().await
-            }
             Act::Change(side, change) | Act::Try(side, change) => self.change(*side, change).await,
             Act::VethCreate { host_end, pod_up } => self.create_veth(*host_end, *pod_up).await,
             Act::VethMove => self.move_veth().await,
-            Act::VethDelete { .. } => {
+            Act::VethDelete { from } => {
+                let dev = if *from == Side::Host { s.cali } else { s.eth };
                 // deleting what is not there is what the plugin hopes for
-                let _ = self.delete_veth().await?;
+                let _ = self.change(*from, &Mutation::LinkDel { dev }).await?;
                 Ok(Ok(()))
             }
             Act::PodReset => self.reset_pod().await.map(Ok),
@@ -118,14 +114,17 @@ impl Lab {
 
     /// A change on either side: on what is real there, and on the model of it.
     async fn change(&mut self, side: Side, change: &Mutation) -> Result<Done, LiveError> {
+        if let Mutation::LinkDel { dev } = change
+            && let Some(link) = self.state(side).link_named(*dev)
+            && self.veth.is_end(side, link.index())
+        {
+            return self.delete_pair().await.map(Ok);
+        }
         let before = self.host_running();
-        let now = self.now();
         let modelled = self.node.is_model() && names_device(change, self.plan.setting.cali);
-        let (done, differs) = match (side, &mut self.node) {
-            (Side::Host, Node::Model(m)) => {
-                let done = m.gateway.apply(now, change, &mut self.chooser);
-                (done.map_err(|e| e.to_string()), None)
-            }
+        let done = match (side, &mut self.node) {
+            (Side::Host, Node::Model(_)) => self.model(side, change),
+            (Side::Pod, _) if modelled => self.model(side, change),
             (Side::Host, Node::Kernel(k)) => {
                 if let Mutation::LinkSet { dev, change: LinkChange::Carrier(on) } = change
                     && *dev == self.plan.setting.uplink
@@ -135,30 +134,37 @@ impl Lab {
                     return Ok(Ok(()));
                 }
                 let done = k.space.apply(change).await?;
-                let differs = follow(&mut k.state, change, &done);
-                (done, differs)
-            }
-            (Side::Pod, _) if modelled => {
-                (self.shadow.apply(change).map(|_| ()).map_err(|e| e.to_string()), None)
+                self.follow(side, change, &done);
+                done
             }
             (Side::Pod, _) => {
                 let done = self.pod.apply(change).await?;
-                let differs = follow(&mut self.shadow, change, &done);
-                (done, differs)
+                self.follow(side, change, &done);
+                done
             }
         };
-        if let Some(text) = differs {
-            self.events.take(now, What::Differs { text });
-        }
         if done.is_ok() {
             self.update_carrier(before).await?;
         }
         Ok(done)
     }
 
+    /// The model makes the change that the kernel made, or was refused. What it would have done
+    /// otherwise is told.
+    fn follow(&mut self, side: Side, change: &Mutation, done: &Done) {
+        let modelled = match done {
+            Ok(()) => self.model(side, change),
+            // whether an entry is there only a neighbour table knows, and this model is without
+            Err(_) if matches!(change, Mutation::Neigh { .. }) => return,
+            Err(_) => self.state(side).clone().apply(change).map(|_| ()).map_err(|e| e.to_string()),
+        };
+        self.tell_differs(done, &modelled);
+    }
+
     async fn update_carrier(&mut self, before: Option<bool>) -> Result<(), LiveError> {
         let now = self.now();
         let plan = Arc::clone(&self.plan);
+        let carried = self.veth.carries();
         self.veth.update(now, self.node.state(), &self.shadow, &mut self.chooser);
         // the cable is out while the host end is down, whatever the pod does to its own end
         let host_up = self.far_end_up();
@@ -174,6 +180,12 @@ impl Lab {
                 // now (rtnl_getlink, since 6.7). The pod may have taken the link away.
                 let _ = self.pod.rtnl.link(plan.setting.eth.as_str()).await;
             }
+        }
+        if let Node::Kernel(k) = &self.node
+            && carried != self.veth.carries()
+        {
+            // at once is soon, and the next step may be sooner: the same question
+            let _ = k.space.rtnl.link(plan.setting.cali.as_str()).await;
         }
         self.tell_running(before);
         Ok(())
@@ -239,22 +251,20 @@ impl Lab {
     async fn create_veth(&mut self, host_end: Side, pod_up: bool) -> Result<Done, LiveError> {
         let plan = Arc::clone(&self.plan);
         let s = &plan.setting;
-        let made =
-            if self.node.is_model() { self.make_wire().await? } else { self.make_pair(host_end).await? };
-        if let Err(e) = made {
-            return Ok(Err(e));
-        }
         let before = self.host_running();
-        self.shadow.apply(&link_add(s.eth, Some(s.pod_mac))).map_err(broke)?;
-        let now = self.now();
-        let add = link_add(s.cali, None);
-        let done = match (host_end, &mut self.node) {
-            (Side::Host, Node::Model(m)) => m.gateway.apply(now, &add, &mut self.chooser),
-            (Side::Host, Node::Kernel(k)) => k.state.apply(&add).map(|_| ()),
-            (Side::Pod, _) => self.shadow.apply(&add).map(|_| ()),
+        let done = if self.node.is_model() {
+            let modelled = self.model_pair(host_end);
+            if modelled.is_ok() {
+                self.make_wire().await?;
+            }
+            modelled
+        } else {
+            let made = self.make_pair(host_end).await?;
+            self.follow_with(&made, |lab| lab.model_pair(host_end));
+            made
         };
-        if let Err(e) = done {
-            return Ok(Err(e.to_string()));
+        if done.is_err() {
+            return Ok(done);
         }
         self.veth.place(host_end, self.node.state(), &self.shadow);
         self.tell_running(before);
@@ -265,12 +275,73 @@ impl Lab {
         Ok(Ok(()))
     }
 
+    /// The model's pair: both ends or none, as the kernel makes it.
+    fn model_pair(&mut self, host_end: Side) -> Done {
+        let plan = Arc::clone(&self.plan);
+        let s = &plan.setting;
+        self.model(Side::Pod, &link_add(s.eth, Some(s.pod_mac)))?;
+        let done = self.model(host_end, &link_add(s.cali, None));
+        if done.is_err() {
+            let _ = self.model(Side::Pod, &Mutation::LinkDel { dev: s.eth });
+        }
+        done
+    }
+
+    /// The model's host end goes from one namespace to the other, or stays where it is.
+    fn model_move(&mut self) -> Done {
+        let cali = self.plan.setting.cali;
+        let end = self.shadow.link_named(cali).ok_or("the host end is not in the pod's namespace")?;
+        let add = link_add(cali, Some(end.mac()));
+        self.model(Side::Host, &add)?;
+        self.model(Side::Pod, &Mutation::LinkDel { dev: cali })
+    }
+
+    /// A namespace as the model has it.
+    fn state(&self, side: Side) -> &HostState {
+        if side == Side::Host { self.node.state() } else { &self.shadow }
+    }
+
+    /// A change of the model alone.
+    fn model(&mut self, side: Side, change: &Mutation) -> Done {
+        let now = self.now();
+        let done = match (side, &mut self.node) {
+            (Side::Host, Node::Model(m)) => m.gateway.apply(now, change, &mut self.chooser),
+            (Side::Host, Node::Kernel(k)) => k.state.apply(change).map(|_| ()),
+            (Side::Pod, _) => self.shadow.apply(change).map(|_| ()),
+        };
+        done.map_err(|e| e.to_string())
+    }
+
+    /// The model beside a real node does what the kernel did, or was refused. What it would have
+    /// done otherwise is told, and goes no further.
+    fn follow_with(&mut self, done: &Done, change: impl FnOnce(&mut Lab) -> Done) {
+        let Node::Kernel(k) = &self.node else { return };
+        let kept = (k.state.clone(), self.shadow.clone());
+        let modelled = change(self);
+        if done.is_err()
+            && let Node::Kernel(k) = &mut self.node
+        {
+            (k.state, self.shadow) = kept;
+        }
+        self.tell_differs(done, &modelled);
+    }
+
+    fn tell_differs(&mut self, kernel: &Done, model: &Done) {
+        let text = match (kernel, model) {
+            (Ok(()), Err(refused)) => format!("the kernel made a change that the model refuses: {refused}"),
+            (Err(why), Ok(())) => format!("the kernel refuses a change that the model makes: {why}"),
+            _ => return,
+        };
+        let now = self.now();
+        self.events.take(now, What::Differs { text });
+    }
+
     /// The pod's end alone, its wire in this program's hands.
-    async fn make_wire(&mut self) -> Result<Done, LiveError> {
+    async fn make_wire(&mut self) -> Result<(), LiveError> {
         let plan = Arc::clone(&self.plan);
         let s = &plan.setting;
         let now = self.now();
-        let Node::Model(m) = &mut self.node else { return Ok(Ok(())) };
+        let Node::Model(m) = &mut self.node else { return Ok(()) };
         match Wire::make(&self.pod.netns, &self.pod.rtnl, s.eth.as_str(), s.pod_mac, m.prefer).await {
             Ok((wire, note)) => {
                 self.pod.level_device(s.eth)?;
@@ -279,7 +350,7 @@ impl Lab {
                 }
                 wire.set_carrier(false).await?;
                 (m.wire, m.carrier) = (Some(wire), false);
-                Ok(Ok(()))
+                Ok(())
             }
             // this machine refuses, not the scenario
             Err(e) => Err(LiveError::Build(e.to_string())),
@@ -309,79 +380,61 @@ impl Lab {
     async fn move_veth(&mut self) -> Result<Done, LiveError> {
         let plan = Arc::clone(&self.plan);
         let cali = plan.setting.cali;
-        let Some(mac) = self.shadow.link_named(cali).map(crate::host::Link::mac) else {
-            return Ok(Err("the host end is not in the pod's namespace".into()));
-        };
         let before = self.host_running();
-        if let Node::Kernel(k) = &self.node
-            && let Err(e) = self.pod.rtnl.move_link(cali.as_str(), &*k.space.netns).await
-        {
-            return Ok(Err(e.to_string()));
-        }
-        if let Node::Kernel(k) = &self.node {
-            k.space.level_device(cali)?;
-        }
-        self.veth.host_end = None;
-        self.shadow.apply(&Mutation::LinkDel { dev: cali }).map_err(broke)?;
-        let (now, add) = (self.now(), link_add(cali, Some(mac)));
-        let done = match &mut self.node {
-            Node::Model(m) => m.gateway.apply(now, &add, &mut self.chooser),
-            Node::Kernel(k) => k.state.apply(&add).map(|_| ()),
+        let done = if self.node.is_model() {
+            self.model_move()
+        } else {
+            let moved = self.move_end(cali).await?;
+            self.follow_with(&moved, Lab::model_move);
+            moved
         };
-        if let Err(e) = done {
-            return Ok(Err(e.to_string()));
+        if done.is_err() {
+            return Ok(done);
         }
         self.veth.place(Side::Host, self.node.state(), &self.shadow);
         self.update_carrier(before).await?;
         Ok(Ok(()))
     }
 
-    async fn delete_veth(&mut self) -> Result<Done, LiveError> {
-        let plan = Arc::clone(&self.plan);
-        let s = &plan.setting;
-        let Some(far) = self.veth.host_end else {
-            return Ok(Err(format!("there is no interface {}", s.cali)));
-        };
-        let before = self.host_running();
-        self.veth.reset();
-        self.delete_devices(far, s.cali, s.eth).await?;
-        let (now, del) = (self.now(), |dev| Mutation::LinkDel { dev });
-        match (far, &mut self.node) {
-            (Side::Host, Node::Model(m)) => {
-                let _ = m.gateway.apply(now, &del(s.cali), &mut self.chooser);
-            }
-            (Side::Host, Node::Kernel(k)) => {
-                let _ = k.state.apply(&del(s.cali));
-            }
-            (Side::Pod, _) => {
-                let _ = self.shadow.apply(&del(s.cali));
-            }
+    /// The real host end.
+    async fn move_end(&mut self, cali: IfName) -> Result<Done, LiveError> {
+        let Node::Kernel(k) = &self.node else { return Ok(Ok(())) };
+        match self.pod.rtnl.move_link(cali.as_str(), &*k.space.netns).await {
+            Err(e) => Ok(Err(e.to_string())),
+            Ok(()) => k.space.level_device(cali).map(Ok),
         }
-        let _ = self.shadow.apply(&del(s.eth));
-        self.tell_running(before);
-        Ok(Ok(()))
     }
 
-    /// The devices themselves.
-    async fn delete_devices(&mut self, far: Side, cali: IfName, eth: IfName) -> Result<(), LiveError> {
-        let deleted = match (&mut self.node, far) {
-            // dropping the wire's descriptor deletes a TAP
-            (Node::Model(m), _) => match m.wire.take() {
-                Some(Wire::Veth { .. }) => self.pod.rtnl.delete_link(eth.as_str()).await,
-                _ => Ok(()),
-            },
-            // what is still in the capture is read before its end
-            (Node::Kernel(_), Side::Pod) => self.pod.rtnl.delete_link(cali.as_str()).await,
-            (Node::Kernel(k), Side::Host) => k.space.rtnl.delete_link(cali.as_str()).await,
+    /// Either end goes and takes the other along, whatever they are called by now.
+    async fn delete_pair(&mut self) -> Result<(), LiveError> {
+        let before = self.host_running();
+        let far = self.veth.host_end.zip(self.veth.far(self.node.state(), &self.shadow));
+        let far = far.map(|(side, link)| (side, link.name()));
+        let near = self.veth.near(&self.shadow).map(|link| (Side::Pod, link.name()));
+        self.veth.reset();
+        let Some((_, eth)) = near else { return Ok(()) };
+        // what is still in a capture is read before its end; dropping a wire's descriptor deletes a TAP
+        let gone = match &mut self.node {
+            Node::Model(m) => !matches!(m.wire.take(), Some(Wire::Veth { .. })),
+            Node::Kernel(_) => false,
         };
-        match deleted {
-            Err(e) if !e.not_found() => Err(broke(e)),
-            _ => Ok(()),
+        let deleted = if gone { Ok(()) } else { self.pod.rtnl.delete_link(eth.as_str()).await };
+        let deleted = match deleted {
+            Err(e) if !e.not_found() => return Err(broke(e)),
+            done => done.map_err(|e| e.to_string()),
+        };
+        for (side, dev) in far.into_iter().chain(near) {
+            let modelled = self.model(side, &Mutation::LinkDel { dev });
+            self.tell_differs(&deleted, &modelled);
         }
+        self.tell_running(before);
+        Ok(())
     }
 
     async fn reset_pod(&mut self) -> Result<(), LiveError> {
-        let _ = self.delete_veth().await?;
+        if self.veth.host_end.is_some() {
+            self.delete_pair().await?;
+        }
         self.end_clients();
         self.pod = Space::new(Side::Pod)?;
         self.known = Known::default();
@@ -396,23 +449,6 @@ impl Lab {
             }
         }
         Ok(())
-    }
-}
-
-/// The model makes the change that the kernel made, or was refused. What it would have done
-/// otherwise is worth telling.
-fn follow(state: &mut HostState, change: &Mutation, done: &Done) -> Option<String> {
-    match done {
-        Ok(()) => {
-            let refused = state.apply(change).err()?;
-            Some(format!("the kernel made a change that the model refuses: {refused}"))
-        }
-        // whether an entry is there only a neighbour table knows, and this model is without
-        Err(_) if matches!(change, Mutation::Neigh { .. }) => None,
-        Err(why) => {
-            state.clone().apply(change).ok()?;
-            Some(format!("the kernel refuses a change that the model makes: {why}"))
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::cli::{AS_EXPECTED, UNEXPECTED, complain, matrix, output};
 use crate::explore::Facts;
 use crate::explore::{Case, Replayed};
 use crate::scenario::{Plan, Scenario};
-use crate::trace::{Timeline, Trace, write_json};
+use crate::trace::{Timeline, Trace, observe, write_json};
 use std::io::{Read as _, Write};
 use std::path::Path;
 
@@ -110,11 +110,16 @@ fn tell(
 ) -> Result<u8, Fail> {
     let capture = how.capture.map(Capture::at).transpose()?;
     let as_recorded = case.is_as_recorded(lacking);
+    // a kernel of which the model is wrong has not been shown the schedule of the model
+    let differs = observe(events).differs;
     let mut out = std::io::stdout().lock();
     if how.json {
         write_json(events, &mut out)?;
         let result = if as_recorded { "as recorded" } else { "not as recorded" };
-        let verdict = serde_json::json!({ "event": "verdict", "result": result, "lacks": lacking });
+        let mut verdict = serde_json::json!({ "event": "verdict", "result": result, "lacks": lacking });
+        if !differs.is_empty() {
+            verdict["differs"] = differs.clone().into();
+        }
         writeln!(out, "{verdict}")?;
     } else {
         let changes = [&case.fixes[..], &case.with[..]].concat();
@@ -125,8 +130,11 @@ fn tell(
             [] => writeln!(out, "\nIt has every property: {}.", case.properties.join(", "))?,
             _ => writeln!(out, "\nIt lacks {}.", lacking.join(", "))?,
         }
+        for text in &differs {
+            writeln!(out, "The model is WRONG about the kernel: {text}")?;
+        }
         writeln!(out, "{}", if as_recorded { "As recorded." } else { "NOT as recorded." })?;
     }
     capture.map_or(Ok(()), |c| c.write(events))?;
-    Ok(if as_recorded { AS_EXPECTED } else { UNEXPECTED })
+    Ok(if as_recorded && differs.is_empty() { AS_EXPECTED } else { UNEXPECTED })
 }
