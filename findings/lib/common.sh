@@ -75,3 +75,19 @@ namespaces() {
     } >"$T/inside.sh"
     unshare --net --mount --pid --fork --mount-proc --kill-child sh "$T/inside.sh"
 }
+
+# The tshark of Debian 12 and what of its libraries a small system may lack.
+tshark_debs() {
+    debs 'tshark=4.0.17-0*' 'libwireshark16=4.0.17-0*' 'libwiretap13=4.0.17-0*' 'libwsutil14=4.0.17-0*' \
+        libc-ares2 liblua5.2-0 libsmi2ldbl libsnappy1v5 libnghttp2-14 libpcap0.8 libglib2.0-0 libxml2 libicu72
+    mkdir -p "$T/home"
+}
+tshark() {
+    HOME="$T/home" "$T/root/usr/bin/tshark" "$@" 2>"$T/log"
+}
+
+# smoltcp_host: a Rust program (main from standard input) that has lib/wire.rs, smoltcp 0.14.0 on a wire in memory.
+smoltcp_host() {
+    cat "$lib/wire.rs" - | sed '1i #![allow(dead_code)]' |
+        crates smoltcp@=0.14.0 --no-default-features --features std,medium-ethernet,proto-ipv4,proto-ipv6,socket-udp
+}
