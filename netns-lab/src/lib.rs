@@ -4,7 +4,8 @@
 //! offer in one. They are joined by veths, filled with addresses, routes and neighbours through
 //! [`Rtnl`], tuned through [`Sysctl`], watched through [`Monitor`], and their wires are read and
 //! written through [`PacketSocket`] or `Tap`. It works for root and, where the machine allows
-//! user namespaces, for everybody ([`rootless`]); [`capabilities::detect`] tells which.
+//! user namespaces, for everybody ([`rootless`]); [`capabilities::detect`] tells which. A program
+//! can be run in a lab with every request of it seen, held, failed or made its last ([`supervise`]).
 //!
 //! ```no_run
 //! use netns_lab::{Netns, PacketOptions, PacketSocket, RecvBatch, rootless};
@@ -101,6 +102,7 @@ pub mod packet;
 mod reactor;
 pub mod rootless;
 pub mod rtnl;
+pub mod supervise;
 mod sysctl;
 #[cfg(feature = "tap")]
 mod tap;

@@ -18,6 +18,7 @@ use netns_lab::{
     nft::{ArpDrop, ArpHook},
     rootless::{self, Entered, RootlessError},
     rtnl::{Address, Neighbour, Route, VethEnd},
+    supervise,
 };
 
 /// The user and group nobody.
@@ -27,12 +28,14 @@ fn main() {
     match common::child_task().as_deref() {
         None => common::run(&[
             ("nobody_builds_a_lab", nobody_builds_a_lab),
+            ("nobody_supervises_a_command", nobody_supervises_a_command),
             ("nobody_learns_what_is_missing", nobody_learns_what_is_missing),
             ("threads_are_refused_with_a_reason", threads_are_refused_with_a_reason),
             ("a_limit_of_zero_is_named", a_limit_of_zero_is_named),
             ("root_changes_nothing_by_entering", root_changes_nothing_by_entering),
         ]),
         Some("lab") => build_lab(),
+        Some("supervise") => supervise_command(),
         Some("detect") => report_capabilities(),
         Some("threads") => enter_with_threads(),
         Some("limit") => meet_the_limit(),
@@ -114,6 +117,36 @@ fn build_lab() {
     let within = Netns::new("within").expect("a namespace");
     within.blocking().add_veth(&VethEnd::new("a"), &VethEnd::new("b")).expect("a veth");
     println!("built by {outer_uid}");
+}
+
+fn nobody_supervises_a_command() {
+    if let Some(output) = as_nobody("supervise") {
+        // Where /proc is covered in parts the kernel lets nobody mount another; then it says so.
+        assert!(output.trim() == "saw br0" || output.contains("/proc is not covered"), "{output}");
+    }
+}
+
+/// In the child, as nobody.
+fn supervise_command() {
+    rootless::enter().expect("entered");
+    let netns = Netns::new("lab").expect("a namespace");
+    let script = "ip link add br0 type bridge && echo 1 > /proc/sys/net/ipv4/ip_forward";
+    let command =
+        supervise::Command::new("/bin/sh").args(["-c", script]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    match command.netns(&netns).expect("a descriptor").run(&mut supervise::watch()) {
+        Ok(outcome) => {
+            assert!(outcome.success(), "{}", String::from_utf8_lossy(&outcome.stderr.bytes));
+            let answered = |words: &str| {
+                let found = outcome.records.iter().find(|record| record.request.to_string() == words);
+                found.map(|record| (record.request.netns, record.answer.clone()))
+            };
+            let done = Some((Some(netns.id()), supervise::Answer::Done));
+            assert_eq!(answered("ip link add br0 type bridge"), done);
+            assert_eq!(answered("sysctl -w net.ipv4.ip_forward=1"), done);
+            println!("saw br0");
+        }
+        Err(error) => println!("{error}"),
+    }
 }
 
 fn nobody_learns_what_is_missing() {
