@@ -8,9 +8,17 @@
 //! race between processors, so with such a client every failed resolution may add one interval,
 //! and take one request away.
 
-use crate::process::{Run, events, nothing_left, possible};
+use crate::process::{Run, events, nothing_left};
 use serde_json::Value;
 use std::collections::BTreeSet;
+
+crate::live_tests! {
+    about_a_window_shorter_than_one_resolution,
+    about_three_resolutions_without_a_race,
+    about_a_window_of_three_resolutions,
+    about_a_pod_without_its_default_route,
+    about_a_proxy_delay,
+}
 
 fn run(args: &[&str]) -> Value {
     let run = Run::start(args);
@@ -42,9 +50,6 @@ fn agree(args: &[&str], races: bool) {
 /// its own: the draws of all actors come from one stream, in the order in which a busy machine gets
 /// round to them.
 fn agree_but_for_draws(args: &[&str], races: bool, drawn_ms: usize) {
-    if !possible() {
-        return;
-    }
     let mut args = args.to_vec();
     args.push("--json");
     let sim = run(&args);
@@ -85,27 +90,22 @@ fn agree_but_for_draws(args: &[&str], races: bool, drawn_ms: usize) {
     }
 }
 
-#[test]
 fn about_a_window_shorter_than_one_resolution() {
     agree(&["run", "8689", "--hold", "felix.iface-seen=2s"], false);
 }
 
-#[test]
 fn about_three_resolutions_without_a_race() {
     agree(&["run", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/apart.toml")], false);
 }
 
-#[test]
 fn about_a_window_of_three_resolutions() {
     agree(&["run", "8689", "--hold", "felix.iface-seen=8s"], true);
 }
 
-#[test]
 fn about_a_pod_without_its_default_route() {
     agree(&["run", "no-default-route"], true);
 }
 
-#[test]
 fn about_a_proxy_delay() {
     // proxy_delay 80, in hundredths of a second
     agree_but_for_draws(&["run", "proxy-delay"], false, 800);

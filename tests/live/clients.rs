@@ -1,9 +1,15 @@
 //! Clients and devices that the catalogue's scenarios do not have: the model and the kernels do the
 //! same with them.
 
-use crate::process::{Run, events, nothing_left, possible};
+use crate::process::{Run, events, nothing_left};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+
+crate::live_tests! {
+    a_late_answer_to_a_datagram_counts_nowhere,
+    arping_asks_whoever_answered_alone,
+    devices_may_have_names_of_any_script,
+}
 
 const EVERYWHERE: [&[&str]; 3] = [&[], &["--live"], &["--live", "--responder", "kernel"]];
 
@@ -45,12 +51,9 @@ lost = 0
 errors = ["i/o timeout"]
 "#;
 
-#[test]
 fn a_late_answer_to_a_datagram_counts_nowhere() {
-    if possible() {
-        for seen in seen_everywhere("impatient", IMPATIENT) {
-            assert_eq!(seen["clients"]["udp"]["answered"], json!(2), "{seen:#}");
-        }
+    for seen in seen_everywhere("impatient", IMPATIENT) {
+        assert_eq!(seen["clients"]["udp"]["answered"], json!(2), "{seen:#}");
     }
 }
 
@@ -65,15 +68,12 @@ failures = 0
 lost = 0
 "#;
 
-#[test]
 fn arping_asks_whoever_answered_alone() {
-    if possible() {
-        for seen in seen_everywhere("arping", ARPING) {
-            let asked = seen["asked"].as_array().expect("requests");
-            let broadcast: Vec<&Value> = asked.iter().map(|a| &a["broadcast"]).collect();
-            assert_eq!(seen["clients"]["arping"]["answered"], json!(4), "{seen:#}");
-            assert_eq!(broadcast, [&json!(true), &json!(false), &json!(false), &json!(false)], "{seen:#}");
-        }
+    for seen in seen_everywhere("arping", ARPING) {
+        let asked = seen["asked"].as_array().expect("requests");
+        let broadcast: Vec<&Value> = asked.iter().map(|a| &a["broadcast"]).collect();
+        assert_eq!(seen["clients"]["arping"]["answered"], json!(4), "{seen:#}");
+        assert_eq!(broadcast, [&json!(true), &json!(false), &json!(false), &json!(false)], "{seen:#}");
     }
 }
 
@@ -97,9 +97,6 @@ failures = 0
 lost = 0
 "#;
 
-#[test]
 fn devices_may_have_names_of_any_script() {
-    if possible() {
-        seen_everywhere("foreign", FOREIGN);
-    }
+    seen_everywhere("foreign", FOREIGN);
 }

@@ -1,7 +1,7 @@
 //! What answers in the place of the node's kernel, for a real pod: a responder of one's own and a
 //! program of the datapath.
 
-use crate::process::{Run, events, nothing_left, possible};
+use crate::process::{Run, events, nothing_left};
 use arplab::addr::Mac;
 use arplab::choice::Seeded;
 use arplab::explore::{Answer, Responder};
@@ -14,6 +14,13 @@ use arplab::trace::{Observed, Trace, observe};
 use arplab::wire::{Arp, ETHERTYPE_ARP, EthFrame, OP_REQUEST};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+crate::live_tests! {
+    a_responder_of_ones_own_answers_a_real_pod,
+    a_responder_of_ones_own_keeps_a_real_pod_waiting,
+    a_real_node_answers_for_itself,
+    a_datapath_answers_a_real_pod_whatever_the_node_thinks,
+}
 
 const MAC: Mac = Mac([0x02, 0, 0, 0, 0xa7, 0xb1]);
 
@@ -72,11 +79,7 @@ fn played(plan: Plan) -> Observed {
     observe(&events)
 }
 
-#[test]
 fn a_responder_of_ones_own_answers_a_real_pod() {
-    if !possible() {
-        return;
-    }
     let (sim, live) = (simulated(plan(true)), played(plan(true)));
     for seen in [&sim, &live] {
         assert_eq!(seen.unanswered(), 0, "{:?}", seen.asked);
@@ -85,11 +88,7 @@ fn a_responder_of_ones_own_answers_a_real_pod() {
     assert_eq!(sim.reasons, live.reasons);
 }
 
-#[test]
 fn a_responder_of_ones_own_keeps_a_real_pod_waiting() {
-    if !possible() {
-        return;
-    }
     let (sim, live) = (simulated(plan(false)), played(plan(false)));
     for seen in [&sim, &live] {
         assert!(seen.asked.len() >= 3 && seen.asked.iter().all(|a| a.answered_ns.is_none()));
@@ -98,18 +97,13 @@ fn a_responder_of_ones_own_keeps_a_real_pod_waiting() {
     }
 }
 
-#[test]
 fn a_real_node_answers_for_itself() {
     let mut events = Trace::new(&Arc::new(plan(true)));
     let refused = live::run(&options(live::Responder::Kernel), &mut events).unwrap_err();
     assert!(refused.to_string().contains("a responder of one's own"), "{refused}");
 }
 
-#[test]
 fn a_datapath_answers_a_real_pod_whatever_the_node_thinks() {
-    if !possible() {
-        return;
-    }
     let args = ["run", "host-owns-gateway", "--with", "cilium-like-responder", "--json"];
     let seen = |extra: &[&str]| {
         let run = Run::start(&[&args[..], extra].concat());

@@ -1,11 +1,20 @@
 //! Nothing outlives a live run, however it ends, and it needs no root.
 
-use crate::process::{Run, events, nothing_left, possible};
+use crate::process::{Run, events, nothing_left};
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
+
+crate::live_tests! {
+    an_interrupted_run_says_what_it_saw,
+    whatever_asks_a_kernel_ends_with_a_word,
+    a_run_that_never_rests_ends_in_time,
+    a_killed_run_leaves_nothing_whatever_the_moment,
+    a_refused_tap_is_said_with_what_to_do,
+    an_ordinary_user_needs_no_root,
+}
 
 /// Who may do the least.
 const NOBODY: u32 = 65_534;
@@ -22,11 +31,7 @@ fn ended_by(signal: Signal) -> std::process::Output {
     output
 }
 
-#[test]
 fn an_interrupted_run_says_what_it_saw() {
-    if !possible() {
-        return;
-    }
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let output = ended_by(signal);
         assert_eq!(output.status.code(), Some(code), "{signal}: {output:?}");
@@ -39,11 +44,7 @@ fn an_interrupted_run_says_what_it_saw() {
 }
 
 /// Commands that ask a kernel without a scenario's run end in the same way.
-#[test]
 fn whatever_asks_a_kernel_ends_with_a_word() {
-    if !possible() {
-        return;
-    }
     let slow = ["probe", "no-default-route", "--only", "kernel", "--quiet", "10s"];
     let many = ["differential", "--states", "1000000", "--seed", "1"];
     for args in [&slow[..], &many] {
@@ -61,11 +62,7 @@ fn whatever_asks_a_kernel_ends_with_a_word() {
 }
 
 /// Steps that come faster than a kernel takes them do not keep a run from its end.
-#[test]
 fn a_run_that_never_rests_ends_in_time() {
-    if !possible() {
-        return;
-    }
     let dir = tempfile::tempdir().expect("a directory");
     let mut file = "id = \"busy\"\ntitle = \"Busy\"\nduration = \"2s\"\n".to_owned();
     for at in 0..60 {
@@ -83,11 +80,7 @@ fn a_run_that_never_rests_ends_in_time() {
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
-#[test]
 fn a_killed_run_leaves_nothing_whatever_the_moment() {
-    if !possible() {
-        return;
-    }
     for moment in 0..24_u64 {
         let run = Run::start(&LONG);
         // early moments fall into the making of the namespaces, later ones into the run
@@ -104,8 +97,8 @@ const HOLD: &str = "felix.iface-seen=2s";
 
 /// Runs the program as a user with no rights, if this one can become such a user.
 fn run_as_nobody(args: &[&str]) -> Option<std::process::Output> {
-    if !possible() || !nix::unistd::geteuid().is_root() {
-        return None; // every other test of this file shows what an ordinary user can do
+    if !crate::is_real_root() {
+        return None; // every other test of this program shows what an ordinary user can do
     }
     // the build directory may be closed to others
     let dir = tempfile::Builder::new().prefix("arplab").tempdir_in("/tmp").expect("a directory");
@@ -132,7 +125,6 @@ fn run_as_nobody(args: &[&str]) -> Option<std::process::Output> {
 
 /// A TAP that was asked for by name and is refused ends the run at once: nothing is staged with
 /// something else in its place.
-#[test]
 fn a_refused_tap_is_said_with_what_to_do() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let open = std::fs::metadata("/dev/net/tun").is_ok_and(|m| {
@@ -154,7 +146,6 @@ fn a_refused_tap_is_said_with_what_to_do() {
     assert!(output.stdout.is_empty(), "nothing was run: {}", String::from_utf8_lossy(&output.stdout));
 }
 
-#[test]
 fn an_ordinary_user_needs_no_root() {
     let Some(output) = run_as_nobody(&["run", "8689", "--live", "--json", "--hold", HOLD]) else { return };
     assert_eq!(output.status.code(), Some(0), "{output:?}");

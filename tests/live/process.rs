@@ -9,11 +9,6 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// True where namespaces can be made; says so, or fails, where they cannot.
-pub(crate) fn possible() -> bool {
-    netns_lab::testing::require_netns()
-}
-
 /// In the environment of a run, so that its processes are found whoever their parent is.
 const MARK: &str = "ARPLAB_TEST_RUN";
 
@@ -25,8 +20,8 @@ pub(crate) struct Run {
     mark: String,
 }
 
-/// A prepared command, in a group of its own as a shell starts it.
-fn prepare(program: &Path, args: &[&str]) -> (Command, String) {
+/// The program, marked.
+pub(crate) fn prepare(program: &Path, args: &[&str]) -> (Command, String) {
     let mark = format!("{}.{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
     let mut command = Command::new(program);
     command.args(args).env(MARK, &mark).env("LC_ALL", "C.UTF-8");
@@ -34,9 +29,14 @@ fn prepare(program: &Path, args: &[&str]) -> (Command, String) {
     (command, mark)
 }
 
+/// The built program.
+pub(crate) fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_arplab"))
+}
+
 impl Run {
     pub(crate) fn start(args: &[&str]) -> Run {
-        let (mut command, mark) = prepare(Path::new(env!("CARGO_BIN_EXE_arplab")), args);
+        let (mut command, mark) = prepare(program(), args);
         Run { child: command.spawn().expect("it starts"), mark }
     }
 
@@ -54,20 +54,12 @@ impl Run {
 
     /// Its processes.
     pub(crate) fn processes(&self) -> Vec<u32> {
-        let wanted = format!("{MARK}={}", self.mark).into_bytes();
-        numbers("/proc")
-            .into_iter()
-            .filter(|pid| {
-                fs::read(format!("/proc/{pid}/environ"))
-                    .is_ok_and(|all| all.split(|b| *b == 0).any(|v| v == wanted))
-            })
-            .collect()
+        marked(&self.mark)
     }
 
     /// The network namespaces that its processes are in or keep open.
     pub(crate) fn namespaces(&self) -> BTreeSet<String> {
-        let own = fs::read_link("/proc/self/ns/net").expect("a namespace");
-        let own = own.to_string_lossy().into_owned();
+        let own = own_namespace();
         let held = self.processes().into_iter().flat_map(namespaces_of);
         held.filter(|name| *name != own).collect()
     }
@@ -102,13 +94,10 @@ impl Run {
 
 /// Fails unless every process and every namespace of a run is gone.
 pub(crate) fn nothing_left(mark: &str, namespaces: &BTreeSet<String>) {
-    let gone = Run { child: Command::new("true").spawn().expect("true"), mark: mark.to_owned() };
     let begun = Instant::now();
     loop {
-        let (processes, held) = (gone.processes(), held_anywhere(namespaces));
+        let (processes, held) = (marked(mark), held_anywhere(namespaces));
         if processes.is_empty() && held.is_empty() {
-            let mut child = gone.child;
-            child.wait().expect("true ends");
             return;
         }
         assert!(
@@ -119,9 +108,17 @@ pub(crate) fn nothing_left(mark: &str, namespaces: &BTreeSet<String>) {
     }
 }
 
+/// The processes with that mark.
+fn marked(mark: &str) -> Vec<u32> {
+    numbers("/proc").into_iter().filter(|pid| mark_of(*pid).as_deref() == Some(mark)).collect()
+}
+
+/// Who holds one of these namespaces. The kernel gives a number that is free to the next namespace, so
+/// this program and the other runs that it started are not looked at.
 fn held_anywhere(namespaces: &BTreeSet<String>) -> Vec<(u32, String)> {
-    let everywhere =
-        numbers("/proc").into_iter().flat_map(|pid| namespaces_of(pid).into_iter().map(move |n| (pid, n)));
+    let others = |pid: &u32| *pid != std::process::id() && mark_of(*pid).is_none();
+    let strangers = numbers("/proc").into_iter().filter(others);
+    let everywhere = strangers.flat_map(|pid| namespaces_of(pid).into_iter().map(move |n| (pid, n)));
     let mut held: Vec<(u32, String)> = everywhere.filter(|(_, n)| namespaces.contains(n)).collect();
     // a namespace can also be kept by a mount
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
@@ -129,13 +126,25 @@ fn held_anywhere(namespaces: &BTreeSet<String>) -> Vec<(u32, String)> {
     held
 }
 
+/// The mark of the run that a process belongs to.
+fn mark_of(pid: u32) -> Option<String> {
+    let all = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut variables = all.split(|b| *b == 0).filter_map(|v| std::str::from_utf8(v).ok());
+    variables.find_map(|v| v.strip_prefix(MARK)?.strip_prefix('=').map(str::to_owned))
+}
+
 fn numbers(dir: &str) -> Vec<u32> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
 }
 
+/// The namespace this program is in.
+pub(crate) fn own_namespace() -> String {
+    fs::read_link("/proc/self/ns/net").expect("a namespace").to_string_lossy().into_owned()
+}
+
 /// What `net:[...]` the threads and the descriptors of a process point to.
-fn namespaces_of(pid: u32) -> Vec<String> {
+pub(crate) fn namespaces_of(pid: u32) -> Vec<String> {
     let threads = numbers(&format!("/proc/{pid}/task"));
     let paths = threads.iter().map(|t| format!("/proc/{pid}/task/{t}/ns/net"));
     let open = numbers(&format!("/proc/{pid}/fd")).into_iter().map(|fd| format!("/proc/{pid}/fd/{fd}"));

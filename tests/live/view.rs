@@ -1,8 +1,15 @@
 //! What the pod's own kernel says.
 
-use crate::process::{Run, events, nothing_left, possible};
+use crate::process::{Run, events, nothing_left};
 use serde_json::Value;
 use std::collections::BTreeSet;
+
+crate::live_tests! {
+    incomplete_and_failed_then_reachable_on_a_tap,
+    incomplete_and_failed_then_reachable_on_a_veth,
+    a_fix_leaves_nothing_unanswered,
+    progress_goes_to_stderr_and_the_story_to_stdout,
+}
 
 /// The states of the pod's entry for the gateway, in order, as its kernel announced them.
 fn states(events: &[Value]) -> Vec<&str> {
@@ -43,25 +50,17 @@ fn race(link: &str) {
     }
 }
 
-#[test]
 fn incomplete_and_failed_then_reachable_on_a_tap() {
-    if possible() && netns_lab::capabilities::detect().has(netns_lab::capabilities::Feature::Tap) {
+    if netns_lab::capabilities::detect().has(netns_lab::capabilities::Feature::Tap) {
         race("tap");
     }
 }
 
-#[test]
 fn incomplete_and_failed_then_reachable_on_a_veth() {
-    if possible() {
-        race("veth");
-    }
+    race("veth");
 }
 
-#[test]
 fn a_fix_leaves_nothing_unanswered() {
-    if !possible() {
-        return;
-    }
     let run = Run::start(&["run", "8689", "--live", "--fix", "plugin-configures-host", "--json"]);
     let namespaces = run.pod_made();
     let (output, mark) = run.end();
@@ -72,11 +71,7 @@ fn a_fix_leaves_nothing_unanswered() {
     assert!(!asked.is_empty() && asked.iter().all(|a| !a["answered_ns"].is_null()), "{verdict:#}");
 }
 
-#[test]
 fn progress_goes_to_stderr_and_the_story_to_stdout() {
-    if !possible() {
-        return;
-    }
     let run = Run::start(&["run", "8689", "--live", "--hold", "felix.iface-seen=1s"]);
     let (output, mark) = run.end();
     nothing_left(&mark, &BTreeSet::new());

@@ -1,0 +1,17 @@
+//! The lab as its users meet it: the command, its scenarios, its outputs, its promises. No namespace
+//! is made.
+
+mod capture;
+mod catalogue;
+mod conform;
+mod determinism;
+mod docs;
+mod explore_command;
+mod explore_verdicts;
+mod identify;
+mod matrix_explore;
+mod properties;
+mod random;
+mod readme;
+mod run;
+mod shown;

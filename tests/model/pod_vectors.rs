@@ -1,0 +1,136 @@
+//! The pod's model against the recordings of a kernel; the rules of agreement stand at the head of
+//! `arplab::vectors::pod`.
+
+use arplab::vectors::pod::{Verdict, conform};
+
+fn verdicts(file: &str) -> Vec<Verdict> {
+    let path = format!("{}/tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    // ARPLAB_RECORD=name looks at one record
+    let wanted = std::env::var("ARPLAB_RECORD").ok();
+    conform(&text, |name| wanted.as_ref().is_none_or(|w| name.contains(w.as_str()))).unwrap()
+}
+
+#[track_caller]
+fn all_agree(file: &str, records: usize, late: usize) {
+    let verdicts = verdicts(file);
+    let differ: Vec<_> = verdicts.iter().filter(|v| !v.agrees()).collect();
+    for verdict in &differ {
+        println!("{}: {:#?}", verdict.name, verdict.faults);
+    }
+    assert!(differ.is_empty(), "{} of {} records of {file} differ", differ.len(), verdicts.len());
+    if std::env::var("ARPLAB_RECORD").is_err() {
+        assert_eq!(verdicts.len(), records);
+        // trials that are explained only by a late machine
+        assert_eq!(verdicts.iter().map(|v| v.late).sum::<usize>(), late);
+    }
+}
+
+#[test]
+fn frames_by_state() {
+    all_agree("pod-frame-by-state.jsonl", 253, 0);
+}
+
+#[test]
+fn timers() {
+    all_agree("pod-timers.jsonl", 41, 1);
+}
+
+#[test]
+fn windows() {
+    all_agree("pod-windows.jsonl", 49, 1);
+}
+
+#[test]
+fn end_to_end() {
+    all_agree("end-to-end.jsonl", 26, 1);
+}
+
+#[test]
+fn queued_senders() {
+    all_agree("queued-senders.jsonl", 8, 0);
+}
+
+/// Recordings from elsewhere: `ARPLAB_VECTORS=FILE cargo test --test model other_recordings -- --ignored`.
+#[test]
+#[ignore = "wants a file of one's own"]
+fn other_recordings() {
+    let path = std::env::var("ARPLAB_VECTORS").expect("ARPLAB_VECTORS names a file");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let verdicts = conform(&text, |_| true).unwrap();
+    for verdict in &verdicts {
+        let late = if verdict.late > 0 { format!(" ({} late)", verdict.late) } else { String::new() };
+        println!("{} {}{late} {:#?}", verdict.name, verdict.agrees(), verdict.faults);
+    }
+    assert!(verdicts.iter().all(Verdict::agrees));
+}
+
+/// A record of a file, with something changed.
+fn altered(file: &str, name: &str, change: impl Fn(&mut serde_json::Value)) -> Verdict {
+    let path = format!("{}/tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let records = text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    let mut record = records.into_iter().find(|r| r["name"] == name).unwrap();
+    change(&mut record);
+    let mut verdicts = conform(&record.to_string(), |_| true).unwrap();
+    verdicts.remove(0)
+}
+
+/// The comparison notices what it is there for.
+#[test]
+fn an_altered_recording_is_noticed() {
+    let frames = "pod-frame-by-state.jsonl";
+    let name = "pod-STALE-reply-unicast";
+    assert!(altered(frames, name, |_| {}).agrees());
+    for change in [
+        (|r| r["trials"][0]["got"][0] = "STALE".into()) as fn(&mut serde_json::Value),
+        |r| r["trials"][1]["got"][1] = "02:de:ad:be:ef:01".into(),
+        |r| r["trials"][2]["queued_packet_sent_to"] = serde_json::json!(["ee:ee:ee:ee:ee:ee"]),
+        |r| r["params"]["prior"] = "PERMANENT".into(),
+    ] {
+        assert!(!altered(frames, name, change).agrees());
+    }
+    let windows = "pod-windows.jsonl";
+    let name = "window-10-tcp-lodown";
+    assert!(altered(windows, name, |_| {}).agrees());
+    for change in [
+        (|r| r["trials"][0]["client"]["connect_s"] = 11.9.into()) as fn(&mut serde_json::Value),
+        |r| r["trials"][0]["client"]["err"] = "EHOSTUNREACH".into(),
+        |r| r["trials"][0]["client"]["colour"] = "green".into(),
+        |r| r["trials"][1]["arp_requests"][2] = 2.3.into(),
+        |r| r["trials"][1]["arp_requests"].as_array_mut().unwrap().truncate(5),
+        |r| r["trials"][1]["tcp_retransmits"].as_array_mut().unwrap().push(11.26.into()),
+        |r| r["trials"][2]["syn_on_wire"] = serde_json::json!([]),
+        |r| r["trials"][2]["neigh"][2]["state"] = "STALE".into(),
+        |r| r["config"]["pod"]["sysctls"]["eth0.neigh.mcast_solicit"] = "2".into(),
+        |r| r["config"]["pod"]["sysctls"]["tcp_syn_linear_timeouts"] = "0".into(),
+        |r| r["name"] = "window-10-tcp".into(),
+    ] {
+        assert!(!altered(windows, name, change).agrees());
+    }
+    let timers = "pod-timers.jsonl";
+    let delivered: fn(&mut serde_json::Value) = |r| r["trials"][0]["client"]["delivered"] = 255.into();
+    assert!(!altered(timers, "unres-default-32", delivered).agrees());
+    let spread: fn(&mut serde_json::Value) = |r| {
+        for sample in r["trials"][0]["samples"].as_array_mut().unwrap() {
+            *sample = (sample.as_f64().unwrap() / 4.0 + 0.75).into();
+        }
+    };
+    assert!(!altered(timers, "reachable-distribution", spread).agrees());
+    let many = "queued-senders.jsonl";
+    assert!(altered(many, "many-40-T10", |_| {}).agrees());
+    assert!(
+        !altered(many, "many-200-T40-noburst", |r| {
+            r["trials"][0]["outcome_groups"] = serde_json::json!({"EHOSTUNREACH@3": 199});
+        })
+        .agrees()
+    );
+    assert!(
+        !altered(many, "many-100-T10", |r| {
+            r["trials"][0]["outcome_groups"]["EHOSTUNREACH@3"] = 80.into();
+        })
+        .agrees()
+    );
+    let gone: fn(&mut serde_json::Value) = |r| r["trials"][0]["client"]["err"] = "connected".into();
+    assert!(!altered("end-to-end.jsonl", "e2e-proxy-arp-off-tcp", gone).agrees());
+}
