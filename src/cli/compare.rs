@@ -6,7 +6,7 @@ use crate::choice::Seeded;
 use crate::gateway::SmoltcpOutside;
 use crate::scenario::{Corner, HoldOverride, Overrides, Plan, Scenario};
 use crate::sim;
-use crate::trace::{Comparison, Difference, Told, Trace, compare, outcome};
+use crate::trace::{Comparison, Difference, Told, Trace, compare, many, outcome};
 use core::fmt::Write as _;
 use serde::Serialize;
 use std::io::Write;
@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         let why: Vec<String> = missing.iter().map(|m| format!("{}: {}", m.corner, m.why)).collect();
         return Err(Fail::cannot(format!("there is nothing to compare the model with; {}", why.join("; "))));
     }
-    let columns = pair(&plan, runs);
+    let (columns, tried) = pair(&plan, runs);
     let agree = columns.iter().all(|c| c.comparison.differences.is_empty());
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -133,7 +133,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         for line in &shortened {
             writeln!(out, "for this comparison {line} (--full for the whole)")?;
         }
-        out.write_all(render(&columns, &missing, agree).as_bytes())?;
+        out.write_all(render(&columns, &missing, (agree, tried)).as_bytes())?;
     }
     Ok(if agree { super::AS_EXPECTED } else { super::UNEXPECTED })
 }
@@ -152,10 +152,11 @@ fn score(c: &Comparison) -> (usize, u64) {
 }
 
 /// Gives each live run the model's run that is nearest to it: one for all where one agrees with all.
-fn pair(plan: &Arc<Plan>, runs: Vec<Told>) -> Vec<Column> {
+fn pair(plan: &Arc<Plan>, runs: Vec<Told>) -> (Vec<Column>, u64) {
     let mut best: Vec<Option<(Told, Comparison)>> = vec![None; runs.len()];
     let mut common: Option<(Told, Vec<Comparison>)> = None;
     let begun = Instant::now();
+    let mut tried = 0;
     for seed in 1..=SEEDS {
         if seed > 1 && begun.elapsed() > SEARCH {
             break;
@@ -164,6 +165,7 @@ fn pair(plan: &Arc<Plan>, runs: Vec<Told>) -> Vec<Column> {
         if found && seed > SEEDS_LEAST {
             break;
         }
+        tried = seed;
         let twin = model_run(plan, seed);
         let row: Vec<Comparison> = runs.iter().map(|live| compare(&twin, live)).collect();
         for (slot, c) in best.iter_mut().zip(&row) {
@@ -184,10 +186,11 @@ fn pair(plan: &Arc<Plan>, runs: Vec<Told>) -> Vec<Column> {
         None => own.collect(),
     };
     let columns = runs.into_iter().zip(chosen);
-    columns
+    let columns = columns
         .map(|(live, (twin, comparison))| Column { live, twin, comparison, plain: false })
         .map(|column| as_plain(plan, column))
-        .collect()
+        .collect();
+    (columns, tried)
 }
 
 /// The pod of the software gateway may have a TAP, of whose carrier its kernel hears late; a
@@ -292,7 +295,7 @@ fn shown(columns: &[Column]) -> Vec<&Told> {
     runs
 }
 
-fn render(columns: &[Column], missing: &[Missing], agree: bool) -> String {
+fn render(columns: &[Column], missing: &[Missing], (agree, tried): (bool, u64)) -> String {
     let runs = shown(columns);
     let mut o = String::new();
     let cells = |f: &dyn Fn(&Told) -> String| -> Vec<String> { runs.iter().map(|r| f(r)).collect() };
@@ -334,6 +337,13 @@ fn render(columns: &[Column], missing: &[Missing], agree: bool) -> String {
         line(&mut o, &format!("states, {}", title(r)), &[r.states().join(" > ")]);
     }
     o.push('\n');
+    let mut seeds: Vec<String> = columns.iter().map(|c| c.twin.seed.to_string()).collect();
+    seeds.dedup();
+    let _ = writeln!(
+        o,
+        "What a live run draws is its kernel's; of {tried} draws of the model the nearest to it is shown (seed {}).",
+        seeds.join(", ")
+    );
     if let Some(c) = columns.iter().find(|c| c.plain) {
         let _ = writeln!(
             o,
@@ -357,7 +367,7 @@ fn reasons(o: &mut String, runs: &[&Told]) {
     all.sort();
     all.dedup();
     for reason in all {
-        let count = |r: &&Told| format!("{} requests", of(r).iter().filter(|x| **x == reason).count());
+        let count = |r: &&Told| many(of(r).iter().filter(|x| **x == reason).count(), "request");
         let cells: Vec<String> = runs.iter().map(count).collect();
         line(o, &format!("✗ {reason}"), &cells);
     }

@@ -6,6 +6,7 @@ use crate::matrix::{Candidate, Observation, Sight, Value, Vantage, identify, nex
 use crate::neigh::Nud;
 use crate::scenario::catalogue;
 use crate::time::Span;
+use crate::trace::many;
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -120,13 +121,12 @@ fn print_sight(sight: &Sight, out: &mut dyn Write) -> Result<(), Fail> {
     let c = sight.counts();
     writeln!(
         out,
-        "Seen in {}: {} requests for the gateway ({} at most in a row without a reply), {} replies, \
-         {} packets of the pod, {} to it.",
+        "Seen in {}: {} for the gateway ({} at most in a row without a reply), {}, {} of the pod, {} to it.",
         sight.watched(),
-        c.asked,
+        many(c.asked, "request"),
         c.burst,
-        c.replies,
-        c.sent,
+        if c.replies == 1 { "1 reply".to_owned() } else { format!("{} replies", c.replies) },
+        many(c.sent, "packet"),
         c.back
     )?;
     let telling = |value: &Value| match value {

@@ -92,8 +92,11 @@ enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print a manual page: arplab's own, or a command's, such as arplab-run(1)
+    Man {
+        /// The command
+        command: Option<String>,
+    },
 }
 
 /// Runs the program. Call it before any thread is started: a live run without root enters a user
@@ -141,7 +144,7 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
         Command::Explore(args) => explore::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => schema::completions(shell),
-        Command::Man => schema::man(),
+        Command::Man { command } => schema::man(command.as_deref()),
     }
 }
 

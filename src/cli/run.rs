@@ -7,11 +7,13 @@ use crate::choice::Seeded;
 use crate::control::StepTable;
 use crate::explore::Case;
 use crate::gateway::SmoltcpOutside;
-use crate::scenario::{Corner, Expect, HoldOverride, Overrides, Plan, Scenario, mitigation};
+use crate::pod::ClientId;
+use crate::scenario::file::ClientKind;
+use crate::scenario::{ClientPlan, Corner, Expect, HoldOverride, Overrides, Plan, Scenario, mitigation};
 use crate::sim;
 use crate::time::Time;
 use crate::trace::{
-    Check, Observed, Sink as _, Start, Timeline, Trace, Verdict, What, check, observe, write_json,
+    Check, ClientNews, Observed, Sink as _, Start, Timeline, Trace, Verdict, What, check, observe, write_json,
 };
 use std::io::Write;
 use std::path::PathBuf;
@@ -98,8 +100,8 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     if ended == sim::Ended::TooManyEvents {
         return Err(Fail::usage("the scenario never comes to rest: too many events at too few moments"));
     }
-    let run =
-        Ran { args, scenario: &scenario, overrides: &overrides, corner: Corner::Sim, interrupted: false };
+    let early = (ended == sim::Ended::TimeUp && events.plan.until_clients_done).then_some(Early::GivenUp);
+    let run = Ran { args, scenario: &scenario, overrides: &overrides, corner: Corner::Sim, early };
     run.report(&events, capture.as_ref())
 }
 
@@ -129,8 +131,9 @@ fn live(args: &Args) -> Result<u8, Fail> {
         LiveEnd::Interrupted(by) => Some(by),
         LiveEnd::ClientsDone | LiveEnd::TimeUp => None,
     };
-    let run =
-        Ran { args, scenario: &scenario, overrides: &overrides, corner, interrupted: interrupted.is_some() };
+    let given_up = end == LiveEnd::TimeUp && events.plan.until_clients_done;
+    let early = interrupted.map(|_| Early::Interrupted).or(given_up.then_some(Early::GivenUp));
+    let run = Ran { args, scenario: &scenario, overrides: &overrides, corner, early };
     let code = match case {
         Some(case) if interrupted.is_none() => {
             super::explore::verdict(&case, &scenario, &events, shown(args))
@@ -194,8 +197,16 @@ struct Ran<'a> {
     scenario: &'a Scenario,
     overrides: &'a Overrides,
     corner: Corner,
-    /// It was ended before its time, so nothing can be expected of it.
-    interrupted: bool,
+    early: Option<Early>,
+}
+
+/// Why a run did not come to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Early {
+    /// A signal ended it, so nothing can be expected of it.
+    Interrupted,
+    /// A client never came to an end, and nobody said how long it should be given.
+    GivenUp,
 }
 
 impl Ran<'_> {
@@ -204,7 +215,8 @@ impl Ran<'_> {
         let expect = self.expectations();
         let checks = check(&expect, &seen, !self.overrides.holds.is_empty());
         let ok = checks.iter().all(|c| c.ok);
-        let code = if ok { super::AS_EXPECTED } else { super::UNEXPECTED };
+        let good = ok && self.early != Some(Early::GivenUp);
+        let code = if good { super::AS_EXPECTED } else { super::UNEXPECTED };
         let told = self.tell(events, &seen, &expect, &checks);
         // what was seen is told first: a live run took its time
         capture.map_or(Ok(()), |c| c.write(events))?;
@@ -216,7 +228,7 @@ impl Ran<'_> {
     }
 
     fn expectations(&self) -> Expect {
-        if self.interrupted {
+        if self.early == Some(Early::Interrupted) {
             return Expect::default();
         }
         let mut expect = self.scenario.expectations(self.overrides, self.corner);
@@ -233,10 +245,11 @@ impl Ran<'_> {
             return self.print(expect, events, seen, checks, &mut out);
         }
         write_json(events, &mut out)?;
-        let result = match (self.interrupted, checks.iter().all(|c| c.ok)) {
-            (true, _) => "interrupted",
-            (false, true) => "as expected",
-            (false, false) => "unexpected",
+        let result = match (self.early, checks.iter().all(|c| c.ok)) {
+            (Some(Early::Interrupted), _) => "interrupted",
+            (Some(Early::GivenUp), _) => "given up",
+            (None, true) => "as expected",
+            (None, false) => "unexpected",
         };
         serde_json::to_writer(&mut out, &Verdict { result, checks, seen })?;
         Ok(writeln!(out)?)
@@ -265,8 +278,11 @@ impl Ran<'_> {
         if !kernel.is_empty() {
             writeln!(out, "{kernel}")?;
         }
-        if self.interrupted && checks.is_empty() {
+        if self.early == Some(Early::Interrupted) && checks.is_empty() {
             return Ok(writeln!(out, "Interrupted: nothing is expected of it.")?);
+        }
+        if self.early == Some(Early::GivenUp) {
+            print_given_up(events, out)?;
         }
         print_checks(expect, checks, style.unicode, out)?;
         self.print_not_done(events, out)?;
@@ -292,6 +308,29 @@ impl Ran<'_> {
         }
         Ok(())
     }
+}
+
+/// A run without a length of its own lasts until its clients are done.
+fn print_given_up(events: &Trace, out: &mut dyn Write) -> Result<(), Fail> {
+    let stands = |id| {
+        let news = |w: &What| matches!(w, What::Client { client, news: ClientNews::Success { .. } } if *client == id);
+        events.iter().any(|e| news(&e.what))
+    };
+    let endless = |(at, c): &(usize, &ClientPlan)| {
+        let limited = c.count.is_some() || c.stop_after.is_some() || c.deadline.is_some();
+        let done = c.kind == ClientKind::TcpConnect && stands(ClientId(*at as u32));
+        !(limited || done)
+    };
+    let clients = events.plan.clients.iter().enumerate();
+    let names: Vec<&str> = clients.filter(endless).map(|(_, c)| c.name.as_str()).collect();
+    let who = if names.is_empty() { "a client".to_owned() } else { names.join(", ") };
+    writeln!(
+        out,
+        "GIVEN UP after {} of a run that has no end: {who} was not done by then, so this is no success.\n\
+         Give the client a `count`, `stop-after` or `deadline`, or the scenario a `duration`.",
+        events.plan.duration
+    )?;
+    Ok(())
 }
 
 fn print_checks(expect: &Expect, checks: &[Check], unicode: bool, out: &mut dyn Write) -> Result<(), Fail> {

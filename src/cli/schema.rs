@@ -56,9 +56,20 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Result<u8, Fail> {
     Ok(super::AS_EXPECTED)
 }
 
-pub(super) fn man() -> Result<u8, Fail> {
+/// The page of a command, or arplab's own; that one names the others.
+pub(super) fn man(of: Option<&str>) -> Result<u8, Fail> {
+    let mut all = super::command().disable_help_subcommand(true);
+    // gives each command the name that its page has
+    all.build();
+    let command = match of {
+        None => all,
+        Some(name) => all.get_subcommands().find(|c| c.get_name() == name).cloned().ok_or_else(|| {
+            let known: Vec<&str> = all.get_subcommands().map(clap::Command::get_name).collect();
+            Fail::usage(format!("there is no command {name:?}; there are {}", known.join(", ")))
+        })?,
+    };
     let mut page = Vec::new();
-    clap_mangen::Man::new(super::command()).render(&mut page)?;
+    clap_mangen::Man::new(command).render(&mut page)?;
     std::io::stdout().lock().write_all(&page)?;
     Ok(super::AS_EXPECTED)
 }

@@ -2,6 +2,7 @@
 
 use crate::control::StepId;
 use crate::time::Time;
+use crate::trace::many;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -49,8 +50,11 @@ impl Progress {
         let Some(bar) = &self.bar else { return };
         let held: Vec<&str> = self.held.iter().map(|(_, text)| text.as_str()).collect();
         let held = if held.is_empty() { String::new() } else { format!("{}; ", held.join(", ")) };
-        let line =
-            format!("{now}  {held}{} requests unanswered; 169.254.1.1: {}", self.unanswered, self.entry);
+        let line = format!(
+            "{now}  {held}{} unanswered; 169.254.1.1: {}",
+            many(self.unanswered as usize, "request"),
+            self.entry
+        );
         bar.set_message(line);
     }
 }

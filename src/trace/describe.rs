@@ -150,30 +150,64 @@ fn icmp6_line(icmp: &Icmpv6Slice<'_>, src: IpAddr, dst: IpAddr) -> (String, Stri
 
 /// The kind, and the particulars.
 fn icmp4(t: &Icmpv4Type) -> (String, String) {
+    use icmpv4::DestUnreachableHeader as Why;
     let whole = |text: &str| (text.to_owned(), String::new());
     match t {
         Icmpv4Type::EchoRequest(h) => ("echo request".into(), format!(", id {}, seq {}", h.id, h.seq)),
         Icmpv4Type::EchoReply(h) => ("echo reply".into(), format!(", id {}, seq {}", h.id, h.seq)),
-        Icmpv4Type::DestinationUnreachable(icmpv4::DestUnreachableHeader::Network) => {
-            whole("net unreachable")
-        }
-        Icmpv4Type::DestinationUnreachable(icmpv4::DestUnreachableHeader::Host) => whole("host unreachable"),
-        Icmpv4Type::DestinationUnreachable(icmpv4::DestUnreachableHeader::Port) => whole("port unreachable"),
-        Icmpv4Type::DestinationUnreachable(other) => whole(&format!("unreachable ({other:?})")),
-        other => whole(&format!("{other:?}")),
+        Icmpv4Type::DestinationUnreachable(why) => match why {
+            Why::Network => whole("net unreachable"),
+            Why::Host => whole("host unreachable"),
+            Why::Port => whole("port unreachable"),
+            Why::Protocol => whole("protocol unreachable"),
+            Why::FragmentationNeeded { next_hop_mtu } => {
+                ("unreachable".into(), format!(", need to frag (mtu {next_hop_mtu})"))
+            }
+            Why::FilterProhibited | Why::HostProhibited | Why::NetworkProhibited => {
+                whole("unreachable, administratively prohibited")
+            }
+            other => whole(&format!("unreachable, code {}", other.code_u8())),
+        },
+        Icmpv4Type::TimeExceeded(_) => whole("time exceeded"),
+        Icmpv4Type::Redirect(_) => whole("redirect"),
+        Icmpv4Type::ParameterProblem(_) => whole("parameter problem"),
+        Icmpv4Type::TimestampRequest(_) => whole("time stamp request"),
+        Icmpv4Type::TimestampReply(_) => whole("time stamp reply"),
+        Icmpv4Type::Unknown { type_u8, code_u8, .. } => whole(&format!("type {type_u8} code {code_u8}")),
     }
 }
 
 fn icmp6(t: &Icmpv6Type) -> (String, String) {
+    use icmpv6::DestUnreachableCode as Why;
     let whole = |text: &str| (text.to_owned(), String::new());
     match t {
         Icmpv6Type::EchoRequest(h) => ("echo request".into(), format!(", id {}, seq {}", h.id, h.seq)),
         Icmpv6Type::EchoReply(h) => ("echo reply".into(), format!(", id {}, seq {}", h.id, h.seq)),
-        Icmpv6Type::DestinationUnreachable(icmpv6::DestUnreachableCode::Address) => {
-            whole("address unreachable")
+        Icmpv6Type::DestinationUnreachable(why) => match why {
+            Why::NoRoute => whole("no route to destination"),
+            Why::Prohibited => whole("administratively prohibited"),
+            Why::Address => whole("address unreachable"),
+            Why::Port => whole("port unreachable"),
+            other => whole(&format!("unreachable, code {}", other.code_u8())),
+        },
+        Icmpv6Type::PacketTooBig { mtu } => ("packet too big".into(), format!(", mtu {mtu}")),
+        Icmpv6Type::TimeExceeded(_) => whole("time exceeded"),
+        Icmpv6Type::ParameterProblem(_) => whole("parameter problem"),
+        other => {
+            let name = match other.type_u8() {
+                130 => "multicast listener query",
+                131 => "multicast listener report",
+                132 => "multicast listener done",
+                133 => "router solicitation",
+                134 => "router advertisement",
+                135 => "neighbor solicitation, cut short",
+                136 => "neighbor advertisement, cut short",
+                137 => "redirect",
+                143 => "multicast listener report v2",
+                n => return whole(&format!("type {n} code {}", other.code_u8())),
+            };
+            whole(name)
         }
-        Icmpv6Type::DestinationUnreachable(other) => whole(&format!("unreachable ({other:?})")),
-        other => whole(&format!("{other:?}")),
     }
 }
 
@@ -197,6 +231,32 @@ mod tests {
         let d = describe_ip(&echo);
         assert_eq!((d.kind(), d.to), ("10.42.0.123 > 203.0.113.8: ICMP echo request", Some(ends.dst())));
         assert_eq!(d.summary, "10.42.0.123 > 203.0.113.8: ICMP echo request, id 7, seq 3");
+    }
+
+    /// ICMPv6 of a type, with that much behind its header: IPv6 of a pod that joins its groups.
+    fn icmp6_packet(kind: u8, rest: usize) -> Vec<u8> {
+        let (src, dst): (Ipv6Addr, Ipv6Addr) = ("fe80::1".parse().unwrap(), "ff02::16".parse().unwrap());
+        let mut packet = vec![0x60, 0, 0, 0, 0, (8 + rest) as u8, 58, 1];
+        packet.extend(src.octets().into_iter().chain(dst.octets()));
+        packet.extend([kind, 0, 0, 0, 0, 0, 0, 0]);
+        packet.extend(vec![0; rest]);
+        packet
+    }
+
+    #[test]
+    fn no_type_of_icmp_is_told_as_a_program_prints_its_own_values() {
+        let told = describe_ip(&icmp6_packet(143, 20)).summary;
+        assert_eq!(told, "fe80::1 > ff02::16: ICMP6 multicast listener report v2");
+        for kind in 0..=255 {
+            for rest in [0, 20] {
+                let six = describe_ip(&icmp6_packet(kind, rest)).summary;
+                let mut four =
+                    vec![0x45, 0, 0, 48, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, kind, 1];
+                four.resize(48, 0);
+                let four = describe_ip(&four).summary;
+                assert!(!six.contains(['{', '_']) && !four.contains(['{', '_']), "{six}; {four}");
+            }
+        }
     }
 
     #[test]

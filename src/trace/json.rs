@@ -371,7 +371,7 @@ pub fn write_json(trace: &Trace, out: &mut dyn Write) -> io::Result<()> {
 #[derive(Serialize)]
 #[serde(tag = "event", rename = "verdict")]
 pub struct Verdict<'a> {
-    /// `as expected` or `unexpected`.
+    /// `as expected`, `unexpected`, `given up` or `interrupted`.
     pub result: &'a str,
     /// Each expectation.
     pub checks: &'a [Check],

@@ -30,5 +30,6 @@ pub(crate) use summary::pointer;
 pub use summary::{headline, kernel_view, summary};
 pub use timeline::Timeline;
 pub use view::View;
+pub(crate) use words::many;
 #[cfg(feature = "live")]
 pub(crate) use words::until;

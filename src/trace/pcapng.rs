@@ -1,5 +1,5 @@
-//! Frames as a pcapng capture: one interface per end of the veth, a comment on each frame that
-//! says what became of it, and steps as comments on the frame that follows them.
+//! Frames as a pcapng capture: one interface per end of the veth, and on each frame one comment: the
+//! steps since the frame before, and what became of this one.
 //!
 //! Wireshark and tshark show the comments; libpcap's readers pass over them.
 
@@ -64,9 +64,9 @@ pub fn write_pcapng<W: Write>(trace: &Trace, out: W) -> Result<(), PcapError> {
                     timestamp: Duration::from_nanos(event.t_ns.0),
                     original_len: bytes.len() as u32,
                     data: Cow::Borrowed(bytes),
-                    options: comments
-                        .into_iter()
+                    options: comment(&comments)
                         .map(|c| EnhancedPacketOption::Comment(Cow::Owned(c)))
+                        .into_iter()
                         .collect(),
                 };
                 writer.write_block(&block.into_block())?;
@@ -75,6 +75,23 @@ pub fn write_pcapng<W: Write>(trace: &Trace, out: W) -> Result<(), PcapError> {
         }
     }
     Ok(())
+}
+
+/// The longest option of a block, whose length is a number of 16 bits. The crate that writes the
+/// blocks lets it wrap, and the file cannot be read then.
+const OPTION_MAX: usize = 65_535;
+
+/// All that is said of a frame, as the one comment that every reader shows: a line for each, as the
+/// format has it (opt_comment, draft-ietf-opsawg-pcapng). What does not fit is counted.
+fn comment(lines: &[String]) -> Option<String> {
+    let whole = lines.join("\n");
+    if whole.is_empty() || whole.len() <= OPTION_MAX {
+        return Some(whole).filter(|w| !w.is_empty());
+    }
+    let end = |left: usize| format!("\n({left} more bytes do not fit into a comment)");
+    let room = OPTION_MAX - end(whole.len()).len();
+    let cut = (0..=room).rev().find(|at| whole.is_char_boundary(*at)).unwrap_or(0);
+    Some(format!("{}{}", &whole[..cut], end(whole.len() - cut)))
 }
 
 /// What was said of each frame after it arrived.
@@ -115,5 +132,23 @@ fn mark(trace: &Trace, event: &Event) -> Option<String> {
             Some(format!("{t} from here on the gateway is silent: {why}"))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_has_one_comment_that_fits() {
+        assert_eq!(comment(&[]), None);
+        assert_eq!(comment(&["a".into(), "b".into()]).as_deref(), Some("a\nb"));
+        // two bytes a letter, so that the place of the cut is inside one
+        let long = vec!["x".to_owned(), "\u{e4}".repeat(40_000)];
+        let told = comment(&long).unwrap();
+        assert!(told.len() <= OPTION_MAX && told.len() > OPTION_MAX - 8, "{}", told.len());
+        assert!(told.ends_with("more bytes do not fit into a comment)"), "{}", &told[told.len() - 60..]);
+        let exact = "x".repeat(OPTION_MAX);
+        assert_eq!(comment(std::slice::from_ref(&exact)), Some(exact.clone()));
     }
 }

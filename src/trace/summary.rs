@@ -2,7 +2,7 @@
 
 use super::event::{Trace, What};
 use super::observe::{ClientSeen, Observed};
-use super::timeline::rounded;
+use super::words::{Precision, many};
 use crate::control::CalicoVersion;
 use crate::neigh::Nud;
 use crate::scenario::Corner;
@@ -61,7 +61,8 @@ pub fn kernel_view(trace: &Trace) -> String {
 #[must_use]
 pub fn summary(seen: &Observed) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "Gateway      {}", gateway(seen));
+    let precision = precision(seen);
+    let _ = writeln!(out, "Gateway      {}", gateway(seen, precision));
     for code in &seen.reasons {
         let _ = writeln!(out, "             because of {}", pointer(code));
     }
@@ -72,25 +73,31 @@ pub fn summary(seen: &Observed) -> String {
     };
     let _ = writeln!(out, "Pod's entry  {entry}");
     for (name, client) in &seen.clients {
-        let _ = writeln!(out, "{name:<12} {}", client_line(client, seen.window_end_ns));
+        let _ = writeln!(out, "{name:<12} {}", client_line(client, seen.window_end_ns, precision));
     }
     out
 }
 
-fn gateway(seen: &Observed) -> String {
+/// That of all lengths in the summary.
+fn precision(seen: &Observed) -> Precision {
+    let waits = seen.clients.values().filter_map(|c| Some(c.first_success_ns?.since(c.start_ns?)));
+    Precision::of(waits.chain(seen.window.filter(|_| seen.unanswered() > 0)))
+}
+
+fn gateway(seen: &Observed, precision: Precision) -> String {
     let (asked, unanswered) = (seen.asked.len(), seen.unanswered());
     match seen.window {
         None => "the pod never asked for it".to_owned(),
         Some(_) if unanswered == 0 && asked == 1 => "answered the only request".to_owned(),
         Some(_) if unanswered == 0 => format!("answered each of {asked} requests"),
-        Some(window) if seen.window_end_ns.is_some() => format!(
-            "silent for {} after the pod's first request; {unanswered} of {asked} requests unanswered",
-            rounded(window.as_ns())
-        ),
-        Some(window) => format!(
-            "silent to the end, {} after the pod's first request; {unanswered} of {asked} requests unanswered",
-            rounded(window.as_ns())
-        ),
+        Some(window) => {
+            let (window, of) = (precision.tell(window), many(asked, "request"));
+            let silent = match seen.window_end_ns {
+                Some(_) => format!("silent for {window}"),
+                None => format!("silent to the end, {window}"),
+            };
+            format!("{silent} after the pod's first request; {unanswered} of {of} unanswered")
+        }
     }
 }
 
@@ -110,14 +117,14 @@ pub(crate) fn pointer(code: &str) -> String {
     }
 }
 
-fn client_line(c: &ClientSeen, window_end: Option<Time>) -> String {
+fn client_line(c: &ClientSeen, window_end: Option<Time>, precision: Precision) -> String {
     let Some(start) = c.start_ns else { return "did not start".to_owned() };
     let mut line = match c.first_success_ns {
         None => "no answer".to_owned(),
         Some(t) => {
-            let mut text = format!("first answer after {}", rounded(t.since(start).as_ns()));
+            let mut text = format!("first answer after {}", precision.tell(t.since(start)));
             if let Some(end) = window_end.filter(|e| *e <= t && *e > start) {
-                let _ = write!(text, ", {} after the gateway began to answer", rounded(t.since(end).as_ns()));
+                let _ = write!(text, ", {} after the gateway began to answer", precision.tell(t.since(end)));
             }
             text
         }

@@ -13,7 +13,7 @@ use super::describe::{Described, describe, describe_ip};
 use super::event::{ClientNews, Event, Fate, Ruling, Trace, Undone, What, is_dad, is_gateway};
 use super::page::{Glyphs, LaneName, Page, Row, Style, Tone, Window};
 use super::view::View;
-use super::words;
+use super::words::{self, Precision};
 use crate::addr::Mac;
 use crate::control::{Act, ActorName, Side, StepId, StepTable};
 use crate::host::Reason;
@@ -46,6 +46,8 @@ const NEWS_LAG: Span = Span::from_ms(20);
 pub struct Timeline<'a> {
     trace: &'a Trace,
     style: Style,
+    /// Of the times that answers took.
+    precision: Precision,
     rows: Vec<Row>,
     silent: bool,
     /// The pod has asked during this silence.
@@ -85,6 +87,7 @@ impl Timeline<'_> {
         Timeline {
             trace,
             style,
+            precision: Precision::of(took(trace)),
             rows: Vec::new(),
             silent: false,
             asking: false,
@@ -321,7 +324,7 @@ impl Timeline<'_> {
                 const LATE: Span = Span::from_ms(100);
                 let first = self.served.insert(client);
                 if self.style.full || first || *took > LATE {
-                    let text = format!("{name} {seq}: answered after {}", rounded(took.as_ns()));
+                    let text = format!("{name} {seq}: answered after {}", self.precision.tell(*took));
                     self.row(t, lane, Tone::Good, text);
                 }
             }
@@ -391,14 +394,12 @@ fn arrow(from: Side, summary: &str) -> String {
     }
 }
 
-/// A time with three digits that count, for people.
-pub(super) fn rounded(ns: u64) -> String {
-    let unit = match ns {
-        0..1_000_000 => 1_000,
-        1_000_000..1_000_000_000 => 100_000,
-        _ => 1_000_000,
-    };
-    Span::from_ns(ns / unit * unit).to_string()
+/// How long answers took.
+fn took(trace: &Trace) -> impl Iterator<Item = Span> {
+    trace.iter().filter_map(|e| match e.what {
+        What::Client { news: ClientNews::Success { took, .. }, .. } => Some(took),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::host::Reason;
 use crate::neigh::Discarded;
 use crate::pod::{ClientId, Failure};
 use crate::stack::DropWhy;
+use crate::time::Span;
 use core::fmt;
 
 impl fmt::Display for Loss {
@@ -56,6 +57,43 @@ impl fmt::Display for Undone {
         match self {
             Undone::GaveUp => f.write_str("gave up waiting"),
             Undone::Refused(why) => f.write_str(why),
+        }
+    }
+}
+
+/// So many of something whose name takes an s.
+pub(crate) fn many(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// How finely the lengths of one block are told: all alike, by the longest of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Precision {
+    /// Seconds, to the millisecond.
+    Seconds,
+    /// Milliseconds, to a tenth.
+    Millis,
+    /// Whole microseconds.
+    Micros,
+}
+
+impl Precision {
+    /// That of a block with these lengths.
+    pub(super) fn of(spans: impl IntoIterator<Item = Span>) -> Precision {
+        match spans.into_iter().max().map_or(0, Span::as_ns) {
+            0..1_000_000 => Precision::Micros,
+            1_000_000..1_000_000_000 => Precision::Millis,
+            _ => Precision::Seconds,
+        }
+    }
+
+    /// A length, cut off at the last digit that is told.
+    pub(super) fn tell(self, span: Span) -> String {
+        let ns = span.as_ns();
+        match self {
+            Precision::Seconds => format!("{}.{:03}s", ns / 1_000_000_000, ns / 1_000_000 % 1000),
+            Precision::Millis => format!("{}.{}ms", ns / 1_000_000, ns / 100_000 % 10),
+            Precision::Micros => format!("{}us", ns / 1_000),
         }
     }
 }
@@ -120,5 +158,27 @@ pub(super) fn dropped(why: DropWhy) -> String {
         DropWhy::Expired => "its time to live ran out".into(),
         DropWhy::NoCarrier => "the device has no carrier".into(),
         DropWhy::DeviceDown => "the device is down".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lengths_of_a_block_are_told_alike() {
+        let told = |spans: &[u64]| {
+            let spans = spans.iter().map(|us| Span::from_us(*us));
+            let precision = Precision::of(spans.clone());
+            spans.map(|s| precision.tell(s)).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(told(&[40_964_123, 932_799, 410]), "40.964s 0.932s 0.000s");
+        assert_eq!(told(&[24_499, 410]), "24.4ms 0.4ms");
+        assert_eq!(told(&[410]), "410us");
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!((many(1, "request"), many(0, "request")), ("1 request".into(), "0 requests".into()));
     }
 }

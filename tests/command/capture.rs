@@ -42,6 +42,26 @@ fn holds_every_frame_on_the_interface_that_sent_it() {
     assert!(packets.iter().any(|p| p.1 == 0) && packets.iter().any(|p| p.1 == 1));
 }
 
+/// Readers that keep one comment a frame (Scapy before 2.7, JSON of tshark) would lose the others.
+#[test]
+fn says_all_of_a_frame_in_one_comment() {
+    use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption::Comment;
+    let dir = tempfile::tempdir().expect("a directory");
+    let bytes = std::fs::read(capture(dir.path(), &["run", "8689"])).expect("written");
+    let mut reader = PcapNgReader::new(&bytes[..]).expect("a capture");
+    let mut lines = Vec::new();
+    while let Some(block) = reader.next_block() {
+        if let Block::EnhancedPacket(p) = block.expect("a sound block") {
+            let comments: Vec<&str> =
+                p.options.iter().filter_map(|o| if let Comment(c) = o { Some(&**c) } else { None }).collect();
+            assert!(comments.len() <= 1, "{comments:?}");
+            lines.push(comments.first().map_or(0, |c| c.lines().count()));
+        }
+    }
+    // the first frame has every step before it
+    assert!(lines[0] > 10 && lines.contains(&1), "{lines:?}");
+}
+
 #[test]
 fn tshark_reads_it_with_its_comments() {
     let dir = tempfile::tempdir().expect("a directory");

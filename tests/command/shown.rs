@@ -174,6 +174,46 @@ fn a_run_without_end_is_given_up() {
     assert!(text(&output.stderr).contains("too many events"), "{}", text(&output.stderr));
 }
 
+/// A ping without a count never ends; what it saw in the ten minutes that it is given is no verdict.
+#[test]
+fn a_run_that_is_given_up_says_so_and_is_no_success() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = format!("{HEAD}[[client]]\nname = \"for-ever\"\nkind = \"ping\"\nto = \"203.0.113.8\"\n");
+    let path = dir.path().join("mine.toml");
+    std::fs::write(&path, &file).expect("written");
+    let run = |args: &[&str]| {
+        let output = command(args).current_dir(dir.path()).output().expect("it starts");
+        (output.status.code(), text(&output.stdout))
+    };
+    let (code, told) = run(&["run", "mine.toml"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("GIVEN UP after 600s") && told.contains("for-ever was not done"), "{told}");
+    let (code, told) = run(&["run", "mine.toml", "--json"]);
+    assert_eq!(code, Some(1));
+    assert!(told.lines().last().is_some_and(|l| l.contains(r#""result":"given up""#)), "{told}");
+    // ten minutes that were asked for are none that were waited in vain
+    std::fs::write(&path, file.replace(HEAD, &format!("{HEAD}duration = \"600s\"\n"))).expect("written");
+    let (code, told) = run(&["run", "mine.toml"]);
+    assert!(code == Some(0) && !told.contains("GIVEN UP"), "{told}");
+}
+
+/// The page of the program names one for every command, and each of those can be made.
+#[test]
+fn every_manual_page_that_is_named_can_be_printed() {
+    let page = text(&arplab(&["man"]).stdout).replace('\\', "");
+    let named: Vec<&str> =
+        page.lines().filter_map(|l| l.strip_prefix("arplab-")?.strip_suffix("(1)")).collect();
+    assert!(named.contains(&"run") && named.contains(&"why-a-minute") && named.len() >= 15, "{named:?}");
+    for name in named {
+        let output = arplab(&["man", name]);
+        let page = text(&output.stdout).replace('\\', "");
+        assert_eq!(output.status.code(), Some(0), "{name}");
+        assert!(page.contains(&format!(".TH arplab-{name} 1")), "{name}: {page}");
+        assert_ne!(name, "help", "a page about itself");
+    }
+    assert_eq!(arplab(&["man", "nothing"]).status.code(), Some(2));
+}
+
 /// A question that nobody could be asked, or an option that the target has not, is bad input.
 #[test]
 fn probe_refuses_what_it_cannot_ask() {

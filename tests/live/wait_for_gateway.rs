@@ -21,6 +21,8 @@ fn compared(args: &[&str]) {
         let run = told(&[&["compare"], args].concat());
         match run.code {
             0 => {
+                let said = "draws of the model the nearest to it is shown (seed ";
+                assert!(run.stdout.contains(said), "{}", run.stdout);
                 return assert!(run.stdout.contains("live-smoltcp and live-kernel agree"), "{}", run.stdout);
             }
             3 => return skipped(&run.stderr),

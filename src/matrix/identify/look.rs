@@ -65,8 +65,8 @@ pub struct Look {
     pub mac: Holder,
     /// A reply was held back.
     pub held_back: bool,
-    /// A request to one MAC (of an old entry) went unanswered and was repeated.
-    pub stale_probe: bool,
+    /// A request to one MAC went unanswered and was repeated.
+    pub probe: Probe,
     /// The gateway is asked for over IPv6.
     pub six: bool,
     /// The pod's packets: does anything come back?
@@ -170,6 +170,18 @@ impl Track {
     }
 }
 
+/// Whom the pod asked alone, in vain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Probe {
+    /// Nobody.
+    None,
+    /// The only MAC that was ever the gateway's, as far as is to be seen.
+    Known,
+    /// One that is not the gateway's any more: another speaks for it.
+    Old,
+}
+
 /// What a pass over the frames gathers.
 struct Pass {
     gateway: Track,
@@ -181,7 +193,8 @@ struct Pass {
     sent_to: BTreeSet<Mac>,
     /// Since when a request to one MAC waits.
     unicast_open: Option<u64>,
-    stale_probe: bool,
+    /// MACs that were asked so more than once.
+    probed: BTreeSet<Mac>,
     six: bool,
     past_the_pod: bool,
     unreachable: bool,
@@ -226,7 +239,7 @@ impl Pass {
             host_macs: BTreeSet::new(),
             sent_to: BTreeSet::new(),
             unicast_open: None,
-            stale_probe: false,
+            probed: BTreeSet::new(),
             six: false,
             past_the_pod: false,
             unreachable: false,
@@ -244,7 +257,9 @@ impl Pass {
                 self.gateway.ask(f.t);
                 if !f.dst.is_group() {
                     let first = *self.unicast_open.get_or_insert(f.t);
-                    self.stale_probe |= f.t - first > REPEATED;
+                    if f.t - first > REPEATED {
+                        self.probed.insert(f.dst);
+                    }
                 }
             }
             Kind::Ask { sender, .. } if is_probe(sender) => {}
@@ -300,12 +315,18 @@ impl Pass {
             (1, _) => Holder::Other,
             _ => Holder::Several,
         };
+        let others = || self.macs.iter().chain(&self.host_macs).any(|m| !self.probed.contains(m));
+        let probe = match self.probed.is_empty() {
+            true => Probe::None,
+            false if others() => Probe::Old,
+            false => Probe::Known,
+        };
         let look = Look {
             gateway: self.gateway.course(),
             gateway_silence: self.gateway.silence(),
             mac,
             held_back: self.gateway.slowest > HELD_BACK,
-            stale_probe: self.stale_probe,
+            probe,
             six: self.six,
             packets: self.packets.course(),
             packets_silence: self.packets.silence(),

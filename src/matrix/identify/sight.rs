@@ -233,7 +233,7 @@ impl Sight {
             ("length of the gateway's silence", Value::Length(l.gateway_silence)),
             ("MAC in replies", word(&l.mac)),
             ("replies held back", word(&l.held_back)),
-            ("unanswered requests to an old MAC", word(&l.stale_probe)),
+            ("unanswered requests to one MAC", word(&l.probe)),
             ("IPv6", word(&l.six)),
             ("the pod's packets", word(&l.packets)),
             ("length without packets back", Value::Length(l.packets_silence)),

@@ -171,6 +171,20 @@ fn what_can_be_told_apart_is_told_apart() {
     }
 }
 
+/// Probes of the one MAC that the gateway ever had are no sign that it changed.
+#[test]
+fn a_mac_is_old_only_where_another_has_come() {
+    let probe = |id: &str| {
+        let scenario = ALL.iter().find(|s| s.id() == id).unwrap();
+        let features = sight(&events(scenario, SEED), Form::Own).features();
+        features.into_iter().find(|f| f.0 == "unanswered requests to one MAC").unwrap().1
+    };
+    let word = |w: &str| Value::Word(w.to_owned());
+    assert_eq!(probe("sysctls-clobbered"), word("known"));
+    assert_eq!(probe("host-mac-changes"), word("old"));
+    assert_eq!(probe("late-responder"), word("none"));
+}
+
 #[test]
 fn reasons_steps_and_comments_are_not_looked_at() {
     let scenario = ALL.iter().find(|s| s.id() == "late-responder").unwrap();
