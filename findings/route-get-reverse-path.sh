@@ -2,7 +2,7 @@
 # `ip route get` calls a source that the reverse path filter refuses an invalid argument.
 #
 # Expected: ip-route(8), get: the route of a packet as the kernel would choose it, with iif for one that arrives; a word
-#           for "not from there". For no forwarding and for no route there is one ("No route to host").
+#           for "not from there". For no forwarding there is one ("No route to host"), for no route another.
 # Seen:     "RTNETLINK answers: Invalid argument", as for a mistyped command; with the pod's route or without rp_filter the
 #           same line gives a route. iproute2 6.1.0; seen on a kernel of 6.18.
 # Meets it: who asks a node, with the very command for it, why it does not answer a pod.

@@ -49,8 +49,8 @@ python() {
     PYTHONPATH="$T/py:$lib" PYTHONDONTWRITEBYTECODE=1 python3 -W ignore "$@"
 }
 
-# crates NAME@=VERSION...: a Rust program of its own (main from standard input) with these crates, run with what
-# stands in $ARGS. Cargo's cache and its build are in the temporary folder too.
+# crates "NAME@=VERSION --features ..."...: a Rust program of its own (main from standard input) with these crates, run
+# with what stands in $ARGS. Cargo's cache and its build are in the temporary folder too.
 crates() {
     mkdir -p "$T/cargo" "$T/rs/src"
     cp "${CARGO_HOME:-$HOME/.cargo}/config.toml" "$T/cargo/" 2>/dev/null || true
@@ -59,7 +59,11 @@ crates() {
     (
         cd "$T/rs"
         export CARGO_HOME="$T/cargo" CARGO_TARGET_DIR="$T/target"
-        cargo add -q "$@" && cargo build -q
+        for crate in "$@"; do
+            # shellcheck disable=SC2086
+            cargo add -q $crate || exit 1
+        done
+        cargo build -q
     ) >"$T/log" 2>&1 || cannot "cargo, with $*: $(tail -3 "$T/log")"
     # shellcheck disable=SC2086
     "$T/target/debug/probe" ${ARGS-}
@@ -89,5 +93,5 @@ tshark() {
 # smoltcp_host: a Rust program (main from standard input) that has lib/wire.rs, smoltcp 0.14.0 on a wire in memory.
 smoltcp_host() {
     cat "$lib/wire.rs" - | sed '1i #![allow(dead_code)]' |
-        crates smoltcp@=0.14.0 --no-default-features --features std,medium-ethernet,proto-ipv4,proto-ipv6,socket-udp
+        crates "smoltcp@=0.14.0 --no-default-features --features std,medium-ethernet,proto-ipv4,proto-ipv6,socket-udp"
 }
