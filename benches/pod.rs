@@ -7,9 +7,10 @@
 #![allow(missing_docs)] // the macro of criterion makes a public function
 
 use arplab::choice::First;
-use arplab::gateway::{Act, Pair, lab};
+use arplab::gateway::ReflexOutside;
 use arplab::host::Mutation;
 use arplab::neigh::KernelClock;
+use arplab::pair::{Bench, Input, lab};
 use arplab::pod::{ClientSpec, ConnectSpec, PingSpec};
 use arplab::time::{Span, Time};
 use core::ops::ControlFlow;
@@ -23,21 +24,21 @@ fn change(text: &str) -> Mutation {
 }
 
 /// A node that does not answer yet, and a client that waits for its start.
-fn prepared(spec: ClientSpec, window: Option<Span>) -> Pair {
+fn prepared(spec: ClientSpec, window: Option<Span>) -> Bench<ReflexOutside> {
     let mut host = lab::host_state();
     host.apply(&change("sysctl -w net.ipv4.conf.cali0.proxy_arp=0")).unwrap();
     let clock = KernelClock::new(250, 1_000_000);
-    let mut pair = lab::pair(host, lab::pod_state(), lab::world(), clock, &mut First);
-    let client = pair.pod.add_client(spec);
-    pair.at(Time::ZERO, Act::Start(client));
+    let mut pair = lab::bench(host, lab::pod_state(), lab::world(), clock, &mut First);
+    let client = pair.pair.add_client(spec);
+    pair.at(Time::ZERO, Input::Start(client));
     if let Some(window) = window {
         let answer = change("sysctl -w net.ipv4.conf.cali0.proxy_arp=1");
-        pair.at(Time::ZERO + window, Act::Host(answer));
+        pair.at(Time::ZERO + window, Input::Host(answer));
     }
     pair
 }
 
-fn run(pair: &Pair) -> Pair {
+fn run(pair: &Bench<ReflexOutside>) -> Bench<ReflexOutside> {
     let mut pair = pair.clone();
     let end = Time::ZERO + Span::from_secs(10);
     pair.run_clients(end, &mut First, &mut |_, _| ControlFlow::Continue(()));

@@ -1,8 +1,8 @@
 //! `arplab delays`.
 
 use super::fail::Fail;
-use crate::gateway::crowd::{Crowd, crowd};
-use crate::gateway::delay::{DelayCase, DelayCell, Trouble, delay_table, standard_cases};
+use crate::pair::crowd::{Crowd, crowd};
+use crate::pair::delay::{DelayCase, DelayCell, Trouble, delay_table, standard_cases};
 use crate::time::Span;
 use std::fmt::Write as _;
 use std::io::Write;

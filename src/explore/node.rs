@@ -4,8 +4,8 @@
 use super::bounds::{Bounds, Complete};
 use super::draws::Draws;
 use super::facts::{Delays, Facts, Landmarks, Watch};
-use super::outside::ReflexOutside;
 use crate::control::UnderWay;
+use crate::gateway::ReflexOutside;
 use crate::scenario::Plan;
 use crate::sim::{Move, Moves, Possible, World};
 use crate::time::{Span, Time};

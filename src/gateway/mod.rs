@@ -15,16 +15,11 @@
 //!
 //! The gateway is sans-IO; the simulator and the live lab drive the same object.
 
-pub mod crowd;
-pub mod delay;
-pub mod lab;
 mod outside;
-mod pair;
 mod reflex;
 
 pub use outside::{Outside, OutsideSpec, SmoltcpOutside};
-pub use pair::{Act, Pair, Seen, Side, Watch};
-pub use reflex::{Endpoint, Reflex, Service};
+pub use reflex::{Endpoint, Reflex, ReflexOutside, Service};
 
 use crate::addr::IfName;
 use crate::choice::Chooser;
@@ -97,6 +92,12 @@ impl<O: Outside> Gateway<O> {
     #[must_use]
     pub fn state(&self) -> &HostState {
         self.stack.state()
+    }
+
+    /// The world behind the uplink.
+    #[must_use]
+    pub fn outside(&self) -> &O {
+        &self.outside
     }
 
     /// Changes the node's configuration.

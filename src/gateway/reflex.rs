@@ -1,9 +1,12 @@
 //! The world behind the host, as a reflex: what a packet is answered with follows from the packet
 //! alone. The explorer can snapshot it for nothing, because there is nothing in it.
 
+use super::outside::{Outside, OutsideSpec};
 use crate::packet::IpBytes;
+use crate::time::Time;
 use crate::wire::{self, Control, Ends, Payload, Segment, Unreachable};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -124,6 +127,51 @@ fn answer_tcp(back: Ends, segment: &Segment<'_>, open: bool) -> Option<IpBytes> 
 fn first_number(syn: &Segment<'_>) -> u32 {
     let ports = u32::from(syn.src_port) << 16 | u32::from(syn.dst_port);
     (syn.seq ^ ports).wrapping_mul(0x9e37_79b9)
+}
+
+/// A reflex as the world behind a node.
+#[derive(Clone, Debug)]
+pub struct ReflexOutside {
+    world: Reflex,
+    out: SmallVec<[IpBytes; 1]>,
+}
+
+impl core::hash::Hash for ReflexOutside {
+    // the world does not change
+    fn hash<H: core::hash::Hasher>(&self, h: &mut H) {
+        self.out.hash(h);
+    }
+}
+
+impl ReflexOutside {
+    /// The world that a plan describes.
+    #[must_use]
+    pub fn new(spec: &OutsideSpec) -> ReflexOutside {
+        let at = |addr, service| Endpoint { addr, service };
+        let mut all: Vec<Endpoint> = spec.hosts.iter().map(|ip| at(*ip, Service::Host)).collect();
+        all.extend(spec.tcp.iter().map(|a| at(a.ip(), Service::Tcp(a.port()))));
+        all.extend(spec.udp.iter().map(|a| at(a.ip(), Service::Udp(a.port()))));
+        Reflex::new(&all).into()
+    }
+}
+
+impl From<Reflex> for ReflexOutside {
+    fn from(world: Reflex) -> Self {
+        ReflexOutside { world, out: SmallVec::new() }
+    }
+}
+
+impl Outside for ReflexOutside {
+    fn handle_packet(&mut self, _: Time, packet: &[u8], _: bool) {
+        self.out.extend(self.world.answer(packet));
+    }
+    fn poll_packet(&mut self) -> Option<IpBytes> {
+        if self.out.is_empty() { None } else { Some(self.out.remove(0)) }
+    }
+    fn poll_timeout(&self) -> Option<Time> {
+        None
+    }
+    fn handle_timeout(&mut self, _: Time) {}
 }
 
 #[cfg(test)]

@@ -290,7 +290,7 @@ mod tests {
     use super::*;
     use crate::addr::Mac;
     use crate::control::GATEWAY;
-    use crate::gateway::lab;
+    use crate::pair::lab;
 
     fn view(command: &str) -> View {
         let mut state = lab::host_state();

@@ -128,7 +128,7 @@ mod tests {
     use crate::gateway::{OutsideSpec, SmoltcpOutside};
     use crate::host::LinkEvent;
     use crate::neigh::KernelClock;
-    use crate::pair::PairSpec;
+    use crate::pair::{LATENCY, PairSpec, Wire};
     use crate::time::Span;
 
     const CALI: IfName = IfName::literal("cali0");
@@ -137,16 +137,19 @@ mod tests {
 
     fn pair() -> Pair<SmoltcpOutside> {
         let spec = PairSpec {
-            ends: Ends { cali: CALI, eth: ETH, pod_mac: Mac([2, 0, 0, 0, 0, 1]) },
+            wire: Wire {
+                ends: Ends { cali: CALI, eth: ETH, pod_mac: Mac([2, 0, 0, 0, 0, 1]) },
+                latency: LATENCY,
+                plain: false,
+                purged_by_all: false,
+                faults: Vec::new(),
+            },
             node: HostState::new(),
             pod: HostState::new(),
             uplink: IfName::literal("up0"),
             rtt: Span::ZERO,
             clock: KernelClock::new(250, 0),
-            plain: false,
-            purged_by_all: false,
             icmp_errors_filtered: false,
-            faults: Vec::new(),
         };
         Pair::new(spec, SmoltcpOutside::new(OutsideSpec::default(), 1), &mut First)
     }

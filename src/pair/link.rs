@@ -14,8 +14,9 @@ use smallvec::SmallVec;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-/// A frame takes this long over a veth: one softirq.
-const LATENCY: Span = Span::from_us(10);
+/// A frame takes this long over a veth: one softirq. Not measured, and far below anything that a
+/// client notices.
+pub const LATENCY: Span = Span::from_us(10);
 
 /// A frame under way.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -33,6 +34,7 @@ pub struct InFlight {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Link {
+    latency: Span,
     faults: Arc<[FaultRule]>,
     /// How many frames each fault has counted.
     counts: SmallVec<[u32; 2]>,
@@ -58,9 +60,9 @@ impl core::hash::Hash for Link {
 }
 
 impl Link {
-    pub(super) fn new(faults: Vec<FaultRule>) -> Link {
+    pub(super) fn new(latency: Span, faults: Vec<FaultRule>) -> Link {
         let counts = SmallVec::from_elem(0, faults.len());
-        Link { faults: faults.into(), counts, ..Link::default() }
+        Link { latency, faults: faults.into(), counts, ..Link::default() }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
@@ -77,7 +79,7 @@ impl Link {
         chooser: &mut dyn Chooser,
     ) -> bool {
         let to = if from == Side::Pod { Side::Host } else { Side::Pod };
-        let mut flight = InFlight { at: now + LATENCY, seq: self.next(), to, id, frame: frame.clone() };
+        let mut flight = InFlight { at: now + self.latency, seq: self.next(), to, id, frame: frame.clone() };
         let released: SmallVec<[InFlight; 1]> = self.take_waiting(to);
         for at in 0..self.faults.len() {
             let rule = self.faults[at];
@@ -137,7 +139,7 @@ impl Link {
     fn fly_behind(&mut self, held: SmallVec<[InFlight; 1]>, now: Time) {
         for flight in held {
             let seq = self.next();
-            self.flying.push(Reverse(InFlight { at: now + LATENCY + LATENCY, seq, ..flight }));
+            self.flying.push(Reverse(InFlight { at: now + self.latency + self.latency, seq, ..flight }));
         }
     }
 

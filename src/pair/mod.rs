@@ -28,14 +28,20 @@
 //! * [`Pair::end_pod`] ends the pod's namespace: its end of the pair goes with it, and so the
 //!   other. What else has the host end's name stays.
 
+mod bench;
+pub mod crowd;
+pub mod delay;
 mod devices;
 mod fault;
+pub mod lab;
 mod link;
 mod veth;
 
 pub use crate::addr::Ends;
+pub use bench::{Bench, Input, Watch};
+pub(crate) use devices::veth_end;
 pub use fault::{FaultAction, FaultMatch, FaultRule, FrameKind};
-pub use link::InFlight;
+pub use link::{InFlight, LATENCY};
 pub(crate) use veth::Veth;
 
 use crate::addr::{IfName, Mac, Side};
@@ -43,9 +49,9 @@ use crate::choice::Chooser;
 use crate::gateway::{Gateway, GatewayOutput, Outside};
 use crate::host::{HostState, IfIndex, LinkEvent, Mutation, Reason, Refused};
 use crate::neigh::KernelClock;
-use crate::packet::{Frame, FrameId};
+use crate::packet::{Frame, FrameId, Packet};
 use crate::pod::{ClientEvent, ClientId, ClientSpec, Outcome, Pod, PodOutput};
-use crate::stack::Note;
+use crate::stack::{Note, SendError};
 use crate::time::{Span, Time};
 use crate::wire::Arp;
 use link::Link;
@@ -55,11 +61,28 @@ use std::net::Ipv4Addr;
 /// The number of `eth0` in the pod: the first device after `lo`.
 pub const POD_DEV: IfIndex = IfIndex(2);
 
+/// What joins the two namespaces.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    /// The names of the two ends, and the MAC that the pod's end is born with.
+    pub ends: Ends,
+    /// How long a frame takes, faults aside: [`LATENCY`], or no time at all.
+    pub latency: Span,
+    /// The pod's end has no peer that its kernel knows, as a TAP: its carrier is noticed as that of
+    /// a pair whose ends have the same number.
+    pub plain: bool,
+    /// An interface that goes down in any namespace throws the node's delayed answers away (before
+    /// Linux 6.0, commit 66ba215cb513).
+    pub purged_by_all: bool,
+    /// What the link does to frames.
+    pub faults: Vec<FaultRule>,
+}
+
 /// What a pair is made of.
 #[derive(Clone, Debug)]
 pub struct PairSpec {
-    /// The names of the two ends, and the MAC that the pod's end is born with.
-    pub ends: Ends,
+    /// What joins the two.
+    pub wire: Wire,
     /// The node's namespace at the start.
     pub node: HostState,
     /// A new namespace of the pod.
@@ -70,16 +93,8 @@ pub struct PairSpec {
     pub rtt: Span,
     /// The kernel's clock, the same for both namespaces.
     pub clock: KernelClock,
-    /// The pod's end has no peer that its kernel knows, as a TAP: changes of its carrier are noticed
-    /// at most once a second, and not at once as those of a veth.
-    pub plain: bool,
-    /// An interface that goes down in any namespace throws the node's delayed answers away (before
-    /// Linux 6.0, commit 66ba215cb513).
-    pub purged_by_all: bool,
     /// The pod filters the errors its kernel sends to it.
     pub icmp_errors_filtered: bool,
-    /// What the link does to frames.
-    pub faults: Vec<FaultRule>,
 }
 
 /// What a pair wants done, or has to tell.
@@ -117,7 +132,7 @@ pub enum Due {
     /// Timers of one of the namespaces have run.
     Timers,
     /// The kernels notice the carrier: these changes are to be applied, in this order.
-    Carrier([(Side, Mutation); 2]),
+    Carrier(SmallVec<[(Side, Mutation); 2]>),
 }
 
 /// A pod and its node, joined by a veth.
@@ -150,16 +165,28 @@ impl<O: Outside> Pair<O> {
         let gateway = Gateway::new(spec.node, spec.uplink, outside, spec.rtt, spec.clock, chooser);
         let mut pod = Pod::new(spec.pod, POD_DEV, spec.clock, chooser);
         pod.filter_icmp_errors(spec.icmp_errors_filtered);
+        Pair::of(gateway, pod, spec.wire)
+    }
+
+    /// The two of them, with no veth between them yet.
+    #[must_use]
+    pub fn of(gateway: Gateway<O>, pod: Pod, wire: Wire) -> Pair<O> {
         Pair {
             gateway,
             pod,
-            veth: Veth::new(spec.ends, spec.plain),
-            link: Link::new(spec.faults),
+            veth: Veth::new(wire.ends, wire.plain),
+            link: Link::new(wire.latency, wire.faults),
             news: SmallVec::new(),
             announcements: Vec::new(),
             frames: 0,
-            purged_by_all: spec.purged_by_all,
+            purged_by_all: wire.purged_by_all,
         }
+    }
+
+    /// Takes the two interfaces of the ends' names, which are there already, for the pair. Their
+    /// carrier is as the states say.
+    pub fn adopt(&mut self) {
+        self.veth.adopt(self.gateway.state(), self.pod.stack().state());
     }
 
     /// The configuration of a namespace.
@@ -373,6 +400,21 @@ impl<O: Outside> Pair<O> {
     /// Makes a client that has ended ready to be started again.
     pub fn renew_client(&mut self, id: ClientId) {
         self.pod.renew_client(id);
+    }
+
+    /// The pod filters the ICMP errors that its kernel sends to it, or not any more.
+    pub fn filter_icmp_errors(&mut self, on: bool) {
+        self.pod.filter_icmp_errors(on);
+    }
+
+    /// A packet leaves a socket of the pod that is none of the clients'.
+    pub fn send_from_pod(
+        &mut self,
+        now: Time,
+        packet: Packet,
+        chooser: &mut dyn Chooser,
+    ) -> Result<(), SendError> {
+        self.pod.send(now, packet, chooser)
     }
 
     /// What a client of the pod has seen so far.

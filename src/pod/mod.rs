@@ -39,7 +39,7 @@ use crate::choice::{ChoiceKind, Chooser};
 use crate::host::{HostState, IfIndex, Mutation, Refused};
 use crate::neigh::{KTimer, KernelClock};
 use crate::packet::{Frame, IpBytes, Owner, Packet};
-use crate::stack::{Note, Output, Stack};
+use crate::stack::{Note, Output, SendError, Stack};
 use crate::time::Time;
 use crate::wire::{
     self, Arp, Control, ETHERTYPE_ARP, Ends, EthFrame, OP_REPLY, Payload, Segment, Unreachable,
@@ -195,6 +195,13 @@ impl Pod {
         if self.clients.get(id.0 as usize).is_some_and(|c| c.outcome().ended.is_none()) {
             self.with_client(now, id, chooser, Client::stop);
         }
+    }
+
+    /// A packet leaves a socket that is none of the clients'.
+    pub fn send(&mut self, now: Time, packet: Packet, chooser: &mut dyn Chooser) -> Result<(), SendError> {
+        let done = self.stack.send(now, packet, chooser);
+        self.deliver(now, chooser);
+        done
     }
 
     /// A frame arrived at the pod's device.

@@ -10,7 +10,7 @@ use crate::control::{Act, Control, Gate, Side, Taken, TaskResult};
 use crate::gateway::{Gateway, Outside};
 use crate::host::Reason;
 use crate::neigh::KernelClock;
-use crate::pair::{Due, Pair, PairOutput, PairSpec};
+use crate::pair::{Due, LATENCY, Pair, PairOutput, PairSpec, Wire};
 use crate::pod::{ClientEvent, ClientId, Pod};
 use crate::scenario::Plan;
 use crate::time::{Span, Time};
@@ -98,17 +98,21 @@ impl<O: Outside> World<O> {
             plan.holds.clone(),
             plan.actors.clone(),
         );
-        let spec = PairSpec {
+        let wire = Wire {
             ends: plan.setting.ends(),
+            latency: LATENCY,
+            plain: plan.eth_is_plain,
+            purged_by_all: plan.queue_purged_by_all,
+            faults: plan.faults.clone(),
+        };
+        let spec = PairSpec {
+            wire,
             node: plan.host.clone(),
             pod: plan.pod.clone(),
             uplink: plan.setting.uplink,
             rtt: OUTSIDE_RTT,
             clock: KernelClock::new(plan.hz, phase),
-            plain: plan.eth_is_plain,
-            purged_by_all: plan.queue_purged_by_all,
             icmp_errors_filtered: plan.icmp_errors_filtered,
-            faults: plan.faults.clone(),
         };
         let mut pair = Pair::new(spec, outside, chooser);
         let starts = plan

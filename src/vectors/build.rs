@@ -105,7 +105,7 @@ fn with_priority(rig: &Rig, side: Side, text: &str) -> String {
     let placed = text.split_whitespace().any(|w| matches!(w, "priority" | "pref" | "preference"));
     match text.split_once("rule add ") {
         Some((before, rest)) if !placed => {
-            let second = rig.stack(side).state().rules().get(1).map_or(0, |r| r.priority);
+            let second = rig.state(side).rules().get(1).map_or(0, |r| r.priority);
             format!("{before}rule add priority {} {rest}", second.saturating_sub(1))
         }
         _ => text.to_owned(),
@@ -129,8 +129,7 @@ fn base(rig: &mut Rig, record: &Record, host_down: bool) -> Result<(), String> {
     apply(rig, Side::Pod, &format!("ip link set {POD_END} address {pod_mac}"))?;
     apply(rig, Side::Pod, &format!("ip link set {POD_END} up"))?;
     apply(rig, Side::Host, "ip link set lo up")?;
-    let names: Vec<IfName> =
-        rig.stack(Side::Host).state().links().iter().map(crate::host::Link::name).collect();
+    let names: Vec<IfName> = rig.state(Side::Host).links().iter().map(crate::host::Link::name).collect();
     for name in names.into_iter().filter(|n| *n != IfName::LO) {
         if name.as_str().starts_with("cali") {
             apply(rig, Side::Host, &format!("ip link set {name} address {host_mac}"))?;
@@ -181,7 +180,7 @@ fn adopt_sysctls(
     for (path, value) in writes {
         let key: SysctlKey = path.parse().map_err(|e| format!("{e}"))?;
         let value: i32 = value.parse().map_err(|_| format!("{path} is {value:?}, no number"))?;
-        if rig.stack(side).state().sysctl(&key) != Some(value) {
+        if rig.state(side).sysctl(&key) != Some(value) {
             adjusted.push(format!("sysctl -w {key}={value}"));
             rig.apply(side, &Mutation::Sysctl { key, value }).map_err(|e| e.to_string())?;
         }
@@ -223,7 +222,7 @@ fn is_link_local(net: &IpNet) -> bool {
 
 fn addresses(rig: &Rig, side: Side, v6: bool) -> Vec<(IfName, IpNet)> {
     let mut found = Vec::new();
-    for link in rig.stack(side).state().links() {
+    for link in rig.state(side).links() {
         if v6 {
             found.extend(link.addrs6().iter().map(|a| (link.name(), IpNet::V6(a.net))));
         } else {
@@ -239,7 +238,7 @@ fn adopt_carriers(rig: &mut Rig, side: Side, config: &Config, adjusted: &mut Vec
         let words: Vec<&str> = line.split_whitespace().collect();
         let dev = words.iter().position(|w| *w == "dev").and_then(|at| words.get(at + 1)?.parse().ok());
         let Some(dev): Option<IfName> = dev else { continue };
-        let has = rig.stack(side).state().link_named(dev).is_some_and(crate::host::Link::has_carrier);
+        let has = rig.state(side).link_named(dev).is_some_and(crate::host::Link::has_carrier);
         if has {
             adjusted.push(format!("ip link set {dev} carrier off"));
             rig.set_far_end(dev, false);
@@ -288,7 +287,7 @@ fn route_line(line: &str) -> String {
 }
 
 fn routes(rig: &Rig, side: Side, v6: bool) -> Vec<String> {
-    let state = rig.stack(side).state();
+    let state = rig.state(side);
     if v6 {
         let lines = state.routes6().iter().map(|r| {
             let via = r.via.map(|v| format!(" via {v}")).unwrap_or_default();
@@ -341,7 +340,7 @@ fn adopt_proxies(
     adjusted: &mut Vec<String>,
 ) -> Result<(), String> {
     let wanted: Vec<(IpAddr, IfName)> = config.proxy_neigh.iter().filter_map(|l| proxy_of(l)).collect();
-    let state = rig.stack(side).state();
+    let state = rig.state(side);
     let has: Vec<(IpAddr, IfName)> = state.proxies().iter().map(|p| (p.ip, state.name_of(p.dev))).collect();
     for (ip, dev) in wanted.iter().filter(|p| !has.contains(p)) {
         adjusted.push(format!("ip neigh add proxy {ip} dev {dev}"));

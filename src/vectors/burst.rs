@@ -58,7 +58,7 @@ fn shoot(rig: &mut Rig, trial: &Trial) -> Result<Burst, String> {
     let seconds = trial.client.get("send_span_s").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
     let gap = Span::from_ns(super::span(seconds).as_ns() / sent.max(1));
     pause(rig);
-    let start = rig.now;
+    let start = rig.now();
     rig.forget();
     let first = u32::from(arp.spa);
     for i in 0..sent as u32 {
@@ -69,14 +69,14 @@ fn shoot(rig: &mut Rig, trial: &Trial) -> Result<Burst, String> {
     rig.run_for(longest_wait(rig));
     let mut order = Vec::new();
     let mut times = Vec::new();
-    for seen in rig.seen.iter().filter(|s| s.from == Side::Host) {
+    for seen in rig.seen().iter().filter(|s| s.from == Side::Host) {
         if let Ok(reply) = EthFrame::parse(&seen.frame).and_then(|e| Arp::parse(e.payload)) {
             order.push(u32::from(reply.tpa).wrapping_sub(first));
             times.push(seen.at.since(start));
         }
     }
     let dev = rig.index(Side::Host, HOST_END);
-    let entries = rig.stack(Side::Host).neighbours().iter().filter(|(d, ..)| Some(*d) == dev).count();
+    let entries = rig.neighbours(Side::Host).iter().filter(|(d, ..)| Some(*d) == dev).count();
     let count = order.len() as u32;
     Ok(Burst {
         replies: order.len(),

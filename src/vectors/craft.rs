@@ -93,7 +93,7 @@ impl Run {
         let mut rig = built.rig;
         let side = if trial.stimulus.iter().any(|s| s.dir == "host->pod") { Side::Pod } else { Side::Host };
         let lead = trial.neigh.iter().flatten().map(|n| n.t).fold(0.0, f64::min);
-        let zero = rig.now + span(lead);
+        let zero = rig.now() + span(lead);
         prepare(&mut rig, side, zero, trial)?;
         let (mut shots, mut after) = (Vec::new(), Vec::new());
         for shot in stimuli(trial) {
@@ -111,7 +111,7 @@ impl Run {
 
     fn answers(&self) -> impl Iterator<Item = (Time, &[u8])> {
         let from = |s: &&super::rig::Seen| s.from == self.side && s.at >= self.zero && is_answer(&s.frame);
-        self.rig.seen.iter().filter(from).map(|s| (s.at, &s.frame[..]))
+        self.rig.seen().iter().filter(from).map(|s| (s.at, &s.frame[..]))
     }
 
     fn latencies(&self) -> Vec<Span> {
@@ -153,7 +153,7 @@ impl Run {
         if trial.neigh.is_some() {
             let kernel = kernel_changes(trial, dev);
             let model: Vec<String> =
-                self.rig.changes.iter().filter(|c| self.concerns(c, dev)).map(change_text).collect();
+                self.rig.changes().iter().filter(|c| self.concerns(c, dev)).map(change_text).collect();
             differ("neighbour entries", kernel.join(" "), model.join(" "));
         }
         for (shot, model) in trial.stimulus.iter().zip(&self.after) {
@@ -196,14 +196,17 @@ impl Run {
     }
 
     fn concerns(&self, change: &Change, dev: IfName) -> bool {
-        change.side == self.side && change.dev == dev && change.at >= self.zero && !is_group(change.ip)
+        change.side == self.side
+            && Some(change.dev) == self.rig.index(self.side, dev)
+            && change.at >= self.zero
+            && !is_group(change.ip)
     }
 }
 
 /// The entry of an address at a side's end of the veth.
 fn entry(rig: &Rig, side: Side, ip: IpAddr) -> Option<(Nud, Option<Mac>)> {
     let dev = rig.index(side, if side == Side::Host { HOST_END } else { POD_END })?;
-    rig.stack(side).neighbours().get(dev, ip).map(|e| (e.state(), e.lladdr()))
+    rig.neighbours(side).get(dev, ip).map(|e| (e.state(), e.lladdr()))
 }
 
 fn entry_text((state, mac): (Nud, Option<Mac>)) -> String {
@@ -260,7 +263,7 @@ fn packet_to(rig: &Rig, side: Side, step: &Transition) -> Result<Packet, String>
         IpAddr::V4(_) => [203, 0, 113, 8].into(),
         IpAddr::V6(_) => [0x2001, 0xdb8, 0, 0, 0, 0, 0, 8].into(),
     };
-    let state = rig.stack(side).state();
+    let state = rig.state(side);
     let link = state.link_named(POD_END).ok_or("the pod has no interface")?;
     let src: Option<IpAddr> = match dst {
         IpAddr::V4(_) => link.addrs().first().map(|a| a.net.addr().into()),

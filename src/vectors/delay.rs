@@ -32,8 +32,7 @@ pub(super) fn set_delay(rig: &mut Rig, record: &Record) -> Result<(), String> {
 /// The longest a proxied answer can wait: `proxy_delay` and the timer's lateness.
 pub(super) fn longest_wait(rig: &Rig) -> Span {
     let delay = rig
-        .stack(Side::Host)
-        .state()
+        .state(Side::Host)
         .link_named(super::rig::HOST_END)
         .map_or(0, |l| l.neigh4().get(crate::host::conf::NeighVar::ProxyDelay));
     Span::from_ms(u64::from(delay.unsigned_abs()) * 10 * 9 / 8 + 100)
@@ -49,11 +48,11 @@ pub(super) fn replay_requests(record: &Record) -> Result<Compared, String> {
         set_delay(&mut rig, record)?;
         for _ in 0..count {
             pause(&mut rig);
-            let start = rig.now;
-            rig.seen.clear();
+            let start = rig.now();
+            rig.forget();
             rig.inject(Side::Host, frame);
             rig.run_for(longest_wait(&rig));
-            match rig.seen.iter().find(|s| s.from == Side::Host) {
+            match rig.seen().iter().find(|s| s.from == Side::Host) {
                 Some(reply) => delays.push(reply.at.since(start)),
                 None => missing += 1,
             }
@@ -128,18 +127,18 @@ fn resolve(rig: &mut Rig) -> Result<Resolution, String> {
     let dev = rig.index(Side::Pod, POD_END).ok_or("the pod has no interface")?;
     let flush = Mutation::NeighFlush { dev: POD_END };
     rig.apply(Side::Pod, &flush).map_err(|e| e.to_string())?;
-    let (start, packet) = (rig.now, pod_packet(rig)?);
+    let (start, packet) = (rig.now(), pod_packet(rig)?);
     rig.forget();
     rig.pod_sends(packet);
     rig.run_for(RESOLUTION_MAX);
-    let ended = rig.changes.iter().find(|c| {
+    let ended = rig.changes().iter().find(|c| {
         let done = |s: Nud| s == Nud::Failed || s.is_valid();
         c.side == Side::Pod && c.at >= start && c.state.is_some_and(done)
     });
     let (end, state) = ended.map_or((Time::FOREVER, None), |c| (c.at, c.state));
     let asked = |s: &&super::rig::Seen| s.from == Side::Pod && s.at <= end && is_request(&s.frame);
-    let requests = rig.seen.iter().filter(asked).count() as u32;
-    let gateway = rig.stack(Side::Pod).neighbours().iter().any(|(d, ..)| d == dev);
+    let requests = rig.seen().iter().filter(asked).count() as u32;
+    let gateway = rig.neighbours(Side::Pod).iter().any(|(d, ..)| d == dev);
     let took = state.filter(|s| s.is_valid() && gateway).map(|_| end.since(start));
     rig.run_for(longest_wait(rig));
     Ok(Resolution { took, requests })
@@ -150,7 +149,7 @@ fn is_request(frame: &[u8]) -> bool {
 }
 
 fn pod_packet(rig: &Rig) -> Result<Packet, String> {
-    let link = rig.stack(Side::Pod).state().link_named(POD_END).ok_or("the pod has no interface")?;
+    let link = rig.state(Side::Pod).link_named(POD_END).ok_or("the pod has no interface")?;
     let src = link.addrs().first().map(|a| IpAddr::V4(a.net.addr()));
     let dst = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 8));
     let ends = src.and_then(|src| Ends::new(src, dst)).ok_or("the pod has no address")?;

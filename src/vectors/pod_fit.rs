@@ -10,10 +10,12 @@
 use super::pod_plan::{BEFORE_S, Plan, armed_again};
 use super::pod_record::{NeighMark, Trial};
 use super::pod_trace::{Kind, Matcher, StateMark, Tolerance, Trace};
+use crate::addr::Side;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
-use crate::gateway::lab::pair;
-use crate::gateway::{Act, Seen, Side};
+use crate::gateway::ReflexOutside;
 use crate::neigh::{Cause, HZ_DEFAULT, KernelClock, Nud};
+use crate::pair::lab::bench;
+use crate::pair::{Input, PairOutput};
 use crate::pod::{ClientEvent, Outcome};
 use crate::stack::Note;
 use crate::time::{Span, Time};
@@ -60,17 +62,18 @@ pub(super) fn simulate(
     mut matcher: Option<&mut Matcher<'_>>,
 ) -> Result<Run, String> {
     let clock = KernelClock::new(HZ_DEFAULT, phase_ns);
-    let mut lab = pair(plan.setup.node.clone(), plan.setup.pod.clone(), plan.world.clone(), clock, chooser);
+    let world: ReflexOutside = plan.world.clone().into();
+    let mut lab = bench(plan.setup.node.clone(), plan.setup.pod.clone(), world, clock, chooser);
     lab.answer_late(plan.late_answers);
-    let client = lab.pod.add_client(plan.spec.clone());
+    let client = lab.pair.add_client(plan.spec.clone());
     for (when, act) in &plan.acts {
         lab.at(at(*when), act.clone());
     }
-    lab.at(at(start), Act::Start(client));
+    lab.at(at(start), Input::Start(client));
     let mut trace = Trace::default();
     let mut complaint = None;
-    lab.run(at(plan.until.max(plan.client_until) + 0.02), chooser, &mut |now, seen| {
-        let found = watch(&mut trace, rel(now), &seen);
+    lab.run(at(plan.until.max(plan.client_until) + 0.02), chooser, &mut |now, output| {
+        let found = watch(&mut trace, rel(now), output);
         if let (Some((kind, when)), Some(matcher)) = (found, matcher.as_deref_mut())
             && let Err(why) = matcher.mark(kind, when)
         {
@@ -81,21 +84,23 @@ pub(super) fn simulate(
     });
     match complaint {
         Some(why) => Err(why),
-        None => Ok(Run { trace, outcome: lab.pod.outcome(client).clone() }),
+        None => Ok(Run { trace, outcome: lab.pair.outcome(client).clone() }),
     }
 }
 
 /// Takes down what is seen; a mark that can be compared is given back.
-pub(super) fn watch(trace: &mut Trace, at: f64, seen: &Seen<'_>) -> Option<(Kind, f64)> {
-    match seen {
-        Seen::Frame(..) if at < STATES_FROM_S => None,
-        Seen::Frame(Side::Pod, frame) => trace.frame_out(at, frame).map(|k| (k, at)),
-        Seen::Frame(Side::Host, frame) => trace.frame_in(at, frame, GATEWAY).map(|k| (k, at)),
-        Seen::Client(_, ClientEvent::Retransmit { .. }) => {
+pub(super) fn watch(trace: &mut Trace, at: f64, output: &PairOutput) -> Option<(Kind, f64)> {
+    match output {
+        PairOutput::Transmit { .. } if at < STATES_FROM_S => None,
+        PairOutput::Transmit { from: Side::Pod, frame } => trace.frame_out(at, frame).map(|k| (k, at)),
+        PairOutput::Transmit { from: Side::Host, frame } => {
+            trace.frame_in(at, frame, GATEWAY).map(|k| (k, at))
+        }
+        PairOutput::Client(_, ClientEvent::Retransmit { .. }) => {
             trace.mark(Kind::Retransmit, at);
             Some((Kind::Retransmit, at))
         }
-        Seen::Note(Side::Pod, Note::Neigh { ip, new, lladdr, cause, .. }) => {
+        PairOutput::Note(Side::Pod, Note::Neigh { ip, new, lladdr, cause, .. }) => {
             // an entry that fails because it may not ask passes by the tracepoints
             let traced = !(*new == Some(Nud::Failed) && *cause == Cause::Output);
             if *ip == IpAddr::V4(GATEWAY) && at > STATES_FROM_S && traced {
@@ -241,7 +246,7 @@ fn reachable(plan: &Plan, trial: &Trial) -> u64 {
 
 fn base_reachable_ms(plan: &Plan) -> f64 {
     use crate::host::conf::NeighVar;
-    let link = plan.setup.pod.link_named(crate::gateway::lab::POD_END);
+    let link = plan.setup.pod.link_named(crate::pair::lab::POD_END);
     link.map_or(30_000.0, |l| f64::from(l.neigh4().get(NeighVar::BaseReachableTimeMs)))
 }
 

@@ -5,10 +5,12 @@ use super::pod_plan::command;
 use super::pod_record::{Record, Trial, bytes};
 use super::pod_setup::build;
 use super::pod_trace::Trace;
+use crate::addr::Side;
 use crate::choice::Seeded;
-use crate::gateway::lab::{SERVER, pair};
-use crate::gateway::{Act, Endpoint, Pair, Reflex, Service};
+use crate::gateway::{Endpoint, Reflex, ReflexOutside, Service};
 use crate::neigh::{HZ_DEFAULT, KernelClock, Nud};
+use crate::pair::lab::{SERVER, bench};
+use crate::pair::{Bench, Input};
 use crate::pod::{ClientId, ClientSpec, UdpSpec};
 use core::ops::ControlFlow;
 use smallvec::SmallVec;
@@ -36,24 +38,24 @@ pub(super) fn replay(record: &Record, trial: &Trial) -> Result<(), String> {
 
 fn replay_in(record: &Record, trial: &Trial, clock: KernelClock) -> Result<(), String> {
     let setup = build(record)?;
-    let world = Reflex::new(&[Endpoint { addr: SERVER, service: Service::Host }]);
+    let world: ReflexOutside = Reflex::new(&[Endpoint { addr: SERVER, service: Service::Host }]).into();
     let mut chooser = Seeded::new(1);
-    let mut lab = pair(setup.node, setup.pod, world, clock, &mut chooser);
+    let mut lab = bench(setup.node, setup.pod, world, clock, &mut chooser);
     prepare(record, trial, &mut lab)?;
     for frame in &trial.stimulus {
         let hex = bytes(&frame.hex).ok_or("the stimulus is not hexadecimal")?;
-        lab.at(at(frame.t), Act::Frame(SmallVec::from_vec(hex)));
+        lab.at(at(frame.t), Input::Frame(Side::Pod, SmallVec::from_vec(hex)));
     }
     let mut trace = Trace::default();
-    lab.run(at(READ_S), &mut chooser, &mut |now, seen| {
-        watch(&mut trace, rel(now), &seen);
+    lab.run(at(READ_S), &mut chooser, &mut |now, output| {
+        watch(&mut trace, rel(now), output);
         ControlFlow::Continue(())
     });
     compare(trial, &lab, &trace)
 }
 
 /// Brings the entry into the state the frame is to meet.
-fn prepare(record: &Record, trial: &Trial, lab: &mut Pair) -> Result<(), String> {
+fn prepare(record: &Record, trial: &Trial, lab: &mut Bench<ReflexOutside>) -> Result<(), String> {
     let Some(prior) = record.text("prior") else { return Ok(()) };
     let before = |via: &str| trial.neigh.iter().find(|n| n.t < 0.0 && n.via == via).map(|n| n.t);
     let usual = match prior {
@@ -62,20 +64,20 @@ fn prepare(record: &Record, trial: &Trial, lab: &mut Pair) -> Result<(), String>
         _ if record.flag("locked") == Some(true) => FRESH_S,
         _ => OLD_S,
     };
-    let sender = |lab: &mut Pair| -> ClientId {
+    let sender = |lab: &mut Bench<ReflexOutside>| -> ClientId {
         let to: SocketAddr = (SERVER, CLOSED).into();
-        lab.pod.add_client(ClientSpec::Udp(UdpSpec { count: Some(1), ..UdpSpec::to(to) }))
+        lab.pair.add_client(ClientSpec::Udp(UdpSpec { count: Some(1), ..UdpSpec::to(to) }))
     };
     match prior {
         "INCOMPLETE" | "FAILED" => {
             let id = sender(lab);
-            lab.at(at(before("output").unwrap_or(usual)), Act::Start(id));
+            lab.at(at(before("output").unwrap_or(usual)), Input::Start(id));
         }
         "DELAY" => {
             let set = before("update").unwrap_or(usual - 0.001);
             lab.at(at(set), set_entry("stale")?);
             let id = sender(lab);
-            lab.at(at(before("output").unwrap_or(usual)), Act::Start(id));
+            lab.at(at(before("output").unwrap_or(usual)), Input::Start(id));
         }
         state => {
             let set = before("update").unwrap_or(usual);
@@ -85,14 +87,15 @@ fn prepare(record: &Record, trial: &Trial, lab: &mut Pair) -> Result<(), String>
     Ok(())
 }
 
-fn set_entry(nud: &str) -> Result<Act, String> {
+fn set_entry(nud: &str) -> Result<Input, String> {
     let text = format!("ip neigh replace 169.254.1.1 dev eth0 lladdr ee:ee:ee:ee:ee:ee nud {nud}");
-    command(&text).map(Act::Pod)
+    command(&text).map(Input::Pod)
 }
 
-fn compare(trial: &Trial, lab: &Pair, trace: &Trace) -> Result<(), String> {
+fn compare(trial: &Trial, lab: &Bench<ReflexOutside>, trace: &Trace) -> Result<(), String> {
     // the entry that was looked at is the gateway's, whoever the frame spoke of
-    let entry = lab.pod.stack().neighbours().get(lab.pod.dev(), IpAddr::V4(super::pod_fit::GATEWAY));
+    let entry =
+        lab.pair.pod().stack().neighbours().get(lab.pair.pod().dev(), IpAddr::V4(super::pod_fit::GATEWAY));
     let state = entry.map(|e| e.state().name().to_owned());
     let mac = entry.and_then(crate::neigh::Entry::lladdr).map(|m| m.to_string()).unwrap_or_default();
     let ours = [state, Some(mac)];

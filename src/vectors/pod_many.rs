@@ -6,9 +6,10 @@ use super::pod_plan::command;
 use super::pod_record::{Record, Trial};
 use super::pod_setup::build;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
-use crate::gateway::lab::{PORT, SERVER, pair};
-use crate::gateway::{Act, Endpoint, Reflex, Service};
+use crate::gateway::{Endpoint, Reflex, ReflexOutside, Service};
 use crate::neigh::{HZ_DEFAULT, KernelClock};
+use crate::pair::Input;
+use crate::pair::lab::{PORT, SERVER, bench};
 use crate::pod::{ClientSpec, ConnectSpec, Fate};
 use core::ops::ControlFlow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,17 +96,18 @@ fn groups(record: &Record, seed: u64) -> Result<Groups, String> {
     let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(HZ_DEFAULT));
     let clock = KernelClock::new(HZ_DEFAULT, phase);
     let endpoints = [Service::Host, Service::Tcp(PORT)].map(|service| Endpoint { addr: SERVER, service });
-    let mut lab = pair(setup.node, setup.pod, Reflex::new(&endpoints), clock, &mut chooser);
+    let world: ReflexOutside = Reflex::new(&endpoints).into();
+    let mut lab = bench(setup.node, setup.pod, world, clock, &mut chooser);
     let parallel = record.number("n").ok_or("no n")? as u32;
     let spec = ConnectSpec { parallel, ..ConnectSpec::once((SERVER, PORT).into()) };
-    let id = lab.pod.add_client(ClientSpec::TcpConnect(spec));
-    lab.at(at(0.0), Act::Start(id));
+    let id = lab.pair.add_client(ClientSpec::TcpConnect(spec));
+    lab.at(at(0.0), Input::Start(id));
     if let Some(answers) = record.number("T") {
-        lab.at(at(answers), Act::Host(command("sysctl -w net.ipv4.conf.cali0.proxy_arp=1")?));
+        lab.at(at(answers), Input::Host(command("sysctl -w net.ipv4.conf.cali0.proxy_arp=1")?));
     }
     lab.run_clients(at(END_S), &mut chooser, &mut |_, _| ControlFlow::Continue(()));
     let mut groups = Groups::new();
-    for attempt in &lab.pod.outcome(id).attempts {
+    for attempt in &lab.pair.outcome(id).attempts {
         let outcome = match attempt.fate {
             Fate::Answered => "connected",
             Fate::Failed(failure) => failure.name(),

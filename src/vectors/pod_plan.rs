@@ -6,10 +6,12 @@
 
 use super::pod_record::{Record, Trial, bytes};
 use super::pod_setup::{Setup, build};
-use crate::gateway::lab::{PORT, SERVER};
-use crate::gateway::{Act, Endpoint, Reflex, Service};
+use crate::addr::Side;
+use crate::gateway::{Endpoint, Reflex, Service};
 use crate::host::{HostState, Mutation};
 use crate::neigh::Nud;
+use crate::pair::Input;
+use crate::pair::lab::{PORT, SERVER};
 use crate::pod::{ClientSpec, ConnectSpec, PingSpec, StreamSpec, UdpSpec};
 use crate::time::Span;
 use crate::wire::{Arp, EthFrame};
@@ -46,7 +48,7 @@ pub(super) struct Plan {
     pub(super) spec: ClientSpec,
     /// When the client may have started.
     pub(super) starts: Vec<f64>,
-    pub(super) acts: Vec<(f64, Act)>,
+    pub(super) acts: Vec<(f64, Input)>,
     /// The state of the entry when the recording begins.
     pub(super) before: Option<Nud>,
     /// How long the trace is compared ...
@@ -64,20 +66,20 @@ pub(super) fn plan(record: &Record, trial: &Trial) -> Result<Plan, String> {
     let mut setup = build(record)?;
     let spec = client(record, trial)?;
     let before = prior(record);
-    let mut acts: Vec<(f64, Act)> = Vec::new();
+    let mut acts: Vec<(f64, Input)> = Vec::new();
     for change in setup.node_late.drain(..) {
-        acts.push((JUST_BEFORE_S, Act::Host(change)));
+        acts.push((JUST_BEFORE_S, Input::Host(change)));
     }
     for change in setup.pod_late.drain(..) {
-        acts.push((BEFORE_S, Act::Pod(change)));
+        acts.push((BEFORE_S, Input::Pod(change)));
     }
     prepare_entry(record, trial, &mut acts)?;
     switch_gateway(record, trial, &setup.node, &mut acts)?;
     if record.says("lodown") || record.title.contains("lo down") {
-        acts.push((BEFORE_S, Act::Pod(command("ip link set lo down")?)));
+        acts.push((BEFORE_S, Input::Pod(command("ip link set lo down")?)));
     }
     if record.says("noicmp") {
-        acts.push((BEFORE_S, Act::FilterIcmp(true)));
+        acts.push((BEFORE_S, Input::FilterIcmp(true)));
     }
     let d = record.number("d").map(seconds);
     let (until, client_until) = until(record, trial, &spec);
@@ -178,9 +180,9 @@ fn prior(record: &Record) -> Option<Nud> {
     }
 }
 
-fn prepare_entry(record: &Record, trial: &Trial, acts: &mut Vec<(f64, Act)>) -> Result<(), String> {
+fn prepare_entry(record: &Record, trial: &Trial, acts: &mut Vec<(f64, Input)>) -> Result<(), String> {
     let replace = |mac: &str, nud: &str| {
-        command(&format!("ip neigh replace 169.254.1.1 dev eth0 lladdr {mac} nud {nud}")).map(Act::Pod)
+        command(&format!("ip neigh replace 169.254.1.1 dev eth0 lladdr {mac} nud {nud}")).map(Input::Pod)
     };
     let gateway = "ee:ee:ee:ee:ee:ee";
     match record.kind() {
@@ -197,11 +199,11 @@ fn prepare_entry(record: &Record, trial: &Trial, acts: &mut Vec<(f64, Act)>) -> 
                 acts.push((BEFORE_S, confirmation()));
             }
             let change = "ip link set cali0 address 02:de:ad:be:ef:01";
-            acts.push((JUST_BEFORE_S, Act::Host(command(change)?)));
+            acts.push((JUST_BEFORE_S, Input::Host(command(change)?)));
         }
         "established" => {
-            acts.push((JUST_BEFORE_S, Act::Host(command("sysctl -w net.ipv4.conf.cali0.proxy_arp=0")?)));
-            acts.push((JUST_BEFORE_S, Act::Pod(command("ip neigh del 169.254.1.1 dev eth0")?)));
+            acts.push((JUST_BEFORE_S, Input::Host(command("sysctl -w net.ipv4.conf.cali0.proxy_arp=0")?)));
+            acts.push((JUST_BEFORE_S, Input::Pod(command("ip neigh del 169.254.1.1 dev eth0")?)));
         }
         _ if record.text("mode") == Some("forward") => acts.push((BEFORE_S, replace(gateway, "permanent")?)),
         _ => {}
@@ -223,11 +225,11 @@ pub(super) fn armed_again(trial: &Trial) -> Option<(f64, f64)> {
 }
 
 /// A reply that confirms the gateway's entry.
-fn confirmation() -> Act {
+fn confirmation() -> Input {
     let pod: crate::addr::Mac = crate::addr::Mac([2, 0, 0x0a, 0x41, 0, 2]);
     let gateway = crate::addr::Mac::CALICO;
     let reply = Arp::reply(gateway, [169, 254, 1, 1].into(), pod, [10, 65, 0, 2].into());
-    Act::Frame(SmallVec::from_slice(&reply.frame(pod, gateway)))
+    Input::Frame(Side::Pod, SmallVec::from_slice(&reply.frame(pod, gateway)))
 }
 
 /// When and how the gateway begins to answer, and whatever else happens to the link.
@@ -235,7 +237,7 @@ fn switch_gateway(
     record: &Record,
     trial: &Trial,
     node: &HostState,
-    acts: &mut Vec<(f64, Act)>,
+    acts: &mut Vec<(f64, Input)>,
 ) -> Result<(), String> {
     let starts = trial.event("starts to answer").or(record.number("T").filter(|t| *t > 0.0));
     if let Some(at) = starts {
@@ -244,27 +246,27 @@ fn switch_gateway(
             Some("podroute") => "ip route add 10.65.0.2 dev cali0 scope link",
             _ => "sysctl -w net.ipv4.conf.cali0.proxy_arp=1",
         };
-        acts.push((at, Act::Host(command(change)?)));
+        acts.push((at, Input::Host(command(change)?)));
     }
     let (down, up) = match record.kind() {
         "linkup" => (Some(OPENED_S), Some(0.0)),
         _ => (trial.event("host end down"), trial.event("host end up")),
     };
     if let Some(at) = down {
-        acts.push((at, Act::Host(command("ip link set cali0 down")?)));
+        acts.push((at, Input::Host(command("ip link set cali0 down")?)));
     }
     if let Some(at) = up {
-        acts.push((at, Act::Host(command("ip link set cali0 up")?)));
+        acts.push((at, Input::Host(command("ip link set cali0 up")?)));
         // the route went with the link
         if node.tables().iter().flat_map(|(_, r)| r).any(|r| r.dst.to_string() == "10.65.0.2/32") {
-            acts.push((at, Act::Host(command("ip route add 10.65.0.2 dev cali0 scope link")?)));
+            acts.push((at, Input::Host(command("ip route add 10.65.0.2 dev cali0 scope link")?)));
         }
     }
     if record.kind() == "established" {
-        acts.push((OPENED_S - 0.1, Act::Host(command("sysctl -w net.ipv4.conf.cali0.proxy_arp=1")?)));
+        acts.push((OPENED_S - 0.1, Input::Host(command("sysctl -w net.ipv4.conf.cali0.proxy_arp=1")?)));
     }
     for (at, frame) in announcements(trial) {
-        acts.push((at, Act::Frame(frame)));
+        acts.push((at, Input::Frame(Side::Pod, frame)));
     }
     Ok(())
 }

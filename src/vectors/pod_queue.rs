@@ -7,11 +7,13 @@ use super::pod_record::{Record, Trial};
 use super::pod_setup::build;
 use super::pod_trace::Trace;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
-use crate::gateway::lab::{PORT, SERVER, pair};
-use crate::gateway::{Act, Endpoint, Reflex, Seen, Service};
+use crate::gateway::{Endpoint, Outside, Reflex, ReflexOutside, Service};
 use crate::neigh::{HZ_DEFAULT, KernelClock, Nud};
+use crate::packet::IpBytes;
+use crate::pair::Input;
+use crate::pair::lab::{PORT, SERVER, bench};
 use crate::pod::{ClientSpec, UdpSpec};
-use crate::time::Span;
+use crate::time::{Span, Time};
 use crate::wire::{self, Payload};
 use core::ops::ControlFlow;
 use serde_json::{Value, json};
@@ -24,6 +26,29 @@ const QUEUE_END_S: f64 = 1.5;
 /// Resolutions drawn for the distribution of REACHABLE.
 const DRAWS: u64 = 400;
 
+/// A world that keeps what reached it.
+#[derive(Clone)]
+struct Heard {
+    world: ReflexOutside,
+    packets: Vec<IpBytes>,
+}
+
+impl Outside for Heard {
+    fn handle_packet(&mut self, now: Time, packet: &[u8], local: bool) {
+        self.packets.push(IpBytes::from_slice(packet));
+        self.world.handle_packet(now, packet, local);
+    }
+    fn poll_packet(&mut self) -> Option<IpBytes> {
+        self.world.poll_packet()
+    }
+    fn poll_timeout(&self) -> Option<Time> {
+        self.world.poll_timeout()
+    }
+    fn handle_timeout(&mut self, now: Time) {
+        self.world.handle_timeout(now);
+    }
+}
+
 /// So many datagrams at once into an unresolved entry: which of them arrive.
 pub(super) fn replay_queue(record: &Record, trial: &Trial) -> Result<(), String> {
     let setup = build(record)?;
@@ -32,26 +57,25 @@ pub(super) fn replay_queue(record: &Record, trial: &Trial) -> Result<(), String>
     let endpoints = [Service::Host, Service::Udp(PORT)].map(|service| Endpoint { addr: SERVER, service });
     let mut chooser = Seeded::new(1);
     let clock = KernelClock::new(HZ_DEFAULT, 0);
-    let mut lab = pair(setup.node, setup.pod, Reflex::new(&endpoints), clock, &mut chooser);
+    let world = Heard { world: Reflex::new(&endpoints).into(), packets: Vec::new() };
+    let mut lab = bench(setup.node, setup.pod, world, clock, &mut chooser);
     let to: SocketAddr = (SERVER, PORT).into();
     let size = u16::try_from(size).map_err(|e| e.to_string())?;
     let spec = UdpSpec { interval: Span::ZERO, count: Some(count as u32), size, ..UdpSpec::to(to) };
-    let id = lab.pod.add_client(ClientSpec::Udp(spec));
-    lab.at(at(0.0), Act::Start(id));
-    lab.at(at(ANSWERS_S), Act::Host(command("sysctl -w net.ipv4.conf.cali0.proxy_arp=1")?));
-    let mut arrived: Vec<u64> = Vec::new();
-    lab.run(at(QUEUE_END_S), &mut chooser, &mut |_, seen| {
-        if let Seen::Served(packet) = seen
-            && let Some((_, Payload::Udp { data, .. })) = wire::parse(packet)
-            && let Some(number) = data.first_chunk::<4>()
-        {
-            // the recorder counted from zero
-            arrived.push(u64::from(u32::from_be_bytes(*number)) - 1);
+    let id = lab.pair.add_client(ClientSpec::Udp(spec));
+    lab.at(at(0.0), Input::Start(id));
+    lab.at(at(ANSWERS_S), Input::Host(command("sysctl -w net.ipv4.conf.cali0.proxy_arp=1")?));
+    lab.run(at(QUEUE_END_S), &mut chooser, &mut |_, _| ControlFlow::Continue(()));
+    let number = |packet: &IpBytes| match wire::parse(packet) {
+        // the recorder counted from zero
+        Some((_, Payload::Udp { data, .. })) => {
+            Some(u64::from(u32::from_be_bytes(*data.first_chunk::<4>()?)) - 1)
         }
-        ControlFlow::Continue(())
-    });
+        _ => None,
+    };
+    let arrived: Vec<u64> = lab.pair.gateway().outside().packets.iter().filter_map(number).collect();
     let ours = json!({
-        "sent": lab.pod.outcome(id).sent,
+        "sent": lab.pair.outcome(id).sent,
         "delivered": arrived.len(),
         "first": arrived.first(),
         "last": arrived.last(),
@@ -88,17 +112,17 @@ fn reachable_for(record: &Record, seed: u64) -> Result<f64, String> {
     let mut chooser = Seeded::new(seed);
     let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(HZ_DEFAULT));
     let clock = KernelClock::new(HZ_DEFAULT, phase);
-    let world = Reflex::new(&[Endpoint { addr: SERVER, service: Service::Host }]);
-    let mut lab = pair(setup.node, setup.pod, world, clock, &mut chooser);
+    let world: ReflexOutside = Reflex::new(&[Endpoint { addr: SERVER, service: Service::Host }]).into();
+    let mut lab = bench(setup.node, setup.pod, world, clock, &mut chooser);
     // the recorder's base of 1 s stands in the title; it is put back before the state is read
     let base = "sysctl -w net.ipv4.neigh.eth0.base_reachable_time_ms=1000";
-    lab.at(at(-0.1), Act::Pod(command(base)?));
+    lab.at(at(-0.1), Input::Pod(command(base)?));
     let spec = UdpSpec { count: Some(1), ..UdpSpec::to((SERVER, 9).into()) };
-    let id = lab.pod.add_client(ClientSpec::Udp(spec));
-    lab.at(at(0.0), Act::Start(id));
+    let id = lab.pair.add_client(ClientSpec::Udp(spec));
+    lab.at(at(0.0), Input::Start(id));
     let mut trace = Trace::default();
-    lab.run(at(2.0), &mut chooser, &mut |now, seen| {
-        watch(&mut trace, rel(now), &seen);
+    lab.run(at(2.0), &mut chooser, &mut |now, output| {
+        watch(&mut trace, rel(now), output);
         ControlFlow::Continue(())
     });
     let when = |state| trace.states.iter().find(|m| m.state == Some(state)).map(|m| m.at);

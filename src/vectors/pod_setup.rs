@@ -2,8 +2,8 @@
 
 use super::pod_record::{Commands, Config, Record, SideConfig};
 use crate::addr::IfName;
-use crate::gateway::lab::{HOST_END, POD_END, UPLINK, namespace};
 use crate::host::{HostState, Mutation};
+use crate::pair::lab::{HOST_END, POD_END, UPLINK, namespace};
 
 /// A second pod's end, which some cases name.
 const OTHER_END: IfName = IfName::literal("cali1");

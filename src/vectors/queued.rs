@@ -78,7 +78,7 @@ fn coarse(latency: Span) -> Span {
 }
 
 fn wait_by_default(rig: &mut Rig) -> Result<(), String> {
-    let host = rig.stack(Side::Host).state();
+    let host = rig.state(Side::Host);
     let delay = host.link_named(HOST_END).map(|l| l.neigh4().get(crate::host::conf::NeighVar::ProxyDelay));
     if delay == Some(0) {
         super::build::set(rig, "net.ipv4.neigh.cali0.proxy_delay", DELAY_DEFAULT.into())?;
@@ -128,7 +128,7 @@ fn deed(what: &str, rig: &Rig) -> Option<Deed> {
 
 /// "Other" is an interface that is neither the pod's nor the uplink, if there is one.
 fn interface(words: &[&str], rig: &Rig) -> Option<IfName> {
-    let links = rig.stack(Side::Host).state().links();
+    let links = rig.state(Side::Host).links();
     let called = links.iter().map(crate::host::Link::name).find(|n| words.contains(&n.as_str()));
     let third = || {
         let mut names = links.iter().map(crate::host::Link::name);
@@ -143,17 +143,17 @@ fn interface(words: &[&str], rig: &Rig) -> Option<IfName> {
 }
 
 fn ask(mut rig: Rig, deed: &Deed) -> Result<Asked, String> {
-    let (start, request) = (rig.now, request(&rig, false)?);
-    rig.seen.clear();
+    let (start, request) = (rig.now(), request(&rig, false)?);
+    rig.forget();
     rig.inject(Side::Host, &request);
     rig.run_until(start + CHANGE_AFTER);
-    let changed = rig.now;
+    let changed = rig.now();
     do_it(&mut rig, deed)?;
     rig.run_for(Span::from_ms(10));
     let entry = entry(&rig);
     rig.run_for(longest_wait(&rig) + Span::from_secs(1));
     let replies: Vec<(Time, Mac)> = rig
-        .seen
+        .seen()
         .iter()
         .filter(|s| s.from == Side::Host)
         .filter_map(|s| {
@@ -194,14 +194,14 @@ fn do_it(rig: &mut Rig, deed: &Deed) -> Result<(), String> {
 }
 
 fn pod_address(rig: &Rig) -> Result<(Mac, Ipv4Addr), String> {
-    let link = rig.stack(Side::Pod).state().link_named(POD_END).ok_or("the pod has no interface")?;
+    let link = rig.state(Side::Pod).link_named(POD_END).ok_or("the pod has no interface")?;
     let addr = link.addrs().first().ok_or("the pod has no address")?;
     Ok((link.mac(), addr.net.addr()))
 }
 
 fn request(rig: &Rig, unicast: bool) -> Result<[u8; 42], String> {
     let (mac, ip) = pod_address(rig)?;
-    let host = rig.stack(Side::Host).state().link_named(HOST_END).map(crate::host::Link::mac);
+    let host = rig.state(Side::Host).link_named(HOST_END).map(crate::host::Link::mac);
     let dst = if unicast { host.unwrap_or(Mac::BROADCAST) } else { Mac::BROADCAST };
     Ok(Arp::request(mac, ip, GATEWAY).frame(dst, mac))
 }
@@ -209,7 +209,7 @@ fn request(rig: &Rig, unicast: bool) -> Result<[u8; 42], String> {
 fn entry(rig: &Rig) -> Option<&'static str> {
     let dev: IfIndex = rig.index(Side::Host, HOST_END)?;
     let (_, ip) = pod_address(rig).ok()?;
-    rig.stack(Side::Host).neighbours().get(dev, ip.into()).map(|e| e.state().name())
+    rig.neighbours(Side::Host).get(dev, ip.into()).map(|e| e.state().name())
 }
 
 fn compare(trial: &Trial, at: usize, model: &[Asked], out: &mut Vec<Difference>) {

@@ -88,18 +88,18 @@ fn compare_tests(record: &Record, runs: &[Start], out: &mut Vec<Difference>) {
 
 fn start(rig: &mut Rig) -> Result<Start, String> {
     super::delay::pause(rig);
-    let zero = rig.now;
-    rig.seen.clear();
+    let zero = rig.now();
+    rig.forget();
     set_up(rig, HOST_END, true)?;
     let (question, gateway) = question(rig);
-    while rig.now.since(zero) < PATIENCE {
+    while rig.now().since(zero) < PATIENCE {
         rig.inject(Side::Host, &question);
         if answered(rig, gateway).is_some() {
             break;
         }
         rig.run_for(POLL);
     }
-    let tests = rig.seen.iter().filter(|s| s.from == Side::Host).filter(|s| is_test(&s.frame, gateway));
+    let tests = rig.seen().iter().filter(|s| s.from == Side::Host).filter(|s| is_test(&s.frame, gateway));
     Ok(Start {
         answered: answered(rig, gateway).map(|at| at.since(zero)),
         tests: tests.map(|s| s.at.since(zero)).collect(),
@@ -114,7 +114,7 @@ fn message(frame: &[u8]) -> Option<(Ipv6Addr, NdMessage)> {
 
 fn answered(rig: &Rig, gateway: Ipv6Addr) -> Option<Time> {
     let ours = |frame: &[u8]| matches!(message(frame), Some((_, NdMessage::Advert(Advert { target, .. }))) if target == gateway);
-    rig.seen.iter().find(|s| s.from == Side::Host && ours(&s.frame)).map(|s| s.at)
+    rig.seen().iter().find(|s| s.from == Side::Host && ours(&s.frame)).map(|s| s.at)
 }
 
 fn is_test(frame: &[u8], gateway: Ipv6Addr) -> bool {
@@ -126,7 +126,7 @@ fn is_test(frame: &[u8], gateway: Ipv6Addr) -> bool {
 
 /// What the pod asked all the while.
 fn question(rig: &Rig) -> (Vec<u8>, Ipv6Addr) {
-    let mac = |side, name| rig.stack(side).state().link_named(name).map_or(Mac::ZERO, crate::host::Link::mac);
+    let mac = |side, name| rig.state(side).link_named(name).map_or(Mac::ZERO, crate::host::Link::mac);
     let (pod, host) = (mac(Side::Pod, super::rig::POD_END), mac(Side::Host, HOST_END));
     let gateway = host.link_local();
     let group = nd::solicited_node(gateway);

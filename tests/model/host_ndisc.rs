@@ -1,12 +1,14 @@
 //! Neighbour discovery on the host and between host and pod.
 
 use crate::common::POD_MAC;
-use crate::common::pair::{HOST, POD, Pair, Pick, gateway, ip6};
-use arplab::addr::Mac;
-use arplab::choice::{ChoiceKind, First};
+use crate::common::pair::{HOST, POD, Pair, Pick, SERVER, gateway, ip6};
+use arplab::addr::{Mac, Side};
+use arplab::choice::ChoiceKind;
 use arplab::host::{HostState, NsDecision, NsReason, NsRequest, decide_ns};
-use arplab::packet::Packet;
-use arplab::time::Span;
+use arplab::packet::Frame;
+use arplab::pair::Input;
+use arplab::pod::{ClientId, ClientSpec, PingSpec};
+use arplab::time::{Span, Time};
 use arplab::wire::{
     self, Cast, ETHERTYPE_IPV6, Ends, Payload,
     nd::{self, NdMessage, Solicit},
@@ -18,7 +20,7 @@ const SECOND: Span = Span::from_secs(1);
 fn a_test_for_duplicates_says_what_the_kernels_says() {
     let mut pair = Pair::new();
     pair.up();
-    let (_, _, frame) = pair.frames.iter().find(|f| f.1 == HOST).unwrap();
+    let (_, _, frame) = pair.log.frames.iter().find(|f| f.1 == HOST).unwrap();
     // as sent by 6.18; checksum and nonce differ from run to run
     let kernel = "3333ffeeeeeeeeeeeeeeeeee86dd6000000000203aff00000000000000000000000000000000\
                   ff0200000000000000000001ffeeeeee8700\
@@ -35,7 +37,7 @@ fn an_address_answers_after_its_test_and_not_before() {
     pair.up();
     let target = gateway().to_string();
     pair.ask(&target);
-    assert_eq!(pair.silences.last(), Some(&NsReason::Tentative { failed: false }));
+    assert_eq!(pair.log.silences.last(), Some(&NsReason::Tentative { failed: false }));
     pair.wait(Span::from_ms(990));
     pair.ask(&target);
     assert!(pair.adverts().is_empty());
@@ -50,12 +52,12 @@ fn a_test_takes_the_drawn_part_of_a_second_and_each_solicitation_one() {
         let mut pair = Pair::new();
         pair.run(HOST, &format!("sysctl net.ipv6.conf.cali0.dad_transmits={transmits}"));
         pair.run(POD, "sysctl net.ipv6.conf.eth0.accept_dad=0");
-        let start = pair.now;
+        let start = pair.now();
         pair.up_with(&mut Pick(ChoiceKind::DadDelay, drawn));
         while pair.tentative(HOST)[0].0 {
             pair.wait(Span::from_ms(4));
         }
-        let took = pair.now.since(start).as_ms();
+        let took = pair.now().since(start).as_ms();
         let least = drawn * 4 + transmits * 1000;
         assert!((least..least + 40 * (transmits + 1) + 8).contains(&took), "{transmits} {drawn}: {took} ms");
         assert_eq!(pair.said(HOST).len(), solicits);
@@ -119,49 +121,46 @@ fn a_rival_makes_the_test_fail_for_good() {
     pair.run(HOST, "ip link set cali0 up");
     assert_eq!(pair.tentative(HOST), [(true, true)]);
     pair.ask(&gateway().to_string());
-    assert_eq!(pair.silences.last(), Some(&NsReason::Tentative { failed: true }));
+    assert_eq!(pair.log.silences.last(), Some(&NsReason::Tentative { failed: true }));
     // its own solicitation come back to it is no rival
     let mut pair = Pair::new();
     pair.run(POD, "sysctl net.ipv6.conf.eth0.disable_ipv6=1");
     pair.up();
-    let frame = pair.frames.iter().find(|f| f.1 == HOST).unwrap().2.clone();
-    pair.stacks[HOST].receive(pair.now, pair.devs[HOST], &frame, &mut First);
+    let frame = pair.log.frames.iter().find(|f| f.1 == HOST).unwrap().2.clone();
+    pair.put(Input::Frame(HOST, frame));
     assert_eq!(pair.tentative(HOST), [(true, false)]);
+}
+
+/// A ping of the pod, to the host in the world.
+fn ping(pair: &mut Pair) -> ClientId {
+    let spec = PingSpec { count: Some(1), ..PingSpec::to(ip6(SERVER).into()) };
+    let id = pair.bench.pair.add_client(ClientSpec::Ping(spec));
+    pair.put(Input::Start(id));
+    id
 }
 
 #[test]
 fn a_ping_goes_out_and_comes_back() {
     let mut pair = Pair::calico();
-    let ends = Ends::V6(ip6("fd00:65::2"), ip6("2001:db8::8"));
-    let echo = wire::echo(ends, false, 7, 1, b"hello");
-    pair.stacks[POD].send(pair.now, Packet { bytes: echo, owner: None }, &mut First).unwrap();
-    pair.settle();
-    assert_eq!(pair.uplink.len(), 1, "one resolution, one packet");
-    let Some((out, Payload::Echo { reply: false, .. })) = wire::parse(&pair.uplink[0]) else { panic!() };
-    assert_eq!((out, pair.uplink[0][7]), (ends, 63), "one hop less to live");
-    let up0 = pair.stacks[HOST].state().link_named("up0".parse().unwrap()).unwrap().index();
-    let answer = wire::echo(ends.reversed(), true, 7, 1, b"hello");
-    pair.stacks[HOST].receive_packet(pair.now, up0, answer, &mut First);
-    pair.settle();
-    assert!(
-        matches!(&pair.delivered[..], [(POD, p)] if matches!(wire::parse(p), Some((_, Payload::Echo { reply: true, .. }))))
-    );
+    let id = ping(&mut pair);
+    assert_eq!(pair.uplink().len(), 1, "one resolution, one packet");
+    let ends = Ends::V6(ip6("fd00:65::2"), ip6(SERVER));
+    let Some((out, Payload::Echo { reply: false, .. })) = wire::parse(&pair.uplink()[0]) else { panic!() };
+    assert_eq!((out, pair.uplink()[0][7]), (ends, 63), "one hop less to live");
+    assert_eq!(pair.bench.pair.outcome(id).received, 1);
 }
 
 #[test]
 fn a_pod_whose_gateway_is_missing_hears_of_it_after_three_solicitations() {
     let mut pair = Pair::calico();
     pair.run(HOST, &format!("ip addr del {}/64 dev cali0", gateway()));
-    let ends = Ends::V6(ip6("fd00:65::2"), ip6("2001:db8::8"));
-    let echo = wire::echo(ends, false, 7, 1, b"");
-    pair.stacks[POD].send(pair.now, Packet { bytes: echo, owner: None }, &mut First).unwrap();
-    pair.settle();
+    let id = ping(&mut pair);
     pair.wait(Span::from_secs(4));
     assert_eq!(pair.said(POD).len(), 3);
     let (_, _, dst, NdMessage::Solicit(ns)) = pair.said(POD)[0] else { panic!() };
     assert_eq!((dst, ns.source), (nd::solicited_node(gateway()), Some(POD_MAC)));
-    let told = |p: &[u8]| matches!(wire::parse(p), Some((_, Payload::Unreachable { code: 3, .. })));
-    assert!(matches!(&pair.delivered[..], [(POD, p)] if told(p)));
+    let outcome = pair.bench.pair.outcome(id);
+    assert_eq!((outcome.received, outcome.errors), (0, 1));
 }
 
 #[test]
@@ -169,21 +168,23 @@ fn what_the_host_forwards_it_limits_and_refuses() {
     let to = |pair: &mut Pair, src: &str, dst: &str, hops: u8| {
         let mut packet = wire::udp(Ends::V6(ip6(src), ip6(dst)), 1, 2, b"x");
         packet[7] = hops;
-        let mut frame = Mac::CALICO.0.to_vec();
+        let mut frame = Frame::from_slice(&Mac::CALICO.0);
         frame.extend(POD_MAC.0);
         frame.extend(ETHERTYPE_IPV6.to_be_bytes());
-        frame.extend(&packet[..]);
-        pair.stacks[HOST].receive(pair.now, pair.devs[HOST], &frame, &mut First);
-        pair.settle();
-        pair.uplink.len()
+        frame.extend_from_slice(&packet);
+        pair.put(Input::Frame(HOST, frame));
+        pair.uplink().len()
     };
     let mut pair = Pair::calico();
     assert_eq!(to(&mut pair, "fd00:65::2", "2001:db8::8", 64), 1);
     assert_eq!(to(&mut pair, "fd00:65::2", "2001:db8::8", 1), 1, "no hop left");
     assert_eq!(to(&mut pair, "fe80::aff:fe41:2", "2001:db8::8", 64), 1, "a link-local source stays");
     let told = |pair: &Pair, code| {
-        let about = |(_, p): &(usize, Vec<u8>)| matches!(wire::parse(p), Some((_, Payload::Unreachable { code: c, .. })) if c == code);
-        pair.delivered.iter().any(about)
+        let about = |(_, from, f): &(Time, Side, Frame)| {
+            *from == HOST
+                && matches!(wire::parse(&f[14..]), Some((_, Payload::Unreachable { code: c, .. })) if c == code)
+        };
+        pair.log.frames.iter().any(about)
     };
     assert!(told(&pair, 2), "beyond scope of source address");
     pair.run(HOST, "ip -6 route del default");
@@ -214,7 +215,7 @@ fn proxying_wants_an_entry_a_switch_and_forwarding_but_no_route() {
             pair.run(HOST, command);
         }
         pair.ask("fd00:99::1");
-        assert_eq!(pair.silences.last().map(|r| r.pointer().code), reason, "{commands:?}");
+        assert_eq!(pair.log.silences.last().map(|r| r.pointer().code), reason, "{commands:?}");
         assert_eq!(pair.adverts().len(), usize::from(reason.is_none()));
     }
 }
@@ -230,7 +231,7 @@ fn a_unicast_solicitation_of_a_proxied_address_is_taken_in_passing_only_with_all
             pair.run(HOST, command);
         }
         pair.inject(HOST, "fd00:65::2", target, &ns, Mac::CALICO);
-        (pair.adverts().len(), pair.silences.last().copied(), pair.uplink.len())
+        (pair.adverts().len(), pair.log.silences.last().copied(), pair.uplink().len())
     };
     let dev = "sysctl net.ipv6.conf.cali0.proxy_ndp=1";
     let all = "sysctl net.ipv6.conf.all.proxy_ndp=1";
@@ -254,7 +255,7 @@ fn proxied_answers_wait_in_a_queue_of_their_own() {
     for _ in 0..3 {
         pair.ask("fd00:99::1");
     }
-    assert_eq!(pair.silences, [NsReason::QueueFull { limit: 1 }]);
+    assert_eq!(pair.log.silences, [NsReason::QueueFull { limit: 1 }]);
     assert!(pair.adverts().is_empty());
     // an interface losing its last IPv4 address empties ARP's queue, not this one
     pair.run(HOST, "ip addr add 10.9.9.9/32 dev up0");
@@ -264,10 +265,10 @@ fn proxied_answers_wait_in_a_queue_of_their_own() {
     pair.ask("fd00:99::1");
     pair.run(HOST, "ip link set up0 down");
     pair.wait(SECOND);
-    assert_eq!((pair.adverts().len(), pair.silences.last()), (2, Some(&NsReason::QueuePurged)));
+    assert_eq!((pair.adverts().len(), pair.log.silences.last()), (2, Some(&NsReason::QueuePurged)));
     // the entry goes with its own link
     pair.run(HOST, "ip link set cali0 down");
-    assert!(pair.stacks[HOST].state().proxies().is_empty());
+    assert!(pair.state(HOST).proxies().is_empty());
 }
 
 #[test]
@@ -288,7 +289,7 @@ fn announcements_are_made_when_asked_for() {
 #[test]
 fn a_proxied_answer_comes_from_an_address_that_reaches_the_asker() {
     let pair = Pair::calico();
-    let mut state = pair.stacks[HOST].state().clone();
+    let mut state = pair.state(HOST).clone();
     for command in ["ip neigh add proxy fd00:99::1 dev cali0", "sysctl net.ipv6.conf.all.proxy_ndp=1"] {
         state.apply(&crate::common::change(command)).unwrap();
     }
@@ -296,7 +297,7 @@ fn a_proxied_answer_comes_from_an_address_that_reaches_the_asker() {
     let source = |state: &HostState, src: &str| {
         let ns = Solicit { target, source: Some(POD_MAC), nonce: None };
         let request = NsRequest {
-            dev: pair.devs[HOST],
+            dev: pair.dev(HOST),
             cast: Cast::Multicast,
             src: ip6(src),
             dst: nd::solicited_node(target),

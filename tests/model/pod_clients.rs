@@ -1,9 +1,12 @@
 //! What each client sees of a gateway that is right, silent, or half right.
 
+use arplab::addr::Side;
 use arplab::choice::{Chooser, First, Middle};
-use arplab::gateway::{Act, Endpoint, Pair, Reflex, Seen, Service, Side, lab};
+use arplab::gateway::{Outside, ReflexOutside};
 use arplab::host::HostState;
 use arplab::neigh::{KernelClock, Nud};
+use arplab::packet::IpBytes;
+use arplab::pair::{Bench, Input, PairOutput, lab};
 use arplab::pod::{
     ArpingSpec, ClientEvent, ClientId, ClientSpec, ConnectSpec, Failure, Fate, Line, Outcome, PingSpec,
     SocketError, StreamSpec, UdpSpec,
@@ -16,7 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
 struct Run {
-    pair: Pair,
+    pair: Bench<ReflexOutside>,
     id: ClientId,
     lines: Vec<String>,
     requests: Vec<Time>,
@@ -24,7 +27,7 @@ struct Run {
 
 impl Run {
     fn outcome(&self) -> &Outcome {
-        self.pair.pod.outcome(self.id)
+        self.pair.pair.outcome(self.id)
     }
 }
 
@@ -59,17 +62,17 @@ fn run_with(
 ) -> Run {
     let (host, pod) = (configured(lab::host_state(), host), configured(lab::pod_state(), pod));
     let clock = KernelClock::new(250, 1_000_000);
-    let mut pair = lab::pair(host, pod, lab::world(), clock, chooser);
-    let id = pair.pod.add_client(spec.clone());
-    pair.at(Time::ZERO, Act::Start(id));
+    let mut pair = lab::bench(host, pod, lab::world(), clock, chooser);
+    let id = pair.pair.add_client(spec.clone());
+    pair.at(Time::ZERO, Input::Start(id));
     for (when, command) in later {
-        pair.at(at(*when), Act::Host(command.parse().unwrap()));
+        pair.at(at(*when), Input::Host(command.parse().unwrap()));
     }
     let (mut lines, mut requests) = (Vec::new(), Vec::new());
     pair.run(at(seconds), chooser, &mut |now, seen| {
         match seen {
-            Seen::Client(_, event) => lines.push(Line(spec, event).to_string()),
-            Seen::Frame(Side::Pod, frame) => {
+            PairOutput::Client(_, event) => lines.push(Line(spec, *event).to_string()),
+            PairOutput::Transmit { from: Side::Pod, frame } => {
                 let eth = EthFrame::parse(frame).unwrap();
                 if Arp::parse(eth.payload).is_ok_and(|a| a.op == 1) && eth.ethertype == 0x0806 {
                     requests.push(now);
@@ -242,20 +245,20 @@ fn arping_asks_past_the_table() {
     let answered = run(ClientSpec::Arping(spec), &[], &[], &[], 10.0);
     assert_eq!((answered.outcome().sent, answered.outcome().received), (3, 3));
     assert_eq!(answered.lines[0], "Unicast reply from 169.254.1.1 [EE:EE:EE:EE:EE:EE]  0.000 ms");
-    let neighbours = answered.pair.pod.stack().neighbours();
-    assert_eq!(neighbours.get(answered.pair.pod.dev(), GATEWAY.into()), None, "arp_accept is 0");
+    let neighbours = answered.pair.pair.pod().stack().neighbours();
+    assert_eq!(neighbours.get(answered.pair.pair.pod().dev(), GATEWAY.into()), None, "arp_accept is 0");
     // a probe is not answered by proxy
     let probe = ArpingSpec { source: Some(Ipv4Addr::UNSPECIFIED), ..spec };
     assert_eq!(run(ClientSpec::Arping(probe), &[], &[], &[], 10.0).outcome().lost(), 3);
     // its answers do move an entry that exists
     let stale = "ip neigh replace 169.254.1.1 dev eth0 lladdr ee:ee:ee:ee:ee:ee nud stale";
     let clock = KernelClock::new(250, 0);
-    let mut pair = lab::pair(lab::host_state(), lab::pod_state(), lab::world(), clock, &mut First);
-    let id = pair.pod.add_client(ClientSpec::Arping(spec));
-    pair.at(Time::ZERO, Act::Pod(stale.parse().unwrap()));
-    pair.at(at(0.1), Act::Start(id));
+    let mut pair = lab::bench(lab::host_state(), lab::pod_state(), lab::world(), clock, &mut First);
+    let id = pair.pair.add_client(ClientSpec::Arping(spec));
+    pair.at(Time::ZERO, Input::Pod(stale.parse().unwrap()));
+    pair.at(at(0.1), Input::Start(id));
     pair.run(at(0.2), &mut First, &mut |_, _| ControlFlow::Continue(()));
-    let entry = pair.pod.stack().neighbours().get(pair.pod.dev(), IpAddr::V4(GATEWAY)).unwrap();
+    let entry = pair.pair.pod().stack().neighbours().get(pair.pair.pod().dev(), IpAddr::V4(GATEWAY)).unwrap();
     assert_eq!(entry.state(), Nud::Reachable);
 }
 
@@ -263,12 +266,12 @@ fn arping_asks_past_the_table() {
 fn an_echo_answered_twice_is_counted_once() {
     let ping = ClientSpec::Ping(PingSpec { count: Some(2), ..PingSpec::to(lab::SERVER) });
     let clock = KernelClock::new(250, 0);
-    let mut pair = lab::pair(lab::host_state(), lab::pod_state(), lab::world(), clock, &mut First);
-    let id = pair.pod.add_client(ping);
-    pair.at(Time::ZERO, Act::Start(id));
+    let mut pair = lab::bench(lab::host_state(), lab::pod_state(), lab::world(), clock, &mut First);
+    let id = pair.pair.add_client(ping);
+    pair.at(Time::ZERO, Input::Start(id));
     let mut reply = None;
     pair.run(at(0.01), &mut First, &mut |_, seen| {
-        if let Seen::Frame(Side::Host, frame) = seen
+        if let PairOutput::Transmit { from: Side::Host, frame } = seen
             && frame[12..14] == [8, 0]
         {
             reply = Some(frame.to_vec());
@@ -276,24 +279,43 @@ fn an_echo_answered_twice_is_counted_once() {
         ControlFlow::Continue(())
     });
     let copy = smallvec::SmallVec::from_vec(reply.expect("the echo was answered"));
-    pair.at(at(0.05), Act::Frame(copy));
+    pair.at(at(0.05), Input::Frame(Side::Pod, copy));
     let mut duplicates = 0;
     pair.run(at(5.0), &mut First, &mut |_, seen| {
         duplicates +=
-            u32::from(matches!(seen, Seen::Client(_, ClientEvent::Answered { duplicate: true, .. })));
+            u32::from(matches!(seen, PairOutput::Client(_, ClientEvent::Answered { duplicate: true, .. })));
         ControlFlow::Continue(())
     });
-    assert_eq!((duplicates, pair.pod.outcome(id).duplicates, pair.pod.outcome(id).received), (1, 1, 2));
+    assert_eq!((duplicates, pair.pair.outcome(id).duplicates, pair.pair.outcome(id).received), (1, 1, 2));
+}
+
+/// A world that sends packets at set times, the last of the list first, and counts what comes.
+#[derive(Clone)]
+struct Asker {
+    left: Vec<(Time, IpBytes)>,
+    out: Vec<IpBytes>,
+    heard: usize,
+}
+
+impl Outside for Asker {
+    fn handle_packet(&mut self, _: Time, _: &[u8], _: bool) {
+        self.heard += 1;
+    }
+    fn poll_packet(&mut self) -> Option<IpBytes> {
+        self.out.pop()
+    }
+    fn poll_timeout(&self) -> Option<Time> {
+        self.left.last().map(|l| l.0)
+    }
+    fn handle_timeout(&mut self, _: Time) {
+        self.out.extend(self.left.pop().map(|l| l.1));
+    }
 }
 
 #[test]
 fn the_pod_answers_for_itself() {
-    let clock = KernelClock::new(250, 0);
     let pod: IpAddr = Ipv4Addr::new(10, 65, 0, 2).into();
-    let world = Reflex::new(&[Endpoint { addr: lab::SERVER, service: Service::Host }]);
-    let mut pair = lab::pair(lab::host_state(), lab::pod_state(), world, clock, &mut First);
     let ends = arplab::wire::Ends::new(lab::SERVER, pod).unwrap();
-    let up = lab::index(pair.host.state(), lab::UPLINK);
     let syn = arplab::wire::Segment {
         src_port: 1,
         dst_port: 2,
@@ -302,23 +324,14 @@ fn the_pod_answers_for_itself() {
         ack: None,
         data: &[],
     };
-    let mut answers = 0;
-    for packet in [
-        arplab::wire::echo(ends, false, 1, 1, b"x"),
-        arplab::wire::udp(ends, 1, 2, b"x"),
-        arplab::wire::tcp(ends, &syn),
-    ] {
-        let now = pair.now() + Span::from_secs(1);
-        pair.host.receive_packet(now, up, packet, &mut First);
-        pair.run(now + Span::from_ms(1), &mut First, &mut |_, seen| {
-            answers += u32::from(matches!(seen, Seen::Served(_)));
-            ControlFlow::Continue(())
-        });
-        pair.at(now + Span::from_ms(2), Act::FilterIcmp(false));
-        pair.run(now + Span::from_ms(3), &mut First, &mut |_, seen| {
-            answers += u32::from(matches!(seen, Seen::Served(_)));
-            ControlFlow::Continue(())
-        });
-    }
-    assert_eq!(answers, 3, "an echo reply, a refusal, a reset");
+    let left = vec![
+        (at(3.0), arplab::wire::tcp(ends, &syn)),
+        (at(2.0), arplab::wire::udp(ends, 1, 2, b"x")),
+        (at(1.0), arplab::wire::echo(ends, false, 1, 1, b"x")),
+    ];
+    let world = Asker { left, out: Vec::new(), heard: 0 };
+    let clock = KernelClock::new(250, 0);
+    let mut bench = lab::bench(lab::host_state(), lab::pod_state(), world, clock, &mut First);
+    bench.run(at(3.1), &mut First, &mut |_, _| ControlFlow::Continue(()));
+    assert_eq!(bench.pair.gateway().outside().heard, 3, "an echo reply, a refusal, a reset");
 }

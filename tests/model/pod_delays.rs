@@ -2,7 +2,7 @@
 
 #![allow(clippy::cast_precision_loss, clippy::cast_sign_loss)] // seconds, to be compared with a table
 
-use arplab::gateway::delay::{DelayCell, delay_line, standard_cases};
+use arplab::pair::delay::{DelayCell, delay_line, standard_cases};
 use arplab::pod::Failure;
 use arplab::time::Span;
 

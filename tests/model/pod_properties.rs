@@ -1,12 +1,14 @@
 //! The neighbour machine and the pod under inputs nobody thought of.
 
 use arplab::addr::Mac;
+use arplab::addr::Side;
 use arplab::choice::{First, Seeded};
-use arplab::gateway::{Act, Pair, Seen, Side, lab};
+use arplab::gateway::ReflexOutside;
 use arplab::host::conf::NeighSet;
 use arplab::host::{Family, HostState, IfIndex, Mutation};
 use arplab::neigh::{Cause, KernelClock, NeighEvent, NeighTable, Nud, UpdateFlags};
 use arplab::packet::{Owner, Packet};
+use arplab::pair::{self, PairOutput, lab};
 use arplab::pod::{ArpingSpec, ClientSpec, ConnectSpec, Fate, PingSpec, Pod, PodOutput, StreamSpec, UdpSpec};
 use arplab::time::{Span, Time};
 use core::ops::ControlFlow;
@@ -354,19 +356,19 @@ fn every_client() -> [ClientSpec; 7] {
     ]
 }
 
-fn battered(blows: &[Blow], seed: u64) -> (Pair, Vec<String>) {
+fn battered(blows: &[Blow], seed: u64) -> (pair::Bench<ReflexOutside>, Vec<String>) {
     let mut chooser = Seeded::new(seed);
     let clock = KernelClock::new(250, seed % 16_384_000_000);
-    let mut pair = lab::pair(lab::host_state(), lab::pod_state(), lab::world(), clock, &mut chooser);
+    let mut pair = lab::bench(lab::host_state(), lab::pod_state(), lab::world(), clock, &mut chooser);
     for spec in every_client() {
-        let id = pair.pod.add_client(spec);
-        pair.at(Time::ZERO, Act::Start(id));
+        let id = pair.pair.add_client(spec);
+        pair.at(Time::ZERO, pair::Input::Start(id));
     }
     let (mut log, mut now, mut steps) = (Vec::new(), Time::ZERO, 0_u32);
     for blow in blows {
         match blow {
-            Blow::Frame(bytes) => pair.at(now, Act::Frame(SmallVec::from_slice(bytes))),
-            Blow::Change(text) => pair.at(now, Act::Pod(text.parse().unwrap())),
+            Blow::Frame(bytes) => pair.at(now, pair::Input::Frame(Side::Pod, SmallVec::from_slice(bytes))),
+            Blow::Change(text) => pair.at(now, pair::Input::Pod(text.parse().unwrap())),
             Blow::Wait(ms) => now += Span::from_ms(u64::from(*ms)),
         }
         let mut last = Time::ZERO;
@@ -391,8 +393,8 @@ proptest! {
     fn a_battered_pod_keeps_its_wits(blows in prop::collection::vec(blow(), 0..30), seed in 0_u64..1000) {
         let (pair, log) = battered(&blows, seed);
         prop_assert_eq!(&battered(&blows, seed).1, &log);
-        for id in pair.pod.clients() {
-            let outcome = pair.pod.outcome(id);
+        for id in pair.pair.pod().clients() {
+            let outcome = pair.pair.outcome(id);
             let of = |wanted: fn(&Fate) -> bool| outcome.attempts.iter().filter(|a| wanted(&a.fate)).count() as u32;
             prop_assert_eq!(outcome.sent, outcome.attempts.len() as u32);
             prop_assert_eq!(outcome.received, of(|f| *f == Fate::Answered));
@@ -434,12 +436,12 @@ fn a_pod_without_a_route_says_so_and_ends() {
 fn a_watcher_can_end_a_run() {
     let mut chooser = First;
     let clock = KernelClock::new(250, 0);
-    let mut pair = lab::pair(lab::host_state(), lab::pod_state(), lab::world(), clock, &mut chooser);
-    let id = pair.pod.add_client(ClientSpec::Ping(PingSpec::to(lab::SERVER)));
-    pair.at(Time::ZERO, Act::Start(id));
+    let mut pair = lab::bench(lab::host_state(), lab::pod_state(), lab::world(), clock, &mut chooser);
+    let id = pair.pair.add_client(ClientSpec::Ping(PingSpec::to(lab::SERVER)));
+    pair.at(Time::ZERO, pair::Input::Start(id));
     let mut seen_host = false;
     let ran_out = pair.run(Time::ZERO + Span::from_secs(9), &mut chooser, &mut |_, seen| {
-        seen_host |= matches!(seen, Seen::Frame(Side::Host, _));
+        seen_host |= matches!(seen, PairOutput::Transmit { from: Side::Host, .. });
         if seen_host { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert!(seen_host && !ran_out && pair.now() == Time::ZERO);

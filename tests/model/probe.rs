@@ -1,8 +1,8 @@
 //! `arplab probe`: a right answerer conforms, each kind of bad one is caught, nothing is left behind.
 
 use arplab::addr::Mac;
-use arplab::gateway::lab;
 use arplab::host::HostState;
+use arplab::pair::lab;
 use arplab::probe::{Answerer, AskError, Clause, Finding, Heard, ModelAnswerer, Report, Setting, probe};
 use arplab::time::Span;
 use std::net::Ipv4Addr;

@@ -1,17 +1,27 @@
-//! Host and pod, each a namespace at work, and the veth between them.
+//! Host and pod on a bench, with all that was seen of them, and an IPv6 host in the world.
 
 use super::POD_MAC;
-use arplab::addr::Mac;
+use arplab::addr::{Ends, Mac, Side};
 use arplab::choice::{ChoiceKind, Chooser, First};
-use arplab::host::{HostState, IfIndex, LinkChange, LinkKind, Mutation, NsDecision, NsReason};
+use arplab::gateway::{Endpoint, Outside, Reflex, ReflexOutside, Service};
+use arplab::host::{HostState, IfIndex, LinkKind, Mutation, NsDecision, NsReason};
 use arplab::neigh::KernelClock;
-use arplab::stack::{Note, Output, Stack};
+use arplab::packet::{Frame, IpBytes};
+use arplab::pair::{Bench, Input, Pair as Joined, PairOutput, PairSpec, Wire};
+use arplab::stack::Note;
 use arplab::time::{Span, Time};
 use arplab::wire::{
-    self, ETHERTYPE_IPV6, Ends,
+    self, ETHERTYPE_IPV6, Ends as Talk,
     nd::{self, Advert, NdMessage, Solicit},
 };
+use core::ops::ControlFlow;
 use std::net::Ipv6Addr;
+
+pub(crate) const HOST: Side = Side::Host;
+pub(crate) const POD: Side = Side::Pod;
+
+/// Who answers echo requests out there.
+pub(crate) const SERVER: &str = "2001:db8::8";
 
 pub(crate) fn ip6(text: &str) -> Ipv6Addr {
     text.parse().unwrap()
@@ -21,20 +31,29 @@ pub(crate) fn gateway() -> Ipv6Addr {
     Mac::CALICO.link_local()
 }
 
-/// Two namespaces and the veth between them.
-pub(crate) struct Pair {
-    pub(crate) stacks: [Stack; 2],
-    pub(crate) devs: [IfIndex; 2],
-    pub(crate) now: Time,
-    /// Who sent which frame when.
-    pub(crate) frames: Vec<(Time, usize, Vec<u8>)>,
-    pub(crate) uplink: Vec<Vec<u8>>,
-    pub(crate) delivered: Vec<(usize, Vec<u8>)>,
-    pub(crate) silences: Vec<NsReason>,
+/// A world that keeps what reached it by the uplink.
+pub(crate) struct World {
+    reflex: ReflexOutside,
+    heard: Vec<IpBytes>,
 }
 
-pub(crate) const HOST: usize = 0;
-pub(crate) const POD: usize = 1;
+impl Outside for World {
+    fn handle_packet(&mut self, now: Time, packet: &[u8], local: bool) {
+        if !local {
+            self.heard.push(IpBytes::from_slice(packet));
+            self.reflex.handle_packet(now, packet, local);
+        }
+    }
+    fn poll_packet(&mut self) -> Option<IpBytes> {
+        self.reflex.poll_packet()
+    }
+    fn poll_timeout(&self) -> Option<Time> {
+        self.reflex.poll_timeout()
+    }
+    fn handle_timeout(&mut self, now: Time) {
+        self.reflex.handle_timeout(now);
+    }
+}
 
 /// Draws the first of everything but what is asked for.
 pub(crate) struct Pick(pub(crate) ChoiceKind, pub(crate) u64);
@@ -45,31 +64,64 @@ impl Chooser for Pick {
     }
 }
 
+/// What was seen.
+#[derive(Default)]
+pub(crate) struct Log {
+    /// Who sent which frame when.
+    pub(crate) frames: Vec<(Time, Side, Frame)>,
+    pub(crate) silences: Vec<NsReason>,
+}
+
+impl Log {
+    fn note(&mut self, now: Time, output: &PairOutput) -> ControlFlow<()> {
+        match output {
+            PairOutput::Transmit { from, frame } => self.frames.push((now, *from, frame.clone())),
+            PairOutput::Note(_, Note::JudgedNs { decision: NsDecision::Silent(reason), .. }) => {
+                self.silences.push(*reason);
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Two namespaces and the veth between them.
+pub(crate) struct Pair {
+    pub(crate) bench: Bench<World>,
+    pub(crate) log: Log,
+}
+
 impl Pair {
     /// Links down, MACs set, forwarding on the host.
     pub(crate) fn new() -> Pair {
-        let mut host = HostState::new();
-        let mut pod = HostState::new();
-        let veth =
-            |name: &str| Mutation::LinkAdd { name: name.parse().unwrap(), kind: LinkKind::Veth, mac: None };
-        host.apply(&veth("cali0")).unwrap();
-        host.apply(&veth("up0")).unwrap();
-        pod.apply(&veth("eth0")).unwrap();
-        let clock = KernelClock::new(250, 0);
-        let devs = [("cali0", &host), ("eth0", &pod)]
-            .map(|(name, state)| state.link_named(name.parse().unwrap()).unwrap().index());
-        let up0 = host.link_named("up0".parse().unwrap()).unwrap().index();
-        let mut stacks = [Stack::new(host, clock, &mut First), Stack::new(pod, clock, &mut First)];
-        stacks[HOST].set_uplink(up0);
-        let mut pair = Pair {
-            stacks,
-            devs,
-            now: Time(1_000_000),
-            frames: Vec::new(),
-            uplink: Vec::new(),
-            delivered: Vec::new(),
-            silences: Vec::new(),
+        let namespace = |names: &[&str]| {
+            let mut state = HostState::new();
+            for name in names {
+                let add = Mutation::LinkAdd { name: name.parse().unwrap(), kind: LinkKind::Veth, mac: None };
+                state.apply(&add).unwrap();
+            }
+            state
         };
+        let spec = PairSpec {
+            wire: Wire {
+                ends: Ends { cali: "cali0".parse().unwrap(), eth: "eth0".parse().unwrap(), pod_mac: POD_MAC },
+                latency: Span::ZERO,
+                plain: false,
+                purged_by_all: false,
+                faults: Vec::new(),
+            },
+            node: namespace(&["cali0", "up0"]),
+            pod: namespace(&["eth0"]),
+            uplink: "up0".parse().unwrap(),
+            rtt: Span::ZERO,
+            clock: KernelClock::new(250, 0),
+            icmp_errors_filtered: false,
+        };
+        let server = Endpoint { addr: ip6(SERVER).into(), service: Service::Host };
+        let world = World { reflex: Reflex::new(&[server]).into(), heard: Vec::new() };
+        let mut joined = Joined::new(spec, world, &mut First);
+        joined.adopt();
+        let mut pair = Pair { bench: Bench::new(joined, Time(1_000_000)), log: Log::default() };
         pair.run(HOST, "ip link set lo up");
         pair.run(HOST, "sysctl net.ipv6.conf.all.forwarding=1");
         pair.run(HOST, "ip link set cali0 address ee:ee:ee:ee:ee:ee");
@@ -101,62 +153,55 @@ impl Pair {
 
     pub(crate) fn up_with(&mut self, chooser: &mut dyn Chooser) {
         for (side, name) in [(POD, "eth0"), (HOST, "cali0")] {
-            self.run(side, &format!("ip link set {name} up"));
+            self.run_with(side, &format!("ip link set {name} up"), chooser);
         }
-        for (side, name) in [(POD, "eth0"), (HOST, "cali0")] {
-            let change = Mutation::LinkSet { dev: name.parse().unwrap(), change: LinkChange::Carrier(true) };
-            self.stacks[side].apply(self.now, &change, chooser).unwrap();
-        }
-        self.settle();
     }
 
-    pub(crate) fn run(&mut self, side: usize, command: &str) {
-        self.stacks[side].apply(self.now, &super::change(command), &mut First).unwrap();
-        self.settle();
+    pub(crate) fn run(&mut self, side: Side, command: &str) {
+        self.run_with(side, command, &mut First);
     }
 
-    pub(crate) fn settle(&mut self) {
-        loop {
-            let next = self.stacks.iter_mut().enumerate().find_map(|(i, s)| s.poll_output().map(|o| (i, o)));
-            let Some((side, output)) = next else { break };
-            match output {
-                Output::Transmit { dev, frame } if dev == self.devs[side] => {
-                    self.frames.push((self.now, side, frame.to_vec()));
-                    let to = 1 - side;
-                    if self.stacks[to].state().link(self.devs[to]).unwrap().is_up() {
-                        self.stacks[to].receive(self.now, self.devs[to], &frame, &mut First);
-                    }
-                }
-                Output::Uplink { packet } => self.uplink.push(packet.to_vec()),
-                Output::Deliver { packet, .. } => self.delivered.push((side, packet.to_vec())),
-                Output::Note(Note::JudgedNs { decision: NsDecision::Silent(reason), .. }) => {
-                    self.silences.push(reason);
-                }
-                _ => {}
-            }
-        }
+    fn run_with(&mut self, side: Side, command: &str, chooser: &mut dyn Chooser) {
+        let log = &mut self.log;
+        let change = super::change(command);
+        self.bench.apply(side, &change, chooser, &mut |now, output| log.note(now, output)).unwrap();
+    }
+
+    pub(crate) fn put(&mut self, input: Input) {
+        let log = &mut self.log;
+        self.bench.put(input, &mut First, &mut |now, output| log.note(now, output));
     }
 
     pub(crate) fn wait(&mut self, span: Span) {
-        let end = self.now + span;
-        while let Some(next) = self.stacks.iter().filter_map(Stack::poll_timeout).min().filter(|t| *t <= end)
-        {
-            self.now = self.now.max(next);
-            for stack in &mut self.stacks {
-                stack.handle_timeout(self.now, &mut First);
-            }
-            self.settle();
-        }
-        self.now = end;
+        let (log, end) = (&mut self.log, self.bench.now() + span);
+        self.bench.run(end, &mut First, &mut |now, output| log.note(now, output));
     }
 
-    pub(crate) fn inject(&mut self, to: usize, src: &str, dst: Ipv6Addr, ns: &Solicit, eth: Mac) {
-        let mut frame = eth.0.to_vec();
+    pub(crate) fn now(&self) -> Time {
+        self.bench.now()
+    }
+
+    pub(crate) fn state(&self, side: Side) -> &HostState {
+        self.bench.pair.state(side)
+    }
+
+    /// The number of a side's end.
+    pub(crate) fn dev(&self, side: Side) -> IfIndex {
+        let name = if side == HOST { "cali0" } else { "eth0" };
+        self.state(side).link_named(name.parse().unwrap()).unwrap().index()
+    }
+
+    /// What left by the uplink.
+    pub(crate) fn uplink(&self) -> &[IpBytes] {
+        &self.bench.pair.gateway().outside().heard
+    }
+
+    pub(crate) fn inject(&mut self, to: Side, src: &str, dst: Ipv6Addr, ns: &Solicit, eth: Mac) {
+        let mut frame = Frame::from_slice(&eth.0);
         frame.extend(POD_MAC.0);
         frame.extend(ETHERTYPE_IPV6.to_be_bytes());
-        frame.extend(&nd::solicit_packet(ip6(src), dst, ns)[..]);
-        self.stacks[to].receive(self.now, self.devs[to], &frame, &mut First);
-        self.settle();
+        frame.extend_from_slice(&nd::solicit_packet(ip6(src), dst, ns));
+        self.put(Input::Frame(to, frame));
     }
 
     /// The pod's solicitation of an address, by multicast.
@@ -168,13 +213,13 @@ impl Pair {
     }
 
     /// Messages of neighbour discovery a side has sent.
-    pub(crate) fn said(&self, side: usize) -> Vec<(Time, Ipv6Addr, Ipv6Addr, NdMessage)> {
-        let read = |(at, from, frame): &(Time, usize, Vec<u8>)| {
-            let (Ends::V6(src, dst), _, icmp) = wire::ip_parts(&frame[14..])? else { return None };
+    pub(crate) fn said(&self, side: Side) -> Vec<(Time, Ipv6Addr, Ipv6Addr, NdMessage)> {
+        let read = |(at, from, frame): &(Time, Side, Frame)| {
+            let (Talk::V6(src, dst), _, icmp) = wire::ip_parts(&frame[14..])? else { return None };
             let message = nd::parse(src, dst, icmp)?.ok()?;
             (*from == side).then_some((*at, src, dst, message))
         };
-        self.frames.iter().filter_map(read).collect()
+        self.log.frames.iter().filter_map(read).collect()
     }
 
     pub(crate) fn adverts(&self) -> Vec<Advert> {
@@ -185,8 +230,8 @@ impl Pair {
         self.said(HOST).into_iter().filter_map(|s| advert(s.3)).collect()
     }
 
-    pub(crate) fn tentative(&self, side: usize) -> Vec<(bool, bool)> {
-        let link = self.stacks[side].state().link(self.devs[side]).unwrap();
+    pub(crate) fn tentative(&self, side: Side) -> Vec<(bool, bool)> {
+        let link = self.state(side).link(self.dev(side)).unwrap();
         link.addrs6().iter().map(|a| (a.tentative, a.dad_failed)).collect()
     }
 }

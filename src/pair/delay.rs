@@ -5,7 +5,7 @@
 //! depends on where the wheel stands, so every cell is a smallest, a middle and a largest time.
 
 use super::lab;
-use super::{Act, Pair, Seen};
+use super::{Input, PairOutput};
 use crate::choice::Seeded;
 use crate::host::Mutation;
 use crate::neigh::{HZ_DEFAULT, KernelClock};
@@ -122,8 +122,8 @@ pub fn delay_table(cases: &[DelayCase], windows: &[Span], phases: u32) -> Vec<(D
 struct Prepared {
     host: crate::host::HostState,
     pod: crate::host::HostState,
-    before: Vec<Act>,
-    close: Option<Act>,
+    before: Vec<Input>,
+    close: Option<Input>,
 }
 
 fn command(text: &str) -> Mutation {
@@ -138,25 +138,25 @@ fn prepare(case: &DelayCase) -> Prepared {
     apply(&mut pod, &format!("sysctl -w net.ipv4.tcp_syn_linear_timeouts={}", case.linear_timeouts));
     let entry = |nud: &str| {
         let text = format!("ip neigh replace 169.254.1.1 dev eth0 lladdr ee:ee:ee:ee:ee:ee nud {nud}");
-        Act::Pod(command(&text))
+        Input::Pod(command(&text))
     };
     let proxy_arp = |on: i32| command(&format!("sysctl -w net.ipv4.conf.cali0.proxy_arp={on}"));
-    let new_mac = Act::Host(command("ip link set cali0 address 02:de:ad:be:ef:01"));
+    let new_mac = Input::Host(command("ip link set cali0 address 02:de:ad:be:ef:01"));
     let open = matches!(case.spec, ClientSpec::TcpStream(_));
     let (before, close) = match case.trouble {
         // the connection is opened first, then the gateway falls silent and its entry goes
         Trouble::Silent | Trouble::SilentAndUnheard if open => {
-            let forget = Act::Pod(command("ip neigh del 169.254.1.1 dev eth0"));
-            (vec![Act::Host(proxy_arp(0)), forget], Some(Act::Host(proxy_arp(1))))
+            let forget = Input::Pod(command("ip neigh del 169.254.1.1 dev eth0"));
+            (vec![Input::Host(proxy_arp(0)), forget], Some(Input::Host(proxy_arp(1))))
         }
         Trouble::Silent | Trouble::SilentAndUnheard => {
             apply(&mut host, &proxy_arp(0).to_string());
-            (Vec::new(), Some(Act::Host(proxy_arp(1))))
+            (Vec::new(), Some(Input::Host(proxy_arp(1))))
         }
         Trouble::NoDataPath => {
             apply(&mut host, "sysctl -w net.ipv4.conf.cali0.forwarding=0");
             let forward = command("sysctl -w net.ipv4.conf.cali0.forwarding=1");
-            (vec![entry("permanent")], Some(Act::Host(forward)))
+            (vec![entry("permanent")], Some(Input::Host(forward)))
         }
         Trouble::MacChangedStale => (vec![entry("stale"), new_mac], None),
         Trouble::MacChangedReachable => (vec![entry("reachable"), new_mac], None),
@@ -200,31 +200,31 @@ fn observe(
     let mut chooser = Seeded::new(u64::from(phase));
     let clock = KernelClock::new(HZ_DEFAULT, wheel_phase(phase));
     let (host, pod) = (prepared.host.clone(), prepared.pod.clone());
-    let mut pair: Pair = lab::pair(host, pod, lab::world(), clock, &mut chooser);
-    let client = pair.pod.add_client(case.spec.clone());
+    let mut lab = lab::bench(host, pod, lab::world(), clock, &mut chooser);
+    let client = lab.pair.add_client(case.spec.clone());
     let open = matches!(case.spec, ClientSpec::TcpStream(_));
     let started = if open { Time(START.0 - LEAD.0) } else { START };
-    pair.at(started, Act::Start(client));
+    lab.at(started, Input::Start(client));
     for act in &prepared.before {
-        pair.at(Time(START.0 - 1), act.clone());
+        lab.at(Time(START.0 - 1), act.clone());
     }
     if case.trouble == Trouble::SilentAndUnheard {
-        pair.at(Time::ZERO, Act::FilterIcmp(true));
+        lab.at(Time::ZERO, Input::FilterIcmp(true));
     }
     if let Some(close) = &prepared.close {
-        pair.at(START + window, close.clone());
+        lab.at(START + window, close.clone());
     }
     let mut answered = None;
-    pair.run_clients(START + window + PATIENCE, &mut chooser, &mut |now, seen| match seen {
-        Seen::Client(_, ClientEvent::Answered { .. }) => {
+    lab.run_clients(START + window + PATIENCE, &mut chooser, &mut |now, output| match output {
+        PairOutput::Client(_, ClientEvent::Answered { .. }) => {
             answered = Some(now.since(START));
             ControlFlow::Break(())
         }
         // a client that is done keeps nobody waiting for the window's end
-        Seen::Client(_, ClientEvent::Finished) => ControlFlow::Break(()),
+        PairOutput::Client(_, ClientEvent::Finished) => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
-    let outcome = pair.pod.outcome(client);
+    let outcome = lab.pair.outcome(client);
     let told = outcome.attempts.last().and_then(|a| match a.fate {
         crate::pod::Fate::Failed(failure) => a.ended.map(|t| (failure, t.since(START))),
         _ => None,

@@ -1,14 +1,14 @@
 //! The smallest Calico node: one pod behind one veth, an uplink, a server in the world. Its names
 //! and addresses are those of the recordings, so that what a recording shows can be said of it.
 
-use super::pair::Pair;
-use super::reflex::{Endpoint, Reflex, Service};
-use crate::addr::IfName;
+use super::{Bench, Pair, Wire};
+use crate::addr::{Ends, IfName, Mac};
 use crate::choice::Chooser;
+use crate::gateway::{Endpoint, Gateway, Outside, Reflex, ReflexOutside, Service};
 use crate::host::{HostState, IfIndex, LinkChange, Mutation};
 use crate::neigh::KernelClock;
 use crate::pod::Pod;
-use crate::stack::Stack;
+use crate::time::{Span, Time};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The host's end of the pod's veth.
@@ -99,72 +99,82 @@ pub fn pod_state() -> HostState {
 
 /// The server's world.
 #[must_use]
-pub fn world() -> Reflex {
+pub fn world() -> ReflexOutside {
     let services = [Service::Host, Service::Tcp(PORT), Service::Udp(PORT)];
-    Reflex::new(&services.map(|service| Endpoint { addr: SERVER, service }))
+    Reflex::new(&services.map(|service| Endpoint { addr: SERVER, service })).into()
 }
 
-/// Joins the two states.
+/// Joins the two states by a veth that takes no time, with the world no time away.
 #[must_use]
-pub fn pair(
+pub fn bench<O: Outside>(
     host: HostState,
     pod: HostState,
-    world: Reflex,
+    world: O,
     clock: KernelClock,
     chooser: &mut dyn Chooser,
-) -> Pair {
-    let (end, uplink) = (index(&host, HOST_END), index(&host, UPLINK));
+) -> Bench<O> {
     let eth = index(&pod, POD_END);
+    let pod_mac = pod.link(eth).map_or(Mac::ZERO, crate::host::Link::mac);
     let pod = Pod::new(pod, eth, clock, chooser);
-    Pair::new(pod, Stack::new(host, clock, chooser), end, uplink, world)
+    let gateway = Gateway::new(host, UPLINK, world, Span::ZERO, clock, chooser);
+    let wire = Wire {
+        ends: Ends { cali: HOST_END, eth: POD_END, pod_mac },
+        latency: Span::ZERO,
+        plain: false,
+        purged_by_all: false,
+        faults: Vec::new(),
+    };
+    let mut pair = Pair::of(gateway, pod, wire);
+    pair.adopt();
+    Bench::new(pair, Time::ZERO)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addr::Side;
     use crate::choice::{First, Seeded};
-    use crate::gateway::{Act, Seen};
+    use crate::pair::{Input, PairOutput};
     use crate::pod::{ClientSpec, ConnectSpec, Fate, PingSpec, SocketError};
-    use crate::time::{Span, Time};
     use core::ops::ControlFlow;
 
-    fn lab() -> Pair {
-        pair(host_state(), pod_state(), world(), KernelClock::new(250, 1_000_000), &mut First)
+    fn lab() -> Bench<ReflexOutside> {
+        bench(host_state(), pod_state(), world(), KernelClock::new(250, 1_000_000), &mut First)
     }
 
     fn silent() -> Mutation {
         "sysctl -w net.ipv4.conf.cali0.proxy_arp=0".parse().unwrap()
     }
 
-    fn watch_nothing(_: Time, _: Seen<'_>) -> ControlFlow<()> {
+    fn watch_nothing(_: Time, _: &PairOutput) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 
     #[test]
     fn a_right_node_answers_at_once() {
         let mut lab = lab();
-        let ping = lab.pod.add_client(ClientSpec::Ping(PingSpec { count: Some(3), ..PingSpec::to(SERVER) }));
-        let dial = lab.pod.add_client(ClientSpec::TcpConnect(ConnectSpec::once((SERVER, PORT).into())));
-        lab.at(Time::ZERO, Act::Start(ping));
-        lab.at(Time::ZERO, Act::Start(dial));
+        let ping = lab.pair.add_client(ClientSpec::Ping(PingSpec { count: Some(3), ..PingSpec::to(SERVER) }));
+        let dial = lab.pair.add_client(ClientSpec::TcpConnect(ConnectSpec::once((SERVER, PORT).into())));
+        lab.at(Time::ZERO, Input::Start(ping));
+        lab.at(Time::ZERO, Input::Start(dial));
         lab.run(Time::ZERO + Span::from_secs(10), &mut First, &mut watch_nothing);
-        assert_eq!(lab.pod.outcome(ping).received, 3);
-        assert_eq!(lab.pod.outcome(dial).delay(), Some(Span::ZERO));
-        assert!(lab.pod.finished());
+        assert_eq!(lab.pair.outcome(ping).received, 3);
+        assert_eq!(lab.pair.outcome(dial).delay(), Some(Span::ZERO));
+        assert!(lab.pair.pod().finished());
     }
 
     #[test]
     fn silence_kills_a_connect_after_three_seconds_and_a_ping_says_so() {
         let mut lab = lab();
-        lab.host.apply(Time::ZERO, &silent(), &mut First).unwrap();
-        let ping = lab.pod.add_client(ClientSpec::Ping(PingSpec::to(SERVER)));
-        let dial = lab.pod.add_client(ClientSpec::TcpConnect(ConnectSpec::once((SERVER, PORT).into())));
-        lab.at(Time::ZERO, Act::Start(ping));
-        lab.at(Time::ZERO, Act::Start(dial));
+        lab.apply(Side::Host, &silent(), &mut First, &mut watch_nothing).unwrap();
+        let ping = lab.pair.add_client(ClientSpec::Ping(PingSpec::to(SERVER)));
+        let dial = lab.pair.add_client(ClientSpec::TcpConnect(ConnectSpec::once((SERVER, PORT).into())));
+        lab.at(Time::ZERO, Input::Start(ping));
+        lab.at(Time::ZERO, Input::Start(dial));
         lab.run(Time::ZERO + Span::from_secs(4), &mut Seeded::new(1), &mut watch_nothing);
-        let dialled = lab.pod.outcome(dial).attempts[0];
+        let dialled = lab.pair.outcome(dial).attempts[0];
         assert_eq!(dialled.fate, Fate::Failed(crate::pod::Failure::Socket(SocketError::Ehostunreach)));
         assert!((3048..=3081).contains(&dialled.took().unwrap().as_ms()), "{dialled:?}");
-        assert!(matches!(lab.pod.outcome(ping).errors, 3 | 4));
+        assert!(matches!(lab.pair.outcome(ping).errors, 3 | 4));
     }
 }

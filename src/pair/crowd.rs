@@ -5,7 +5,7 @@
 //! to about fifty at once. A connection that hears nothing goes on by its own schedule of SYNs.
 
 use super::delay::wheel_phase;
-use super::{Act, Seen, lab};
+use super::{Input, PairOutput, lab};
 use crate::choice::Seeded;
 use crate::host::Mutation;
 use crate::neigh::{HZ_DEFAULT, KernelClock};
@@ -48,15 +48,15 @@ pub fn crowd(connections: u32, window: Span, run: u32) -> Crowd {
     let mut host = lab::host_state();
     host.apply(&proxy_arp(0)).unwrap_or_else(|e| panic!("{e}"));
     let clock = KernelClock::new(HZ_DEFAULT, wheel_phase(run));
-    let mut pair = lab::pair(host, lab::pod_state(), lab::world(), clock, &mut chooser);
+    let mut lab = lab::bench(host, lab::pod_state(), lab::world(), clock, &mut chooser);
     let spec = ConnectSpec { parallel: connections, ..ConnectSpec::once((lab::SERVER, lab::PORT).into()) };
-    let client = pair.pod.add_client(ClientSpec::TcpConnect(spec));
-    pair.at(START, Act::Start(client));
-    pair.at(START + window, Act::Host(proxy_arp(1)));
-    let mut watch = |_: Time, _: Seen<'_>| ControlFlow::Continue(());
-    pair.run_clients(START + window + PATIENCE, &mut chooser, &mut watch);
+    let client = lab.pair.add_client(ClientSpec::TcpConnect(spec));
+    lab.at(START, Input::Start(client));
+    lab.at(START + window, Input::Host(proxy_arp(1)));
+    let mut watch = |_: Time, _: &PairOutput| ControlFlow::Continue(());
+    lab.run_clients(START + window + PATIENCE, &mut chooser, &mut watch);
     let mut crowd = Crowd { dialled: connections, ..Crowd::default() };
-    for attempt in &pair.pod.outcome(client).attempts {
+    for attempt in &lab.pair.outcome(client).attempts {
         let at = attempt.ended.map(|t| t.since(START));
         match attempt.fate {
             Fate::Answered => {
