@@ -3,13 +3,10 @@
 use crate::control::StepId;
 use crate::time::Time;
 use crate::trace::many;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
-use std::time::Duration;
 
 /// The line, or nothing when nobody looks.
 pub(super) struct Progress {
-    bar: Option<ProgressBar>,
+    line: Option<Line>,
     held: Vec<(StepId, String)>,
     unanswered: u32,
     entry: String,
@@ -18,15 +15,8 @@ pub(super) struct Progress {
 impl Progress {
     /// Shown on standard error when that is a terminal.
     pub(super) fn new(wanted: bool) -> Progress {
-        let bar = (wanted && std::io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(200));
-            bar
-        });
-        Progress { bar, held: Vec::new(), unanswered: 0, entry: "no entry yet".into() }
+        let line = if wanted { Line::on_terminal() } else { None };
+        Progress { line, held: Vec::new(), unanswered: 0, entry: "no entry yet".into() }
     }
 
     pub(super) fn held(&mut self, step: StepId, text: String) {
@@ -47,22 +37,59 @@ impl Progress {
 
     /// Draws the line anew.
     pub(super) fn show(&self, now: Time) {
-        let Some(bar) = &self.bar else { return };
+        let Some(line) = &self.line else { return };
         let held: Vec<&str> = self.held.iter().map(|(_, text)| text.as_str()).collect();
         let held = if held.is_empty() { String::new() } else { format!("{}; ", held.join(", ")) };
-        let line = format!(
+        line.show(format!(
             "{now}  {held}{} unanswered; 169.254.1.1: {}",
             many(self.unanswered as usize, "request"),
             self.entry
-        );
-        bar.set_message(line);
+        ));
     }
 }
 
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+/// What draws on the terminal.
+#[cfg(feature = "cli")]
+struct Line(indicatif::ProgressBar);
+
+#[cfg(feature = "cli")]
+impl Line {
+    fn on_terminal() -> Option<Line> {
+        use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+        use std::io::IsTerminal as _;
+        let bar = std::io::stderr()
+            .is_terminal()
+            .then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()))?;
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
         }
+        bar.enable_steady_tick(std::time::Duration::from_millis(200));
+        Some(Line(bar))
+    }
+
+    fn show(&self, text: String) {
+        self.0.set_message(text);
+    }
+}
+
+#[cfg(feature = "cli")]
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// The library alone draws nothing.
+#[cfg(not(feature = "cli"))]
+enum Line {}
+
+#[cfg(not(feature = "cli"))]
+impl Line {
+    fn on_terminal() -> Option<Line> {
+        None
+    }
+
+    fn show(&self, _: String) {
+        match *self {}
     }
 }

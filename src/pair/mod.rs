@@ -39,6 +39,7 @@ mod veth;
 
 pub use crate::addr::Ends;
 pub use bench::{Bench, Input, Watch};
+#[cfg(any(feature = "cli", feature = "testing"))]
 pub(crate) use devices::veth_end;
 pub use fault::{FaultAction, FaultMatch, FaultRule, FrameKind};
 pub use link::{InFlight, LATENCY};

@@ -26,10 +26,12 @@ pub use json::{Line, LineFate, LineNews, LineWhat, Verdict, write_json};
 pub use observe::{ClientSeen, Observed, observe};
 pub use page::Style;
 pub use pcapng::{PcapError, write_pcapng};
+#[cfg(feature = "cli")]
 pub(crate) use summary::pointer;
 pub use summary::{headline, kernel_view, summary};
 pub use timeline::Timeline;
 pub use view::View;
+#[cfg(any(feature = "cli", feature = "live"))]
 pub(crate) use words::many;
 #[cfg(feature = "live")]
 pub(crate) use words::until;
