@@ -267,7 +267,7 @@ impl Ran<'_> {
         writeln!(out, "{}: {}", scenario.id(), scenario.file().title)?;
         writeln!(out, "{}\n", crate::trace::headline(events))?;
         out.write_all(Timeline::render(events, style).as_bytes())?;
-        write!(out, "\n{}", crate::trace::summary(seen))?;
+        write!(out, "\n{}", crate::trace::summary(events, seen))?;
         if let Some(certainty) = &scenario.file().certainty {
             let word = self.args.scenario.as_deref().filter(|w| show::is_path(w)).unwrap_or(scenario.id());
             let text = format!("{}: {} (arplab show {word})", certainty.level, certainty.why);

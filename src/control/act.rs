@@ -1,8 +1,9 @@
 //! What a step does, and what can be seen of it.
 
+use crate::addr::IfName;
 pub use crate::addr::Side;
 pub use crate::host::LinkEvent;
-use crate::host::Mutation;
+use crate::host::{LinkKind, Mutation};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +72,22 @@ impl fmt::Display for Ask {
             Ask::EndpointWrite => "the WorkloadEndpoint is written to the datastore",
             Ask::FelixRestart => "restart Felix",
         })
+    }
+}
+
+impl Act {
+    /// The change of the host's namespace that the act is, where `cali` is the host end's name;
+    /// `None` when it changes something else.
+    #[must_use]
+    pub fn on_host(&self, cali: IfName) -> Option<Mutation> {
+        match self {
+            Act::Change(Side::Host, change) | Act::Try(Side::Host, change) => Some(change.clone()),
+            Act::VethCreate { host_end: Side::Host, .. } | Act::VethMove => {
+                Some(Mutation::LinkAdd { name: cali, kind: LinkKind::Veth, mac: None })
+            }
+            Act::VethDelete { .. } | Act::PodReset => Some(Mutation::LinkDel { dev: cali }),
+            _ => None,
+        }
     }
 }
 

@@ -5,8 +5,8 @@
 //! and in a live run alike, because there arplab carries out the same acts on a kernel.
 
 use super::facts::Delays;
-use crate::control::{Act, Side};
-use crate::host::{HostState, LinkKind, Mutation};
+use crate::control::Act;
+use crate::host::HostState;
 use crate::scenario::Plan;
 
 /// The host's namespace as the steps so far have made it.
@@ -25,23 +25,10 @@ impl<'a> HostSeen<'a> {
         let setting = &self.plan.setting;
         let before = Delays::of(&self.state, setting);
         for act in acts {
-            let Some(change) = self.change(act) else { continue };
+            let Some(change) = act.on_host(setting.cali) else { continue };
             // what the kernel refuses changes nothing
             let _ = self.state.apply(&change);
         }
         Delays::divides(before, Delays::of(&self.state, setting))
-    }
-
-    /// The change of the host's namespace that an act is; `None` when it changes something else.
-    fn change(&self, act: &Act) -> Option<Mutation> {
-        let dev = self.plan.setting.cali;
-        match act {
-            Act::Change(Side::Host, change) | Act::Try(Side::Host, change) => Some(change.clone()),
-            Act::VethCreate { host_end: Side::Host, .. } | Act::VethMove => {
-                Some(Mutation::LinkAdd { name: dev, kind: LinkKind::Veth, mac: None })
-            }
-            Act::VethDelete { .. } | Act::PodReset => Some(Mutation::LinkDel { dev }),
-            _ => None,
-        }
     }
 }

@@ -80,7 +80,7 @@ fn timers(scenario: &Scenario, run: &Played, lost: &Outage, client: &ClientPlan)
             lines.push(format!("{}: every {every}, {times} times", step.id.get_ref()));
         }
     }
-    let answered = run.seen.window_end_ns.filter(|t| *t < lost.to && lost.from < *t);
+    let answered = run.gateway_of(&lost.client).window_end_ns.filter(|t| *t < lost.to && lost.from < *t);
     let waits = answered.map_or(Span::ZERO, |t| lost.to.since(t));
     let once = client.kind == ClientKind::TcpConnect && client.retry.is_none();
     let seconds = |s: Span| format!("{} s", s.as_ns() / 1_000_000_000);
@@ -90,7 +90,7 @@ fn timers(scenario: &Scenario, run: &Played, lost: &Outage, client: &ClientPlan)
             seconds(lost.longest),
             seconds(waits)
         ));
-    } else if once && run.seen.unanswered() == 0 {
+    } else if once && run.gateway_of(&lost.client).unanswered() == 0 {
         lines.push(format!("TCP: its SYN of {}", seconds(lost.longest)));
     } else if let Some(pause) = client.retry.filter(|pause| waits > Span::from_secs(3) && *pause >= waits) {
         lines.push(format!(

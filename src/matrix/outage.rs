@@ -3,7 +3,7 @@
 use super::Played;
 use crate::pod::ClientId;
 use crate::time::{Span, Time};
-use crate::trace::{ClientNews, Event, What};
+use crate::trace::{Spell, spells};
 use serde::Serialize;
 
 /// An outage without an end within the run, whose length says more about the client's patience
@@ -36,58 +36,26 @@ pub fn outages(run: &Played) -> Vec<Outage> {
     run.intervals
         .iter()
         .enumerate()
-        .map(|(at, (name, interval))| outage(&run.events, (ClientId(at as u32), name), *interval))
+        .map(|(at, (name, interval))| {
+            let id = ClientId(at as u32);
+            outage(name, &spells(&run.events, id, Span::from_ns(*interval)))
+        })
         .collect()
 }
 
-fn outage(events: &[Event], (id, name): (ClientId, &str), interval: u64) -> Outage {
-    // nothing is late that is within a tenth of the interval of being on time
-    let slack = Span::from_ns(interval + interval / 10);
-    let mut o = Outage {
-        client: name.to_owned(),
-        longest: Span::ZERO,
-        from: Time::ZERO,
-        to: Time::ZERO,
-        served: false,
-        at_the_end: false,
-    };
-    let (mut last, mut tried) = (None::<Time>, Time::ZERO);
-    for event in events {
-        let What::Client { client, news } = &event.what else { continue };
-        if *client != id {
-            continue;
-        }
-        match news {
-            ClientNews::Start => {
-                last.get_or_insert(event.t_ns);
-            }
-            ClientNews::Success { .. } => {
-                o.spell(last.unwrap_or(event.t_ns), event.t_ns, slack);
-                (last, o.served) = (Some(event.t_ns), true);
-            }
-            ClientNews::End { .. } if o.served => {}
-            _ => tried = event.t_ns,
+fn outage(client: &str, spells: &[Spell]) -> Outage {
+    let client = client.to_owned();
+    let served = spells.iter().any(|s| !s.open);
+    if let Some(last) = spells.last().filter(|s| s.open) {
+        let (from, to) = (last.from, last.to);
+        return Outage { client, longest: FOR_GOOD, from, to, served, at_the_end: to > from };
+    }
+    let mut longest =
+        Outage { client, longest: Span::ZERO, from: Time::ZERO, to: Time::ZERO, served, at_the_end: false };
+    for spell in spells.iter().filter(|s| !s.open) {
+        if spell.length() > longest.longest {
+            (longest.longest, longest.from, longest.to) = (spell.length(), spell.from, spell.to);
         }
     }
-    let start = last.unwrap_or(tried);
-    if tried > start {
-        o.at_the_end = o.spell(start, tried, slack);
-    }
-    if o.at_the_end || !o.served {
-        (o.longest, o.from, o.to) = (FOR_GOOD, start, tried);
-    }
-    o
-}
-
-impl Outage {
-    /// Takes a spell without a success in; after the first success it counts beyond the interval
-    /// only.
-    fn spell(&mut self, from: Time, to: Time, slack: Span) -> bool {
-        let length = to.since(from);
-        let counts = !self.served || length > slack;
-        if counts && length > self.longest {
-            (self.longest, self.from, self.to) = (length, from, to);
-        }
-        counts
-    }
+    longest
 }

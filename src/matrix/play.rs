@@ -5,7 +5,7 @@ use crate::gateway::SmoltcpOutside;
 use crate::host::{Decision, HostState, IfIndex, Request, decide};
 use crate::scenario::{Overrides, Plan, PlanError, Responder, Scenario};
 use crate::sim::World;
-use crate::trace::{Observed, Trace, observe};
+use crate::trace::{GatewaySeen, Observed, Trace, observe};
 use crate::wire::{Arp, Cast};
 use std::sync::Arc;
 
@@ -24,6 +24,14 @@ pub struct Played {
     pub gateway_is_local: bool,
     /// At the end the pod has its default route by the gateway.
     pub pod_routes_right: bool,
+}
+
+impl Played {
+    /// The gateway that a client talks by, as it was seen.
+    #[must_use]
+    pub fn gateway_of(&self, client: &str) -> &GatewaySeen {
+        self.seen.clients.get(client).map_or(&self.seen.gateway, |c| self.seen.gateway_of(c))
+    }
 }
 
 /// Runs a scenario.

@@ -83,7 +83,7 @@ pub fn symptoms(scenario: &Scenario) -> Result<Symptoms, PlanError> {
 fn entry_absent(run: &Played, o: &Outage) -> bool {
     let mut held = Span::ZERO;
     let mut since: Option<Time> = None;
-    for (t, state) in &run.seen.states {
+    for (t, state) in &run.gateway_of(&o.client).states {
         let valid = state.is_some_and(|s| {
             matches!(s, Nud::Reachable | Nud::Stale | Nud::Delay | Nud::Probe | Nud::Permanent | Nud::Noarp)
         });
@@ -150,7 +150,9 @@ fn look_at(runs: &[Played], worst: &[Outage]) -> Vec<String> {
 /// The pod has no entry, and yet it does not ask in the first half of the outage.
 fn mute(run: &Played, o: &Outage) -> bool {
     let early = |t: Time| t >= o.from && t.since(o.from).as_ns() < o.longest.as_ns() / 2;
-    o.longest > ENDED_WITHIN && entry_absent(run, o) && !run.seen.asked.iter().any(|a| early(a.t_ns))
+    o.longest > ENDED_WITHIN
+        && entry_absent(run, o)
+        && !run.gateway_of(&o.client).asked.iter().any(|a| early(a.t_ns))
 }
 
 /// Where a person sees a condition.

@@ -87,7 +87,8 @@ pub fn check(expect: &Expect, seen: &Observed, holds_changed: bool) -> Vec<Check
     }
     let none = ClientSeen::default();
     for (name, e) in &expect.client {
-        client(&mut c, name, e, seen.clients.get(name).unwrap_or(&none), seen.window_end_ns);
+        let of = seen.clients.get(name).unwrap_or(&none);
+        client(&mut c, name, e, of, seen.gateway_of(of).window_end_ns);
     }
     c.list
 }

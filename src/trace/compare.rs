@@ -278,6 +278,7 @@ pub fn outcome(asked: &Asked) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::GatewaySeen;
 
     fn told(times_ms: &[u64], open_from_ms: u64) -> Told {
         let at = |ms: u64| Time::ZERO + Span::from_ms(ms);
@@ -290,7 +291,8 @@ mod tests {
                 reason: (!answered).then_some("no-route"),
             }
         });
-        let seen = Observed { asked: asked.collect(), ..Observed::default() };
+        let gateway = GatewaySeen { asked: asked.collect(), ..GatewaySeen::default() };
+        let seen = Observed { gateway, ..Observed::default() };
         Told {
             corner: Corner::Sim,
             seed: 1,
@@ -322,7 +324,7 @@ mod tests {
     #[test]
     fn another_reason_is_a_difference() {
         let (model, mut live) = (told(&[0, 1000], 9000), told(&[0, 1000], 9000));
-        live.seen.asked[1].reason = Some("proxy-arp-off");
+        live.seen.gateway.asked[1].reason = Some("proxy-arp-off");
         assert_eq!(compare(&model, &live).differences[0].live, "proxy-arp-off");
     }
 }

@@ -2,6 +2,7 @@
 //! read, JSON lines, a capture for Wireshark, the observations that expectations are checked
 //! against.
 
+mod account;
 mod check;
 mod compare;
 mod describe;
@@ -16,6 +17,7 @@ mod view;
 mod words;
 
 pub use crate::packet::FrameId;
+pub use account::{Spell, spells};
 pub use check::{Check, check};
 pub use compare::{Comparison, Difference, Told, compare, outcome};
 pub use describe::{Described, describe, describe_ip};
@@ -23,7 +25,7 @@ pub use event::{
     ClientNews, Event, Failed, Fate, HeldUntil, Kinds, Loss, Ruling, Sink, Start, Trace, Undone, What, Why,
 };
 pub use json::{Line, LineFate, LineNews, LineWhat, Verdict, write_json};
-pub use observe::{ClientSeen, Observed, observe};
+pub use observe::{ClientSeen, GatewaySeen, Observed, observe};
 pub use page::Style;
 pub use pcapng::{PcapError, write_pcapng};
 #[cfg(feature = "cli")]

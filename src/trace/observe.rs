@@ -6,9 +6,12 @@ use super::view::View;
 use crate::addr::Mac;
 use crate::control::Side;
 use crate::neigh::Nud;
+use crate::pod::ClientId;
 use crate::time::{Span, Time};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::ops::Deref;
 
 /// What one client saw.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -32,6 +35,9 @@ pub struct ClientSeen {
     pub longest_gap: Option<Span>,
     /// What it was told, and how often.
     pub errors: BTreeMap<String, u32>,
+    /// It talks to an IPv6 address.
+    #[serde(skip)]
+    pub six: bool,
     /// When it first tried.
     #[serde(skip)]
     pub(super) first_try_ns: Option<Time>,
@@ -60,14 +66,16 @@ impl Asked {
     }
 }
 
-/// What a run showed.
+/// What a run showed of the pod's gateway in one family.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
-pub struct Observed {
+pub struct GatewaySeen {
     /// Requests of the pod for its gateway, in order.
     pub asked: Vec<Asked>,
     /// Replies the pod got for its gateway: when, and with which MAC.
     pub replies: Vec<(Time, Option<Mac>)>,
-    /// When the gateway began to answer for good, if it was ever silent while the pod asked.
+    /// When the gateway began to answer for good, if it was ever silent while the pod asked. In
+    /// IPv4 the moment from which a request would have been answered, in IPv6 the reply that ended
+    /// the silence.
     pub window_end_ns: Option<Time>,
     /// How long the pod asked in vain: from its first request to that moment.
     pub window: Option<Span>,
@@ -77,17 +85,66 @@ pub struct Observed {
     pub states: Vec<(Time, Option<Nud>)>,
     /// The MAC of that entry at the end.
     pub lladdr: Option<Mac>,
-    /// Per client.
-    pub clients: BTreeMap<String, ClientSeen>,
-    /// Where a real kernel did other than the model says.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub differs: Vec<String>,
+    /// Since when it is silent, if it is at the end: IPv4's, of which that is known.
+    #[serde(skip)]
+    pub silent_since: Option<Time>,
+    /// The address that the entry is for, or that was asked for.
+    #[serde(skip)]
+    pub address: Option<IpAddr>,
     /// Every request before this one is answered or explained.
     #[serde(skip)]
     pub(super) settled: usize,
 }
 
+/// What a run showed.
+///
+/// A pod of two families has two gateways, each with its own requests, window and entry. The one
+/// that the clients talk by is the one that is meant where nothing else is said: that of IPv6 when
+/// every client goes to an IPv6 address, else that of IPv4.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Observed {
+    /// The gateway of the clients' family.
+    #[serde(flatten)]
+    pub gateway: GatewaySeen,
+    /// Which family that is.
+    #[serde(skip)]
+    pub six: bool,
+    /// The pod's gateway of the other family, if the pod had to do with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other: Option<GatewaySeen>,
+    /// The pod has addresses of both families.
+    #[serde(skip)]
+    pub dual: bool,
+    /// Per client.
+    pub clients: BTreeMap<String, ClientSeen>,
+    /// Where a real kernel did other than the model says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<String>,
+}
+
+/// The gateway of the clients' family.
+impl Deref for Observed {
+    type Target = GatewaySeen;
+    fn deref(&self) -> &GatewaySeen {
+        &self.gateway
+    }
+}
+
 impl Observed {
+    /// The gateway that a client talks by.
+    #[must_use]
+    pub fn gateway_of(&self, client: &ClientSeen) -> &GatewaySeen {
+        self.family(client.six).unwrap_or(&self.gateway)
+    }
+
+    /// The gateway of a family, if the pod had to do with it.
+    #[must_use]
+    pub fn family(&self, six: bool) -> Option<&GatewaySeen> {
+        if six == self.six { Some(&self.gateway) } else { self.other.as_ref() }
+    }
+}
+
+impl GatewaySeen {
     /// Requests nobody answered.
     #[must_use]
     pub fn unanswered(&self) -> u32 {
@@ -106,6 +163,64 @@ impl Observed {
     pub fn entry(&self) -> Option<Nud> {
         self.states.last().and_then(|s| s.1)
     }
+
+    fn is_empty(&self) -> bool {
+        self.asked.is_empty() && self.replies.is_empty() && self.states.is_empty()
+    }
+
+    fn frame(&mut self, t: Time, from: Side, view: &View, fate: Fate) {
+        if from == Side::Pod && view.asks_gateway() {
+            let reason = fate.loss().map(|_| crate::scenario::LOST_ON_LINK);
+            self.asked.push(Asked { t_ns: t, broadcast: view.is_group(), answered_ns: None, reason });
+            self.address = view.asks().map(|a| a.1);
+        }
+        if from == Side::Host
+            && fate == Fate::Delivered
+            && let Some((ip, mac)) = view.answers()
+            && is_gateway(ip)
+        {
+            self.replies.push((t, Some(mac)));
+            // replies carry no number: each goes to the oldest request that still waits
+            if let Some(a) = self.open().find(|a| a.is_open()) {
+                a.answered_ns = Some(t);
+            }
+        }
+    }
+
+    fn silent(&mut self, code: &'static str) {
+        if let Some(a) = self.open().rev().find(|a| a.is_open()) {
+            a.reason = Some(code);
+        }
+        self.reasons.insert(code);
+    }
+
+    /// The run is over: `silence` says since when the gateway of IPv4 is silent, if it is.
+    fn finish4(&mut self, end: Time, silence: Option<Time>) {
+        self.silent_since = silence;
+        let Some(first) = self.asked.first().map(|a| a.t_ns) else { return };
+        let over = match silence {
+            // still silent at the end
+            Some(_) => Some(end),
+            None => self.window_end_ns,
+        };
+        if silence.is_some() {
+            self.window_end_ns = None;
+        }
+        self.window = Some(over.map_or(Span::ZERO, |over| over.since(first)));
+    }
+
+    /// The run is over: the window of IPv6 is read off its requests.
+    fn finish6(&mut self, end: Time) {
+        let Some(first) = self.asked.first().map(|a| a.t_ns) else { return };
+        let in_vain = self.asked.iter().rposition(|a| a.answered_ns.is_none());
+        self.window = Some(match in_vain {
+            None => Span::ZERO,
+            Some(at) => {
+                self.window_end_ns = self.asked[at..].iter().find_map(|a| a.answered_ns);
+                self.window_end_ns.unwrap_or(end).since(first)
+            }
+        });
+    }
 }
 
 /// Attempts so near to a client's first were made together with it.
@@ -115,61 +230,57 @@ const AT_ONCE: Span = Span::from_ms(100);
 #[must_use]
 pub fn observe(trace: &Trace) -> Observed {
     let mut o = Observed::default();
+    let [mut four, mut six] = [GatewaySeen::default(), GatewaySeen::default()];
     let mut silence: Option<Time> = None;
     for event in trace.iter() {
         let t = event.t_ns;
         match &event.what {
-            What::Frame { from, view, fate, .. } => frame(&mut o, t, *from, view, *fate),
+            What::Frame { from, view, fate, .. } => {
+                let of = if view.is_ipv6() { &mut six } else { &mut four };
+                of.frame(t, *from, view, *fate);
+            }
             What::Judged { side: Side::Host, target, sender, ruling: Ruling::Silent { why, .. }, .. }
                 if is_gateway(*target) && !is_dad(*sender) =>
             {
-                let code = why.pointer().code;
-                if let Some(a) = o.open().rev().find(|a| a.is_open()) {
-                    a.reason = Some(code);
-                }
-                o.reasons.insert(code);
+                let of = if target.is_ipv6() { &mut six } else { &mut four };
+                of.silent(why.pointer().code);
             }
             What::Neigh { side: Side::Pod, ip, new, lladdr, .. } if is_gateway(*ip) => {
-                o.states.push((t, *new));
-                o.lladdr = *lladdr;
+                let of = if ip.is_ipv6() { &mut six } else { &mut four };
+                of.states.push((t, *new));
+                (of.lladdr, of.address) = (*lladdr, Some(*ip));
             }
             What::Gateway { silence: now } => match (now.is_none(), silence) {
                 (false, None) => silence = Some(t),
                 (true, Some(_)) => {
                     silence = None;
-                    o.window_end_ns = Some(t);
+                    four.window_end_ns = Some(t);
                 }
                 _ => {}
             },
             What::Differs { text } => o.differs.push(text.clone()),
-            What::Client { client, news } => client_news(&mut o, t, trace.client_name(*client), news),
+            What::Client { client, news } => client_news(&mut o, t, trace, *client, news),
             _ => {}
         }
     }
-    finish(&mut o, trace.last().map_or(Time::ZERO, |e| e.t_ns), silence);
+    let end = trace.last().map_or(Time::ZERO, |e| e.t_ns);
+    four.finish4(end, silence);
+    six.finish6(end);
+    for c in o.clients.values_mut() {
+        c.lost = c.sent.saturating_sub(c.answered + c.failures);
+        c.longest_gap = c.successes.windows(2).map(|w| w[1].since(w[0])).max();
+    }
+    let clients = &trace.plan.clients;
+    o.six = !clients.is_empty() && clients.iter().all(|c| c.to.ip().is_ipv6());
+    o.dual = trace.plan.setting.pod_ip6.is_some();
+    let (own, other) = if o.six { (six, four) } else { (four, six) };
+    (o.gateway, o.other) = (own, Some(other).filter(|g| !g.is_empty()));
     o
 }
 
-fn frame(o: &mut Observed, t: Time, from: Side, view: &View, fate: Fate) {
-    if from == Side::Pod && view.asks_gateway() {
-        let reason = fate.loss().map(|_| crate::scenario::LOST_ON_LINK);
-        o.asked.push(Asked { t_ns: t, broadcast: view.is_group(), answered_ns: None, reason });
-    }
-    if from == Side::Host
-        && fate == Fate::Delivered
-        && let Some((ip, mac)) = view.answers()
-        && is_gateway(ip)
-    {
-        o.replies.push((t, Some(mac)));
-        // replies carry no number: each goes to the oldest request that still waits
-        if let Some(a) = o.open().find(|a| a.is_open()) {
-            a.answered_ns = Some(t);
-        }
-    }
-}
-
-fn client_news(o: &mut Observed, t: Time, client: &str, news: &ClientNews) {
-    let c = o.clients.entry(client.to_owned()).or_default();
+fn client_news(o: &mut Observed, t: Time, trace: &Trace, client: ClientId, news: &ClientNews) {
+    let c = o.clients.entry(trace.client_name(client).to_owned()).or_default();
+    c.six = trace.plan.client(client.0 as usize).is_some_and(|c| c.to.ip().is_ipv6());
     match news {
         ClientNews::Start => c.start_ns = c.start_ns.or(Some(t)),
         ClientNews::Try { .. } => {
@@ -188,21 +299,4 @@ fn client_news(o: &mut Observed, t: Time, client: &str, news: &ClientNews) {
         }
         ClientNews::End { .. } => {}
     }
-}
-
-fn finish(o: &mut Observed, end: Time, silence: Option<Time>) {
-    for c in o.clients.values_mut() {
-        c.lost = c.sent.saturating_sub(c.answered + c.failures);
-        c.longest_gap = c.successes.windows(2).map(|w| w[1].since(w[0])).max();
-    }
-    let Some(first) = o.asked.first().map(|a| a.t_ns) else { return };
-    let over = match silence {
-        // still silent at the end
-        Some(_) => Some(end),
-        None => o.window_end_ns,
-    };
-    if silence.is_some() {
-        o.window_end_ns = None;
-    }
-    o.window = Some(over.map_or(Span::ZERO, |over| over.since(first)));
 }

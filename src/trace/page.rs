@@ -85,7 +85,8 @@ enum Bar {
 pub(super) struct Page<'a> {
     style: Style,
     rows: &'a [Row],
-    windows: &'a [Window],
+    /// Of each family.
+    windows: [&'a [Window]; 2],
     /// The columns, with what stands above each.
     lanes: Vec<(LaneName, &'static str)>,
 }
@@ -100,7 +101,7 @@ struct Line<'a> {
 
 impl<'a> Page<'a> {
     /// A page with those rows, in the order of their times.
-    pub(super) fn new(style: Style, rows: &'a [Row], windows: &'a [Window]) -> Page<'a> {
+    pub(super) fn new(style: Style, rows: &'a [Row], windows: [&'a [Window]; 2]) -> Page<'a> {
         let mut lanes: Vec<LaneName> = rows.iter().filter_map(|r| r.lane).collect();
         lanes.sort_by_key(|l| match l {
             LaneName::Actor(a) => ActorName::ALL.iter().position(|x| x == a).unwrap_or(99),
@@ -125,13 +126,15 @@ impl<'a> Page<'a> {
         out
     }
 
-    /// Whether a row lies in a window. They follow one another, so only the last two that began
-    /// before it can be its own.
+    /// Whether a row lies in a window. Those of a family follow one another, so only the last two
+    /// that began before it can be its own.
     fn inside(&self, row: &Row) -> bool {
-        let begun = self.windows.partition_point(|w| w.from <= row.t);
-        let near = &self.windows[begun.saturating_sub(2)..begun];
-        let begun = |w: &&Window| w.from < row.t || w.first <= row.number;
-        near.iter().filter(begun).any(|w| row.t < w.to || (row.t == w.to && row.number < w.rows))
+        self.windows.iter().any(|windows| {
+            let begun = windows.partition_point(|w| w.from <= row.t);
+            let near = &windows[begun.saturating_sub(2)..begun];
+            let begun = |w: &&Window| w.from < row.t || w.first <= row.number;
+            near.iter().filter(begun).any(|w| row.t < w.to || (row.t == w.to && row.number < w.rows))
+        })
     }
 
     fn draw_row(&self, at: usize, out: &mut String) {

@@ -127,9 +127,11 @@ fn mark(trace: &Trace, event: &Event) -> Option<String> {
             Some(format!("{t} {} is held {}", trace.step_name(*step), words::until(trace, *until)))
         }
         What::Released { step } => Some(format!("{t} {} goes on", trace.step_name(*step))),
-        What::Gateway { silence: None } => Some(format!("{t} from here on the gateway answers")),
+        What::Gateway { silence: None } => {
+            Some(format!("{t} from here on {} answers", words::gateway4(trace)))
+        }
         What::Gateway { silence: Some(why) } => {
-            Some(format!("{t} from here on the gateway is silent: {why}"))
+            Some(format!("{t} from here on {} is silent: {why}", words::gateway4(trace)))
         }
         _ => None,
     }

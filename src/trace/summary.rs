@@ -1,13 +1,17 @@
 //! A run in a few lines.
 
+use super::account::{Spell, account};
 use super::event::{Trace, What};
-use super::observe::{ClientSeen, Observed};
+use super::observe::{ClientSeen, GatewaySeen, Observed};
 use super::words::{Precision, many};
-use crate::control::CalicoVersion;
+use crate::control::{CalicoVersion, GATEWAY};
 use crate::neigh::Nud;
+use crate::pod::ClientId;
 use crate::scenario::Corner;
 use crate::time::Time;
 use core::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// What was run, in one line.
 #[must_use]
@@ -57,35 +61,80 @@ pub fn kernel_view(trace: &Trace) -> String {
     out
 }
 
-/// What came of it: the gateway, the pod's entry, each client.
+/// What came of it: the gateway, the pod's entry, each client with every spell in which it was
+/// without the world. Of a pod with two families both gateways are told.
 #[must_use]
-pub fn summary(seen: &Observed) -> String {
+pub fn summary(trace: &Trace, seen: &Observed) -> String {
     let mut out = String::new();
     let precision = precision(seen);
-    let _ = writeln!(out, "Gateway      {}", gateway(seen, precision));
-    for code in &seen.reasons {
-        let _ = writeln!(out, "             because of {}", pointer(code));
-    }
-    let entry = match (seen.entry(), seen.lladdr) {
-        (None | Some(Nud::None), _) => "none".to_owned(),
-        (Some(state), Some(mac)) => format!("169.254.1.1 lladdr {mac} {state}"),
-        (Some(state), None) => format!("169.254.1.1 {state}"),
+    let none = GatewaySeen::default();
+    let families: Vec<(&str, &GatewaySeen)> = if seen.dual {
+        [("IPv4: ", false), ("IPv6: ", true)]
+            .map(|(name, six)| (name, seen.family(six).unwrap_or(&none)))
+            .into()
+    } else {
+        vec![("", &seen.gateway)]
     };
-    let _ = writeln!(out, "Pod's entry  {entry}");
+    for (at, (family, of)) in families.iter().enumerate() {
+        let label = if at == 0 { "Gateway" } else { "" };
+        let _ = writeln!(out, "{label:<12} {family}{}", gateway(of, precision));
+        for code in &of.reasons {
+            let _ = writeln!(out, "             because of {}", pointer(code));
+        }
+    }
+    for (at, (family, of)) in families.iter().enumerate() {
+        let label = if at == 0 { "Pod's entry" } else { "" };
+        let _ = writeln!(out, "{label:<12} {family}{}", entry(of));
+    }
+    let ids = trace.plan.every_client().enumerate();
+    let id_of: BTreeMap<&str, ClientId> = ids.map(|(at, c)| (c.name.as_str(), ClientId(at as u32))).collect();
     for (name, client) in &seen.clients {
-        let _ = writeln!(out, "{name:<12} {}", client_line(client, seen.window_end_ns, precision));
+        let window_end = seen.gateway_of(client).window_end_ns;
+        let _ = writeln!(out, "{name:<12} {}", client_line(client, window_end, precision));
+        if let Some(id) = id_of.get(name.as_str()) {
+            spells(&account(trace, *id), &mut out);
+        }
     }
     out
+}
+
+fn entry(of: &GatewaySeen) -> String {
+    let address = of.address.unwrap_or(IpAddr::V4(GATEWAY));
+    match (of.entry(), of.lladdr) {
+        (None | Some(Nud::None), _) => "none".to_owned(),
+        (Some(state), Some(mac)) => format!("{address} lladdr {mac} {state}"),
+        (Some(state), None) => format!("{address} {state}"),
+    }
+}
+
+/// So many spells are told one by one; a client can have thousands.
+const SPELLS_TOLD: usize = 4;
+
+fn spells(all: &[(Spell, String)], out: &mut String) {
+    for (spell, cause) in all.iter().take(SPELLS_TOLD) {
+        let to = if spell.open { "to the end".to_owned() } else { format!("to {}", spell.to) };
+        let _ = writeln!(out, "             without the world from {} {to}: {cause}", spell.from);
+    }
+    if let Some(more) = all.len().checked_sub(SPELLS_TOLD).filter(|n| *n > 0) {
+        let _ = writeln!(out, "             and {} more", many(more, "time"));
+    }
 }
 
 /// That of all lengths in the summary.
 fn precision(seen: &Observed) -> Precision {
     let waits = seen.clients.values().filter_map(|c| Some(c.first_success_ns?.since(c.start_ns?)));
-    Precision::of(waits.chain(seen.window.filter(|_| seen.unanswered() > 0)))
+    let gateways = [Some(&seen.gateway), seen.other.as_ref()].into_iter().flatten();
+    let windows = gateways.filter(|g| g.unanswered() > 0).filter_map(|g| g.window);
+    Precision::of(waits.chain(windows))
 }
 
-fn gateway(seen: &Observed, precision: Precision) -> String {
+fn gateway(seen: &GatewaySeen, precision: Precision) -> String {
     let (asked, unanswered) = (seen.asked.len(), seen.unanswered());
+    let since = seen.silent_since.filter(|_| asked > 0 && unanswered == 0);
+    if let Some(since) = since {
+        let so_far = gateway(&GatewaySeen { silent_since: None, ..seen.clone() }, precision);
+        return format!("{so_far}, and is silent from {since} to the end, when nobody asked");
+    }
     match seen.window {
         None => "the pod never asked for it".to_owned(),
         Some(_) if unanswered == 0 && asked == 1 => "answered the only request".to_owned(),

@@ -15,10 +15,10 @@ use super::page::{Glyphs, LaneName, Page, Row, Style, Tone, Window};
 use super::view::View;
 use super::words::{self, Precision};
 use crate::addr::Mac;
-use crate::control::{Act, ActorName, Side, StepId, StepTable};
+use crate::control::{Act, ActorName, GATEWAY, Side, StepId, StepTable};
 use crate::host::Reason;
 use crate::neigh::Nud;
-use crate::packet::IpBytes;
+use crate::packet::{FrameId, IpBytes};
 use crate::pod::ClientId;
 use crate::stack::DropWhy;
 use crate::time::{Span, Time};
@@ -31,9 +31,25 @@ use std::net::{IpAddr, Ipv6Addr};
 #[derive(Default)]
 struct Burst {
     from: Option<Time>,
+    /// Who is asked for.
+    target: Option<IpAddr>,
     sent: Vec<Time>,
     /// In words, with their codes; a request that never arrived has none.
     reasons: Vec<(&'static str, String)>,
+}
+
+/// The pod's gateway of one family.
+#[derive(Default)]
+struct Gate {
+    silent: bool,
+    /// The pod has asked during this silence.
+    asking: bool,
+    /// A row says that the gateway fell silent.
+    told_silent: bool,
+    burst: Burst,
+    /// The reason given last.
+    said: Option<String>,
+    windows: Vec<Window>,
 }
 
 /// A row tells the times of so many requests.
@@ -49,21 +65,16 @@ pub struct Timeline<'a> {
     /// Of the times that answers took.
     precision: Precision,
     rows: Vec<Row>,
-    silent: bool,
-    /// The pod has asked during this silence.
-    asking: bool,
-    /// A row says that the gateway fell silent.
-    told_silent: bool,
-    burst: Burst,
-    /// The reason given last.
-    said: Option<String>,
+    /// The gateway of IPv4, and that of IPv6.
+    gates: [Gate; 2],
+    /// IPv6 requests that are answered, at once or later.
+    answered: BTreeSet<FrameId>,
     /// Errors of clients that were shown already.
     errors: BTreeSet<(ClientId, String)>,
     /// Steps without effect that were shown already.
     idle_steps: BTreeSet<StepId>,
     /// Clients that had a success.
     served: BTreeSet<ClientId>,
-    windows: Vec<Window>,
     /// Packets dropped, by what is alike of them, with the row that tells of the first.
     drops: BTreeMap<String, (usize, u32)>,
 }
@@ -76,11 +87,15 @@ impl Timeline<'_> {
         for event in trace.iter() {
             t.event(event);
         }
-        t.flush(trace.last().map_or(Time::ZERO, |e| e.t_ns), None);
+        let end = trace.last().map_or(Time::ZERO, |e| e.t_ns);
+        for six in [false, true] {
+            t.flush(end, six, None);
+        }
         t.count_drops();
         // a burst is known only when it is over, but belongs where it began
         t.rows.sort_by_key(|r| r.t);
-        Page::new(t.style, &t.rows, &t.windows).draw()
+        let windows = t.gates.each_ref().map(|g| &g.windows[..]);
+        Page::new(t.style, &t.rows, windows).draw()
     }
 
     fn new(trace: &Trace, style: Style) -> Timeline<'_> {
@@ -89,15 +104,11 @@ impl Timeline<'_> {
             style,
             precision: Precision::of(took(trace)),
             rows: Vec::new(),
-            silent: false,
-            asking: false,
-            told_silent: false,
-            burst: Burst::default(),
-            said: None,
+            gates: Default::default(),
+            answered: answered6(trace),
             errors: BTreeSet::new(),
             idle_steps: BTreeSet::new(),
             served: BTreeSet::new(),
-            windows: Vec::new(),
             drops: BTreeMap::new(),
         }
     }
@@ -116,11 +127,13 @@ impl Timeline<'_> {
                 self.hold(t, *step, Tone::Bad, &format!("is held {until}"));
             }
             What::Released { step } => self.hold(t, *step, Tone::Good, "goes on"),
-            What::Frame { from, bytes, view, fate, .. } => self.frame(t, *from, bytes, view, *fate),
+            What::Frame { id, from, bytes, view, fate, .. } => {
+                self.frame(t, (*id, *from, *fate), bytes, view);
+            }
             What::Judged { side: Side::Host, target, sender, ruling, .. }
                 if is_gateway(*target) && !is_dad(*sender) =>
             {
-                self.judged(t, *ruling);
+                self.judged(t, target.is_ipv6(), *ruling);
             }
             What::Neigh { side, ip, old, new, lladdr, .. } => self.neigh(t, *side, *ip, *old, *new, *lladdr),
             What::Gateway { silence } => self.gateway(t, *silence),
@@ -190,36 +203,59 @@ impl Timeline<'_> {
         self.row(t, Some(LaneName::Actor(actor)), tone, text);
     }
 
-    fn frame(&mut self, t: Time, from: Side, bytes: &[u8], view: &View, fate: Fate) {
+    fn frame(&mut self, t: Time, (id, from, fate): (FrameId, Side, Fate), bytes: &[u8], view: &View) {
         let told = || arrow(from, &describe(bytes).summary);
+        let six = view.is_ipv6();
         if from == Side::Pod && view.asks_gateway() {
-            if self.silent || fate != Fate::Delivered {
-                if !core::mem::replace(&mut self.asking, true) {
-                    let first = self.rows.len();
-                    self.windows.push(Window { from: t, first, to: Time::FOREVER, rows: usize::MAX });
-                }
-                self.burst.from.get_or_insert(t);
-                self.burst.sent.push(t);
-                if let Some(loss) = fate.loss() {
-                    self.burst.reasons.push(("", format!("the request never arrived: {loss}")));
-                }
+            let silent = if six { !self.answered.contains(&id) } else { self.gates[0].silent };
+            if silent || fate != Fate::Delivered {
+                self.ask_in_vain(t, view, fate);
             } else {
-                self.flush(t, None);
+                self.flush(t, six, None);
                 self.row(t, Some(LaneName::Pod), Tone::Plain, told());
             }
         } else if from == Side::Host && view.answers().is_some_and(|(ip, _)| is_gateway(ip)) {
-            self.flush(t, None);
+            self.flush(t, six, None);
             self.row(t, Some(LaneName::Pod), Tone::Good, told());
+            if six {
+                self.close_window(t, six);
+            }
         } else if self.style.full || view.asks().is_some() || view.answers().is_some() {
             let d = describe(bytes);
             if self.style.full || !is_background(&d, view.asks().map(|a| a.1)) {
-                self.flush(t, None);
+                self.flush_all(t);
                 self.row(t, Some(LaneName::Pod), Tone::Dim, arrow(from, &d.summary));
             }
         }
     }
 
-    fn judged(&mut self, t: Time, ruling: Ruling) {
+    /// A request that nobody answers.
+    fn ask_in_vain(&mut self, t: Time, view: &View, fate: Fate) {
+        let first = self.rows.len();
+        let gate = &mut self.gates[usize::from(view.is_ipv6())];
+        if !core::mem::replace(&mut gate.asking, true) {
+            gate.windows.push(Window { from: t, first, to: Time::FOREVER, rows: usize::MAX });
+        }
+        gate.burst.from.get_or_insert(t);
+        gate.burst.target = view.asks().map(|a| a.1);
+        gate.burst.sent.push(t);
+        if let Some(loss) = fate.loss() {
+            gate.burst.reasons.push(("", format!("the request never arrived: {loss}")));
+        }
+    }
+
+    /// The pod asks in vain no longer.
+    fn close_window(&mut self, t: Time, six: bool) {
+        let rows = self.rows.len();
+        let gate = &mut self.gates[usize::from(six)];
+        if core::mem::take(&mut gate.asking)
+            && let Some(window) = gate.windows.last_mut()
+        {
+            (window.to, window.rows) = (t, rows);
+        }
+    }
+
+    fn judged(&mut self, t: Time, six: bool, ruling: Ruling) {
         let (why, inferred) = match ruling {
             Ruling::Answered => return,
             Ruling::Delayed => {
@@ -229,14 +265,15 @@ impl Timeline<'_> {
             Ruling::Silent { why, inferred } => (why, inferred),
         };
         let (code, text) = (why.pointer().code, words::silence(why, inferred));
-        if self.burst.from.is_none() {
+        let burst = &mut self.gates[usize::from(six)].burst;
+        if burst.from.is_none() {
             // a probe of an entry that was valid, or a request lost to a passing condition
             let glyphs = self.glyphs();
             self.row(t, Some(LaneName::Pod), Tone::Bad, format!("{} no reply: {text} [{code}]", glyphs.no));
             return;
         }
-        if !self.burst.reasons.iter().any(|(c, _)| *c == code) {
-            self.burst.reasons.push((code, text));
+        if !burst.reasons.iter().any(|(c, _)| *c == code) {
+            burst.reasons.push((code, text));
         }
     }
 
@@ -253,10 +290,10 @@ impl Timeline<'_> {
         if side == Side::Pod && is_gateway(ip) {
             match new {
                 Some(Nud::None | Nud::Incomplete) if !self.style.full => return,
-                Some(Nud::Failed) => return self.failed(t),
+                Some(Nud::Failed) => return self.failed(t, ip),
                 _ => {}
             }
-            self.flush(t, None);
+            self.flush(t, ip.is_ipv6(), None);
             let mac = lladdr.map(|m| format!(" lladdr {m}")).unwrap_or_default();
             let tone = match new {
                 Some(Nud::Reachable) => Tone::Good,
@@ -266,42 +303,44 @@ impl Timeline<'_> {
             let text = format!("pod: {ip}{mac} {} -> {}", name(old), name(new));
             self.row(t, Some(LaneName::Pod), tone, text);
         } else if self.style.full {
-            self.flush(t, None);
+            self.flush_all(t);
             self.row(t, None, Tone::Dim, format!("{side}: {ip} {} -> {}", name(old), name(new)));
         }
     }
 
     /// A resolution failed. A live kernel's word of it may come after the first request of the
     /// next one.
-    fn failed(&mut self, t: Time) {
-        let sent = &mut self.burst.sent;
+    fn failed(&mut self, t: Time, ip: IpAddr) {
+        let six = ip.is_ipv6();
+        let burst = &mut self.gates[usize::from(six)].burst;
+        burst.target = Some(ip);
+        let sent = &mut burst.sent;
         let next = if sent.len() > 1 { sent.pop_if(|s| t.since(*s) < NEWS_LAG) } else { None };
-        self.flush(t, Some("FAILED"));
+        self.flush(t, six, Some("FAILED"));
         if let Some(next) = next {
-            self.burst.from = Some(next);
-            self.burst.sent.push(next);
+            let burst = &mut self.gates[usize::from(six)].burst;
+            (burst.from, burst.target) = (Some(next), Some(ip));
+            burst.sent.push(next);
         }
     }
 
+    /// From now on the gateway of IPv4 would answer, or not.
     fn gateway(&mut self, t: Time, silence: Option<Reason>) {
         let answers = silence.is_none();
-        let was_silent = core::mem::replace(&mut self.silent, !answers);
-        let glyphs = self.glyphs();
-        if answers && was_silent && (self.asking || self.told_silent) {
-            self.flush(t, None);
-            if core::mem::take(&mut self.asking)
-                && let Some(window) = self.windows.last_mut()
-            {
-                (window.to, window.rows) = (t, self.rows.len());
-            }
-            self.told_silent = false;
-            self.row(t, None, Tone::Good, format!("{} from here on the gateway answers", glyphs.yes));
+        let (name, glyphs) = (words::gateway4(self.trace), self.glyphs());
+        let gate = &mut self.gates[0];
+        let was_silent = core::mem::replace(&mut gate.silent, !answers);
+        if answers && was_silent && (gate.asking || gate.told_silent) {
+            gate.told_silent = false;
+            self.flush(t, false, None);
+            self.close_window(t, false);
+            self.row(t, None, Tone::Good, format!("{} from here on {name} answers", glyphs.yes));
         } else if !answers && !self.served.is_empty() && !was_silent {
             // silence before the pod is there to ask is not news
             let why = silence.map_or_else(String::new, |r| r.to_string());
-            self.row(t, None, Tone::Bad, format!("{} from here on the gateway is silent: {why}", glyphs.no));
-            self.said = Some(why);
-            self.told_silent = true;
+            gate.told_silent = true;
+            gate.said = Some(why.clone());
+            self.row(t, None, Tone::Bad, format!("{} from here on {name} is silent: {why}", glyphs.no));
         }
     }
 
@@ -332,12 +371,19 @@ impl Timeline<'_> {
         }
     }
 
-    /// Writes the requests collected so far as one line.
-    fn flush(&mut self, t: Time, end: Option<&str>) {
-        let burst = core::mem::take(&mut self.burst);
+    fn flush_all(&mut self, t: Time) {
+        for six in [false, true] {
+            self.flush(t, six, None);
+        }
+    }
+
+    /// Writes the requests of a family collected so far as one line.
+    fn flush(&mut self, t: Time, six: bool, end: Option<&str>) {
+        let burst = core::mem::take(&mut self.gates[usize::from(six)].burst);
+        let target = burst.target.unwrap_or(IpAddr::V4(GATEWAY));
         let Some(from) = burst.from else {
             if let Some(end) = end {
-                self.row(t, Some(LaneName::Pod), Tone::Bad, format!("pod: 169.254.1.1 {end}"));
+                self.row(t, Some(LaneName::Pod), Tone::Bad, format!("pod: {target} {end}"));
             }
             return;
         };
@@ -353,18 +399,19 @@ impl Timeline<'_> {
         if folded > 0 {
             let _ = write!(times, " and {folded} more");
         }
-        let mut text = format!("who-has 169.254.1.1 at{times} {} no reply", glyphs.no);
+        let mut text = format!("who-has {target} at{times} {} no reply", glyphs.no);
         if let Some(end) = end {
             let _ = write!(text, ", {end} at {t}");
         }
         self.row(from, Some(LaneName::Pod), Tone::Bad, text);
         for (code, why) in burst.reasons {
-            if self.said.as_deref() != Some(why.as_str()) {
+            let said = &mut self.gates[usize::from(six)].said;
+            if said.as_deref() != Some(why.as_str()) {
                 let code = if code.is_empty() { String::new() } else { format!(" [{code}]") };
                 if let Some(row) = self.rows.last_mut() {
                     row.more.push((Tone::Bad, format!("  because {why}{code}")));
                 }
-                self.said = Some(why);
+                *said = Some(why);
             }
         }
     }
@@ -394,6 +441,18 @@ fn arrow(from: Side, summary: &str) -> String {
     }
 }
 
+/// The solicitations that are answered, at once or later. Whether IPv6's gateway would answer is
+/// told request by request.
+fn answered6(trace: &Trace) -> BTreeSet<FrameId> {
+    let judged = trace.iter().filter_map(|e| match e.what {
+        What::Judged { frame: Some(id), target: IpAddr::V6(_), ruling, .. } if ruling.is_answered() => {
+            Some(id)
+        }
+        _ => None,
+    });
+    judged.collect()
+}
+
 /// How long answers took.
 fn took(trace: &Trace) -> impl Iterator<Item = Span> {
     trace.iter().filter_map(|e| match e.what {
@@ -419,13 +478,14 @@ mod tests {
     fn rows(sent_ms: &[u64], failed_ms: u64) -> Vec<String> {
         let trace = Trace::new(&Arc::new(crate::explore::basic::race(1)));
         let mut t = Timeline::new(&trace, ASCII);
-        t.silent = true;
+        let gate = &mut t.gates[0];
+        gate.silent = true;
         for ms in sent_ms {
-            t.burst.from.get_or_insert(at_ms(*ms));
-            t.burst.sent.push(at_ms(*ms));
+            gate.burst.from.get_or_insert(at_ms(*ms));
+            gate.burst.sent.push(at_ms(*ms));
         }
-        t.failed(at_ms(failed_ms));
-        t.flush(at_ms(10_000), None);
+        t.failed(at_ms(failed_ms), GATEWAY.into());
+        t.flush_all(at_ms(10_000));
         t.rows
             .iter()
             .map(|r| format!("{} {}", r.t, r.text.trim_start_matches("who-has 169.254.1.1 ")))

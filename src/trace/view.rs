@@ -79,6 +79,12 @@ impl View {
         }
     }
 
+    /// It is IPv6's neighbour discovery.
+    #[must_use]
+    pub const fn is_ipv6(&self) -> bool {
+        matches!(self, View::Solicit { .. } | View::Advert { .. })
+    }
+
     /// It is sent to a group.
     #[must_use]
     pub fn is_group(&self) -> bool {

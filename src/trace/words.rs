@@ -107,6 +107,12 @@ pub(super) fn silence(why: Why, inferred: bool) -> String {
     }
 }
 
+/// The gateway of IPv4, of which a run tells whether it would answer; the family is named where a
+/// pod has two.
+pub(super) fn gateway4(trace: &Trace) -> &'static str {
+    if trace.plan.setting.pod_ip6.is_some() { "the IPv4 gateway" } else { "the gateway" }
+}
+
 /// A frame that is no question, put aside.
 pub(super) fn ignored(side: Side, why: Why) -> String {
     format!("the {side} ignores a frame: {why}")

@@ -197,6 +197,76 @@ fn a_run_that_is_given_up_says_so_and_is_no_success() {
     assert!(code == Some(0) && !told.contains("GIVEN UP"), "{told}");
 }
 
+/// Felix takes the IPv6 route of a pod of two families; its IPv4 gateway is silent from then on, too, and
+/// nobody wants it.
+const TWO_FAMILIES: &str = "[pod]\nip6 = \"fd00:10::7b\"\n[[hold]]\nstep = \"felix.endpoint-known\"\nfor = \"60s\"\n\
+    [[client]]\nkind = \"ping\"\nto = \"2001:db8::8\"\ncount = 30\n";
+
+#[test]
+fn the_two_families_of_a_pod_are_told_apart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("mine.toml"), format!("{HEAD}{TWO_FAMILIES}")).expect("written");
+    let run = |args: &[&str]| {
+        let all = [&["run", "mine.toml"], args].concat();
+        text(&command(&all).current_dir(dir.path()).output().expect("it starts").stdout)
+    };
+    let told = run(&["--pcap", "mine.pcapng"]);
+    // no ARP frame ever leaves, so none is told of
+    assert!(!told.contains("who-has 169.254.1.1") && !told.contains("169.254.1.1 lladdr"), "{told}");
+    let lines = [
+        "Gateway      IPv4: the pod never asked for it\n             IPv6: silent for ",
+        "1 of 3 requests unanswered\n             because of tentative\n",
+        "Pod's entry  IPv4: none\n             IPv6: fe80::ecee:eeff:feee:eeee lladdr ee:ee:ee:ee:ee:ee REACHABLE",
+        "s to the end: its packets leave, but the host's way back to the pod is by up0",
+        "from here on the IPv4 gateway is silent",
+    ];
+    for line in lines {
+        assert!(told.contains(line), "{line}\n{told}");
+    }
+    // the capture says of each solicitation what the timeline does
+    let bytes = std::fs::read(dir.path().join("mine.pcapng")).expect("written");
+    let comments =
+        String::from_utf8_lossy(&bytes).matches("still being tested for duplicates [tentative]").count();
+    assert_eq!((told.matches("no reply").count(), comments), (1, 1), "{told}");
+    // each client is measured by its own family's gateway: what is expected of the window is IPv6's
+    let expect = "[expect]\nunanswered = 1\nwindow = [\"500ms\", \"3s\"]\nentry = \"REACHABLE\"\n";
+    std::fs::write(dir.path().join("mine.toml"), format!("{HEAD}{TWO_FAMILIES}{expect}")).expect("written");
+    let told = run(&[]);
+    assert!(told.contains("As expected: 3 of 3 checks"), "{told}");
+}
+
+/// A host end that goes down late: every request that could be sent was answered, and half of the
+/// pings are lost.
+#[test]
+fn a_run_that_ends_badly_is_not_told_as_good() {
+    let step = |id: &str, after: &str, delay: &str, end: &str| {
+        format!(
+            "[[step]]\nid = \"operator.{id}\"\nafter = \"{after}\"\ndelay = \"{delay}\"\nnode = [\"ip link set {{cali}} {end}\"]\ntitle = \"{id}\"\n"
+        )
+    };
+    let steps = step("down", "cni.add-return", "200ms", "down")
+        + &step("up", "operator.down", "1s", "up")
+        + &step("again", "operator.up", "45s", "down");
+    let told =
+        said_of(&format!("{HEAD}{steps}[[client]]\nkind = \"ping\"\nto = \"203.0.113.8\"\ncount = 90\n"));
+    let because = "the gateway is silent, and cannot be asked: the host end of the veth is down\n";
+    assert!(told.contains("s to 1.4") && told.contains(&format!("s to the end: {because}")), "{told}");
+    assert!(told.contains("answered the only request, and is silent from 46."), "{told}");
+    // the whole of a time in which no request could even be sent
+    let told = seen(&["run", "cali-set-down"]);
+    assert_eq!(
+        told.matches(&format!("without the world from 0.400s to 41.364s: {because}")).count(),
+        2,
+        "{told}"
+    );
+    // where the host drops what comes, it says so
+    let told = seen(&["run", "late-del"]);
+    assert!(
+        told.contains("the host drops 30 packets: the host's way back to the pod leaves by another"),
+        "{told}"
+    );
+}
+
 /// The page of the program names one for every command, and each of those can be made.
 #[test]
 fn every_manual_page_that_is_named_can_be_printed() {

@@ -63,7 +63,7 @@ impl Signature {
         let all = outages(run);
         let Some(worst) = all.iter().max_by_key(|o| o.longest).cloned() else { return false };
         self.lasts = (self.lasts.0.min(worst.longest), self.lasts.1.max(worst.longest));
-        self.entry.extend(states_during(&run.seen.states, &worst));
+        self.entry.extend(states_during(&run.gateway_of(&worst.client).states, &worst));
         self.host_entry.extend(states_during(&host_states(run), &worst));
         // what is on the wire depends on whose trouble one watches: a connection waits for its next SYN
         // long after a ping is served

@@ -1,0 +1,203 @@
+//! What kept each client from the world, spell by spell: the ground on which a summary says more
+//! than that a ping was lost.
+
+use super::event::{ClientNews, Event, Loss, Ruling, Trace, What, is_dad, is_gateway};
+use super::words;
+use crate::control::Side;
+use crate::host::{Flow, HostState, Reason};
+use crate::pod::ClientId;
+use crate::stack::DropWhy;
+use crate::time::{Span, Time};
+use crate::wire;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A client that is served within this, or late by no more, was not without the world.
+const AT_ONCE: Span = Span::from_ms(60);
+
+/// A time in which a client had no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Spell {
+    /// From its start, or from its last answer.
+    pub from: Time,
+    /// To its next answer, or to its last attempt.
+    pub to: Time,
+    /// It had been served before.
+    pub served: bool,
+    /// It did not end.
+    pub open: bool,
+}
+
+impl Spell {
+    /// How long it lasts.
+    #[must_use]
+    pub fn length(&self) -> Span {
+        self.to.since(self.from)
+    }
+}
+
+/// The spells of a client without an answer: before its first, between two that lie further apart
+/// than its interval and a tenth, and after the last while it still tried. One that was never served
+/// has one alone, however short.
+#[must_use]
+pub fn spells(events: &[Event], client: ClientId, interval: Span) -> Vec<Spell> {
+    let slack = Span::from_ns(interval.as_ns() + interval.as_ns() / 10);
+    let (mut list, mut since, mut tried, mut served) = (Vec::new(), None::<Time>, Time::ZERO, false);
+    for event in events {
+        let What::Client { client: who, news } = &event.what else { continue };
+        if *who != client {
+            continue;
+        }
+        match news {
+            ClientNews::Start => since = since.or(Some(event.t_ns)),
+            ClientNews::Success { .. } => {
+                let spell = Spell { from: since.unwrap_or(event.t_ns), to: event.t_ns, served, open: false };
+                list.extend(Some(spell).filter(|s| !served || s.length() > slack));
+                (since, served) = (Some(event.t_ns), true);
+            }
+            ClientNews::End { .. } if served => {}
+            _ => tried = event.t_ns,
+        }
+    }
+    let spell = Spell { from: since.unwrap_or(tried), to: tried, served, open: true };
+    let counts = !served || (spell.to > spell.from && spell.length() > slack);
+    list.extend(Some(spell).filter(|_| counts));
+    list
+}
+
+/// Each spell of a client that a person would notice, with what it came from, in words.
+pub(super) fn account(trace: &Trace, client: ClientId) -> Vec<(Spell, String)> {
+    let Some(plan) = trace.plan.client(client.0 as usize) else { return Vec::new() };
+    let to = plan.to.ip();
+    let late = |s: &Spell| s.length().as_ns() > AT_ONCE.as_ns() + u64::from(s.served) * plan.interval.as_ns();
+    let noticed = spells(trace, client, plan.interval).into_iter().filter(late);
+    noticed.filter_map(|spell| Some((spell, cause(trace, spell, to)?))).collect()
+}
+
+/// What can keep a client from the world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Cause {
+    /// A namespace drops its packets.
+    Dropped(Side, DropWhy),
+    /// The link does.
+    Lost(Loss),
+}
+
+/// What a spell came from; `None` when the line about the gateway says it.
+fn cause(trace: &Trace, spell: Spell, to: IpAddr) -> Option<String> {
+    let inside = |e: &&Event| spell.from <= e.t_ns && e.t_ns < spell.to;
+    let mut causes: Vec<(Cause, usize)> = Vec::new();
+    let mut unanswered = None;
+    for event in trace.iter().filter(inside) {
+        let cause = match &event.what {
+            What::Dropped { side, packet, why } if is_cause(*side, *why) && concerns(packet, to) => {
+                Cause::Dropped(*side, *why)
+            }
+            What::Frame { fate, view, .. } if !view.is_ipv6() || to.is_ipv6() => match fate.loss() {
+                Some(loss) => Cause::Lost(loss),
+                None => continue,
+            },
+            What::Judged {
+                side: Side::Host,
+                target,
+                sender,
+                ruling: Ruling::Silent { why, inferred },
+                ..
+            } if is_gateway(*target) && !is_dad(*sender) && target.is_ipv6() == to.is_ipv6() => {
+                unanswered = Some((*why, *inferred));
+                continue;
+            }
+            _ => continue,
+        };
+        match causes.iter_mut().find(|c| c.0 == cause) {
+            Some((_, n)) => *n += 1,
+            None => causes.push((cause, 1)),
+        }
+    }
+    if let Some((cause, n)) = causes.into_iter().max_by_key(|c| c.1) {
+        return Some(match cause {
+            Cause::Dropped(side, why) => {
+                format!("the {side} drops {}: {}", words::many(n, "packet"), words::dropped(why))
+            }
+            Cause::Lost(loss) => format!("{} lost on the link: {loss}", words::many(n, "frame")),
+        });
+    }
+    if let Some((why, inferred)) = unanswered {
+        // before the first answer this is what the gateway's own line is about
+        let told = || format!("the gateway is silent: {}", words::silence(why, inferred));
+        return spell.served.then(told);
+    }
+    silent(trace, spell, to).or_else(|| {
+        let way = way_to_the_pod(trace, spell, to.is_ipv6());
+        Some(way.unwrap_or_else(|| "its packets leave, and nothing comes back".to_owned()))
+    })
+}
+
+/// A namespace's word that says why, and not only that a sender was told.
+fn is_cause(side: Side, why: DropWhy) -> bool {
+    let told = matches!(
+        why,
+        DropWhy::Unreachable
+            | DropWhy::ErrorRateLimited
+            | DropWhy::ErrorUndeliverable
+            | DropWhy::Neighbour(_)
+    );
+    side == Side::Host || !told
+}
+
+/// A packet to or from the client's peer, or an error about one.
+fn concerns(packet: &[u8], to: IpAddr) -> bool {
+    wire::ip_parts(packet).is_some_and(|(ends, ..)| ends.src() == to || ends.dst() == to)
+}
+
+/// The longest silence of the gateway in a spell in which nobody could ask for it: a link that is
+/// down, or gone, is so for both families.
+fn silent(trace: &Trace, spell: Spell, to: IpAddr) -> Option<String> {
+    let mut since: Option<(Time, Reason)> = None;
+    let mut longest: Option<(Span, Reason)> = None;
+    let changes = trace.iter().filter_map(|e| match &e.what {
+        What::Gateway { silence } => Some((e.t_ns, *silence)),
+        _ => None,
+    });
+    for (t, silence) in changes.chain([(spell.to, None)]) {
+        if let Some((from, reason)) = since {
+            let (from, until) = (from.max(spell.from), t.min(spell.to));
+            let length = until.since(from);
+            if until > from && longest.is_none_or(|l| length > l.0) {
+                longest = Some((length, reason));
+            }
+        }
+        since = silence.map(|reason| (t, reason));
+    }
+    let link = |r: &Reason| matches!(r, Reason::NoInterface | Reason::LinkDown | Reason::NoCarrier);
+    let (_, reason) = longest.filter(|(_, r)| link(r) || to.is_ipv4())?;
+    Some(format!("the gateway is silent, and cannot be asked: {reason}"))
+}
+
+/// Where the node's route to the pod leads in the middle of a spell, when that is not the pod.
+fn way_to_the_pod(trace: &Trace, spell: Spell, six: bool) -> Option<String> {
+    let setting = &trace.plan.setting;
+    let middle = spell.from + Span::from_ns(spell.length().as_ns() / 2);
+    let mut host = trace.plan.host.clone();
+    for event in trace.iter().take_while(|e| e.t_ns <= middle) {
+        let What::Step { acts, .. } = &event.what else { continue };
+        for change in acts.iter().filter_map(|act| act.on_host(setting.cali)) {
+            // what the kernel refuses changes nothing
+            let _ = host.apply(&change);
+        }
+    }
+    let by = if six { way6(&host, setting.pod_ip6?) } else { way4(&host, setting.pod_ip) };
+    match by {
+        Some(dev) if dev == setting.cali => None,
+        Some(dev) => Some(format!("its packets leave, but the host's way back to the pod is by {dev}")),
+        None => Some("its packets leave, but the host has no way back to the pod".to_owned()),
+    }
+}
+
+fn way4(host: &HostState, pod: Ipv4Addr) -> Option<crate::addr::IfName> {
+    let hit = host.fib_lookup(&Flow::output(pod, Ipv4Addr::UNSPECIFIED)).ok()?;
+    Some(host.name_of(hit.hop.dev))
+}
+
+fn way6(host: &HostState, pod: std::net::Ipv6Addr) -> Option<crate::addr::IfName> {
+    host.lookup6(pod)?.dev.map(|dev| host.name_of(dev))
+}
