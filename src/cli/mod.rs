@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 /// Exit status: everything was as expected.
 const AS_EXPECTED: u8 = 0;
-/// Exit status: an expectation failed.
+/// Exit status: an expectation failed, or the run was given up.
 const UNEXPECTED: u8 = 1;
 /// Exit status: wrong usage or bad input.
 const USAGE: u8 = 2;
@@ -48,9 +48,11 @@ const fn interrupted(by: crate::live::Interrupt) -> u8 {
 /// missing or wrong, on one machine, on demand, the same way each time, and tells why.
 #[derive(Debug, Parser)]
 #[command(name = "arplab", version, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 as expected, 1 an expectation failed, 2 usage or bad input, \
+#[command(
+    after_help = "Exit status: 0 as expected, 1 an expectation failed or the run was given up, 2 usage or bad input, \
                         3 this machine cannot (and what is missing), 130 or 143 interrupted (Ctrl-C or SIGTERM).\n\
-                        Start with: arplab run 8689")]
+                        Start with: arplab run 8689"
+)]
 struct Cli {
     /// More logging on standard error; RUST_LOG is heeded too
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
