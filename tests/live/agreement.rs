@@ -7,6 +7,9 @@
 //! a resolution fails; whether its echo dies with the queue or begins the next resolution is a
 //! race between processors, so with such a client every failed resolution may add one interval,
 //! and take one request away.
+//!
+//! A machine that is busy with other tests can be later than all that; what differs [`TRIES`] times in
+//! a row differs.
 
 use crate::process::{Run, events, nothing_left};
 use serde_json::Value;
@@ -36,6 +39,9 @@ fn asked(seen: &Value) -> Vec<(u64, bool)> {
     times.iter().map(|a| (at(a) - at(&times[0]), !a["answered_ns"].is_null())).collect()
 }
 
+/// How often a run may be other than it should be, less one.
+const TRIES: usize = 3;
+
 /// What a lost race costs: an interval of ping, as the timer wheel rounds it.
 const RACE_MS: usize = 1024;
 
@@ -50,6 +56,12 @@ fn agree(args: &[&str], races: bool) {
 /// its own: the draws of all actors come from one stream, in the order in which a busy machine gets
 /// round to them.
 fn agree_but_for_draws(args: &[&str], races: bool, drawn_ms: usize) {
+    // what differs is printed each time
+    let agreed = || std::panic::catch_unwind(|| agree_once(args, races, drawn_ms)).is_ok();
+    assert!((0..TRIES).any(|_| agreed()), "{args:?}: never in {TRIES} tries");
+}
+
+fn agree_once(args: &[&str], races: bool, drawn_ms: usize) {
     let mut args = args.to_vec();
     args.push("--json");
     let sim = run(&args);
