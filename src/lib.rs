@@ -24,6 +24,7 @@
 //! * [`matrix`]: many plans against many mitigations; [`explore`]: every order of events up to a bound;
 //! * [`host`]: would Linux answer this request, and if not, which condition failed: a pure function;
 //! * `live` (feature `live`): a plan in real time; [`probe`]: question whoever answers behind an interface;
+//!   `cni` (feature `live`): a real CNI plugin with every request of it seen;
 //! * `cli` (feature `cli`): the program, `arplab`.
 //!
 //! # What it does not do
@@ -43,6 +44,8 @@ pub mod addr;
 pub mod choice;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "live")]
+pub mod cni;
 pub mod control;
 #[cfg(all(feature = "live", feature = "proptest"))]
 pub mod differential;

@@ -16,8 +16,8 @@ use netns_lab::{
     Errno, Netns,
     rtnl::VethEnd,
     supervise::{
-        Answer, Command, Ended, Fate, Kind, Lever, Outcome, Request, Scope, SuperviseError, Then, Verdict,
-        watch,
+        Answer, Command, Ended, Fate, Kind, Lever, Outcome, Request, Room, Scope, SuperviseError, Then,
+        Verdict, watch,
     },
 };
 
@@ -34,6 +34,7 @@ fn main() {
             ("what_would_not_be_seen_is_refused", what_would_not_be_seen_is_refused),
             ("nothing_that_is_no_program_starts", nothing_that_is_no_program_starts),
             ("output_is_kept_up_to_its_limit", output_is_kept_up_to_its_limit),
+            ("a_room_is_shared_and_goes", a_room_is_shared_and_goes),
             ("time_is_up", time_is_up),
             ("who_forks_away_is_found", who_forks_away_is_found),
             ("signals_lose_and_repeat_nothing", signals_lose_and_repeat_nothing),
@@ -371,6 +372,27 @@ fn output_is_kept_up_to_its_limit() {
     let echoed = shell(&netns, "cat").input(long.clone()).run(&mut watch()).expect("run");
     assert_eq!(echoed.stdout.bytes, long);
     assert!(shell(&netns, "exit 0").input(long).run(&mut watch()).expect("run").success());
+}
+
+fn a_room_is_shared_and_goes() {
+    let netns = Netns::new("lab").expect("a namespace");
+    let folder = std::env::temp_dir().join(format!("netns-lab-{}-room", std::process::id()));
+    fs::create_dir(&folder).expect("a folder");
+    fs::write(folder.join("before"), "").expect("a file");
+    let room = Room::new(&[&folder]).expect("a room");
+    let file = folder.join("made");
+    let run = |script: String| shell(&netns, &script).room(&room).expect("a descriptor").run(&mut watch());
+    let made = run(format!("echo hello > {}; test ! -e {}/before", file.display(), folder.display()));
+    assert!(made.expect("run").success());
+    let seen = run(format!("cat {}", file.display())).expect("run");
+    assert_eq!(String::from_utf8_lossy(&seen.stdout.bytes), "hello\n");
+    let read = file.clone();
+    assert_eq!(room.exec(move || fs::read_to_string(read)).expect("done").expect("a file"), "hello\n");
+    let failed: std::io::Result<()> = room.exec(|| panic!("as wanted"));
+    assert!(failed.is_err());
+    assert!(!file.exists() && folder.join("before").exists(), "nothing of it is outside");
+    drop(room);
+    fs::remove_dir_all(&folder).expect("removed");
 }
 
 fn time_is_up() {

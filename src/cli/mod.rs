@@ -2,6 +2,8 @@
 
 mod capture;
 mod change;
+#[cfg(feature = "live")]
+mod cni;
 mod compare;
 mod conform;
 mod delays;
@@ -77,6 +79,9 @@ enum Command {
     Identify(identify::Args),
     /// Question whoever answers ARP for a pod's gateway, and judge the answers clause by clause
     Probe(probe::Args),
+    /// Run a real CNI plugin on the stage and see what it asks of the kernel
+    #[cfg(feature = "live")]
+    Cni(cni::Args),
     /// Hold the model against recordings of a kernel
     Conform(conform::Args),
     /// Print how long clients wait for a gateway that answers late
@@ -139,6 +144,8 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
         Command::Matrix(args) => matrix::run(&args),
         Command::WhyAMinute(args) => minute::run(&args),
         Command::Probe(args) => probe::run(&args),
+        #[cfg(feature = "live")]
+        Command::Cni(args) => cni::run(&args),
         Command::Conform(args) => conform::run(&args),
         Command::Delays(args) => delays::run(&args),
         Command::Compare(args) => compare::run(&args),

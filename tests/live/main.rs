@@ -7,6 +7,7 @@
 mod agreement;
 mod changes;
 mod clients;
+mod cni;
 mod differential;
 mod explore_verdicts;
 mod front;
@@ -58,6 +59,7 @@ fn main() {
         ("identify", identify::TESTS),
         ("explore_verdicts", explore_verdicts::TESTS),
         ("wait_for_gateway", wait_for_gateway::TESTS),
+        ("cni", cni::TESTS),
         ("probe", probe::TESTS),
         ("leftovers", leftovers::TESTS),
         ("agreement", agreement::TESTS),

@@ -67,14 +67,24 @@ pub(super) enum Step {
     Directory = 6,
     Filter = 7,
     Exec = 8,
+    Room = 9,
 }
 
 impl Step {
     pub(super) fn of(number: i32) -> Self {
-        [Self::Private, Self::Mount, Self::Proc, Self::Fork, Self::Netns, Self::Directory, Self::Filter]
-            .into_iter()
-            .find(|step| *step as i32 == number)
-            .unwrap_or(if number == Self::Exec as i32 { Self::Exec } else { Self::None })
+        [
+            Self::Private,
+            Self::Mount,
+            Self::Proc,
+            Self::Fork,
+            Self::Netns,
+            Self::Directory,
+            Self::Filter,
+            Self::Room,
+        ]
+        .into_iter()
+        .find(|step| *step as i32 == number)
+        .unwrap_or(if number == Self::Exec as i32 { Self::Exec } else { Self::None })
     }
 
     pub(super) fn words(self) -> &'static str {
@@ -88,6 +98,7 @@ impl Step {
             Self::Directory => "changing to its working directory",
             Self::Filter => "installing a seccomp filter with a listener",
             Self::Exec => "execve(2)",
+            Self::Room => "entering the mount namespace of its room",
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Lever, Outcome, Rules, SuperviseError, run, start::MountWords};
+use super::{Lever, Outcome, Room, Rules, SuperviseError, run, start::MountWords};
 use crate::{Netns, NetnsId};
 
 /// How long children may go on after the command's first process, unless told otherwise.
@@ -30,21 +30,6 @@ pub enum Mount {
         /// Where.
         at: PathBuf,
     },
-    /// An empty folder in memory.
-    Tmpfs {
-        /// Where.
-        at: PathBuf,
-    },
-    /// A folder that can be written to without being changed; see the kernel's document on
-    /// overlayfs.
-    Overlay {
-        /// The folder, and where it is covered.
-        at: PathBuf,
-        /// Takes what is written.
-        upper: PathBuf,
-        /// An empty folder for the kernel's own use, in the same file system.
-        work: PathBuf,
-    },
 }
 
 /// A command to be supervised.
@@ -59,6 +44,7 @@ pub struct Command {
     /// Network namespaces mounted on files.
     netns_files: Vec<(OwnedFd, PathBuf)>,
     mounts: Vec<Mount>,
+    pub(super) room: Option<OwnedFd>,
     pub(super) names: Vec<(NetnsId, String)>,
     pub(super) timeout: Option<Duration>,
     pub(super) linger: Duration,
@@ -88,6 +74,7 @@ impl Command {
             netns: None,
             netns_files: Vec::new(),
             mounts: Vec::new(),
+            room: None,
             names: Vec::new(),
             timeout: None,
             linger: LINGER,
@@ -150,6 +137,15 @@ impl Command {
         self
     }
 
+    /// The mount namespace that it starts in a copy of.
+    ///
+    /// # Errors
+    /// When out of descriptors.
+    pub fn room(mut self, room: &Room) -> io::Result<Self> {
+        self.room = Some(room.descriptor()?);
+        Ok(self)
+    }
+
     /// Something to mount, after what was given before.
     #[must_use]
     pub fn mount(mut self, mount: Mount) -> Self {
@@ -198,7 +194,7 @@ impl Command {
 
     /// Descriptors that the new process needs before it is the program.
     pub(super) fn kept(&self) -> impl Iterator<Item = &OwnedFd> {
-        self.netns_files.iter().map(|(fd, _)| fd)
+        self.netns_files.iter().map(|(fd, _)| fd).chain(&self.room)
     }
 
     pub(super) fn words(&self) -> Result<CommandWords, SuperviseError> {
@@ -243,15 +239,6 @@ impl Command {
             match mount {
                 Mount::Bind { from, at } => {
                     add(from.as_os_str(), at, "", libc::MS_BIND | libc::MS_REC, OsString::new())?;
-                }
-                Mount::Tmpfs { at } => add("tmpfs".as_ref(), at, "tmpfs", 0, "mode=755".into())?,
-                Mount::Overlay { at, upper, work } => {
-                    let mut data = OsString::new();
-                    for (key, path) in [("lowerdir=", at), (",upperdir=", upper), (",workdir=", work)] {
-                        data.push(key);
-                        data.push(path);
-                    }
-                    add("overlay".as_ref(), at, "overlay", 0, data)?;
                 }
             }
         }

@@ -100,6 +100,10 @@ fn checked(result: c_int) -> Result<(), Errno> {
 fn mounts(plan: &Plan) -> Result<(), (Step, Errno)> {
     // SAFETY: all strings are closed by a zero and live as long as the plan.
     unsafe {
+        if let Some(room) = plan.room {
+            checked(libc::setns(room, libc::CLONE_NEWNS)).map_err(|errno| (Step::Room, errno))?;
+            checked(libc::unshare(libc::CLONE_NEWNS)).map_err(|errno| (Step::Room, errno))?;
+        }
         let (none, root) = (ptr::null(), c"/".as_ptr());
         checked(libc::mount(none, root, none, libc::MS_REC | libc::MS_PRIVATE, ptr::null()))
             .map_err(|errno| (Step::Private, errno))?;

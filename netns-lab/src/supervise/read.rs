@@ -139,7 +139,7 @@ pub(super) fn read(asked: &seccomp_notif, processes: &mut Processes, named: &[(N
             Some(flags) if flags as u32 & filter::OPEN_TO_WRITE != 0 => opened(tid, fd, a[1], flags as u32),
             _ => Seen::Nothing,
         },
-        libc::SYS_setns => entered(tid, fd, a[1] as u32),
+        libc::SYS_setns => entered(tid, fd, a[1] as u32, named),
         libc::SYS_unshare => Asked::plain(Kind::NewNamespaces { call: "unshare", flags: a[0] as u32 }),
         libc::SYS_clone => Asked::plain(Kind::NewNamespaces { call: "clone", flags: a[0] as u32 }),
         libc::SYS_clone3 => cloned(tid, a[0]),
@@ -226,9 +226,11 @@ fn opened(tid: i32, folder: i32, path: u64, flags: u32) -> Seen {
     Asked::plain(kind)
 }
 
-fn entered(tid: i32, fd: i32, flags: u32) -> Seen {
-    let descriptor = tracee::link(tid, fd).map_or_else(|| "?".into(), |link| link.display().to_string());
+fn entered(tid: i32, fd: i32, flags: u32, named: &[(NetnsId, String)]) -> Seen {
     let netns = tracee::netns_of_descriptor(tid, fd);
+    let label = named.iter().find(|(id, _)| Some(*id) == netns).map(|(_, name)| name.clone());
+    let shown = || tracee::link(tid, fd).map(|link| link.display().to_string());
+    let descriptor = label.or_else(shown).unwrap_or_else(|| "?".into());
     Asked::plain(Kind::Enter { flags, netns, descriptor })
 }
 

@@ -70,7 +70,7 @@ pub enum Kind {
         flags: u32,
         /// The namespace, if it is one of the network.
         netns: Option<NetnsId>,
-        /// What the descriptor is, as /proc shows it.
+        /// What the descriptor is: the namespace's label, if it has one, or what /proc shows.
         descriptor: String,
     },
     /// New namespaces are made.

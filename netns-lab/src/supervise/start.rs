@@ -59,6 +59,8 @@ pub(super) struct Plan {
     pub(super) directory: CString,
     pub(super) mounts: Vec<MountWords>,
     pub(super) netns: Option<RawFd>,
+    /// The mount namespace to begin with a copy of.
+    pub(super) room: Option<RawFd>,
     /// What becomes descriptors 0, 1 and 2.
     pub(super) standard: [RawFd; 3],
     /// The keeper's end of the socket to the supervisor.
@@ -230,6 +232,7 @@ pub(super) fn start(command: &Command) -> Result<Started, SuperviseError> {
         directory: words.directory,
         mounts: words.mounts,
         netns,
+        room: command.room.as_ref().map(AsRawFd::as_raw_fd),
         standard,
         control: theirs.as_raw_fd(),
         keep,

@@ -1,0 +1,177 @@
+//! `arplab cni`.
+
+use super::capture::OutFile;
+use super::fail::Fail;
+use crate::cni::{self, Conflist, InvokeError, Options, Stage, TraceError};
+use crate::time::Span;
+use netns_lab::supervise::SuperviseError;
+use serde_json::{Map, Value};
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Run a plugin's ADD in a node and a pod of the lab, and show every request of it
+    Trace(TraceArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct TraceArgs {
+    /// A network configuration (a file ending in .conflist, .conf or .json), or a plugin by name or
+    /// path, which is then given an address by host-local
+    #[arg(value_name = "PLUGIN|CONFLIST")]
+    target: PathBuf,
+    /// Do CHECK after ADD, where the version has it
+    #[arg(long)]
+    check: bool,
+    /// Do DEL at the end
+    #[arg(long)]
+    del: bool,
+    /// Show questions, files and names as well
+    #[arg(long)]
+    full: bool,
+    /// One JSON object a step
+    #[arg(long, conflicts_with = "full")]
+    json: bool,
+    /// Write what passed the pod's interface, with the steps as comments
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Where plugins are, the first folder that has one wins
+    /// [default: those of CNI_PATH, else /opt/cni/bin, /usr/lib/cni, /usr/libexec/cni]
+    #[arg(long, value_name = "FOLDER")]
+    bin_dir: Vec<PathBuf>,
+    /// The version of the specification, for a plugin without a configuration
+    #[arg(long, value_name = "VERSION", default_value = "1.0.0",
+          value_parser = clap::builder::PossibleValuesParser::new(cni::VERSIONS))]
+    cni_version: String,
+    /// CNI_ARGS, as K=V;K=V
+    #[arg(long, value_name = "ARGS")]
+    args: Option<String>,
+    /// Values for capabilities that plugins declare, as a JSON object
+    #[arg(long, value_name = "JSON")]
+    capability_args: Option<String>,
+    /// The pod's interface
+    #[arg(long, value_name = "NAME", default_value = "eth0")]
+    ifname: crate::addr::IfName,
+    /// The pod's gateway [default: that of its routes, or of the result]
+    #[arg(long, value_name = "IP")]
+    gateway: Option<Ipv4Addr>,
+    /// How long one plugin may take
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    timeout: Span,
+    /// How long the gateway may stay silent after ADD
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    patience: Span,
+}
+
+pub(super) fn run(args: &Args) -> Result<u8, Fail> {
+    match &args.command {
+        Command::Trace(args) => trace(args),
+    }
+}
+
+fn trace(args: &TraceArgs) -> Result<u8, Fail> {
+    let (list, folders) = target(args)?;
+    let options = Options {
+        folders,
+        args: args.args.clone(),
+        capability_args: capability_args(args)?,
+        ifname: args.ifname.to_string(),
+        timeout: args.timeout,
+        patience: args.patience,
+        gateway: args.gateway,
+        check: args.check,
+        del: args.del,
+    };
+    let capture = args.pcap.as_deref().map(|path| OutFile::at(path, "capture")).transpose()?;
+    // before there are threads
+    netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
+    let stage = Stage::new().map_err(|e| Fail::cannot(e.to_string()))?;
+    let trace = cni::trace(&stage, &list, &options).map_err(|e| fail(&e))?;
+    if let Some(file) = capture {
+        let bytes = cni::pcapng(&trace, &options.ifname).map_err(|e| Fail::cannot(e.to_string()))?;
+        file.write(&bytes)?;
+    }
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        for line in cni::json(&trace) {
+            writeln!(out, "{line}")?;
+        }
+    } else {
+        write!(out, "{}", cni::timeline(&trace, args.full))?;
+    }
+    verdict(&trace)
+}
+
+/// An error that the plugin reported is what it may do; anything else that is no answer is bad input.
+fn verdict(trace: &cni::Trace) -> Result<u8, Fail> {
+    for operation in &trace.operations {
+        for invocation in &operation.invocations {
+            match &invocation.answer {
+                Ok(_) if invocation.left_behind => {
+                    let (verb, plugin) = (operation.verb.word(), &invocation.plugin);
+                    let what = "left processes behind, which were killed";
+                    return Err(Fail::usage(format!("{verb} of plugin `{plugin}` {what}")));
+                }
+                Ok(_) => {}
+                Err(cni::CniFault::Reported(_)) => return Ok(super::UNEXPECTED),
+                Err(fault) => {
+                    let verb = operation.verb.word();
+                    return Err(Fail::usage(format!("{verb} of plugin `{}`: {fault}", invocation.plugin)));
+                }
+            }
+        }
+    }
+    Ok(super::AS_EXPECTED)
+}
+
+fn fail(error: &TraceError) -> Fail {
+    match error {
+        TraceError::NoPlugin { .. }
+        | TraceError::Invoke { source: InvokeError::Supervise(SuperviseError::Exec { .. }), .. } => {
+            Fail::usage(error.to_string())
+        }
+        _ => Fail::cannot(error.to_string()),
+    }
+}
+
+/// The configuration, and where its plugins are.
+fn target(args: &TraceArgs) -> Result<(Conflist, Vec<PathBuf>), Fail> {
+    let cni_path = std::env::var("CNI_PATH").ok();
+    let mut folders = cni::plugin_folders(&args.bin_dir, cni_path.as_deref());
+    for folder in &mut folders {
+        // a plugin starts in `/`
+        *folder = std::path::absolute(&*folder).unwrap_or_else(|_| folder.clone());
+    }
+    let extension = args.target.extension().and_then(|it| it.to_str()).unwrap_or_default();
+    if ["conflist", "conf", "json"].contains(&extension) {
+        let list = Conflist::load(&args.target).map_err(|e| Fail::usage(e.to_string()))?;
+        return Ok((list, folders));
+    }
+    let name = args.target.file_name().and_then(|it| it.to_str());
+    let name = name.ok_or_else(|| Fail::usage(format!("{} is no plugin", args.target.display())))?;
+    if args.target.components().count() > 1 {
+        let path = std::path::absolute(&args.target).unwrap_or_else(|_| args.target.clone());
+        if !path.exists() {
+            return Err(Fail::usage(format!("there is no plugin {}", args.target.display())));
+        }
+        folders.insert(0, path.parent().unwrap_or(Path::new("/")).to_owned());
+    }
+    Ok((Conflist::usual(name, &args.cni_version), folders))
+}
+
+fn capability_args(args: &TraceArgs) -> Result<Map<String, Value>, Fail> {
+    let Some(text) = &args.capability_args else { return Ok(Map::new()) };
+    match serde_json::from_str(text) {
+        Ok(Value::Object(values)) => Ok(values),
+        Ok(_) => Err(Fail::usage("--capability-args wants a JSON object")),
+        Err(e) => Err(Fail::usage(format!("--capability-args: no JSON: {e}"))),
+    }
+}

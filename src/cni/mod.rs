@@ -1,0 +1,26 @@
+//! Real CNI plugins on the stage: the plugin's own binary, run as a container runtime runs it, in
+//! a node's and a pod's namespace of the lab, with every request that it makes of the kernel seen.
+//!
+//! `conflist` reads network configurations, `execution` derives what each plugin of a chain is
+//! given and reads what it prints, both by the CNI specification 0.3.1 to 1.1; `stage` is where a
+//! plugin runs; `invoke` runs one; `gateway` asks for the pod's gateway on the wire meanwhile;
+//! `trace` does ADD, CHECK and DEL and keeps the steps; `report` tells them.
+//!
+//! A configuration stays the JSON that it was: a runtime hands on whatever stands in it, so types
+//! that know fields (as the crate `rscni-types` has them) would be in the way.
+
+mod conflist;
+mod execution;
+mod gateway;
+mod invoke;
+mod report;
+mod stage;
+mod trace;
+
+pub use conflist::{Conflist, ConflistError, VERSIONS};
+pub use execution::{CniFault, PluginError};
+pub use gateway::GatewayReport;
+pub use invoke::{InvokeError, Verb};
+pub use report::{json, pcapng, timeline};
+pub use stage::{Stage, StageError, find_plugin, plugin_folders};
+pub use trace::{Invocation, Operation, Options, Place, Step, Trace, TraceError, trace};

@@ -1,0 +1,305 @@
+//! A trace as text, as JSON and as a capture.
+
+use super::execution;
+use super::gateway::Frame;
+use super::{Invocation, Operation, Step, Trace, Verb};
+use crate::addr::Mac;
+use netns_lab::supervise::{Answer, Fate, Kind};
+use pcap_file::DataLink;
+use pcap_file::pcapng::PcapNgWriter;
+use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption,
+};
+use pcap_file::pcapng::{PcapNgBlock, blocks::section_header::SectionHeaderBlock};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+/// Milliseconds with three places, from nanoseconds.
+struct Ms(i64);
+
+impl fmt::Display for Ms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = self.0.unsigned_abs() / 1000;
+        let sign = if self.0 < 0 { "-" } else { "" };
+        f.pad(&format!("{sign}{}.{:03}", us / 1000, us % 1000))
+    }
+}
+
+fn since(at_ns: u64, from_ns: u64) -> Ms {
+    Ms(at_ns.cast_signed() - from_ns.cast_signed())
+}
+
+/// The timeline. Without `full`, questions, openings and names in the file system are only
+/// counted.
+#[must_use]
+pub fn timeline(trace: &Trace, full: bool) -> String {
+    let mut out = String::new();
+    let mut left_out = 0;
+    for operation in &trace.operations {
+        left_out += tell_operation(&mut out, trace, operation, full);
+    }
+    out.push_str(&gateway_words(trace));
+    if left_out > 0 {
+        let _ = writeln!(
+            out,
+            "{left_out} questions, openings and changes of files are left out: --full shows them."
+        );
+    }
+    out
+}
+
+fn tell_operation(out: &mut String, trace: &Trace, operation: &Operation, full: bool) -> usize {
+    let mut left_out = 0;
+    for invocation in &operation.invocations {
+        let _ = writeln!(out, "{} {}", operation.verb.word(), invocation.plugin);
+        for step in &invocation.steps {
+            if full || is_change(step) {
+                let _ = writeln!(out, "{}", line(trace, step));
+            } else {
+                left_out += 1;
+            }
+        }
+        let _ = writeln!(out, "{}", ending(trace, operation.verb, invocation));
+    }
+    left_out
+}
+
+/// Whether a step is shown in the short timeline: what changes the network, or is another program.
+fn is_change(step: &Step) -> bool {
+    let dull =
+        matches!(step.record.request.kind, Kind::OpenSysctl { .. } | Kind::Open { .. } | Kind::Name { .. });
+    !(dull || step.record.request.is_question())
+}
+
+fn line(trace: &Trace, step: &Step) -> String {
+    let request = &step.record.request;
+    let at = since(request.at_ns, trace.began_ns);
+    let netns = &step.place.netns;
+    let answer = match (step.record.fate, &step.record.answer) {
+        (Fate::LetGo, Answer::Unknown) => String::new(),
+        (Fate::LetGo, answer) => format!("  -> {answer}"),
+        (fate, _) => format!("  -> {}", fate_words(fate)),
+    };
+    format!("{at:>10} ms  {netns:<5} {:<15} {request}{answer}", request.program)
+}
+
+fn fate_words(fate: Fate) -> String {
+    match fate {
+        Fate::LetGo => "let go".into(),
+        Fate::Failed(errno) => format!("made to fail: {errno}"),
+        Fate::KilledBefore => "killed before".into(),
+        Fate::KilledAfter => "killed after".into(),
+        Fate::Gone => "ended while it waited".into(),
+        Fate::Waiting => "waits".into(),
+    }
+}
+
+fn ending(trace: &Trace, verb: Verb, invocation: &Invocation) -> String {
+    let at = since(invocation.ended_ns, trace.began_ns);
+    let took = since(invocation.ended_ns, invocation.began_ns);
+    let mut words = match &invocation.answer {
+        Ok(Some(result)) => format!("success, {}", result_words(result)),
+        Ok(None) => "success".into(),
+        Err(fault) => format!("FAILED: {fault}"),
+    };
+    if invocation.left_behind {
+        words.push_str("; it left processes behind, which were killed");
+    }
+    format!("{at:>10} ms  {} returned after {took} ms: {words}", verb.word())
+}
+
+fn result_words(result: &Value) -> String {
+    let addresses = execution::addresses_of(result);
+    let gateway = execution::gateway_of(result).map_or_else(|| "none".into(), |it| it.to_string());
+    if addresses.is_empty() {
+        return "no address".into();
+    }
+    format!("address {}, gateway {gateway}", addresses.join(", "))
+}
+
+/// When the gateway answered, in one sentence or two.
+fn gateway_words(trace: &Trace) -> String {
+    let report = &trace.gateway;
+    let Some(gateway) = report.gateway else {
+        return "The pod got no gateway: nobody was asked for.\n".into();
+    };
+    let Some(asked) = report.first_asked_ns else {
+        return format!(
+            "Gateway {gateway}: the pod never had an address and an interface that is up to ask with.\n"
+        );
+    };
+    let asked_at = since(asked, trace.began_ns);
+    let add = trace.operations.first();
+    let Some(answered) = report.first_answer_ns else {
+        let asked = report.asked_before;
+        return format!("Gateway {gateway}: silent. The pod asked {asked} times, from {asked_at} ms on.\n");
+    };
+    let at = since(answered, trace.began_ns);
+    let mac = report.mac.unwrap_or(Mac::ZERO);
+    let mut words = format!(
+        "Gateway {gateway}: answers from {at} ms on (by {mac}); the pod could ask from {asked_at} ms on, and {} \
+         questions were not answered.\n",
+        report.asked_before.saturating_sub(1)
+    );
+    if let Some(add) = add.filter(|add| add.is_well()) {
+        words.push_str(&beside_add(report, answered, add.ended_ns()));
+    }
+    words
+}
+
+/// Whether the gateway answered before ADD returned, as far as the questions can tell.
+fn beside_add(report: &super::GatewayReport, answered: u64, returned: u64) -> String {
+    if answered <= returned {
+        return format!("That is {} ms before ADD returned.\n", since(returned, answered));
+    }
+    match report.last_silent_ns.filter(|silent| *silent >= returned) {
+        Some(silent) => {
+            let (silent, after) = (since(silent, returned), since(answered, returned));
+            format!(
+                "That is {after} ms AFTER ADD returned, and {silent} ms after it a question was not answered: a \
+                 container can meet a silent gateway.\n"
+            )
+        }
+        None => {
+            "No question fell between that and the return of ADD, so which came first is not known.\n".into()
+        }
+    }
+}
+
+/// One JSON object a step, then one a plugin's end, then one of the gateway.
+#[must_use]
+pub fn json(trace: &Trace) -> Vec<Value> {
+    let mut lines = Vec::new();
+    let us = |at_ns: u64| (at_ns.cast_signed() - trace.began_ns.cast_signed()) / 1000;
+    for operation in &trace.operations {
+        for invocation in &operation.invocations {
+            let head = |event: &str| json!({ "event": event, "verb": operation.verb.word(), "plugin": invocation.plugin });
+            for step in &invocation.steps {
+                let mut line = head("step");
+                merge(&mut line, step_json(step, us));
+                lines.push(line);
+            }
+            let mut line = head("returned");
+            merge(
+                &mut line,
+                json!({
+                    "at_us": us(invocation.ended_ns),
+                    "took_us": invocation.ended_ns.saturating_sub(invocation.began_ns) / 1000,
+                    "left_behind": invocation.left_behind,
+                    "error": invocation.answer.as_ref().err().map(ToString::to_string),
+                    "result": invocation.answer.as_ref().ok(),
+                    "stderr": invocation.stderr,
+                }),
+            );
+            lines.push(line);
+        }
+    }
+    let report = &trace.gateway;
+    lines.push(json!({
+        "event": "gateway",
+        "gateway": report.gateway,
+        "first_asked_us": report.first_asked_ns.map(us),
+        "last_silent_us": report.last_silent_ns.map(us),
+        "first_answer_us": report.first_answer_ns.map(us),
+        "mac": report.mac.map(|mac| mac.to_string()),
+        "asked_before": report.asked_before,
+        "asked_after": report.asked_after,
+        "answers": report.answers,
+        "add_returned_us": trace.operations.first().map(|add| us(add.ended_ns())),
+    }));
+    lines
+}
+
+fn step_json(step: &Step, us: impl Fn(u64) -> i64) -> Value {
+    let request = &step.record.request;
+    let answer = match &step.record.answer {
+        Answer::Done => json!("ok"),
+        Answer::Unknown => Value::Null,
+        Answer::Refused { errno, .. } => json!(errno.name()),
+    };
+    json!({
+        "at_us": us(request.at_ns),
+        "decided_us": us(step.record.decided_ns),
+        "number": request.number,
+        "pid": request.pid,
+        "tid": request.tid,
+        "program": request.program,
+        "netns": step.place.netns,
+        "thread_netns": step.place.thread,
+        "kind": kind_name(&request.kind),
+        "question": request.is_question(),
+        "request": request.to_string(),
+        "messages": messages_json(&request.kind),
+        "answer": answer,
+        "kernel_says": match &step.record.answer { Answer::Refused { kernel_says, .. } => kernel_says.clone(), _ => None },
+    })
+}
+
+fn messages_json(kind: &Kind) -> Value {
+    let Kind::Netlink { messages, .. } = kind else { return Value::Null };
+    let lines = messages.iter().map(|it| {
+        json!({ "type": it.kind, "flags": it.flags, "sequence": it.sequence, "length": it.length, "words": it.words })
+    });
+    lines.collect()
+}
+
+fn kind_name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Netlink { .. } => "netlink",
+        Kind::Sysctl { .. } => "sysctl",
+        Kind::OpenSysctl { .. } => "open-sysctl",
+        Kind::Open { .. } => "open",
+        Kind::Name { .. } => "name",
+        Kind::Enter { .. } => "setns",
+        Kind::NewNamespaces { .. } => "new-namespaces",
+        Kind::Exec { .. } => "exec",
+        Kind::DeviceIoctl { .. } => "ioctl",
+        Kind::ReplaceTable { .. } => "replace-table",
+        Kind::Other { .. } => "other",
+        Kind::Foreign { .. } => "foreign",
+    }
+}
+
+fn merge(into: &mut Value, from: Value) {
+    if let (Value::Object(into), Value::Object(from)) = (into, from) {
+        into.extend(from);
+    }
+}
+
+/// What passed the pod's interface, as pcapng; a step is a comment on the frame that follows it.
+pub fn pcapng(trace: &Trace, ifname: &str) -> Result<Vec<u8>, pcap_file::PcapError> {
+    let mut writer = PcapNgWriter::with_section_header(Vec::new(), SectionHeaderBlock::default())?;
+    let interface = InterfaceDescriptionBlock {
+        linktype: DataLink::ETHERNET,
+        snaplen: 0x0004_0000,
+        options: vec![
+            InterfaceDescriptionOption::IfName(Cow::Borrowed(ifname)),
+            InterfaceDescriptionOption::IfTsResol(9),
+        ],
+    };
+    writer.write_block(&interface.into_block())?;
+    let invocations = trace.operations.iter().flat_map(|operation| &operation.invocations);
+    let mut steps = invocations.flat_map(|it| &it.steps).filter(|step| is_change(step)).peekable();
+    for frame in &trace.gateway.frames {
+        let mut comments = Vec::new();
+        while let Some(step) = steps.next_if(|step| step.record.request.at_ns <= frame.at_ns) {
+            comments.push(line(trace, step).trim_start().to_owned());
+        }
+        writer.write_block(&packet(trace, frame, comments).into_block())?;
+    }
+    Ok(writer.into_inner())
+}
+
+fn packet<'a>(trace: &Trace, frame: &'a Frame, comments: Vec<String>) -> EnhancedPacketBlock<'a> {
+    let comments = comments.into_iter().map(|it| EnhancedPacketOption::Comment(Cow::Owned(it)));
+    EnhancedPacketBlock {
+        interface_id: 0,
+        timestamp: Duration::from_nanos(frame.at_ns.saturating_sub(trace.began_ns)),
+        original_len: frame.bytes.len() as u32,
+        data: Cow::Borrowed(&frame.bytes),
+        options: comments.collect(),
+    }
+}

@@ -1,0 +1,129 @@
+//! Where a plugin runs: a node and a pod of the lab, with folders of their own in the places that
+//! plugins insist on.
+
+use crate::time::Span;
+use netns_lab::rtnl::{Address, Route, VethEnd};
+use netns_lab::supervise::{Command, Room};
+use netns_lab::{Netns, NetnsId};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where the pod's namespace is mounted, as the plugin sees it.
+const POD_FILE: &str = "/run/netns/pod";
+/// Folders of the machine that are covered, so that nothing is written there: locks and mounted
+/// namespaces in the one, leases and results in the other.
+const COVERED: [&str; 2] = ["/run", "/var/lib"];
+/// Where plugins are looked for if nobody says.
+const USUAL_FOLDERS: [&str; 3] = ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"];
+
+/// The stage could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("setting up the node and the pod failed: {0}")]
+pub struct StageError(String);
+
+fn fail(e: impl core::fmt::Display) -> StageError {
+    StageError(e.to_string())
+}
+
+/// A node with an uplink `eth0` (192.0.2.10/24) to a network that answers ARP for every address,
+/// a pod without interfaces but `lo`, and folders in memory. All of it goes when this is dropped or
+/// the process ends.
+#[derive(Debug)]
+pub struct Stage {
+    /// The node.
+    pub node: Netns,
+    /// The pod.
+    pub pod: Netns,
+    /// What is behind the node's uplink.
+    pub lan: Netns,
+    room: Room,
+}
+
+impl Stage {
+    /// Sets it up.
+    pub fn new() -> Result<Stage, StageError> {
+        let make = |name: &str| Netns::new(name).map_err(fail);
+        let (node, pod, lan) = (make("node")?, make("pod")?, make("lan")?);
+        let room = Room::new(&COVERED.map(Path::new)).map_err(fail)?;
+        let done = room.exec(|| {
+            let file = Path::new(POD_FILE);
+            std::fs::create_dir_all(file.parent().unwrap_or(Path::new("/run")))?;
+            std::fs::write(file, "")
+        });
+        done.and_then(|it| it).map_err(fail)?;
+        uplink(&node, &lan).map_err(fail)?;
+        Ok(Stage { node, pod, lan, room })
+    }
+
+    /// Where the pod's namespace is for a plugin (`CNI_NETNS`).
+    #[must_use]
+    pub fn pod_file(&self) -> &'static str {
+        POD_FILE
+    }
+
+    /// The content of a file below /run or /var/lib, as plugins see it.
+    pub fn read(&self, path: impl Into<PathBuf>) -> std::io::Result<Vec<u8>> {
+        let path = path.into();
+        self.room.exec(|| std::fs::read(path)).and_then(|done| done)
+    }
+
+    /// A program to be run on the node.
+    pub fn command(&self, program: &Path, timeout: Span) -> std::io::Result<Command> {
+        Command::new(program)
+            .timeout(Duration::from_nanos(timeout.as_ns()))
+            .room(&self.room)?
+            .name(&self.lan)
+            .netns_file(&self.pod, POD_FILE)?
+            .netns(&self.node)
+    }
+
+    /// What a namespace is called.
+    #[must_use]
+    pub fn name_of(&self, netns: NetnsId) -> String {
+        let known = [&self.node, &self.pod, &self.lan].into_iter().find(|it| it.id() == netns);
+        known.map_or_else(|| netns.to_string(), |it| it.label().to_owned())
+    }
+}
+
+fn uplink(node: &Netns, lan: &Netns) -> Result<(), Box<dyn std::error::Error>> {
+    node.loopback_up()?;
+    lan.loopback_up()?;
+    node.blocking().add_veth(&VethEnd::new("eth0").up(), &VethEnd::new("eth0").in_netns(lan))?;
+    lan.blocking().set_up("eth0")?;
+    node.blocking().add_address(&Address::new("eth0", "192.0.2.10/24".parse()?))?;
+    lan.blocking().add_address(&Address::new("eth0", "192.0.2.1/24".parse()?))?;
+    let gateway: std::net::IpAddr = "192.0.2.1".parse()?;
+    node.blocking().add_route(&Route::unicast("0.0.0.0/0".parse()?).via(gateway).dev("eth0"))?;
+    // proxy ARP is for what goes out by another interface
+    lan.blocking().add_veth(&VethEnd::new("beyond").up(), &VethEnd::new("far"))?;
+    lan.blocking().set_up("far")?;
+    lan.blocking().add_route(&Route::unicast("0.0.0.0/0".parse()?).dev("beyond"))?;
+    for (key, value) in [
+        ("net.ipv4.ip_forward", "1"),
+        ("net.ipv4.conf.all.rp_filter", "0"),
+        ("net.ipv4.conf.eth0.rp_filter", "0"),
+        ("net.ipv4.conf.eth0.proxy_arp", "1"),
+        ("net.ipv4.neigh.eth0.proxy_delay", "0"),
+    ] {
+        lan.sysctl().write(key, value)?;
+    }
+    Ok(())
+}
+
+/// The folders to look for plugins in: those given, else those of `CNI_PATH`, else the usual ones.
+#[must_use]
+pub fn plugin_folders(given: &[PathBuf], cni_path: Option<&str>) -> Vec<PathBuf> {
+    if !given.is_empty() {
+        return given.to_vec();
+    }
+    match cni_path.filter(|path| !path.is_empty()) {
+        Some(path) => path.split(':').filter(|part| !part.is_empty()).map(PathBuf::from).collect(),
+        None => USUAL_FOLDERS.map(PathBuf::from).to_vec(),
+    }
+}
+
+/// The plugin of that name in the first of the folders that has it.
+#[must_use]
+pub fn find_plugin(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
+    folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+}

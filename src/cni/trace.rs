@@ -1,0 +1,260 @@
+//! ADD, CHECK and DEL of a configuration, with every step of its plugins.
+
+use super::execution;
+use super::gateway::{self, GatewayReport, Talk};
+use super::invoke::{InvokeError, Setting, Verb, invoke};
+use super::{CniFault, Conflist, Stage, find_plugin};
+use crate::time::Span;
+use netns_lab::supervise::{Outcome, Record, watch};
+use netns_lab::{Monitor, monotonic_ns};
+use serde_json::{Map, Value};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+/// What to do, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Folders with plugins, in the order in which they are looked through.
+    pub folders: Vec<PathBuf>,
+    /// `CNI_ARGS`.
+    pub args: Option<String>,
+    /// Values for the capabilities that plugins declare (`runtimeConfig`).
+    pub capability_args: Map<String, Value>,
+    /// The pod's interface.
+    pub ifname: String,
+    /// How long one plugin may take.
+    pub timeout: Span,
+    /// How long the gateway may stay silent after ADD.
+    pub patience: Span,
+    /// The gateway, if the plugin does not say which one.
+    pub gateway: Option<Ipv4Addr>,
+    /// Do CHECK after ADD.
+    pub check: bool,
+    /// Do DEL at the end.
+    pub del: bool,
+}
+
+/// Where a step was made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The network namespace that the request is for: `node`, `pod`, `lan`, or its number.
+    pub netns: String,
+    /// The one that the thread is in, if that is another.
+    pub thread: Option<String>,
+}
+
+/// One request of a plugin.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Where.
+    pub place: Place,
+    /// What, and what became of it.
+    pub record: Record,
+}
+
+/// One run of one plugin.
+#[derive(Debug)]
+pub struct Invocation {
+    /// Its `type`.
+    pub plugin: String,
+    /// Its requests.
+    pub steps: Vec<Step>,
+    /// When it began and ended, on the monotonic clock.
+    pub began_ns: u64,
+    /// When its process had ended.
+    pub ended_ns: u64,
+    /// Children were alive when it had ended, and were killed.
+    pub left_behind: bool,
+    /// What it said, or what is wrong with that.
+    pub answer: Result<Option<Value>, CniFault>,
+    /// What it wrote to its standard error.
+    pub stderr: String,
+}
+
+/// One verb over all plugins of the list.
+#[derive(Debug)]
+pub struct Operation {
+    /// ADD, CHECK or DEL.
+    pub verb: Verb,
+    /// Its plugins, in the order in which they ran.
+    pub invocations: Vec<Invocation>,
+}
+
+impl Operation {
+    /// Whether all plugins succeeded.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.invocations.iter().all(|it| it.answer.is_ok())
+    }
+
+    /// When it returned to the runtime.
+    #[must_use]
+    pub fn ended_ns(&self) -> u64 {
+        self.invocations.last().map_or(0, |it| it.ended_ns)
+    }
+}
+
+/// A traced configuration.
+#[derive(Debug)]
+pub struct Trace {
+    /// The name of the network.
+    pub network: String,
+    /// When the first plugin was started, on the monotonic clock.
+    pub began_ns: u64,
+    /// What was done.
+    pub operations: Vec<Operation>,
+    /// What the pod met.
+    pub gateway: GatewayReport,
+    /// The result of ADD.
+    pub result: Option<Value>,
+}
+
+/// The plugins could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// A plugin of the list is nowhere.
+    #[error("there is no plugin `{name}` in {folders}; --bin-dir says where plugins are")]
+    NoPlugin {
+        /// The plugin.
+        name: String,
+        /// Where it was looked for.
+        folders: String,
+    },
+    /// A plugin could not be run.
+    #[error("{verb} of plugin `{plugin}`: {source}")]
+    Invoke {
+        /// What it was asked.
+        verb: &'static str,
+        /// The plugin.
+        plugin: String,
+        /// Why.
+        source: InvokeError,
+    },
+    /// The pod could not be watched.
+    #[error("the pod cannot be watched: {0}")]
+    Monitor(#[from] netns_lab::MonitorError),
+}
+
+/// Runs the plugins of a list.
+pub fn trace(stage: &Stage, list: &Conflist, options: &Options) -> Result<Trace, TraceError> {
+    let chain = Chain::new(stage, list, options)?;
+    let monitor = Monitor::open(&stage.pod)?;
+    let talk = Talk::default();
+    talk.suggest(options.gateway);
+    let began_ns = monotonic_ns();
+    let (add, gateway) = std::thread::scope(|scope| {
+        let asker =
+            scope.spawn(|| gateway::ask(monitor, &stage.pod, &options.ifname, &talk, options.patience));
+        let add = chain.add();
+        if let Ok((_, Some(result))) = &add {
+            talk.suggest(execution::gateway_of(result));
+        }
+        talk.done.store(true, Ordering::SeqCst);
+        (add, asker.join().unwrap_or_default())
+    });
+    let (add, result) = add?;
+    let mut operations = vec![add];
+    if options.check && result.is_some() && list.is_at_least("0.4.0") && !list.disable_check {
+        operations.push(chain.again(Verb::Check, result.as_ref())?);
+    }
+    if options.del {
+        operations.push(chain.again(Verb::Del, result.as_ref())?);
+    }
+    Ok(Trace { network: list.name.clone(), began_ns, operations, gateway, result })
+}
+
+/// A list with its programs.
+struct Chain<'a> {
+    stage: &'a Stage,
+    list: &'a Conflist,
+    options: &'a Options,
+    setting: Setting,
+    programs: Vec<PathBuf>,
+}
+
+impl<'a> Chain<'a> {
+    fn new(stage: &'a Stage, list: &'a Conflist, options: &'a Options) -> Result<Chain<'a>, TraceError> {
+        let folders = || {
+            let shown: Vec<_> = options.folders.iter().map(|folder| folder.display().to_string()).collect();
+            shown.join(", ")
+        };
+        let programs = list.plugins.iter().map(|plugin| {
+            let name = plugin.get("type").and_then(Value::as_str).unwrap_or_default();
+            find_plugin(name, &options.folders)
+                .ok_or_else(|| TraceError::NoPlugin { name: name.into(), folders: folders() })
+        });
+        let path: Vec<_> = options.folders.iter().map(|folder| folder.display().to_string()).collect();
+        let setting = Setting {
+            container: "arplab-pod".into(),
+            ifname: options.ifname.clone(),
+            args: options.args.clone(),
+            path: path.join(":"),
+            timeout: options.timeout,
+        };
+        Ok(Chain { programs: programs.collect::<Result<_, _>>()?, stage, list, options, setting })
+    }
+
+    /// ADD of all plugins, each with the result of the one before it, up to the first that fails.
+    fn add(&self) -> Result<(Operation, Option<Value>), TraceError> {
+        let mut operation = Operation { verb: Verb::Add, invocations: Vec::new() };
+        let mut result = None;
+        for place in 0..self.programs.len() {
+            let invocation = self.run(place, Verb::Add, result.as_ref())?;
+            let answer = invocation.answer.clone();
+            operation.invocations.push(invocation);
+            match answer {
+                Ok(said) => result = said,
+                Err(_) => return Ok((operation, None)),
+            }
+        }
+        Ok((operation, result))
+    }
+
+    /// CHECK in the list's order, DEL backwards, with the result of ADD.
+    fn again(&self, verb: Verb, result: Option<&Value>) -> Result<Operation, TraceError> {
+        let mut places: Vec<usize> = (0..self.programs.len()).collect();
+        if verb == Verb::Del {
+            places.reverse();
+        }
+        let mut operation = Operation { verb, invocations: Vec::new() };
+        for place in places {
+            let invocation = self.run(place, verb, result)?;
+            let stop = invocation.answer.is_err();
+            operation.invocations.push(invocation);
+            if stop {
+                break;
+            }
+        }
+        Ok(operation)
+    }
+
+    fn run(&self, place: usize, verb: Verb, previous: Option<&Value>) -> Result<Invocation, TraceError> {
+        let plugin = self.list.plugins[place].get("type").and_then(Value::as_str).unwrap_or_default();
+        let given = execution::configuration(self.list, place, &self.options.capability_args, previous);
+        let program = &self.programs[place];
+        let done = invoke(self.stage, program, verb, &self.setting, &given, &mut watch());
+        let (outcome, answer) =
+            done.map_err(|source| TraceError::Invoke { verb: verb.word(), plugin: plugin.into(), source })?;
+        Ok(self.tell(plugin, outcome, answer))
+    }
+
+    fn tell(&self, plugin: &str, outcome: Outcome, answer: Result<Option<Value>, CniFault>) -> Invocation {
+        let name =
+            |netns: Option<netns_lab::NetnsId>| netns.map_or_else(|| "?".into(), |it| self.stage.name_of(it));
+        let steps = outcome.records.into_iter().map(|record| {
+            let request = &record.request;
+            let thread = Some(name(request.thread_netns)).filter(|_| request.thread_netns != request.netns);
+            Step { place: Place { netns: name(request.netns), thread }, record }
+        });
+        Invocation {
+            plugin: plugin.into(),
+            steps: steps.collect(),
+            began_ns: outcome.started_ns,
+            ended_ns: outcome.ended_ns,
+            left_behind: outcome.left_behind,
+            answer,
+            stderr: String::from_utf8_lossy(&outcome.stderr.bytes).into_owned(),
+        }
+    }
+}
