@@ -64,6 +64,7 @@ pub mod packet;
 pub mod pair;
 pub mod pod;
 pub mod probe;
+pub mod run;
 pub mod scenario;
 pub mod sim;
 pub mod stack;

@@ -4,7 +4,7 @@ use super::act::{Act, Ask, LinkEvent};
 use super::setting::Setting;
 use super::step::{ActorName, StepId};
 use crate::addr::IfName;
-use crate::host::HostState;
+use crate::host::{HostState, Refused};
 use crate::neigh::Nud;
 use crate::time::{Span, Time};
 use core::fmt;
@@ -62,8 +62,27 @@ pub enum Happening {
 pub enum TaskResult {
     /// All done.
     Done,
-    /// The kernel refused one; the text is its error.
-    Refused(String),
+    /// One was refused.
+    Refused(Refusal),
+}
+
+/// Why an act was not carried out.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The model of a kernel refuses the change.
+    #[error("{0}")]
+    Model(#[from] Refused),
+    /// A real kernel does.
+    #[error("{words}")]
+    Kernel {
+        /// Its error number, where it has told one.
+        errno: Option<i32>,
+        /// Its own words.
+        words: String,
+    },
+    /// The node has no host end to send from.
+    #[error("the host end does not exist")]
+    NoHostEnd,
 }
 
 /// What an actor sees and can ask for.

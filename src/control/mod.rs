@@ -33,7 +33,7 @@ mod step;
 mod version;
 
 pub use act::{Act, Ask, LinkEvent, Side};
-pub use actor::{Actor, Cx, Happening, Lane, Task, TaskResult, Wait};
+pub use actor::{Actor, Cx, Happening, Lane, Refusal, Task, TaskResult, Wait};
 pub use actors::Actors;
 pub use cni::{Cni, CniOptions};
 pub use engine::{Control, HoldNews, Taken};

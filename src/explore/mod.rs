@@ -63,8 +63,7 @@ mod tree;
 mod tried;
 mod window;
 
-pub use crate::gateway::ReflexOutside;
-pub use crate::sim::{Answer, Responder};
+pub use crate::gateway::{Answer, ReflexOutside, Responder};
 pub use bounds::{Bounds, Complete, Grid};
 pub use case::{Case, CaseError, Stands};
 pub use draws::Draw;

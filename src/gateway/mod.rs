@@ -17,9 +17,11 @@
 
 mod outside;
 mod reflex;
+mod responder;
 
 pub use outside::{Outside, OutsideSpec, SmoltcpOutside};
 pub use reflex::{Endpoint, Reflex, ReflexOutside, Service};
+pub use responder::{Answer, Responder};
 
 use crate::addr::IfName;
 use crate::choice::Chooser;

@@ -8,16 +8,16 @@ use super::space::Space;
 use super::terms::{LiveEnd, LiveError, LiveOptions, Responder, broke};
 use super::watch::Known;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
-use crate::control::{Control, GATEWAY, Gate, Side};
+use crate::control::{GATEWAY, Side};
 use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
-use crate::host::{Decision, HostState, Reason};
+use crate::host::{Decision, HostState};
 use crate::neigh::KernelClock;
 use crate::pair::Veth;
 use crate::pod::ClientId;
+use crate::run::Run;
 use crate::scenario::Plan;
-use crate::sim::{Emitter, silence};
 use crate::time::{Span, Time};
-use crate::trace::{ClientNews, Fate, FrameId, Loss, Sink, Trace, What, until};
+use crate::trace::{Fate, FrameId, Loss, Sink, Trace, What, until};
 use netns_lab::monotonic_ns;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,13 +57,13 @@ pub fn run(options: &LiveOptions, trace: &mut Trace) -> Result<LiveEnd, LiveErro
     end
 }
 
-pub(super) struct Start {
-    gate: Gate,
-    delay: (Span, Span),
-    due: Option<Time>,
+/// A client of the pod.
+#[derive(Default)]
+pub(super) struct Client {
     pub(super) running: Option<Running>,
-    begun: bool,
+    started: bool,
     pub(super) finished: bool,
+    /// How often it was started anew: news of an earlier life is none.
     pub(super) life: u32,
     pub(super) sent: u32,
     pub(super) answered: u32,
@@ -73,20 +73,17 @@ pub(super) struct Lab {
     pub(super) plan: Arc<Plan>,
     pub(super) zero_ns: u64,
     pub(super) chooser: Seeded,
-    pub(super) control: Control,
+    pub(super) run: Run,
     pub(super) node: Node,
     /// The pod's namespace as the model sees it: what the veth's logic and the plugin's steps on
     /// the host end refer to while that is still in the pod's namespace.
     pub(super) shadow: HostState,
     pub(super) veth: Veth,
     pub(super) pod: Space,
-    pub(super) starts: Vec<Start>,
+    pub(super) clients: Vec<Client>,
     pub(super) known: Known,
-    pub(super) emit: Emitter,
     pub(super) events: Trace,
     pub(super) frames: u32,
-    #[expect(clippy::option_option, reason = "nothing told yet, or told that it answers, or why not")]
-    verdict: Option<Option<Reason>>,
     tx: UnboundedSender<Message>,
     rx: UnboundedReceiver<Message>,
     pub(super) progress: Progress,
@@ -100,19 +97,10 @@ enum Due {
     Interrupted(Interrupt),
 }
 
-impl Start {
-    pub(super) fn of(plan: &crate::scenario::ClientPlan) -> Start {
-        Start {
-            gate: plan.gate,
-            delay: plan.delay,
-            due: None,
-            running: None,
-            begun: false,
-            finished: false,
-            life: 0,
-            sent: 0,
-            answered: 0,
-        }
+impl Client {
+    /// It is over, and can be started again.
+    pub(super) fn renew(&mut self) {
+        *self = Client { life: self.life + 1, ..Client::default() };
     }
 }
 
@@ -122,12 +110,6 @@ impl Lab {
         let mut chooser = Seeded::new(options.seed);
         let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(plan.hz));
         let clock = KernelClock::new(plan.hz, phase);
-        let control = Control::new(
-            Arc::clone(&plan.setting),
-            Arc::clone(&plan.steps),
-            plan.holds.clone(),
-            plan.actors.clone(),
-        );
         let outside = SmoltcpOutside::new(plan.outside.clone(), options.seed);
         let mut events = Trace::new(&plan);
         let node = match options.responder {
@@ -145,22 +127,20 @@ impl Lab {
                 Node::Kernel(Box::new(node))
             }
         };
-        let starts = plan.every_client().map(Start::of).collect();
+        let clients = plan.every_client().map(|_| Client::default()).collect();
         let (tx, rx) = unbounded_channel();
         Ok(Lab {
             zero_ns: monotonic_ns(),
             chooser,
-            control,
+            run: Run::new(Arc::clone(&plan)),
             node,
             shadow: plan.pod.clone(),
             veth: Veth::new(plan.setting.ends(), false),
             pod: Space::new(Side::Pod)?,
-            starts,
+            clients,
             known: Known::default(),
-            emit: Emitter::default(),
             events,
             frames: 0,
-            verdict: None,
             tx,
             rx,
             progress: Progress::new(options.progress),
@@ -175,11 +155,10 @@ impl Lab {
     async fn drive(&mut self, mut signals: Signals) -> Result<LiveEnd, LiveError> {
         self.zero_ns = monotonic_ns();
         self.node_turned(Time::ZERO);
-        self.open_gates(Gate::Start);
-        self.control.start(self.now(), self.node.state(), &mut self.chooser);
+        self.run.start(self.now(), self.node.state(), &mut self.chooser);
         loop {
             self.work().await?;
-            let done = !self.starts.is_empty() && self.starts.iter().all(|s| s.finished);
+            let done = !self.clients.is_empty() && self.clients.iter().all(|c| c.finished);
             if done && self.plan.until_clients_done {
                 tokio::time::sleep(SETTLE).await;
                 self.drain().await?;
@@ -191,7 +170,7 @@ impl Lab {
             }
             match self.wait(end, &mut signals).await {
                 Due::Node(event) => self.node_news(event).await?,
-                Due::News(message) => self.client_news(message),
+                Due::News(message) => self.client_news(message).await?,
                 Due::Neigh(event) => self.neigh_news(&event),
                 Due::Timer => self.judge_late(),
                 Due::Interrupted(signal) => return Ok(LiveEnd::Interrupted(signal)),
@@ -202,9 +181,8 @@ impl Lab {
     /// Waits for whatever comes first.
     async fn wait(&mut self, end: Time, signals: &mut Signals) -> Due {
         let node = [self.node.poll_timeout(), self.node.deadline()];
-        let timers = [self.control.poll_timeout(), self.carrier_timeout()];
-        let starts = self.starts.iter().filter_map(|s| s.due);
-        let next = timers.into_iter().chain(node).flatten().chain(starts).min().unwrap_or(end).min(end);
+        let timers = [self.run.poll_timeout(), self.carrier_timeout()];
+        let next = timers.into_iter().chain(node).flatten().min().unwrap_or(end).min(end);
         let left = next.since(self.now());
         tokio::select! {
             biased;
@@ -219,7 +197,7 @@ impl Lab {
     /// What is on its way when the last client is done still belongs to the run.
     async fn drain(&mut self) -> Result<(), LiveError> {
         while let Ok(message) = self.rx.try_recv() {
-            self.client_news(message);
+            self.client_news(message).await?;
         }
         while let Ok(Ok(event)) = tokio::time::timeout(Duration::ZERO, self.pod.monitor.next()).await {
             self.neigh_news(&event);
@@ -256,12 +234,14 @@ impl Lab {
                 }
             } else if self.carrier_timeout().is_some_and(|t| t <= now) {
                 self.notice_carrier(now);
-            } else if self.control.poll_timeout().is_some_and(|t| t <= now) {
+            } else if self.run.has_step(now) {
                 self.hear_node().await?;
-                if let Some(taken) = self.control.take_due(now, self.node.state(), &mut self.chooser) {
-                    self.carry_out(taken).await?;
+                if let Some(doing) = self.run.take_due(now, self.node.state(), &mut self.chooser) {
+                    self.carry_out(doing).await?;
                 }
-            } else if !self.start_due(now) {
+            } else if let Some(order) = self.run.start_due(now, &mut self.events) {
+                self.obey(&order).await?;
+            } else {
                 self.settle().await?;
                 return Ok(());
             }
@@ -270,26 +250,12 @@ impl Lab {
         Ok(())
     }
 
-    fn start_due(&mut self, now: Time) -> bool {
-        let Some(at) = self.starts.iter().position(|s| s.due.is_some_and(|t| t <= now)) else { return false };
-        self.starts[at].due = None;
-        self.starts[at].begun = true;
-        let plan = Arc::clone(&self.plan);
-        let Some(client) = plan.client(at) else { return true };
-        Emitter::client_start(self.now(), at, &mut self.events);
-        let running =
-            client::start(&self.pod.netns, (at, self.starts[at].life), client, self.zero_ns, self.tx.clone());
-        self.starts[at].running = Some(running);
-        true
-    }
-
-    pub(super) fn open_gates(&mut self, gate: Gate) {
-        let now = self.now();
-        for s in self.starts.iter_mut().filter(|s| s.gate == gate && s.due.is_none() && !s.begun) {
-            let grains = (s.delay.1 - s.delay.0).as_ns() / 1_000 + 1;
-            let extra = Span::from_ns(self.chooser.choose(ChoiceKind::ClientStart, grains) * 1_000);
-            s.due = Some(now + s.delay.0 + extra);
-        }
+    pub(super) fn start_client(&mut self, id: ClientId) {
+        let at = id.0 as usize;
+        let (Some(plan), Some(client)) = (self.plan.client(at), self.clients.get_mut(at)) else { return };
+        client.started = true;
+        client.running =
+            Some(client::start(&self.pod.netns, (at, client.life), plan, self.zero_ns, self.tx.clone()));
     }
 
     /// The real node was changed since `begin`; requests from then on meet it as it is now.
@@ -318,7 +284,7 @@ impl Lab {
                     {
                         self.progress.unanswered();
                     }
-                    self.emit.stack_note(now, Side::Host, self.node.state(), note, &mut self.events);
+                    self.run.emit.stack_note(now, Side::Host, self.node.state(), note, &mut self.events);
                 }
             }
         }
@@ -341,39 +307,20 @@ impl Lab {
     }
 
     fn report(&mut self) {
-        let now = self.now();
-        while let Some(news) = self.control.poll_news() {
-            Emitter::hold(now, news, &mut self.events);
-            match self.events.last().map(|e| &e.what) {
-                Some(What::Held { step, until: end }) => {
+        let (now, told) = (self.now(), self.events.len());
+        let (state, veth) = (self.node.state(), &self.veth);
+        let silence = |run: &Run| run.silence(state, veth.host_index(state), veth.carries());
+        self.run.report(now, silence, &mut self.events);
+        for event in &self.events.events[told..] {
+            match &event.what {
+                What::Held { step, until: end } => {
                     let text =
                         format!("{} is held {}", self.events.step_name(*step), until(&self.events, *end));
                     self.progress.held(*step, text);
                 }
-                Some(What::Released { step }) => self.progress.released(*step),
+                What::Released { step } => self.progress.released(*step),
                 _ => {}
             }
-        }
-        // a responder of one's own is asked request by request
-        if self.plan.own_responder.is_some() {
-            return;
-        }
-        let verdict = self.silence();
-        if self.verdict != Some(verdict) {
-            self.verdict = Some(verdict);
-            Emitter::gateway(now, verdict, &mut self.events);
-        }
-    }
-
-    fn silence(&self) -> Option<Reason> {
-        let state = self.node.state();
-        silence(&self.plan, state, self.veth.host_index(state), self.veth.carries())
-    }
-
-    /// Clients end with their namespace; the new containers start new ones.
-    pub(super) fn end_clients(&mut self) {
-        for (start, plan) in self.starts.iter_mut().zip(self.plan.every_client()) {
-            *start = Start { life: start.life + 1, ..Start::of(plan) };
         }
     }
 
@@ -393,15 +340,13 @@ impl Lab {
     }
 
     fn finish(&mut self) {
-        let now = self.now();
-        for (at, start) in self.starts.iter_mut().enumerate() {
-            start.running = None;
-            if start.begun {
-                let news = ClientNews::End { sent: start.sent, answered: start.answered };
-                let client = ClientId(at as u32);
-                self.events.take(now, What::Client { client, news });
-            }
+        for client in &mut self.clients {
+            client.running = None;
         }
-        self.events.take(now, What::End { steps: None });
+        let count = |id: ClientId| {
+            let client = self.clients.get(id.0 as usize).filter(|c| c.started)?;
+            Some((client.sent, client.answered))
+        };
+        self.run.end(self.now(), count, None, &mut self.events);
     }
 }

@@ -2,18 +2,18 @@
 
 use super::capture::Captured;
 use super::client::{Message, Report};
-use super::engine::{Lab, Start};
+use super::engine::Lab;
 use super::judge::{Question, Verdict};
 use super::node::{Node, NodeEvent};
 use super::terms::LiveError;
 use super::watch::Entry;
-use crate::control::{GATEWAY, Happening, Side};
+use crate::control::{GATEWAY, Side};
+use crate::gateway::Answer;
 use crate::host::{IfIndex, NsRequest};
 use crate::packet::Frame;
 use crate::pair::no_carrier;
 use crate::pod::ClientId;
-use crate::scenario::ClientPlan;
-use crate::sim::{Answer, datapath_reply, own_answer, own_word};
+use crate::run::{Deed, Heard, Order, PodId};
 use crate::time::Time;
 use crate::trace::{ClientNews, Fate, FrameId, Loss, Ruling, Sink, View, What};
 use crate::wire::{
@@ -21,54 +21,51 @@ use crate::wire::{
     nd::{self, NdMessage, NdPacket},
 };
 use std::net::IpAddr;
-use std::sync::Arc;
 
 impl Lab {
-    pub(super) fn client_news(&mut self, message: Message) {
-        let start = &mut self.starts[message.client];
-        if start.finished || start.life != message.life {
-            return;
+    pub(super) async fn client_news(&mut self, message: Message) -> Result<(), LiveError> {
+        let Some(client) = self.clients.get_mut(message.client) else { return Ok(()) };
+        if client.finished || client.life != message.life {
+            return Ok(());
         }
-        let plan = Arc::clone(&self.plan);
-        let Some(client) = plan.client(message.client) else { return };
-        let mut tried = false;
-        match message.what {
-            Report::News(news) => {
-                match news {
-                    ClientNews::Try { .. } => {
-                        start.sent += 1;
-                        tried = true;
-                    }
-                    ClientNews::Success { .. } => start.answered += 1,
-                    _ => {}
-                }
-                if client.stop_after.is_some_and(|n| start.answered >= n) {
-                    start.running = None;
-                    start.finished = true;
-                }
-                let id = ClientId(message.client as u32);
-                self.events.take(message.at, What::Client { client: id, news });
+        let id = ClientId(message.client as u32);
+        let what = match message.what {
+            Report::Finished => {
+                client.finished = true;
+                Heard::Finished
             }
-            Report::Finished => start.finished = true,
+            Report::News(news) => {
+                let what = match news {
+                    ClientNews::Try { .. } => {
+                        client.sent += 1;
+                        Heard::Began
+                    }
+                    ClientNews::Success { .. } => {
+                        client.answered += 1;
+                        Heard::Other
+                    }
+                    _ => Heard::Other,
+                };
+                self.events.take(message.at, What::Client { client: id, news });
+                what
+            }
+        };
+        let answers = client.answered;
+        if let Some(order) = self.heard(id, (what, answers)) {
+            self.obey(&order).await?;
+            // what a signal ends has ended
+            if matches!(order.deed, Deed::Stop(_))
+                && let Some(order) = self.heard(id, (Heard::Finished, answers))
+            {
+                self.obey(&order).await?;
+            }
         }
-        if start.finished && message.client >= plan.clients.len() {
-            self.waited(message.client, client);
-        }
-        if tried {
-            self.control.count_try(self.now(), &mut self.chooser);
-        }
+        Ok(())
     }
 
-    /// The init container has ended. One that gave up can be started again.
-    fn waited(&mut self, at: usize, client: &ClientPlan) {
-        let start = &mut self.starts[at];
-        let answered = start.answered > 0;
-        if !answered {
-            let life = start.life + 1;
-            *start = Start::of(client);
-            start.life = life;
-        }
-        self.control.notice(self.now(), Happening::Waited(answered), self.node.state(), &mut self.chooser);
+    fn heard(&mut self, client: ClientId, what: (Heard, u32)) -> Option<Order<'static>> {
+        let (now, from) = (self.now(), (PodId::default(), client));
+        self.run.heard(now, from, what, self.node.state(), &mut self.chooser)
     }
 
     fn time_of(&self, at_ns: u64) -> Time {
@@ -138,9 +135,9 @@ impl Lab {
         let Node::Kernel(k) = &mut self.node else { return };
         let cali = self.plan.setting.cali;
         if let Some(news) = k.link_news(&event.change, cali) {
-            let what = Happening::Link(cali, news);
-            self.node_turned(self.now());
-            self.control.notice(self.now(), what, self.node.state(), &mut self.chooser);
+            let now = self.now();
+            self.node_turned(now);
+            self.run.link(now, news, self.node.state(), &mut self.chooser);
         } else if let Some(entry) = k.known.take(&event.change)
             && entry.dev == cali
         {
@@ -164,7 +161,7 @@ impl Lab {
             if let Node::Kernel(k) = &mut self.node {
                 k.judge.asked(at, id, Question::Arp(arp, cast));
             }
-            self.control.count_request(self.now(), &mut self.chooser);
+            self.run.asked(self.now(), &mut self.chooser);
             self.look_at_entry().await;
         } else if !frame.from_pod && arp.op == OP_REPLY && arp.spa == GATEWAY {
             let verdict = match &mut self.node {
@@ -249,13 +246,13 @@ impl Lab {
         };
         let asks = self.tell_frame(now, (id, Side::Pod, fate), frame).asks_gateway4();
         if asks {
-            self.control.count_request(now, &mut self.chooser);
+            self.run.asked(now, &mut self.chooser);
         }
         if let Some(dev) = host.filter(|_| arrives) {
-            self.emit.begin_frame(id);
+            self.run.emit.begin_frame(id);
             self.meet_model(now, dev, frame).await?;
             self.settle().await?;
-            self.emit.end_frame();
+            self.run.emit.end_frame();
         }
         if asks {
             self.look_at_entry().await;
@@ -266,25 +263,12 @@ impl Lab {
     /// A frame of the pod reaches the modelled node: what stands in front of its kernel, then that.
     async fn meet_model(&mut self, now: Time, dev: IfIndex, frame: &[u8]) -> Result<(), LiveError> {
         let Node::Model(m) = &mut self.node else { return Ok(()) };
-        let host = m.gateway.state();
-        if let Some(reply) = datapath_reply(&self.plan, host, dev, frame) {
-            return self.send_to_pod(&reply).await;
+        match self.run.meet(now, m.gateway.state(), dev, frame, &mut self.events) {
+            Answer::Pass => m.gateway.receive(now, dev, frame, &mut self.chooser),
+            Answer::Silent => {}
+            Answer::Reply(reply) => self.send_to_pod(&reply).await?,
         }
-        let reply = match own_answer(&self.plan, host, frame) {
-            Answer::Pass => {
-                m.gateway.receive(now, dev, frame, &mut self.chooser);
-                return Ok(());
-            }
-            Answer::Silent => None,
-            Answer::Reply(reply) => Some(reply),
-        };
-        if let Some(what) = own_word(frame, reply.is_some()) {
-            self.events.take(now, what);
-        }
-        match reply {
-            Some(reply) => self.send_to_pod(&reply).await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// INCOMPLETE is never announced: looks at the table while the pod is asking.

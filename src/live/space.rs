@@ -2,7 +2,7 @@
 
 use super::terms::LiveError;
 use crate::addr::IfName;
-use crate::control::Side;
+use crate::control::{Refusal, Side};
 use crate::host::conf::{Conf4, Conf6, Global, NeighVar, Scope, SysctlKey};
 use crate::host::{HostState, Mutation};
 use crate::namespace::{ApplyError, Place, apply};
@@ -102,7 +102,7 @@ impl Space {
 
     /// Makes one change. The inner error is the kernel's refusal, which the actor hears of; what
     /// this kernel has no means for ends the run.
-    pub(super) async fn apply(&mut self, change: &Mutation) -> Result<Result<(), String>, LiveError> {
+    pub(super) async fn apply(&mut self, change: &Mutation) -> Result<Result<(), Refusal>, LiveError> {
         if let Mutation::Sysctl { key, .. } = change
             && self.absent.contains(&wildcard(key))
         {
@@ -115,7 +115,7 @@ impl Space {
             Err(e @ (ApplyError::NotHere { .. } | ApplyError::Filter { .. })) => {
                 Err(LiveError::NotHere(e.to_string()))
             }
-            Err(e) => Ok(Err(e.to_string())),
+            Err(e) => Ok(Err(refusal(e.errno(), &e))),
         }
     }
 
@@ -150,6 +150,11 @@ impl Space {
         });
         read.unwrap_or_default()
     }
+}
+
+/// A kernel's refusal, with its error number where it has told one.
+pub(super) fn refusal(errno: Option<i32>, why: &impl core::fmt::Display) -> Refusal {
+    Refusal::Kernel { errno, words: why.to_string() }
 }
 
 /// Every switch that the model reads, `all` first: writing one may set others.

@@ -1,113 +1,112 @@
 //! What the actors do, done: each act on the real namespaces, and on the model beside them.
 
 use super::capture::Capture;
-use super::engine::Lab;
+use super::engine::{Client, Lab};
 use super::link::Wire;
 use super::node::{Node, link_add};
-use super::space::Space;
+use super::space::{Space, refusal};
 use super::terms::{LiveError, broke};
 use super::watch::Known;
-use crate::addr::{IfName, Mac};
-use crate::control::{Act, GATEWAY, Gate, Happening, LinkEvent, Side, Taken, TaskResult};
+use crate::addr::IfName;
+use crate::control::{GATEWAY, LinkEvent, Refusal, Side};
 use crate::host::conf::{Global, SysctlKey};
-use crate::host::{HostState, LinkChange, Mutation};
-use crate::sim::Emitter;
+use crate::host::{Errno, HostState, LinkChange, Mutation, Refused};
+use crate::run::{Came, Deed, Doing, Order};
 use crate::time::Time;
 use crate::trace::{Sink, What};
-use crate::wire::Arp;
 use netns_lab::rtnl::VethEnd;
-use netns_lab::{PacketOptions, PacketSocket};
+use netns_lab::{PacketOptions, PacketSocket, RtnlError};
 use std::sync::Arc;
 
 /// The number of the host end. Both ends of a pair with equal numbers look to the kernel like plain
 /// devices, whose carrier it handles at most once a second; on a node of many pods they differ.
 const HOST_END_INDEX: u32 = 37;
 
-/// What an act came to; the error is the kernel's refusal, which the actor hears of.
-type Done = Result<(), String>;
+/// What a change came to; the error is the kernel's refusal, which the actor hears of.
+type Done = Result<(), Refusal>;
 
 impl Lab {
-    pub(super) async fn carry_out(&mut self, mut taken: Taken) -> Result<(), LiveError> {
-        let mut result = TaskResult::Done;
-        for act in &taken.acts {
-            match (self.act(act).await?, act) {
-                (Ok(()), _) | (Err(_), Act::Try(..)) => {}
-                (Err(why), _) => {
-                    result = TaskResult::Refused(why);
-                    break;
-                }
-            }
+    pub(super) async fn carry_out(&mut self, mut doing: Doing) -> Result<(), LiveError> {
+        loop {
+            let now = self.now();
+            let Some(order) = self.run.next_order(&mut doing, now, self.node.state(), &mut self.chooser)
+            else {
+                break;
+            };
+            let came = self.obey(&order).await?;
+            self.run.came(&mut doing, came, self.now(), self.node.state(), &mut self.chooser);
         }
-        let now = self.now();
-        Emitter::step(now, &mut taken, &result, &mut self.events);
-        self.control.finish(now, &taken, &result, self.node.state(), &mut self.chooser);
-        if matches!(result, TaskResult::Done) {
-            self.open_gates(Gate::After(taken.task.step));
-        }
+        self.run.finish(doing, self.now(), self.node.state(), &mut self.chooser, &mut self.events);
         Ok(())
     }
 
-    async fn act(&mut self, act: &Act) -> Result<Done, LiveError> {
+    /// Carries an order out on what is real, and on the model beside it.
+    pub(super) async fn obey(&mut self, order: &Order<'_>) -> Result<Came, LiveError> {
         let begin = self.now();
-        let plan = Arc::clone(&self.plan);
-        let s = &plan.setting;
-        let done = match act {
-            Act::Mark | Act::DownElsewhere => return Ok(Ok(())),
-            Act::AnnounceGateway => return self.announce_gateway().await,
-            Act::LookAtEntry => return Ok(self.look_for_monitor().await),
-            Act::Ask(ask) => {
-                let what = Happening::Asked(*ask);
-                self.control.notice(self.now(), what, self.node.state(), &mut self.chooser);
-                return Ok(Ok(()));
-            }
-            Act::Change(side, change) | Act::Try(side, change) => self.change(*side, change).await,
-            Act::VethCreate { host_end, pod_up } => self.create_veth(*host_end, *pod_up).await,
-            Act::VethMove => self.move_veth().await,
-            Act::VethDelete { from } => {
+        let done = match &order.deed {
+            Deed::Change(side, change) => self.change(*side, change).await?,
+            Deed::Create { host_end, pod_up } => self.create_veth(*host_end, *pod_up).await?,
+            Deed::Move => self.move_veth().await?,
+            Deed::Delete(from) => {
+                let s = &self.plan.setting;
                 let dev = if *from == Side::Host { s.cali } else { s.eth };
-                // deleting what is not there is what the plugin hopes for
-                let _ = self.change(*from, &Mutation::LinkDel { dev }).await?;
-                Ok(Ok(()))
+                self.change(*from, &Mutation::LinkDel { dev }).await?
             }
-            Act::PodReset => self.reset_pod().await.map(Ok),
+            Deed::Reset => {
+                self.reset_pod().await?;
+                Ok(())
+            }
+            Deed::Send(frame) => return self.send_by_hand(frame).await.map(Came::from),
+            Deed::LookAtEntry => return Ok(self.look_for_monitor().await),
+            Deed::DownElsewhere => return Ok(Came::Done),
+            Deed::Start(client) => {
+                self.start_client(*client);
+                return Ok(Came::Done);
+            }
+            Deed::Stop(client) => {
+                if let Some(client) = self.clients.get_mut(client.0 as usize) {
+                    (client.running, client.finished) = (None, true);
+                }
+                return Ok(Came::Done);
+            }
+            Deed::Renew(client) => {
+                if let Some(client) = self.clients.get_mut(client.0 as usize) {
+                    client.renew();
+                }
+                return Ok(Came::Done);
+            }
         };
-        if let (Act::Change(Side::Host, change) | Act::Try(Side::Host, change), Node::Kernel(k)) =
-            (act, &mut self.node)
+        if let (Deed::Change(Side::Host, change), Node::Kernel(k)) = (&order.deed, &mut self.node)
             && change.takes_down()
         {
             k.judge.purged(begin);
         }
         self.node_turned(begin);
-        done
+        Ok(done.into())
     }
 
     /// `ip neigh show 169.254.1.1` in the pod, for whoever watches it.
-    async fn look_for_monitor(&mut self) -> Done {
-        let entries = self.pod.rtnl.neighbours().await.map_err(|e| e.to_string())?;
+    async fn look_for_monitor(&mut self) -> Came {
+        let entries = match self.pod.rtnl.neighbours().await {
+            Ok(entries) => entries,
+            Err(e) => return Came::Refused(refused_by(&e)),
+        };
         let gateway = entries.iter().find(|n| n.address == std::net::IpAddr::V4(GATEWAY));
-        let what = Happening::Entry(gateway.and_then(|n| super::watch::nud_of(n.state)));
-        self.control.notice(self.now(), what, self.node.state(), &mut self.chooser);
-        Ok(())
+        Came::Entry(gateway.and_then(|n| super::watch::nud_of(n.state)))
     }
 
-    /// A gratuitous ARP request out of the host end, as `arping -U` sends it.
-    async fn announce_gateway(&mut self) -> Result<Done, LiveError> {
-        let plan = Arc::clone(&self.plan);
-        let s = &plan.setting;
-        let Some(mac) = self.node.state().link_named(s.cali).map(crate::host::Link::mac) else {
-            return Ok(Err("the host end does not exist".to_owned()));
-        };
-        let arp = Arp::request(mac, GATEWAY, s.pod_ip);
-        let frame = arp.frame(Mac::BROADCAST, mac);
+    /// A frame out of the host end, as a program on the node sends it.
+    async fn send_by_hand(&mut self, frame: &[u8]) -> Result<Done, LiveError> {
         match &self.node {
             Node::Model(_) => {
-                self.send_to_pod(&frame).await?;
+                self.send_to_pod(frame).await?;
                 Ok(Ok(()))
             }
             Node::Kernel(k) => {
-                let sent = PacketSocket::open(&k.space.netns, s.cali.as_str(), &PacketOptions::new())
-                    .and_then(|socket| socket.send(&frame));
-                Ok(sent.map_err(|e| e.to_string()))
+                let cali = self.plan.setting.cali;
+                let sent = PacketSocket::open(&k.space.netns, cali.as_str(), &PacketOptions::new())
+                    .and_then(|socket| socket.send(frame));
+                Ok(sent.map_err(|e| refusal(None, &e)))
             }
         }
     }
@@ -156,7 +155,7 @@ impl Lab {
             Ok(()) => self.model(side, change),
             // whether an entry is there only a neighbour table knows, and this model is without
             Err(_) if matches!(change, Mutation::Neigh { .. }) => return,
-            Err(_) => self.state(side).clone().apply(change).map(|_| ()).map_err(|e| e.to_string()),
+            Err(_) => self.state(side).clone().apply(change).map(|_| ()).map_err(Refusal::from),
         };
         self.tell_differs(done, &modelled);
     }
@@ -244,8 +243,7 @@ impl Lab {
             (Some(true), Some(false)) => LinkEvent::Stopped,
             _ => return,
         };
-        let what = Happening::Link(self.plan.setting.cali, event);
-        self.control.notice(self.now(), what, self.node.state(), &mut self.chooser);
+        self.run.link(self.now(), event, self.node.state(), &mut self.chooser);
     }
 
     async fn create_veth(&mut self, host_end: Side, pod_up: bool) -> Result<Done, LiveError> {
@@ -290,7 +288,7 @@ impl Lab {
     /// The model's host end goes from one namespace to the other, or stays where it is.
     fn model_move(&mut self) -> Done {
         let cali = self.plan.setting.cali;
-        let end = self.shadow.link_named(cali).ok_or("the host end is not in the pod's namespace")?;
+        let end = self.shadow.link_named(cali).ok_or_else(|| not_in_pod(cali))?;
         let add = link_add(cali, Some(end.mac()));
         self.model(Side::Host, &add)?;
         self.model(Side::Pod, &Mutation::LinkDel { dev: cali })
@@ -309,7 +307,7 @@ impl Lab {
             (Side::Host, Node::Kernel(k)) => k.state.apply(change).map(|_| ()),
             (Side::Pod, _) => self.shadow.apply(change).map(|_| ()),
         };
-        done.map_err(|e| e.to_string())
+        done.map_err(Refusal::from)
     }
 
     /// The model beside a real node does what the kernel did, or was refused. What it would have
@@ -369,7 +367,7 @@ impl Lab {
             Side::Host => k.space.rtnl.add_veth(&far, &near.in_netns(&*self.pod.netns)).await,
         };
         if let Err(e) = made {
-            return Ok(Err(e.to_string()));
+            return Ok(Err(refused_by(&e)));
         }
         self.pod.level_device(s.eth)?;
         if host_end == Side::Host { &k.space } else { &self.pod }.level_device(s.cali)?;
@@ -400,7 +398,7 @@ impl Lab {
     async fn move_end(&mut self, cali: IfName) -> Result<Done, LiveError> {
         let Node::Kernel(k) = &self.node else { return Ok(Ok(())) };
         match self.pod.rtnl.move_link(cali.as_str(), &*k.space.netns).await {
-            Err(e) => Ok(Err(e.to_string())),
+            Err(e) => Ok(Err(refused_by(&e))),
             Ok(()) => k.space.level_device(cali).map(Ok),
         }
     }
@@ -421,7 +419,7 @@ impl Lab {
         let deleted = if gone { Ok(()) } else { self.pod.rtnl.delete_link(eth.as_str()).await };
         let deleted = match deleted {
             Err(e) if !e.not_found() => return Err(broke(e)),
-            done => done.map_err(|e| e.to_string()),
+            done => done.map_err(|e| refused_by(&e)),
         };
         for (side, dev) in far.into_iter().chain(near) {
             let modelled = self.model(side, &Mutation::LinkDel { dev });
@@ -435,7 +433,7 @@ impl Lab {
         if self.veth.host_end.is_some() {
             self.delete_pair().await?;
         }
-        self.end_clients();
+        self.clients.iter_mut().for_each(Client::renew);
         self.pod = Space::new(Side::Pod)?;
         self.known = Known::default();
         self.shadow = self.plan.pod.clone();
@@ -450,6 +448,16 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// A kernel's refusal.
+fn refused_by(e: &RtnlError) -> Refusal {
+    refusal(e.errno().map(netns_lab::Errno::raw), e)
+}
+
+fn not_in_pod(cali: IfName) -> Refusal {
+    let command = format!("ip link set {cali} netns node");
+    Refused { command, errno: Errno::Enodev, why: "the host end is not in the pod's namespace" }.into()
 }
 
 /// True for a change of that device in particular.

@@ -54,10 +54,8 @@ use crate::packet::{Frame, FrameId, Packet};
 use crate::pod::{ClientEvent, ClientId, ClientSpec, Outcome, Pod, PodOutput};
 use crate::stack::{Note, SendError};
 use crate::time::{Span, Time};
-use crate::wire::Arp;
 use link::Link;
 use smallvec::SmallVec;
-use std::net::Ipv4Addr;
 
 /// The number of `eth0` in the pod: the first device after `lo`.
 pub const POD_DEV: IfIndex = IfIndex(2);
@@ -146,7 +144,7 @@ pub struct Pair<O> {
     /// What a listener on the node has yet to hear of interfaces of the host end's name.
     news: SmallVec<[LinkEvent; 2]>,
     /// Frames that are sent from the host end by hand.
-    announcements: Vec<Frame>,
+    by_hand: Vec<Frame>,
     frames: u32,
     purged_by_all: bool,
 }
@@ -178,7 +176,7 @@ impl<O: Outside> Pair<O> {
             veth: Veth::new(wire.ends, wire.plain),
             link: Link::new(wire.latency, wire.faults),
             news: SmallVec::new(),
-            announcements: Vec::new(),
+            by_hand: Vec::new(),
             frames: 0,
             purged_by_all: wire.purged_by_all,
         }
@@ -287,16 +285,12 @@ impl<O: Outside> Pair<O> {
         }
     }
 
-    /// The host end asks all for `target`, in the name of `sender`: an announcement of `sender`.
-    /// False when the node has no host end.
-    pub fn announce(&mut self, sender: Ipv4Addr, target: Ipv4Addr) -> bool {
-        let Some(mac) = self.host_mac() else { return false };
-        let arp = Arp::request(mac, sender, target);
-        self.announcements.push(Frame::from_slice(&arp.frame(Mac::BROADCAST, mac)));
-        true
+    /// A frame is sent from the host end by hand, when everything else has been said.
+    pub fn send_by_hand(&mut self, frame: Frame) {
+        self.by_hand.push(frame);
     }
 
-    /// The next thing to do or to tell: the pod's, then the node's, then announcements.
+    /// The next thing to do or to tell: the pod's, then the node's, then what is sent by hand.
     pub fn poll_output(&mut self) -> Option<PairOutput> {
         if let Some(output) = self.pod.poll_output() {
             return Some(match output {
@@ -315,7 +309,7 @@ impl<O: Outside> Pair<O> {
                 GatewayOutput::Transmit { .. } => {}
             }
         }
-        self.announcements.pop().map(|frame| PairOutput::Transmit { from: Side::Host, frame })
+        self.by_hand.pop().map(|frame| PairOutput::Transmit { from: Side::Host, frame })
     }
 
     /// Puts a frame on the wire, and says what becomes of it.

@@ -175,7 +175,7 @@ pub struct Plan {
     pub duration: Span,
     /// What answers the pod in the place of the node's kernel, where that is a model: in the simulator
     /// and in live runs with the software gateway.
-    pub own_responder: Option<Arc<dyn crate::sim::Responder>>,
+    pub own_responder: Option<Arc<dyn crate::gateway::Responder>>,
     /// The run ends as soon as every client is done.
     pub until_clients_done: bool,
     /// Ticks a second.

@@ -13,16 +13,8 @@
 //! life could go either way the [`Chooser`](crate::choice::Chooser) decides. So a run is a
 //! function of the plan and the choices, and gives the same bytes everywhere.
 
-mod emit;
 mod moves;
-mod responder;
 mod world;
 
 pub use moves::{Move, Moves, Possible};
-pub use responder::{Answer, Responder};
 pub use world::{Ended, World, run};
-#[cfg(feature = "live")]
-pub(crate) use {
-    emit::Emitter,
-    responder::{datapath_reply, own_answer, own_word, silence},
-};

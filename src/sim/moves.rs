@@ -58,7 +58,7 @@ impl<O: Outside> World<O> {
             into.push(Possible { what: Move::Next, at, by: Time::FOREVER });
             return;
         }
-        for step in self.control.under_way() {
+        for step in self.run.control().under_way() {
             let least = step.from.since(step.begun);
             let at = if least < instant { self.now } else { step.from.max(self.now) };
             // what has a time of its own does not wait for a step that takes longer
@@ -81,8 +81,8 @@ impl<O: Outside> World<O> {
         }
         match p.what {
             Move::Step(which) => {
-                if let Some(taken) = self.control.take_step(which, self.now, self.pair.state(Side::Host)) {
-                    self.carry_out(taken, chooser, sink);
+                if let Some(doing) = self.run.take_step(which, self.now, self.pair.state(Side::Host)) {
+                    self.carry_out(doing, chooser, sink);
                 }
             }
             Move::Next => self.other(chooser, sink),
@@ -96,30 +96,30 @@ impl<O: Outside> World<O> {
         if self.frames_and_timers(chooser, sink) {
             return;
         }
-        if self.control.poll_other().is_some_and(|t| t <= self.now) {
-            if let Some(taken) = self.control.take_other(self.now, self.pair.state(Side::Host), chooser) {
-                self.carry_out(taken, chooser, sink);
+        if self.run.control().poll_other().is_some_and(|t| t <= self.now) {
+            if let Some(doing) = self.run.take_other(self.now, self.pair.state(Side::Host), chooser) {
+                self.carry_out(doing, chooser, sink);
             }
         } else {
-            self.start_clients(chooser, sink);
+            self.start_client(chooser, sink);
         }
     }
 
     /// When the first of everything else is due, steps under way aside.
     fn poll_slow(&self) -> Option<Time> {
-        let starts = self.starts.iter().filter_map(|s| s.due).min();
-        [self.pair.poll_pod(), self.control.poll_other(), starts].into_iter().flatten().min()
+        let run = [self.run.control().poll_other(), self.run.poll_start()];
+        [self.pair.poll_pod(), run[0], run[1]].into_iter().flatten().min()
     }
 
     /// Every client that runs is done, and every one has been started.
     #[must_use]
     pub fn clients_done(&self) -> bool {
-        self.starts.iter().all(|s| s.begun) && self.pair.pod().finished()
+        self.run.all_begun() && self.pair.pod().finished()
     }
 
     /// Nothing is under way any more: the clients are done, and no actor has work.
     #[must_use]
     pub fn at_rest(&self) -> bool {
-        self.clients_done() && self.control.is_idle()
+        self.clients_done() && self.run.control().is_idle()
     }
 }

@@ -1,20 +1,20 @@
 //! [`World`]: the parts of a run and the loop that drives them.
 
-mod acts;
-mod extra;
 mod frames;
+mod orders;
 
-use super::emit::Emitter;
+use crate::addr::Side;
 use crate::choice::{ChoiceKind, Chooser};
-use crate::control::{Act, Control, Gate, Side, Taken, TaskResult};
+use crate::control::Control;
 use crate::gateway::{Gateway, Outside};
 use crate::host::Reason;
 use crate::neigh::KernelClock;
 use crate::pair::{Due, LATENCY, Pair, PairOutput, PairSpec, Wire};
 use crate::pod::{ClientEvent, ClientId, Pod};
+use crate::run::{Doing, Emitter, Heard, PodId, Run};
 use crate::scenario::Plan;
 use crate::time::{Span, Time};
-use crate::trace::{Kinds, Sink, What};
+use crate::trace::Sink;
 use std::sync::Arc;
 
 /// Events after which a run is given up: far above any scenario of an hour, so only a loop that
@@ -37,36 +37,20 @@ pub enum Ended {
     TooManyEvents,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Start {
-    gate: Gate,
-    delay: (Span, Span),
-    pub(super) due: Option<Time>,
-    pub(super) begun: bool,
-    client: ClientId,
-}
-
 /// A run.
 #[derive(Clone, Debug)]
 pub struct World<O> {
     pub(super) now: Time,
-    pub(super) plan: Arc<Plan>,
-    pub(super) control: Control,
+    pub(super) run: Run,
     pub(super) pair: Pair<O>,
-    pub(super) starts: Vec<Start>,
     pub(super) events: u64,
-    /// What the gateway would say to the pod's request, as last reported.
-    #[expect(clippy::option_option, reason = "nothing told yet, or told that it answers, or why not")]
-    pub(super) verdict: Option<Option<Reason>>,
-    pub(super) emit: Emitter,
 }
 
 impl<O: core::hash::Hash> core::hash::Hash for World<O> {
     fn hash<H: core::hash::Hasher>(&self, h: &mut H) {
         self.now.hash(h);
-        self.control.hash(h);
+        self.run.hash(h);
         self.pair.hash(h);
-        self.starts.hash(h);
     }
 }
 
@@ -92,12 +76,6 @@ impl<O: Outside> World<O> {
     /// The parts of a run, before it begins.
     pub fn new(plan: Arc<Plan>, outside: O, chooser: &mut dyn Chooser) -> World<O> {
         let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(plan.hz));
-        let control = Control::new(
-            Arc::clone(&plan.setting),
-            Arc::clone(&plan.steps),
-            plan.holds.clone(),
-            plan.actors.clone(),
-        );
         let wire = Wire {
             ends: plan.setting.ends(),
             latency: LATENCY,
@@ -115,15 +93,10 @@ impl<O: Outside> World<O> {
             icmp_errors_filtered: plan.icmp_errors_filtered,
         };
         let mut pair = Pair::new(spec, outside, chooser);
-        let starts = plan
-            .every_client()
-            .map(|c| {
-                let client = pair.add_client(c.spec());
-                Start { gate: c.gate, delay: c.delay, due: None, begun: false, client }
-            })
-            .collect();
-        let emit = Emitter::default();
-        World { now: Time::ZERO, plan, control, pair, starts, events: 0, verdict: None, emit }
+        for client in plan.every_client() {
+            pair.add_client(client.spec());
+        }
+        World { now: Time::ZERO, run: Run::new(plan), pair, events: 0 }
     }
 
     /// Now.
@@ -147,7 +120,7 @@ impl<O: Outside> World<O> {
     /// The actors.
     #[must_use]
     pub fn control(&self) -> &Control {
-        &self.control
+        self.run.control()
     }
 
     /// How many events happened.
@@ -158,8 +131,7 @@ impl<O: Outside> World<O> {
 
     /// Lets the run begin.
     pub fn start<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
-        self.open_gates(Gate::Start, chooser);
-        self.control.start(self.now, self.pair.state(Side::Host), chooser);
+        self.run.start(self.now, self.pair.state(Side::Host), chooser);
         self.report(sink);
     }
 
@@ -178,16 +150,14 @@ impl<O: Outside> World<O> {
 
     /// Every client is done, and the plan says that this is the end.
     pub(crate) fn is_served(&self) -> bool {
-        self.plan.until_clients_done
-            && !self.starts.is_empty()
-            && self.starts.iter().all(|s| s.begun)
-            && self.pair.pod().finished()
+        let plan = self.run.plan();
+        plan.until_clients_done && plan.every_client().next().is_some() && self.clients_done()
     }
 
     /// Lets time go on to that moment. `Some` when the run's time is up before.
     pub(super) fn advance(&mut self, next: Time) -> Option<Ended> {
-        if next > Time::ZERO + self.plan.duration {
-            self.now = Time::ZERO + self.plan.duration;
+        if next > Time::ZERO + self.run.plan().duration {
+            self.now = Time::ZERO + self.run.plan().duration;
             return Some(Ended::TimeUp);
         }
         self.events += 1;
@@ -202,19 +172,18 @@ impl<O: Outside> World<O> {
     /// When something happens next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        let starts = self.starts.iter().filter_map(|s| s.due).min();
-        [self.pair.poll_timeout(), self.control.poll_timeout(), starts].into_iter().flatten().min()
+        [self.pair.poll_timeout(), self.run.poll_timeout()].into_iter().flatten().min()
     }
 
     /// One event of this moment, in the order that the module's documentation gives.
     fn happen<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
         if !self.frames_and_timers(chooser, sink) {
-            if self.control.poll_timeout().is_some_and(|t| t <= self.now) {
-                if let Some(taken) = self.control.take_due(self.now, self.pair.state(Side::Host), chooser) {
-                    self.carry_out(taken, chooser, sink);
+            if self.run.has_step(self.now) {
+                if let Some(doing) = self.run.take_due(self.now, self.pair.state(Side::Host), chooser) {
+                    self.carry_out(doing, chooser, sink);
                 }
             } else {
-                self.start_clients(chooser, sink);
+                self.start_client(chooser, sink);
             }
         }
         self.settle(chooser, sink);
@@ -236,24 +205,9 @@ impl<O: Outside> World<O> {
         true
     }
 
-    pub(super) fn start_clients<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
-        for at in 0..self.starts.len() {
-            if self.starts[at].due.is_some_and(|t| t <= self.now) {
-                self.starts[at].due = None;
-                self.starts[at].begun = true;
-                Emitter::client_start(self.now, at, sink);
-                self.pair.start_client(self.now, self.starts[at].client, chooser);
-                return;
-            }
-        }
-    }
-
-    fn open_gates(&mut self, gate: Gate, chooser: &mut dyn Chooser) {
-        let now = self.now;
-        for s in self.starts.iter_mut().filter(|s| s.gate == gate && s.due.is_none() && !s.begun) {
-            let grains = (s.delay.1 - s.delay.0).as_ns() / 1_000 + 1;
-            let extra = Span::from_ns(chooser.choose(ChoiceKind::ClientStart, grains) * 1_000);
-            s.due = Some(now + s.delay.0 + extra);
+    pub(super) fn start_client<S: Sink>(&mut self, chooser: &mut dyn Chooser, sink: &mut S) {
+        if let Some(order) = self.run.start_due(self.now, sink) {
+            self.obey(&order, chooser);
         }
     }
 
@@ -263,7 +217,7 @@ impl<O: Outside> World<O> {
             match output {
                 PairOutput::Transmit { from, frame } => self.send(from, &frame, chooser, sink),
                 PairOutput::Note(side, note) => {
-                    self.emit.stack_note(self.now, side, self.pair.state(side), note, sink);
+                    self.run.emit.stack_note(self.now, side, self.pair.state(side), note, sink);
                 }
                 PairOutput::Client(id, event) => self.hear_client(id, &event, chooser, sink),
             }
@@ -279,67 +233,52 @@ impl<O: Outside> World<O> {
         sink: &mut S,
     ) {
         Emitter::client(self.now, id, event, sink);
-        if matches!(event, ClientEvent::Began { .. }) {
-            self.control.count_try(self.now, chooser);
-        }
-        self.stop_if_served(id, chooser);
-        if matches!(event, ClientEvent::Finished) && self.is_waiter(id) {
-            self.waited(id, chooser);
-        }
-    }
-
-    /// A client that has had as many answers as it wants stops.
-    fn stop_if_served(&mut self, id: ClientId, chooser: &mut dyn Chooser) {
-        let wants = self.plan.client(id.0 as usize).and_then(|c| c.stop_after);
-        let outcome = self.pair.outcome(id);
-        if outcome.ended.is_none() && wants.is_some_and(|n| outcome.received >= n) {
-            self.pair.stop_client(self.now, id, chooser);
+        let what = match event {
+            ClientEvent::Began { .. } => Heard::Began,
+            ClientEvent::Finished => Heard::Finished,
+            _ => Heard::Other,
+        };
+        let (from, what) = ((PodId::default(), id), (what, self.pair.outcome(id).received));
+        if let Some(order) = self.run.heard(self.now, from, what, self.pair.state(Side::Host), chooser) {
+            self.obey(&order, chooser);
         }
     }
 
-    /// A step is done: its acts, then the news.
-    pub(super) fn carry_out<S: Sink>(&mut self, mut taken: Taken, chooser: &mut dyn Chooser, sink: &mut S) {
-        let mut result = TaskResult::Done;
-        for act in &taken.acts {
-            match (self.act(act, chooser), act) {
-                (Ok(()), _) | (Err(_), Act::Try(..)) => {}
-                (Err(why), _) => {
-                    result = TaskResult::Refused(why);
-                    break;
-                }
-            }
+    /// A step is done, order by order.
+    pub(super) fn carry_out<S: Sink>(&mut self, mut doing: Doing, chooser: &mut dyn Chooser, sink: &mut S) {
+        let now = self.now;
+        while let Some(order) = self.run.next_order(&mut doing, now, self.pair.state(Side::Host), chooser) {
+            let came = self.obey(&order, chooser);
+            self.run.came(&mut doing, came, now, self.pair.state(Side::Host), chooser);
         }
-        Emitter::step(self.now, &mut taken, &result, sink);
-        self.control.finish(self.now, &taken, &result, self.pair.state(Side::Host), chooser);
-        if matches!(result, TaskResult::Done) {
-            self.open_gates(Gate::After(taken.task.step), chooser);
-        }
+        self.run.finish(doing, now, self.pair.state(Side::Host), chooser, sink);
     }
 
     /// Tells of holds, and of a change in what the gateway would say.
     fn report<S: Sink>(&mut self, sink: &mut S) {
-        while let Some(news) = self.control.poll_news() {
-            Emitter::hold(self.now, news, sink);
-        }
-        // a responder of one's own is asked request by request
-        if !S::WANTS.has(Kinds::GATEWAY) || self.plan.own_responder.is_some() {
-            return;
-        }
-        let verdict = self.silence();
-        if self.verdict != Some(verdict) {
-            self.verdict = Some(verdict);
-            Emitter::gateway(self.now, verdict, sink);
-        }
+        let pair = &self.pair;
+        let silence = |run: &Run| run.silence(pair.state(Side::Host), pair.host_index(), pair.carries());
+        self.run.report(self.now, silence, sink);
     }
 
     /// Says the last word.
     pub fn finish<S: Sink>(&mut self, sink: &mut S) {
-        for start in &self.starts {
-            let id = start.client;
-            Emitter::client_end(self.now, id, self.pair.outcome(id), sink);
-        }
-        if S::WANTS.has(Kinds::END) {
-            sink.take(self.now, What::End { steps: Some(self.events) });
-        }
+        let count = |id| {
+            let outcome = self.pair.outcome(id);
+            outcome.started.map(|_| (outcome.sent, outcome.received))
+        };
+        self.run.end(self.now, count, Some(self.events), sink);
+    }
+
+    /// Why a request of the pod for its gateway would go unanswered now; `None` when it would not.
+    #[must_use]
+    pub fn silence(&self) -> Option<Reason> {
+        self.run.silence(self.pair.state(Side::Host), self.pair.host_index(), self.pair.carries())
+    }
+
+    /// Whether a request of the pod for its gateway would be answered now.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.run.answers(self.pair.state(Side::Host), self.pair.host_index(), self.pair.carries())
     }
 }

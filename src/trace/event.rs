@@ -3,7 +3,7 @@
 
 use super::view::View;
 use crate::addr::{IfName, Mac};
-use crate::control::{Act, ActorName, Side, StepId, Until};
+use crate::control::{Act, ActorName, Refusal, Side, StepId, Until};
 use crate::host::{NsReason, Pointer, Reason};
 use crate::neigh::{Cause, Nud};
 use crate::packet::{Frame, FrameId, IpBytes};
@@ -142,8 +142,8 @@ pub enum HeldUntil {
 pub enum Undone {
     /// The actor gave up waiting.
     GaveUp,
-    /// The kernel refused one; its words.
-    Refused(String),
+    /// One was refused.
+    Refused(Refusal),
 }
 
 /// Something that happened.

@@ -56,7 +56,7 @@ impl fmt::Display for Undone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Undone::GaveUp => f.write_str("gave up waiting"),
-            Undone::Refused(why) => f.write_str(why),
+            Undone::Refused(why) => why.fmt(f),
         }
     }
 }

@@ -421,7 +421,7 @@ impl Errno {
 }
 
 /// A change the kernel would refuse; the state is as it was.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("`{command}` is refused with {}: {why}", errno.text())]
 pub struct Refused {
     /// The change as a command.

@@ -3,7 +3,7 @@
 use super::World;
 use crate::addr::Side;
 use crate::choice::Chooser;
-use crate::gateway::Outside;
+use crate::gateway::{Answer, Outside};
 use crate::packet::Frame;
 use crate::pair::{InFlight, Passage};
 use crate::trace::{Fate, Kinds, Loss, Sink, View, What};
@@ -19,7 +19,7 @@ impl<O: Outside> World<O> {
     ) {
         let view = View::of(frame);
         if from == Side::Pod && view.asks_gateway4() {
-            self.control.count_request(self.now, chooser);
+            self.run.asked(self.now, chooser);
         }
         let (id, passage) = self.pair.carry(self.now, from, frame, chooser);
         if S::WANTS.has(Kinds::FRAME) {
@@ -34,11 +34,22 @@ impl<O: Outside> World<O> {
     }
 
     pub(super) fn arrive<S: Sink>(&mut self, flight: &InFlight, chooser: &mut dyn Chooser, sink: &mut S) {
-        self.emit.begin_frame(flight.id);
+        self.run.emit.begin_frame(flight.id);
         if flight.to == Side::Pod || !self.intercept(&flight.frame, chooser, sink) {
             self.pair.receive(self.now, flight.to, &flight.frame, chooser);
         }
         self.settle(chooser, sink);
-        self.emit.end_frame();
+        self.run.emit.end_frame();
+    }
+
+    /// A frame of the pod reaches the node; true when something in front of its kernel has it.
+    fn intercept<S: Sink>(&mut self, frame: &Frame, chooser: &mut dyn Chooser, sink: &mut S) -> bool {
+        let Some(dev) = self.pair.host_index() else { return false };
+        match self.run.meet(self.now, self.pair.state(Side::Host), dev, frame, sink) {
+            Answer::Pass => return false,
+            Answer::Silent => {}
+            Answer::Reply(reply) => self.send(Side::Host, &reply, chooser, sink),
+        }
+        true
     }
 }

@@ -3,7 +3,7 @@
 use crate::control::{HoldNews, Side, Taken, TaskResult};
 use crate::host::{After, Decision, HostState, NsDecision, Reason};
 use crate::packet::FrameId;
-use crate::pod::{ClientEvent, ClientId, Outcome};
+use crate::pod::{ClientEvent, ClientId};
 use crate::stack::Note;
 use crate::time::Time;
 use crate::trace::{ClientNews, Failed, HeldUntil, Kinds, Ruling, Sink, Undone, What, Why};
@@ -114,9 +114,9 @@ impl Emitter {
         }
     }
 
-    pub(crate) fn client_start<S: Sink>(now: Time, at: usize, sink: &mut S) {
+    pub(crate) fn client_start<S: Sink>(now: Time, client: ClientId, sink: &mut S) {
         if S::WANTS.has(Kinds::CLIENT) {
-            sink.take(now, What::Client { client: ClientId(at as u32), news: ClientNews::Start });
+            sink.take(now, What::Client { client, news: ClientNews::Start });
         }
     }
 
@@ -137,9 +137,14 @@ impl Emitter {
         sink.take(now, What::Client { client, news });
     }
 
-    pub(crate) fn client_end<S: Sink>(now: Time, client: ClientId, outcome: &Outcome, sink: &mut S) {
-        if S::WANTS.has(Kinds::CLIENT) && outcome.started.is_some() {
-            let news = ClientNews::End { sent: outcome.sent, answered: outcome.received };
+    pub(crate) fn client_end<S: Sink>(
+        now: Time,
+        client: ClientId,
+        (sent, answered): (u32, u32),
+        sink: &mut S,
+    ) {
+        if S::WANTS.has(Kinds::CLIENT) {
+            let news = ClientNews::End { sent, answered };
             sink.take(now, What::Client { client, news });
         }
     }
