@@ -1,7 +1,10 @@
 //! The task that owns a live run.
 
 use super::client::{self, Message, Running};
-use super::node::{KernelNode, ModelNode, Node, NodeEvent};
+use super::kernel_node::KernelNode;
+use super::mirror::Mirror;
+use super::model_node::ModelNode;
+use super::node::{Node, NodeEvent};
 use super::progress::Progress;
 use super::signals::{Interrupt, Signals};
 use super::space::Space;
@@ -10,7 +13,7 @@ use super::watch::Known;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
 use crate::control::{GATEWAY, Side};
 use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
-use crate::host::{Decision, HostState};
+use crate::host::Decision;
 use crate::neigh::KernelClock;
 use crate::pair::Veth;
 use crate::pod::ClientId;
@@ -46,7 +49,7 @@ pub fn run(options: &LiveOptions, trace: &mut Trace) -> Result<LiveEnd, LiveErro
         let signals = Signals::listen().map_err(broke)?;
         let mut lab = Lab::new(&plan, options).await?;
         let end = lab.drive(signals).await;
-        lab.judge_rest();
+        lab.judge_late(true);
         lab.look_at_kernels().await;
         lab.finish();
         trace.events.append(&mut lab.events.events);
@@ -75,10 +78,7 @@ pub(super) struct Lab {
     pub(super) chooser: Seeded,
     pub(super) run: Run,
     pub(super) node: Node,
-    /// The pod's namespace as the model sees it: what the veth's logic and the plugin's steps on
-    /// the host end refer to while that is still in the pod's namespace.
-    pub(super) shadow: HostState,
-    pub(super) veth: Veth,
+    pub(super) mirror: Mirror,
     pub(super) pod: Space,
     pub(super) clients: Vec<Client>,
     pub(super) known: Known,
@@ -117,7 +117,7 @@ impl Lab {
                 let uplink = plan.setting.uplink;
                 let gateway =
                     Gateway::new(plan.host.clone(), uplink, outside, Span::ZERO, clock, &mut chooser);
-                Node::Model(Box::new(ModelNode { gateway, wire: None, carrier: false, prefer: options.link }))
+                Node::Model(Box::new(ModelNode::new(gateway, options.link)))
             }
             Responder::Kernel => {
                 let (node, hint) = KernelNode::build(&plan, outside, options.link).await?;
@@ -134,8 +134,7 @@ impl Lab {
             chooser,
             run: Run::new(Arc::clone(&plan)),
             node,
-            shadow: plan.pod.clone(),
-            veth: Veth::new(plan.setting.ends(), false),
+            mirror: Mirror::new(plan.pod.clone(), Veth::new(plan.setting.ends(), false)),
             pod: Space::new(Side::Pod)?,
             clients,
             known: Known::default(),
@@ -172,7 +171,7 @@ impl Lab {
                 Due::Node(event) => self.node_news(event).await?,
                 Due::News(message) => self.client_news(message).await?,
                 Due::Neigh(event) => self.neigh_news(&event),
-                Due::Timer => self.judge_late(),
+                Due::Timer => self.judge_late(false),
                 Due::Interrupted(signal) => return Ok(LiveEnd::Interrupted(signal)),
             }
         }
@@ -181,7 +180,7 @@ impl Lab {
     /// Waits for whatever comes first.
     async fn wait(&mut self, end: Time, signals: &mut Signals) -> Due {
         let node = [self.node.poll_timeout(), self.node.deadline()];
-        let timers = [self.run.poll_timeout(), self.carrier_timeout()];
+        let timers = [self.run.poll_timeout(), self.node.carrier_timeout(&self.mirror.veth)];
         let next = timers.into_iter().chain(node).flatten().min().unwrap_or(end).min(end);
         let left = next.since(self.now());
         tokio::select! {
@@ -209,12 +208,9 @@ impl Lab {
     /// What the real node has said until now: an actor looks at a node that knows it.
     async fn hear_node(&mut self) -> Result<(), LiveError> {
         for _ in 0..HEARD_AT_ONCE {
-            if self.node.is_model() {
-                break;
-            }
-            match tokio::time::timeout(Duration::ZERO, self.node.next()).await {
-                Ok(event) => self.node_news(event).await?,
-                Err(_) => break,
+            match self.node.said().await {
+                Some(event) => self.node_news(event).await?,
+                None => break,
             }
         }
         Ok(())
@@ -228,11 +224,8 @@ impl Lab {
             let now = self.now();
             self.progress.show(now);
             if self.node.poll_timeout().is_some_and(|t| t <= now) {
-                match &mut self.node {
-                    Node::Model(m) => m.gateway.handle_timeout(now, &mut self.chooser),
-                    Node::Kernel(k) => k.uplink.handle_timeout(now).await?,
-                }
-            } else if self.carrier_timeout().is_some_and(|t| t <= now) {
+                self.node.handle_timeout(now, &mut self.chooser).await?;
+            } else if self.node.carrier_timeout(&self.mirror.veth).is_some_and(|t| t <= now) {
                 self.notice_carrier(now);
             } else if self.run.has_step(now) {
                 self.hear_node().await?;
@@ -261,11 +254,7 @@ impl Lab {
     /// The real node was changed since `begin`; requests from then on meet it as it is now.
     pub(super) fn node_turned(&mut self, begin: Time) {
         let end = self.now();
-        if let Node::Kernel(k) = &mut self.node {
-            let dev = self.veth.host_index(&k.state);
-            let view = k.view(dev, self.veth.carries());
-            k.judge.turn(begin, end, view);
-        }
+        self.node.turned(begin, end, &self.mirror.veth);
     }
 
     /// Carries the gateway's frames to the pod and its notes to the trace.
@@ -274,7 +263,7 @@ impl Lab {
             let now = Time(monotonic_ns().saturating_sub(self.zero_ns));
             match output {
                 GatewayOutput::Transmit { dev, frame } => {
-                    if self.veth.host_index(self.node.state()) != Some(dev) {
+                    if self.mirror.veth.host_index(self.node.state()) != Some(dev) {
                         continue;
                     }
                     self.send_to_pod(&frame).await?;
@@ -294,12 +283,8 @@ impl Lab {
 
     /// A frame of the modelled host end, on the wire.
     pub(super) async fn send_to_pod(&mut self, frame: &[u8]) -> Result<(), LiveError> {
-        let Node::Model(m) = &mut self.node else { return Ok(()) };
         self.frames += 1;
-        let sent = match &m.wire {
-            Some(wire) if self.veth.carries() => wire.send(frame).await?,
-            _ => false,
-        };
+        let sent = self.mirror.veth.carries() && self.node.put(frame).await?;
         let fate = if sent { Fate::Delivered } else { Fate::Lost(Loss::PodDown) };
         let now = Time(monotonic_ns().saturating_sub(self.zero_ns));
         self.tell_frame(now, (FrameId(self.frames), Side::Host, fate), frame);
@@ -308,7 +293,7 @@ impl Lab {
 
     fn report(&mut self) {
         let (now, told) = (self.now(), self.events.len());
-        let (state, veth) = (self.node.state(), &self.veth);
+        let (state, veth) = (self.node.state(), &self.mirror.veth);
         let silence = |run: &Run| run.silence(state, veth.host_index(state), veth.carries());
         self.run.report(now, silence, &mut self.events);
         for event in &self.events.events[told..] {
@@ -327,10 +312,7 @@ impl Lab {
     /// Routes, neighbours and switches as the kernels have them at the end.
     async fn look_at_kernels(&mut self) {
         let now = self.now();
-        if let Node::Kernel(k) = &self.node
-            && let Some((routes, neighbours)) = k.space.view().await
-        {
-            let sysctls = k.sysctls(self.plan.setting.cali);
+        if let Some((routes, neighbours, sysctls)) = self.node.shown(self.plan.setting.cali).await {
             self.events.take(now, What::Kernel { side: Side::Host, routes, neighbours, sysctls });
         }
         if let Some((routes, neighbours)) = self.pod.view().await {

@@ -3,23 +3,19 @@
 use super::capture::Captured;
 use super::client::{Message, Report};
 use super::engine::Lab;
-use super::judge::{Question, Verdict};
-use super::node::{Node, NodeEvent};
+use super::judge::Verdict;
+use super::node::{NodeEvent, NodeNews};
 use super::terms::LiveError;
 use super::watch::Entry;
 use crate::control::{GATEWAY, Side};
 use crate::gateway::Answer;
-use crate::host::{IfIndex, NsRequest};
+use crate::host::IfIndex;
 use crate::packet::Frame;
 use crate::pair::no_carrier;
 use crate::pod::ClientId;
 use crate::run::{Deed, Heard, Order, PodId};
 use crate::time::Time;
 use crate::trace::{ClientNews, Fate, FrameId, Loss, Ruling, Sink, View, What};
-use crate::wire::{
-    Arp, Cast, ETHERTYPE_ARP, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST,
-    nd::{self, NdMessage, NdPacket},
-};
 use std::net::IpAddr;
 
 impl Lab {
@@ -74,8 +70,8 @@ impl Lab {
 
     pub(super) fn neigh_news(&mut self, event: &netns_lab::Event) {
         let at = self.time_of(event.at_ns);
-        if !self.node.is_model() {
-            self.pod_carrier(&event.change);
+        if let Some(carrier) = self.node.pod_carrier(&event.change, self.plan.setting.eth) {
+            let _ = self.mirror.pod.apply(&carrier);
         }
         if let Some(entry) = self.known.take(&event.change) {
             self.tell_entry(at, Side::Pod, entry);
@@ -107,23 +103,12 @@ impl Lab {
     /// What came from the host's side.
     pub(super) async fn node_news(&mut self, event: NodeEvent) -> Result<(), LiveError> {
         match event {
-            NodeEvent::FromPod(Some(frame)) => return self.heard_pod(&frame).await,
-            NodeEvent::FromPod(None) => {
-                if let Node::Model(m) = &mut self.node {
-                    m.wire = None;
-                }
-            }
-            NodeEvent::Captured(Some(frame)) => self.captured(&frame).await,
-            NodeEvent::Captured(None) => {
-                if let Node::Kernel(k) = &mut self.node {
-                    k.capture = None;
-                }
-            }
+            NodeEvent::FromPod(frame) => self.heard_pod(&frame).await?,
+            NodeEvent::Captured(frame) => self.captured(&frame).await,
+            NodeEvent::Gone => self.node.lost(),
             NodeEvent::Uplink(frame) => {
                 let now = self.now();
-                if let Node::Kernel(k) = &mut self.node {
-                    k.uplink.receive(now, &frame).await?;
-                }
+                self.node.uplink(now, &frame).await?;
             }
             NodeEvent::Netlink(event) => self.netlink_news(&event),
         }
@@ -132,18 +117,15 @@ impl Lab {
 
     /// The real node's netlink: its links, which Felix hears of, and its neighbours.
     fn netlink_news(&mut self, event: &netns_lab::Event) {
-        let Node::Kernel(k) = &mut self.node else { return };
-        let cali = self.plan.setting.cali;
-        if let Some(news) = k.link_news(&event.change, cali) {
-            let now = self.now();
-            self.node_turned(now);
-            self.run.link(now, news, self.node.state(), &mut self.chooser);
-        } else if let Some(entry) = k.known.take(&event.change)
-            && entry.dev == cali
-        {
-            self.tell_entry(self.time_of(event.at_ns), Side::Host, entry);
-        } else if k.carrier_news(&event.change) || k.dad_news(&event.change, cali) {
-            self.node_turned(self.time_of(event.at_ns));
+        match self.node.netlink(&event.change, self.plan.setting.cali) {
+            NodeNews::Link(news) => {
+                let now = self.now();
+                self.node_turned(now);
+                self.run.link(now, news, self.node.state(), &mut self.chooser);
+            }
+            NodeNews::Entry(entry) => self.tell_entry(self.time_of(event.at_ns), Side::Host, entry),
+            NodeNews::Turned => self.node_turned(self.time_of(event.at_ns)),
+            NodeNews::Nothing => {}
         }
     }
 
@@ -153,71 +135,20 @@ impl Lab {
         self.frames += 1;
         let id = FrameId(self.frames);
         let from = if frame.from_pod { Side::Pod } else { Side::Host };
-        self.tell_frame(at, (id, from, Fate::Delivered), &frame.bytes);
-        let Some((eth, arp)) = arp_of(&frame.bytes) else { return self.captured_nd(at, id, frame) };
-        if frame.from_pod && arp.op == OP_REQUEST && arp.tpa == GATEWAY {
-            let cali = self.node.state().link_named(self.plan.setting.cali);
-            let cast = Cast::of(eth.dst, cali.map_or(eth.dst, crate::host::Link::mac));
-            if let Node::Kernel(k) = &mut self.node {
-                k.judge.asked(at, id, Question::Arp(arp, cast));
-            }
+        let asks = self.tell_frame(at, (id, from, Fate::Delivered), &frame.bytes).asks_gateway4();
+        let verdict = self.node.judge(at, id, frame, self.plan.setting.cali);
+        self.tell_verdicts(verdict);
+        if frame.from_pod && asks {
             self.run.asked(self.now(), &mut self.chooser);
             self.look_at_entry().await;
-        } else if !frame.from_pod && arp.op == OP_REPLY && arp.spa == GATEWAY {
-            let verdict = match &mut self.node {
-                Node::Kernel(k) => k.judge.answered(at, GATEWAY.into()),
-                Node::Model(_) => None,
-            };
-            self.tell_verdicts(verdict);
         }
     }
 
-    /// Neighbour discovery of IPv6, of which the pod's questions to its gateway are judged.
-    fn captured_nd(&mut self, at: Time, id: FrameId, frame: &Captured) {
-        let Some((eth, packet)) = nd_of(&frame.bytes) else { return };
-        let (src, dst) = (packet.src, packet.dst);
-        let cali = self.plan.setting.cali;
-        let Node::Kernel(k) = &mut self.node else { return };
-        let verdict = match packet.message {
-            NdMessage::Solicit(ns)
-                if frame.from_pod && ns.target.is_unicast_link_local() && !src.is_unspecified() =>
-            {
-                let cast =
-                    Cast::of(eth.dst, k.state.link_named(cali).map_or(eth.dst, crate::host::Link::mac));
-                let request = NsRequest {
-                    dev: crate::host::IfIndex(0),
-                    cast,
-                    src,
-                    dst,
-                    hop_limit: packet.hop_limit,
-                    ns,
-                    own_nonce: false,
-                    sender_known: true,
-                    again: false,
-                };
-                k.judge.asked(at, id, Question::Solicit(request));
-                None
-            }
-            NdMessage::Advert(na) if !frame.from_pod => k.judge.answered(at, na.target.into()),
-            _ => return,
-        };
-        self.tell_verdicts(verdict);
-    }
-
-    /// Requests that have waited too long for an answer have none.
-    pub(super) fn judge_late(&mut self) {
-        let now = self.now();
-        if let Node::Kernel(k) = &mut self.node {
-            let verdicts = k.judge.expire(now);
-            self.tell_verdicts(verdicts);
-        }
-    }
-
-    pub(super) fn judge_rest(&mut self) {
-        if let Node::Kernel(k) = &mut self.node {
-            let verdicts = k.judge.finish();
-            self.tell_verdicts(verdicts);
-        }
+    /// Requests that have waited too long for an answer have none; nor have those that are open at
+    /// the end.
+    pub(super) fn judge_late(&mut self, over: bool) {
+        let verdicts = self.node.judge_late((!over).then(|| self.now()));
+        self.tell_verdicts(verdicts);
     }
 
     fn tell_verdicts(&mut self, verdicts: impl IntoIterator<Item = Verdict>) {
@@ -237,8 +168,8 @@ impl Lab {
         let now = self.now();
         self.frames += 1;
         let id = FrameId(self.frames);
-        let host = self.veth.host_index(self.node.state());
-        let arrives = self.veth.carries() && host.is_some();
+        let host = self.mirror.veth.host_index(self.node.state());
+        let arrives = self.mirror.veth.carries() && host.is_some();
         let fate = if arrives {
             Fate::Delivered
         } else {
@@ -262,9 +193,8 @@ impl Lab {
 
     /// A frame of the pod reaches the modelled node: what stands in front of its kernel, then that.
     async fn meet_model(&mut self, now: Time, dev: IfIndex, frame: &[u8]) -> Result<(), LiveError> {
-        let Node::Model(m) = &mut self.node else { return Ok(()) };
-        match self.run.meet(now, m.gateway.state(), dev, frame, &mut self.events) {
-            Answer::Pass => m.gateway.receive(now, dev, frame, &mut self.chooser),
+        match self.run.meet(now, self.node.state(), dev, frame, &mut self.events) {
+            Answer::Pass => self.node.receive(now, dev, frame, &mut self.chooser),
             Answer::Silent => {}
             Answer::Reply(reply) => self.send_to_pod(&reply).await?,
         }
@@ -283,18 +213,4 @@ impl Lab {
             }
         }
     }
-}
-
-/// A frame that is a well-formed message of IPv6 neighbour discovery.
-fn nd_of(frame: &[u8]) -> Option<(EthFrame<'_>, NdPacket)> {
-    let eth = EthFrame::parse(frame).ok().filter(|eth| eth.ethertype == ETHERTYPE_IPV6)?;
-    let packet = nd::in_packet(eth.payload)?;
-    Some((eth, packet))
-}
-
-/// A frame that is a well-formed ARP packet.
-fn arp_of(frame: &[u8]) -> Option<(EthFrame<'_>, Arp)> {
-    let eth = EthFrame::parse(frame).ok().filter(|eth| eth.ethertype == ETHERTYPE_ARP)?;
-    let arp = Arp::parse(eth.payload).ok()?;
-    Some((eth, arp))
 }

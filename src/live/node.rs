@@ -1,20 +1,24 @@
-//! Who stands at the host's end: the model behind a wire, or a kernel in a namespace.
+//! Who stands at the host's end: the model behind a wire, or a kernel in a namespace. The rest of
+//! the lab does not ask which.
 
-use super::capture::{Capture, Captured};
-use super::judge::{Judge, View};
-use super::link::{LinkKind, Wire};
+use super::capture::Captured;
+use super::judge::Verdict;
+use super::kernel_node::KernelNode;
+use super::link::LinkFault;
+use super::mirror::NodeModel;
+use super::model_node::ModelNode;
 use super::space::Space;
 use super::terms::LiveError;
-use super::uplink::Uplink;
-use super::watch::Known;
-use crate::addr::{IfName, Mac};
-use crate::control::{LinkEvent, Side};
-use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
-use crate::host::conf::{Conf4, Global, NeighVar, Scope, SysctlKey};
-use crate::host::{HostState, KernelChange, LinkChange, LinkKind as DeviceKind, Mutation};
-use crate::scenario::Plan;
+use super::watch::Entry;
+use crate::addr::{IfName, Side};
+use crate::choice::Chooser;
+use crate::control::{LinkEvent, Refusal, Setting};
+use crate::gateway::GatewayOutput;
+use crate::host::{HostState, IfIndex, Mutation};
+use crate::packet::FrameId;
+use crate::pair::Veth;
 use crate::time::Time;
-use netns_lab::Change;
+use smallvec::SmallVec;
 
 /// The host's side of a run.
 pub(super) enum Node {
@@ -24,223 +28,250 @@ pub(super) enum Node {
     Kernel(Box<KernelNode>),
 }
 
-pub(super) struct ModelNode {
-    pub(super) gateway: Gateway<SmoltcpOutside>,
-    pub(super) wire: Option<Wire>,
-    /// What the pod's end was last told.
-    pub(super) carrier: bool,
-    pub(super) prefer: Option<LinkKind>,
-}
-
-pub(super) struct KernelNode {
-    pub(super) space: Space,
-    /// What the model makes of the changes that the kernel got.
-    pub(super) state: HostState,
-    pub(super) uplink: Uplink,
-    pub(super) capture: Option<Capture>,
-    pub(super) judge: Judge,
-    /// IFF_RUNNING of the host end, as netlink told; `None` while it is not there.
-    pub(super) running: Option<bool>,
-    pub(super) known: Known,
-}
-
 /// Something that reached the lab from the host's side or the wire.
 pub(super) enum NodeEvent {
-    /// The pod's frame for the modelled node; `None` when the wire is gone.
-    FromPod(Option<Vec<u8>>),
-    /// A frame on the veth pair; `None` when it is gone.
-    Captured(Option<Captured>),
+    /// The pod's frame for the modelled node.
+    FromPod(Vec<u8>),
+    /// A frame on the veth pair.
+    Captured(Captured),
+    /// The wire, or the pair, is gone.
+    Gone,
     /// A frame out of the real node's uplink.
     Uplink(Vec<u8>),
     /// The real node's netlink news.
     Netlink(netns_lab::Event),
 }
 
+/// What the node's netlink has told.
+pub(super) enum NodeNews {
+    /// Of the host end, which the actors hear.
+    Link(LinkEvent),
+    /// Of a neighbour entry.
+    Entry(Entry),
+    /// Of something that may change what the node answers.
+    Turned,
+    /// Nothing that matters here.
+    Nothing,
+}
+
+/// What became of an order where things are real.
+pub(super) enum Real {
+    /// A kernel has done it.
+    Done,
+    /// A kernel has refused it.
+    Refused(Refusal),
+    /// Nothing real has such a thing; the model does it alone.
+    Modelled,
+    /// It is done outside of both, and the kernel will tell when it has noticed.
+    Outside,
+}
+
+/// The pair of devices as the model sees it.
+#[derive(Clone, Copy)]
+pub(super) struct PairNow {
+    /// It is there.
+    pub(super) there: bool,
+    /// The host end is up.
+    pub(super) host_up: bool,
+    /// Both ends are.
+    pub(super) carries: bool,
+}
+
+/// What the node's kernel shows at the end: routes, neighbours, switches.
+pub(super) type Shown = (Vec<String>, Vec<String>, Vec<String>);
+
+macro_rules! each {
+    ($self:expr, $n:ident => $model:expr, $k:ident => $kernel:expr) => {
+        match $self {
+            Node::Model($n) => $model,
+            Node::Kernel($k) => $kernel,
+        }
+    };
+}
+
 impl Node {
     /// The node's state as the model has it.
     pub(super) fn state(&self) -> &HostState {
-        match self {
-            Node::Model(m) => m.gateway.state(),
-            Node::Kernel(k) => &k.state,
-        }
+        each!(self, m => m.gateway.state(), k => &k.state)
     }
 
-    pub(super) fn is_model(&self) -> bool {
-        matches!(self, Node::Model(_))
+    /// The same, to be changed.
+    pub(super) fn model(&mut self) -> NodeModel<'_> {
+        each!(self, m => NodeModel::Gateway(&mut m.gateway), k => NodeModel::State(&mut k.state))
     }
 
     /// What the modelled node has to say.
     pub(super) fn model_output(&mut self) -> Option<GatewayOutput> {
-        match self {
-            Node::Model(m) => m.gateway.poll_output(),
-            Node::Kernel(_) => None,
-        }
+        each!(self, m => m.gateway.poll_output(), _k => None)
     }
 
     /// When its timers want to run.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        match self {
-            Node::Model(m) => m.gateway.poll_timeout(),
-            Node::Kernel(k) => k.uplink.poll_timeout(),
-        }
+        each!(self, m => m.gateway.poll_timeout(), k => k.uplink.poll_timeout())
+    }
+
+    /// Runs them.
+    pub(super) async fn handle_timeout(&mut self, now: Time, by: &mut dyn Chooser) -> Result<(), LinkFault> {
+        each!(self, m => m.gateway.handle_timeout(now, by), k => k.uplink.handle_timeout(now).await?);
+        Ok(())
     }
 
     /// When a request is given up, once nothing else waits.
     pub(super) fn deadline(&self) -> Option<Time> {
-        match self {
-            Node::Model(_) => None,
-            Node::Kernel(k) => k.judge.deadline(),
-        }
+        each!(self, _m => None, k => k.judge.deadline())
+    }
+
+    /// When the modelled node notices its carrier; a real one says so by netlink.
+    pub(super) fn carrier_timeout(&self, veth: &Veth) -> Option<Time> {
+        each!(self, _m => veth.poll_timeout(), _k => None)
     }
 
     /// The next thing to come. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> NodeEvent {
+        each!(self, m => m.next().await, k => k.next().await)
+    }
+
+    /// What a real node has said until now, and nobody has taken in.
+    pub(super) async fn said(&mut self) -> Option<NodeEvent> {
+        let now = std::time::Duration::ZERO;
+        each!(self, _m => None, k => tokio::time::timeout(now, k.next()).await.ok())
+    }
+
+    /// The wire, or the pair, is gone.
+    pub(super) fn lost(&mut self) {
+        each!(self, m => m.wire = None, k => k.capture = None);
+    }
+
+    /// A change where it is real.
+    pub(super) async fn change(
+        &mut self,
+        pod: &mut Space,
+        side: Side,
+        change: &Mutation,
+        s: &Setting,
+    ) -> Result<Real, LiveError> {
+        match each!(self, _m => ModelNode::change(side, change, s), k => k.change(side, change, s).await?) {
+            Some(real) => Ok(real),
+            None => pod.apply(change).await.map(Real::from),
+        }
+    }
+
+    /// The pair, where it is real.
+    pub(super) async fn create(&mut self, pod: &Space, born: Side, s: &Setting) -> Result<Real, LiveError> {
+        each!(self, _m => Ok(Real::Modelled), k => k.create(pod, born, s).await)
+    }
+
+    /// The host end moves, where it is real.
+    pub(super) async fn move_host_end(&mut self, pod: &Space, s: &Setting) -> Result<Real, LiveError> {
+        each!(self, _m => Ok(Real::Modelled), k => k.move_host_end(pod, s.cali).await)
+    }
+
+    /// The pair goes; `eth` is what the pod's end is called by now.
+    pub(super) async fn delete(&mut self, pod: &Space, eth: IfName) -> Result<Real, LiveError> {
+        each!(self, m => m.delete(pod, eth).await, _k => KernelNode::delete(pod, eth).await)
+    }
+
+    /// Brings what is real up to what the model made of the pair. A hint for the trace, if there is one.
+    pub(super) async fn align(
+        &mut self,
+        pod: &Space,
+        now: PairNow,
+        s: &Setting,
+    ) -> Result<Option<String>, LiveError> {
+        each!(self, m => m.align(pod, now, s).await, k => {
+            k.align(now, s.cali).await;
+            Ok(None)
+        })
+    }
+
+    /// What a listener on the node hears by the model's word; of a real node netlink tells.
+    pub(super) fn heard(&self, news: SmallVec<[LinkEvent; 2]>) -> SmallVec<[LinkEvent; 2]> {
+        each!(self, _m => news, _k => SmallVec::new())
+    }
+
+    /// A frame for the pod's end, on a wire that the lab holds: whether it got there.
+    pub(super) async fn put(&self, frame: &[u8]) -> Result<bool, LinkFault> {
         match self {
-            Node::Model(m) => match &mut m.wire {
-                Some(wire) => NodeEvent::FromPod(wire.recv().await),
-                None => std::future::pending().await,
+            Node::Model(m) => match &m.wire {
+                Some(wire) => wire.send(frame).await,
+                None => Ok(false),
             },
-            Node::Kernel(k) => k.next().await,
+            Node::Kernel(_) => Ok(false),
         }
     }
-}
 
-impl KernelNode {
-    /// A node's namespace as the scenario begins: an uplink to the world, and the set-up.
-    pub(super) async fn build(
-        plan: &Plan,
-        outside: SmoltcpOutside,
-        prefer: Option<LinkKind>,
-    ) -> Result<(KernelNode, Option<String>), LiveError> {
-        let mut space = Space::new(Side::Host)?;
-        let s = &plan.setting;
-        let build = |e: super::link::LinkFault| LiveError::Build(format!("the node's uplink: {e}"));
-        let mut state = HostState::new();
-        let mut wire = None;
-        let mut uplink_mac = Mac::ZERO;
-        for change in space.levelled.clone() {
-            follow(&mut state, &change)?;
-        }
-        for change in &plan.host_setup {
-            match change {
-                Mutation::LinkAdd { name, mac, .. } if *name == s.uplink => {
-                    uplink_mac = mac.unwrap_or(Mac([0x02, 0, 0xc6, 0x33, 0x64, 0x0a]));
-                    let made =
-                        Wire::make(&space.netns, &space.rtnl, s.uplink.as_str(), uplink_mac, prefer).await;
-                    let made = made.map_err(build)?;
-                    made.0.set_carrier(true).await.map_err(build)?;
-                    space.level_device(s.uplink)?;
-                    // the node has been up for long: its own addresses are tested already
-                    let key = format!("net.ipv6.conf.{}.accept_dad", s.uplink);
-                    if let Err(e) = space.netns.sysctl().poke(key.as_str(), 0) {
-                        tracing::debug!(%e, "no IPv6 on the uplink");
-                    }
-                    wire = Some(made);
-                }
-                _ => space.set_up(core::slice::from_ref(change)).await?,
+    /// A frame out of a real host end, as a program on the node sends it; `None` where the lab holds
+    /// the wire.
+    pub(super) fn send_by_hand(&self, frame: &[u8], cali: IfName) -> Option<Real> {
+        each!(self, _m => None, k => Some(k.send_by_hand(frame, cali)))
+    }
+
+    /// The modelled node's kernel gets a frame.
+    pub(super) fn receive(&mut self, now: Time, dev: IfIndex, frame: &[u8], by: &mut dyn Chooser) {
+        each!(self, m => m.gateway.receive(now, dev, frame, by), _k => ());
+    }
+
+    /// A frame out of the uplink.
+    pub(super) async fn uplink(&mut self, now: Time, frame: &[u8]) -> Result<(), LinkFault> {
+        each!(self, _m => Ok(()), k => k.uplink.receive(now, frame).await)
+    }
+
+    /// The node's netlink has told something.
+    pub(super) fn netlink(&mut self, change: &netns_lab::Change, cali: IfName) -> NodeNews {
+        each!(self, _m => NodeNews::Nothing, k => k.netlink(change, cali))
+    }
+
+    /// What the pod's netlink says of its end's carrier, for the model of a pod whose node is real.
+    pub(super) fn pod_carrier(&self, change: &netns_lab::Change, eth: IfName) -> Option<Mutation> {
+        each!(self, _m => None, _k => KernelNode::pod_carrier(change, eth))
+    }
+
+    /// A frame on the pair is looked at: the answer to a question may have come.
+    pub(super) fn judge(&mut self, at: Time, id: FrameId, frame: &Captured, cali: IfName) -> Option<Verdict> {
+        each!(self, _m => None, k => k.judge_frame(at, id, frame, cali))
+    }
+
+    /// Questions that have waited too long; all that are open, when the run is over.
+    pub(super) fn judge_late(&mut self, now: Option<Time>) -> Vec<Verdict> {
+        each!(self, _m => Vec::new(), k => match now {
+            Some(now) => k.judge.expire(now),
+            None => k.judge.finish(),
+        })
+    }
+
+    /// The node was changed between these two moments; requests from then on meet it as it is now.
+    pub(super) fn turned(&mut self, begin: Time, end: Time, veth: &Veth) {
+        each!(self, _m => (), k => k.turned(begin, end, veth));
+    }
+
+    /// An interface of the node went down.
+    pub(super) fn purged(&mut self, at: Time) {
+        each!(self, _m => (), k => k.judge.purged(at));
+    }
+
+    /// What its kernel has at the end; nothing of a model.
+    pub(super) async fn shown(&self, cali: IfName) -> Option<Shown> {
+        match self {
+            Node::Model(_) => None,
+            Node::Kernel(k) => {
+                let (routes, neighbours) = k.space.view().await?;
+                Some((routes, neighbours, k.sysctls(cali)))
             }
-            follow(&mut state, change)?;
         }
-        let (wire, hint) = wire.ok_or_else(|| {
-            LiveError::Build(format!("the scenario's node has no uplink {} to the world", s.uplink))
-        })?;
-        let uplink = Uplink::new(wire, outside, uplink_mac);
-        let node = KernelNode {
-            space,
-            state,
-            uplink,
-            capture: None,
-            judge: Judge::default(),
-            running: None,
-            known: Known::default(),
-        };
-        Ok((node, hint))
-    }
-
-    async fn next(&mut self) -> NodeEvent {
-        let capture = &mut self.capture;
-        tokio::select! {
-            biased;
-            frame = async {
-                match capture {
-                    Some(capture) => capture.next().await,
-                    None => std::future::pending().await,
-                }
-            } => NodeEvent::Captured(frame),
-            frame = self.uplink.recv() => NodeEvent::Uplink(frame),
-            Ok(event) = self.space.monitor.next() => NodeEvent::Netlink(event),
-        }
-    }
-
-    /// What a netlink listener on the node learns of the host end; the model's carrier follows.
-    pub(super) fn link_news(&mut self, change: &Change, cali: IfName) -> Option<LinkEvent> {
-        let now = match change {
-            Change::Link(link) if link.name == cali.as_str() => Some(link.running),
-            Change::LinkGone(link) if link.name == cali.as_str() => None,
-            _ => return None,
-        };
-        let before = core::mem::replace(&mut self.running, now);
-        if let Some(on) = now {
-            let change = Mutation::LinkSet { dev: cali, change: LinkChange::Carrier(on) };
-            // an end that the model has moved on from has no carrier
-            let _ = self.state.apply(&change);
-        }
-        match (before, now) {
-            (None, Some(_)) => Some(LinkEvent::New),
-            (Some(_), None) => Some(LinkEvent::Gone),
-            (Some(false), Some(true)) => Some(LinkEvent::Running),
-            (Some(true), Some(false)) => Some(LinkEvent::Stopped),
-            _ => None,
-        }
-    }
-
-    /// The node's kernel has noticed the carrier of another interface; true if that is so.
-    pub(super) fn carrier_news(&mut self, change: &Change) -> bool {
-        let Change::Link(link) = change else { return false };
-        let Ok(dev) = link.name.parse::<IfName>() else { return false };
-        let noticed = link.up && self.state.link_named(dev).is_some_and(|l| l.has_carrier() != link.running);
-        let change = Mutation::LinkSet { dev, change: LinkChange::Carrier(link.running) };
-        noticed && self.state.apply(&change).is_ok()
-    }
-
-    /// The node's kernel has ended a test for duplicates of the host end; true if that is so.
-    pub(super) fn dad_news(&mut self, change: &Change, cali: IfName) -> bool {
-        let Change::Address(address) = change else { return false };
-        let net = address.net;
-        if address.tentative || address.dev.name().is_some_and(|name| name != cali.as_str()) {
-            return false;
-        }
-        let ipnet::IpNet::V6(net) = net else { return false };
-        let waits = |l: &crate::host::Link| l.addrs6().iter().any(|a| a.net == net && a.tentative);
-        let change = Mutation::Kernel(KernelChange::DadDone(cali, net));
-        self.state.link_named(cali).is_some_and(waits) && self.state.apply(&change).is_ok()
-    }
-
-    pub(super) fn view(&self, dev: Option<crate::host::IfIndex>, carries: bool) -> View {
-        View { state: self.state.clone(), dev, carries }
-    }
-
-    /// The switches that decide about the pod's requests, as the kernel has them.
-    pub(super) fn sysctls(&self, cali: IfName) -> Vec<String> {
-        let dev = Scope::Dev(cali);
-        let conf4 = [Conf4::ProxyArp, Conf4::Forwarding, Conf4::RpFilter, Conf4::RouteLocalnet];
-        let mut keys = vec![
-            SysctlKey::Global(Global::IpForward),
-            SysctlKey::Conf4(Scope::All, Conf4::RpFilter),
-            SysctlKey::Neigh4(dev, NeighVar::ProxyDelay),
-        ];
-        keys.extend(conf4.map(|k| SysctlKey::Conf4(dev, k)));
-        self.space.sysctls(&keys)
     }
 }
 
-/// The model takes the change that the kernel took.
-fn follow(state: &mut HostState, change: &Mutation) -> Result<(), LiveError> {
-    let done = state.apply(change);
-    done.map(|_| ()).map_err(|e| LiveError::Build(format!("the model refuses the node's set-up: {e}")))
+impl From<Result<(), Refusal>> for Real {
+    fn from(done: Result<(), Refusal>) -> Real {
+        done.map_or_else(Real::Refused, |()| Real::Done)
+    }
 }
 
-/// A veth end or a plain device, as the model adds it.
-pub(super) fn link_add(name: IfName, mac: Option<Mac>) -> Mutation {
-    Mutation::LinkAdd { name, kind: DeviceKind::Veth, mac }
+impl From<Result<(), netns_lab::RtnlError>> for Real {
+    fn from(done: Result<(), netns_lab::RtnlError>) -> Real {
+        let refused = |e: netns_lab::RtnlError| {
+            Real::Refused(super::space::refusal(e.errno().map(netns_lab::Errno::raw), &e))
+        };
+        done.map_or_else(refused, |()| Real::Done)
+    }
 }

@@ -1,23 +1,57 @@
 //! The pair of devices: made, moved and deleted as rtnetlink does it.
 
-use super::Pair;
+use super::{Pair, Veth};
 use crate::addr::{IfName, Mac, Side};
 use crate::choice::Chooser;
 use crate::gateway::Outside;
 use crate::host::{Errno, HostState, LinkChange, LinkKind, Mutation, Refused};
 use crate::time::Time;
 
-impl<O: Outside> Pair<O> {
+/// Two namespaces between which a pair of devices is made, moved and deleted: a [`Pair`], or the
+/// model that runs beside real ones.
+pub(crate) trait Devices {
+    /// The configuration of a namespace.
+    fn state(&self, side: Side) -> &HostState;
+    /// The wire between the two.
+    fn veth(&self) -> &Veth;
+    /// The same, to be changed.
+    fn veth_mut(&mut self) -> &mut Veth;
+    /// A change of one namespace that is no deletion of an end, with what the wire notices of it.
+    fn change(
+        &mut self,
+        now: Time,
+        side: Side,
+        change: &Mutation,
+        chooser: &mut dyn Chooser,
+    ) -> Result<(), Refused>;
+
+    /// See [`Pair::apply`].
+    fn apply(
+        &mut self,
+        now: Time,
+        side: Side,
+        change: &Mutation,
+        chooser: &mut dyn Chooser,
+    ) -> Result<(), Refused> {
+        if let Mutation::LinkDel { dev } = change
+            && self.is_end(side, *dev)
+        {
+            self.remove(now, chooser);
+            return Ok(());
+        }
+        self.change(now, side, change, chooser)
+    }
+
     /// Makes both ends or none (veth_newlink): the pod's in the pod's namespace, the host end in
     /// `born`, where it has the name that it keeps. With `pod_up` the pod's end is born up.
-    pub fn create(
+    fn create(
         &mut self,
         now: Time,
         born: Side,
         pod_up: bool,
         chooser: &mut dyn Chooser,
     ) -> Result<(), Refused> {
-        let ends = self.veth.ends();
+        let ends = self.veth().ends();
         let near = veth_end(ends.eth, Some(ends.pod_mac));
         let far = veth_end(ends.cali, None);
         let taken = |side, name| self.state(side).link_named(name).is_some();
@@ -41,10 +75,10 @@ impl<O: Outside> Pair<O> {
 
     /// Moves the host end from the pod's namespace to the node's (dev_change_net_namespace): it
     /// is closed, taken out, and put in anew with the other namespace's defaults; the MAC stays.
-    pub fn move_host_end(&mut self, now: Time, chooser: &mut dyn Chooser) -> Result<(), Refused> {
-        let cali = self.veth.ends().cali;
+    fn move_host_end(&mut self, now: Time, chooser: &mut dyn Chooser) -> Result<(), Refused> {
+        let cali = self.veth().ends().cali;
         let command = || format!("ip link set {cali} netns node");
-        if !(self.veth.host_end == Some(Side::Pod) && self.is_end(Side::Pod, cali)) {
+        if !(self.veth().host_end == Some(Side::Pod) && self.is_end(Side::Pod, cali)) {
             let why = "the host end is not in the pod's namespace";
             return Err(Refused { command: command(), errno: Errno::Enodev, why });
         }
@@ -52,11 +86,57 @@ impl<O: Outside> Pair<O> {
             return Err(name_taken(command()));
         }
         let mac = self.state(Side::Pod).link_named(cali).map(crate::host::Link::mac);
-        self.veth.host_end = None;
+        self.veth_mut().host_end = None;
         self.change(now, Side::Pod, &Mutation::LinkDel { dev: cali }, chooser)?;
         self.change(now, Side::Host, &veth_end(cali, mac), chooser)?;
         self.place(Side::Host);
         Ok(())
+    }
+
+    /// True when an interface of that name in that namespace is one of the two ends.
+    fn is_end(&self, side: Side, dev: IfName) -> bool {
+        let index = self.state(side).link_named(dev).map(crate::host::Link::index);
+        index.is_some_and(|index| self.veth().is_end(side, index))
+    }
+
+    /// Both ends go, whatever they are called by now.
+    fn remove(&mut self, now: Time, chooser: &mut dyn Chooser) {
+        let (host, pod) = (self.state(Side::Host), self.state(Side::Pod));
+        let far = self.veth().host_end.zip(self.veth().far(host, pod));
+        let far = far.map(|(side, link)| (side, link.name()));
+        let near = self.veth().near(pod).map(|link| (Side::Pod, link.name()));
+        self.veth_mut().reset();
+        for (side, dev) in far.into_iter().chain(near) {
+            // both were there a moment ago, and nothing refuses to delete a veth
+            let _ = self.change(now, side, &Mutation::LinkDel { dev }, chooser);
+        }
+    }
+
+    /// The ends are under their names now, the host end in that namespace.
+    fn place(&mut self, side: Side) {
+        let mut veth = self.veth().clone();
+        veth.place(side, self.state(Side::Host), self.state(Side::Pod));
+        *self.veth_mut() = veth;
+    }
+}
+
+impl<O: Outside> Pair<O> {
+    /// Makes both ends or none (veth_newlink): the pod's in the pod's namespace, the host end in
+    /// `born`, where it has the name that it keeps. With `pod_up` the pod's end is born up.
+    pub fn create(
+        &mut self,
+        now: Time,
+        born: Side,
+        pod_up: bool,
+        chooser: &mut dyn Chooser,
+    ) -> Result<(), Refused> {
+        Devices::create(self, now, born, pod_up, chooser)
+    }
+
+    /// Moves the host end from the pod's namespace to the node's (dev_change_net_namespace): it
+    /// is closed, taken out, and put in anew with the other namespace's defaults; the MAC stays.
+    pub fn move_host_end(&mut self, now: Time, chooser: &mut dyn Chooser) -> Result<(), Refused> {
+        Devices::move_host_end(self, now, chooser)
     }
 
     /// Deletes, by the name of that side's end, the interface of that name in that side's
@@ -83,30 +163,6 @@ impl<O: Outside> Pair<O> {
     pub fn begin_pod(&mut self, state: HostState, chooser: &mut dyn Chooser) {
         self.pod.reset_namespace(state, chooser);
         self.pod.reset_clients();
-    }
-
-    /// True when an interface of that name in that namespace is one of the two ends.
-    pub(super) fn is_end(&self, side: Side, dev: IfName) -> bool {
-        let Some(index) = self.state(side).link_named(dev).map(crate::host::Link::index) else {
-            return false;
-        };
-        self.veth.is_end(side, index)
-    }
-
-    /// Both ends go, whatever they are called by now.
-    pub(super) fn remove(&mut self, now: Time, chooser: &mut dyn Chooser) {
-        let far = self.veth.host_end.zip(self.veth.far(self.state(Side::Host), self.state(Side::Pod)));
-        let far = far.map(|(side, link)| (side, link.name()));
-        let near = self.veth.near(self.state(Side::Pod)).map(|link| (Side::Pod, link.name()));
-        self.veth.reset();
-        for (side, dev) in far.into_iter().chain(near) {
-            // both were there a moment ago, and nothing refuses to delete a veth
-            let _ = self.change(now, side, &Mutation::LinkDel { dev }, chooser);
-        }
-    }
-
-    fn place(&mut self, side: Side) {
-        self.veth.place(side, self.gateway.state(), self.pod.stack().state());
     }
 }
 

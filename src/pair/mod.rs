@@ -39,6 +39,7 @@ mod veth;
 
 pub use crate::addr::Ends;
 pub use bench::{Bench, Input, Watch};
+pub(crate) use devices::Devices;
 #[cfg(any(feature = "cli", feature = "testing"))]
 pub(crate) use devices::veth_end;
 pub use fault::{FaultAction, FaultMatch, FaultRule, FrameKind};
@@ -236,34 +237,7 @@ impl<O: Outside> Pair<O> {
         change: &Mutation,
         chooser: &mut dyn Chooser,
     ) -> Result<(), Refused> {
-        if let Mutation::LinkDel { dev } = change
-            && self.is_end(side, *dev)
-        {
-            self.remove(now, chooser);
-            return Ok(());
-        }
-        self.change(now, side, change, chooser)
-    }
-
-    /// A change of one namespace that is no deletion of an end.
-    fn change(
-        &mut self,
-        now: Time,
-        side: Side,
-        change: &Mutation,
-        chooser: &mut dyn Chooser,
-    ) -> Result<(), Refused> {
-        let before = self.running();
-        match side {
-            Side::Host => self.gateway.apply(now, change, chooser)?,
-            Side::Pod => self.pod.apply(now, change, chooser)?,
-        }
-        if side == Side::Pod && change.takes_down() {
-            self.down_elsewhere();
-        }
-        self.veth.update(now, self.gateway.state(), self.pod.stack().state(), chooser);
-        self.news.extend(LinkEvent::between(before, self.running()));
-        Ok(())
+        Devices::apply(self, now, side, change, chooser)
     }
 
     /// IFF_RUNNING of the node's interface of the host end's name; `None` when it has none.
@@ -419,6 +393,40 @@ impl<O: Outside> Pair<O> {
     #[must_use]
     pub fn outcome(&self, id: ClientId) -> &Outcome {
         self.pod.outcome(id)
+    }
+}
+
+impl<O: Outside> Devices for Pair<O> {
+    fn state(&self, side: Side) -> &HostState {
+        Pair::state(self, side)
+    }
+
+    fn veth(&self) -> &Veth {
+        &self.veth
+    }
+
+    fn veth_mut(&mut self) -> &mut Veth {
+        &mut self.veth
+    }
+
+    fn change(
+        &mut self,
+        now: Time,
+        side: Side,
+        change: &Mutation,
+        chooser: &mut dyn Chooser,
+    ) -> Result<(), Refused> {
+        let before = self.running();
+        match side {
+            Side::Host => self.gateway.apply(now, change, chooser)?,
+            Side::Pod => self.pod.apply(now, change, chooser)?,
+        }
+        if side == Side::Pod && change.takes_down() {
+            self.down_elsewhere();
+        }
+        self.veth.update(now, self.gateway.state(), self.pod.stack().state(), chooser);
+        self.news.extend(LinkEvent::between(before, self.running()));
+        Ok(())
     }
 }
 
