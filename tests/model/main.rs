@@ -9,6 +9,7 @@ mod host_ndisc;
 mod host_rules;
 mod host_stack;
 mod host_state;
+mod layers;
 mod matrix;
 mod pod_clients;
 mod pod_delays;
