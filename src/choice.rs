@@ -34,6 +34,8 @@ pub enum ChoiceKind {
     /// Which of two processors is faster in one tick: a resolution that fails or a process that
     /// wakes up and sends.
     CpuRace,
+    /// When the kernel next looks through its neighbour entries for unused ones.
+    GarbageCollection,
 }
 
 impl core::fmt::Display for ChoiceKind {

@@ -18,19 +18,21 @@
 mod outside;
 mod reflex;
 mod responder;
+pub mod router;
 
 pub use outside::{Outside, OutsideSpec, SmoltcpOutside};
 pub use reflex::{Endpoint, Reflex, ReflexOutside, Service};
 pub use responder::{Answer, Responder};
 
-use crate::addr::IfName;
+use crate::addr::{IfName, Mac};
 use crate::choice::Chooser;
 use crate::host::{AddrType, HostState, IfIndex, Mutation, Reason, Refused};
 use crate::neigh::KernelClock;
 use crate::packet::{Frame, IpBytes, Packet};
-use crate::stack::{Note, Output, Stack};
+use crate::stack::{DropWhy, Note, Output, Stack};
 use crate::time::{Span, Time};
 use crate::wire;
+use router::{Beyond, beyond};
 use std::collections::VecDeque;
 
 /// What the gateway wants done.
@@ -153,7 +155,7 @@ impl<O: Outside> Gateway<O> {
     /// Passes packets between the stack and the world until both are still.
     fn settle(&mut self, now: Time, chooser: &mut dyn Chooser) {
         loop {
-            self.collect_with(now);
+            self.collect_with(now, chooser);
             while let Some(packet) = self.outside.poll_packet() {
                 if self.is_own(&packet) {
                     self.answer_locally(now, packet, chooser);
@@ -185,26 +187,43 @@ impl<O: Outside> Gateway<O> {
         if let Err(error) = self.stack.send(now, Packet { bytes: packet, owner: None }, chooser) {
             tracing::trace!(%error, "an answer of the node's own is lost");
         }
-        self.collect_with(now);
+        self.collect_with(now, chooser);
     }
 
-    fn collect_with(&mut self, now: Time) {
+    fn collect_with(&mut self, now: Time, chooser: &mut dyn Chooser) {
         while let Some(output) = self.stack.poll_output() {
             match output {
                 Output::Uplink { packet } => self.outside.handle_packet(now, &packet, false),
                 Output::Deliver { packet, .. } => self.outside.handle_packet(now, &packet, true),
+                Output::Transmit { dev, frame } if dev == self.uplink => self.beyond(now, &frame, chooser),
                 Output::Transmit { dev, frame } => self.out.push_back(GatewayOutput::Transmit { dev, frame }),
                 Output::Note(note) => self.out.push_back(GatewayOutput::Note(note)),
             }
         }
     }
 
+    /// A frame left by the uplink: somebody is asked for there, or the node knows whom to send to.
+    fn beyond(&mut self, now: Time, frame: &[u8], chooser: &mut dyn Chooser) {
+        let node = self.stack.state().link(self.uplink).map_or(Mac::ZERO, crate::host::Link::mac);
+        match beyond(frame, node) {
+            Beyond::Answer(answer) => self.stack.receive(now, self.uplink, &answer, chooser),
+            Beyond::Packet(packet) => self.outside.handle_packet(now, &packet, false),
+            Beyond::Astray(packet) => {
+                let lost = Note::Dropped { packet, why: DropWhy::OtherHost };
+                self.out.push_back(GatewayOutput::Note(lost));
+            }
+            Beyond::Ignored => {}
+        }
+    }
+
     fn collect(&mut self) {
         while let Some(output) = self.stack.poll_output() {
             match output {
-                Output::Transmit { dev, frame } => self.out.push_back(GatewayOutput::Transmit { dev, frame }),
+                Output::Transmit { dev, frame } if dev != self.uplink => {
+                    self.out.push_back(GatewayOutput::Transmit { dev, frame });
+                }
                 Output::Note(note) => self.out.push_back(GatewayOutput::Note(note)),
-                Output::Uplink { .. } | Output::Deliver { .. } => {}
+                Output::Transmit { .. } | Output::Uplink { .. } | Output::Deliver { .. } => {}
             }
         }
     }

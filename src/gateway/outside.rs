@@ -56,6 +56,8 @@ pub struct SmoltcpOutside {
     iface: Interface,
     sockets: SocketSet<'static>,
     tcp: Vec<(SocketAddr, SocketHandle)>,
+    /// What new connections, by client and server, were answered with.
+    accepted: Vec<((SocketAddr, SocketAddr), IpBytes)>,
     udp: Vec<SocketHandle>,
     wire: Wire,
     due: Option<Time>,
@@ -141,7 +143,7 @@ impl SmoltcpOutside {
         let _ = routes.add_default_ipv6_route(own6);
         let mut sockets = SocketSet::new(Vec::new());
         let udp = spec.udp.iter().map(|at| sockets.add(udp_socket(*at))).collect();
-        SmoltcpOutside { spec, iface, sockets, tcp: Vec::new(), udp, wire, due: None }
+        SmoltcpOutside { spec, iface, sockets, tcp: Vec::new(), accepted: Vec::new(), udp, wire, due: None }
     }
 
     /// A SYN needs a socket that listens when it comes; each connection takes one.
@@ -153,7 +155,6 @@ impl SmoltcpOutside {
             return;
         }
         let from = SocketAddr::new(ends.src(), segment.src_port);
-        self.forget_half_open(from);
         let sockets = &self.sockets;
         let taken = self.tcp.iter().any(|(_, h)| is_from(sockets.get(*h), from));
         let listening =
@@ -168,17 +169,32 @@ impl SmoltcpOutside {
         }
     }
 
-    /// A SYN that comes again is answered again, as Linux does; smoltcp's socket would not.
-    fn forget_half_open(&mut self, from: SocketAddr) {
-        let sockets = &mut self.sockets;
-        self.tcp.retain(|(_, h)| {
-            let s = sockets.get::<tcp::Socket<'_>>(*h);
-            let again = s.state() == tcp::State::SynReceived && is_from(s, from);
-            if again {
-                sockets.remove(*h);
+    /// A SYN that comes again is answered again as before, with the same sequence number, as Linux
+    /// does; smoltcp's socket would not.
+    fn repeat_answer(&mut self, packet: &[u8]) -> bool {
+        let Some(asked) = connection(packet, false) else { return false };
+        let half_open = |h: &SocketHandle| {
+            let s = self.sockets.get::<tcp::Socket<'_>>(*h);
+            s.state() == tcp::State::SynReceived && is_from(s, asked.0)
+        };
+        if !self.tcp.iter().any(|(_, h)| half_open(h)) {
+            return false;
+        }
+        let again = self.accepted.iter().find(|(c, _)| *c == asked).map(|(_, answer)| answer.clone());
+        self.wire.tx.extend(again);
+        true
+    }
+
+    /// Keeps the answers to new connections.
+    fn keep_answers(&mut self) {
+        for packet in &self.wire.tx {
+            let Some((to, from)) = connection(packet, true) else { continue };
+            self.accepted.retain(|(c, _)| *c != (to, from));
+            if self.accepted.len() >= CONNECTIONS_MAX {
+                self.accepted.remove(0);
             }
-            !again
-        });
+            self.accepted.push(((to, from), packet.clone()));
+        }
     }
 
     fn serve(&mut self, now: Time) {
@@ -240,10 +256,16 @@ fn is_from(socket: &tcp::Socket<'_>, from: SocketAddr) -> bool {
     socket.remote_endpoint().is_some_and(|r| (IpAddr::from(r.addr), r.port) == (from.ip(), from.port()))
 }
 
-/// The packet accepts a connection.
-fn is_syn_ack(packet: &[u8]) -> bool {
-    let Some((_, IpProtocol::Tcp, payload)) = wire::ip_parts(packet) else { return false };
-    wire::segment(payload).is_some_and(|s| s.control == wire::Control::Syn && s.ack.is_some())
+/// Client and server of a packet that asks for a connection, or of one that accepts it.
+fn connection(packet: &[u8], accepts: bool) -> Option<(SocketAddr, SocketAddr)> {
+    let (ends, IpProtocol::Tcp, payload) = wire::ip_parts(packet)? else { return None };
+    let s = wire::segment(payload)?;
+    let (from, to) = (SocketAddr::new(ends.src(), s.src_port), SocketAddr::new(ends.dst(), s.dst_port));
+    (s.control == wire::Control::Syn && s.ack.is_some() == accepts).then_some(if accepts {
+        (to, from)
+    } else {
+        (from, to)
+    })
 }
 
 fn udp_socket(at: SocketAddr) -> udp::Socket<'static> {
@@ -260,9 +282,13 @@ impl Outside for SmoltcpOutside {
         if !local && !self.spec.has(ends.dst()) {
             return;
         }
+        if self.repeat_answer(packet) {
+            return;
+        }
         self.make_listener(packet);
         self.wire.rx.push_back(SmallVec::from_slice(packet));
         self.serve(now);
+        self.keep_answers();
     }
 
     fn poll_packet(&mut self) -> Option<IpBytes> {
@@ -277,7 +303,7 @@ impl Outside for SmoltcpOutside {
         self.serve(now);
         // a server's own repetitions end after half a minute, and each SYN that comes again puts
         // them off: in the recordings a connection always comes up with a SYN of the client's
-        self.wire.tx.retain(|p| !is_syn_ack(p));
+        self.wire.tx.retain(|p| connection(p, true).is_none());
     }
 }
 

@@ -11,6 +11,7 @@ mod fib;
 mod ndisc;
 mod state;
 
+pub(crate) use apply::NO_LLADDR;
 pub use apply::mutation::{
     Effect, Effects, Errno, Family, HookSpec, HopSpec, KernelChange, LinkChange, Mutation, Op, Refused,
     RouteSpec, SetNud,

@@ -135,7 +135,7 @@ impl Lab {
             run: Run::new(Arc::clone(&plan)),
             node,
             mirror: Mirror::new(plan.pod.clone(), Veth::new(plan.setting.ends(), false)),
-            pod: Space::new(Side::Pod)?,
+            pod: Space::new(Side::Pod, &plan.pod)?,
             clients,
             known: Known::default(),
             events,

@@ -74,12 +74,24 @@ impl View {
         over.then_some(Why::Arp(Reason::QueueFull { limit }))
     }
 
-    fn decide(&self, question: &Question) -> Result<After, Why> {
+    /// All that it may make of the question: which leg of a multipath route the kernel's hash picks
+    /// for a sender nobody can tell.
+    fn decide_all(&self, question: &Question) -> impl Iterator<Item = Result<After, Why>> {
+        let legs = match question {
+            Question::Arp(arp, _) => self.state.legs(arp.spa, arp.tpa),
+            Question::Solicit(_) => 1,
+        };
+        (0..legs).map(|leg| self.decide(question, leg))
+    }
+
+    fn decide(&self, question: &Question, leg: u32) -> Result<After, Why> {
         match *question {
-            Question::Arp(arp, cast) => match decide_in(&self.state, self.dev, self.carries, arp, cast) {
-                Decision::Reply { after, .. } => Ok(after),
-                Decision::Silent(reason) => Err(Why::Arp(reason)),
-            },
+            Question::Arp(arp, cast) => {
+                match decide_in(&self.state, self.dev, self.carries, arp, cast, leg) {
+                    Decision::Reply { after, .. } => Ok(after),
+                    Decision::Silent(reason) => Err(Why::Arp(reason)),
+                }
+            }
             Question::Solicit(request) => {
                 let dev = self.dev.ok_or(Why::Arp(Reason::NoInterface))?;
                 match decide_ns(&self.state, &NsRequest { dev, ..request }) {
@@ -92,17 +104,22 @@ impl View {
     }
 }
 
-/// What a node in that state makes of a request of the pod.
+/// What a node in that state makes of a request of the pod. In the name of a bridge's port the
+/// bridge may answer.
 pub(super) fn decide_in(
     state: &HostState,
     dev: Option<IfIndex>,
     carries: bool,
     arp: Arp,
     cast: Cast,
+    leg: u32,
 ) -> Decision {
     let Some(dev) = dev else { return Decision::Silent(Reason::NoInterface) };
-    let request = Request { dev, cast, arp, sender_known: true, again: false, leg: 0 };
-    match decide(state, &request) {
+    let request = Request { dev, cast, arp, sender_known: true, again: false, leg };
+    let by_bridge = state.link(dev).filter(|l| l.is_up()).and_then(crate::host::Link::master);
+    let by_bridge = by_bridge.map(|dev| decide(state, &Request { dev, ..request }));
+    let answered = by_bridge.filter(|d| matches!(d, Decision::Reply { .. }));
+    match answered.unwrap_or_else(|| decide(state, &request)) {
         Decision::Reply { .. } if !carries => Decision::Silent(Reason::NoCarrier),
         decision => decision,
     }
@@ -174,9 +191,11 @@ impl Judge {
     pub(super) fn asked(&mut self, at: Time, frame: FrameId, question: Question) {
         let (mut silent, mut reply) = (None, None);
         for view in self.met(at) {
-            match view.decide(&question) {
-                Err(why) => silent = Some(why),
-                Ok(after) => reply = Some(after),
+            for judged in view.decide_all(&question) {
+                match judged {
+                    Err(why) => silent = Some(why),
+                    Ok(after) => reply = Some(after),
+                }
             }
         }
         let waiting = self.pending.iter().filter(|p| matches!(p.reply, Some(After::Delay { .. }))).count();
@@ -264,7 +283,7 @@ impl Judge {
             return Some(Why::Arp(Reason::QueuePurged));
         }
         let later = self.turns.iter().filter(|t| p.at <= t.end && t.begin <= p.deadline);
-        later.map(|t| t.view.decide(&p.question)).find_map(Result::err)
+        later.flat_map(|t| t.view.decide_all(&p.question)).find_map(Result::err)
     }
 }
 

@@ -50,7 +50,7 @@ impl KernelNode {
         outside: SmoltcpOutside,
         prefer: Option<LinkKind>,
     ) -> Result<(KernelNode, Option<String>), LiveError> {
-        let mut space = Space::new(Side::Host)?;
+        let mut space = Space::new(Side::Host, &plan.host)?;
         let s = &plan.setting;
         let build = |e: super::link::LinkFault| LiveError::Build(format!("the node's uplink: {e}"));
         let mut state = HostState::new();
@@ -282,7 +282,10 @@ impl KernelNode {
                 self.judge.asked(at, id, Question::Solicit(request));
                 None
             }
-            NdMessage::Advert(na) if !frame.from_pod => self.judge.answered(at, na.target.into()),
+            // one that nobody asked for answers nobody
+            NdMessage::Advert(na) if !frame.from_pod && na.solicited => {
+                self.judge.answered(at, na.target.into())
+            }
             _ => None,
         }
     }

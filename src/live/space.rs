@@ -34,7 +34,8 @@ fn build(e: impl core::fmt::Display) -> LiveError {
 impl Space {
     /// A new namespace whose switches are those of an untouched kernel: what it inherits from the
     /// machine is written over.
-    pub(super) fn new(side: Side) -> Result<Space, LiveError> {
+    /// Neighbour parameters are those of `begins`, as the machine would have handed them on.
+    pub(super) fn new(side: Side, begins: &HostState) -> Result<Space, LiveError> {
         let label = if side == Side::Pod { "pod" } else { "node" };
         let netns = Netns::new(label).map_err(build)?;
         let rtnl = netns.rtnl().map_err(build)?;
@@ -50,14 +51,14 @@ impl Space {
             levelled: Vec::new(),
             neigh_levels: Vec::new(),
         };
-        space.level()?;
+        space.level(begins)?;
         Ok(space)
     }
 
     /// Brings every switch that the model knows to the model's value for a new namespace. A key
     /// that has that value already is not written: a write to `default` is remembered by the
     /// kernel (ipv4_devconf_dflt.state), and then interfaces made later do not follow it.
-    fn level(&mut self) -> Result<(), LiveError> {
+    fn level(&mut self, begins: &HostState) -> Result<(), LiveError> {
         let fresh = HostState::new();
         let keys = model_keys();
         let read = self.netns.exec({
@@ -69,11 +70,11 @@ impl Space {
                 self.absent.insert(wildcard(&key));
                 continue;
             };
-            let Some(value) = fresh.sysctl(&key).filter(|v| *v != found) else { continue };
             if matches!(key, SysctlKey::Neigh4(..) | SysctlKey::Neigh6(..)) {
-                self.neigh_levels.push((key, value));
+                self.neigh_levels.extend(begins.sysctl(&key).filter(|v| *v != found).map(|v| (key, v)));
                 continue;
             }
+            let Some(value) = fresh.sysctl(&key).filter(|v| *v != found) else { continue };
             // one that is machine-wide can be read here and not written
             if self.netns.sysctl().poke(key.path().as_str(), value).is_ok() {
                 tracing::debug!(side = %self.side, %key, found, value, "the machine's value is written over");
@@ -121,6 +122,15 @@ impl Space {
 
     /// Makes the changes of a set-up, none of which may be refused.
     pub(super) async fn set_up(&mut self, changes: &[Mutation]) -> Result<(), LiveError> {
+        // the machine's `neigh.default` is not a namespace's to write; new devices are levelled to it
+        let machines = |change: &Mutation| match change {
+            Mutation::Sysctl { key, .. } => {
+                let of_neigh = matches!(key, SysctlKey::Neigh4(..) | SysctlKey::Neigh6(..));
+                of_neigh && self.absent.contains(&wildcard(key))
+            }
+            _ => false,
+        };
+        let changes: Vec<&Mutation> = changes.iter().filter(|change| !machines(change)).collect();
         for change in changes {
             let done = self.apply(change).await?;
             done.map_err(|e| LiveError::Build(format!("the {}'s set-up: {e}", self.side)))?;

@@ -180,7 +180,7 @@ impl Lab {
             let _ = self.delete_pair().await?;
         }
         self.clients.iter_mut().for_each(Client::renew);
-        self.pod = Space::new(Side::Pod)?;
+        self.pod = Space::new(Side::Pod, &self.plan.pod)?;
         self.known = Known::default();
         let plan = Arc::clone(&self.plan);
         self.mirror.pod = plan.pod.clone();

@@ -1,7 +1,7 @@
 //! A [`Mutation`] played on a real namespace, through rtnetlink, `/proc/sys` and nf_tables.
 
 use crate::addr::{IfName, Mac};
-use crate::host::conf::SysctlKey;
+use crate::host::conf::{Global, SysctlKey};
 use crate::host::hook::HookPoint;
 use crate::host::{
     HopSpec, LinkChange, LinkKind, Mutation, Op, RouteKind, RouteSpec, RtScope, Rule, RuleAction, SetNud,
@@ -11,6 +11,9 @@ use netns_lab::nft::{ArpDrop, ArpHook, ArpOperation, InstalledArpDrop};
 use netns_lab::rtnl::{self, Address, Neighbour, NudState, Route, VethEnd};
 use netns_lab::{MacAddr, Netns, Rtnl, RtnlError, SysctlError};
 use std::net::IpAddr;
+
+/// There is no such file.
+const ENOENT: i32 = 2;
 
 /// Why a change could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -132,10 +135,18 @@ pub async fn apply(place: &mut Place<'_>, change: &Mutation) -> Result<(), Apply
 async fn sysctl(netns: &Netns, change: &Mutation, key: SysctlKey, value: i32) -> Result<(), ApplyError> {
     // a write takes a moment on the namespace's thread; nothing else waits for this task then
     tokio::task::yield_now().await;
-    netns
-        .sysctl()
-        .poke(key.path().as_str(), value)
-        .map_err(|source| ApplyError::Sysctl { command: change.to_string(), source })
+    let missing = |e: &SysctlError| matches!(e, SysctlError::Write { source, .. } if source.raw_os_error() == Some(ENOENT));
+    match netns.sysctl().poke(key.path().as_str(), value) {
+        // what a kernel does not have yet it does not do, which is what 0 says
+        Err(e)
+            if value == 0
+                && matches!(key, SysctlKey::Global(Global::TcpSynLinearTimeouts))
+                && missing(&e) =>
+        {
+            Ok(())
+        }
+        done => done.map_err(|source| ApplyError::Sysctl { command: change.to_string(), source }),
+    }
 }
 
 pub(crate) fn mac_of(mac: Mac) -> MacAddr {
@@ -144,7 +155,11 @@ pub(crate) fn mac_of(mac: Mac) -> MacAddr {
 
 async fn link_add(rtnl: &Rtnl, name: IfName, kind: LinkKind, mac: Option<Mac>) -> Result<(), RtnlError> {
     if kind == LinkKind::Bridge {
-        return rtnl.add_bridge(name.as_str()).await;
+        rtnl.add_bridge(name.as_str()).await?;
+        return match mac {
+            Some(mac) => rtnl.change_link(name.as_str(), &rtnl::LinkChange::new().mac(mac_of(mac))).await,
+            None => Ok(()),
+        };
     }
     // a plain device is half a veth pair whose other half stays beside it
     let mut end = VethEnd::new(name.as_str());
@@ -236,6 +251,7 @@ async fn route(rtnl: &Rtnl, op: Op, spec: &RouteSpec) -> Result<(), RtnlError> {
     match op {
         Op::Add => rtnl.add_route(&route).await,
         Op::Replace => rtnl.replace_route(&route).await,
+        Op::Change => rtnl.change_route(&route).await,
         Op::Del => rtnl.delete_route(&route).await,
     }
 }
@@ -294,6 +310,7 @@ async fn neigh(
     match op {
         Op::Add => rtnl.add_neighbour(&entry).await,
         Op::Replace => rtnl.replace_neighbour(&entry).await,
+        Op::Change => rtnl.change_neighbour(&entry).await,
         Op::Del => rtnl.delete_neighbour(&entry).await,
     }
 }
@@ -325,10 +342,7 @@ fn filter(place: &mut Place<'_>, op: Op, change: &Mutation) -> Result<(), ApplyE
         HookPoint::Input => ArpHook::Input,
         HookPoint::Output => ArpHook::Output,
     };
-    let Some(dev) = hook.dev else {
-        return Err(fail("a rule for every interface is not supported live; name one".into()));
-    };
-    let mut drop = ArpDrop::new(point, dev.as_str());
+    let mut drop = ArpDrop::new(point, hook.dev.map_or_else(|| "*".to_owned(), |dev| dev.to_string()));
     drop = match hook.op {
         Some(1) => drop.operation(ArpOperation::Request),
         Some(_) => drop.operation(ArpOperation::Reply),

@@ -27,6 +27,9 @@ pub(super) enum Act {
     Raced(Packet),
 }
 
+/// An entry changed less than so long ago is not taken by force.
+const YOUNG_MS: u64 = 5_000;
+
 /// The acts of one step; a resolution in which one packet waits has two.
 pub(super) type Acts = SmallVec<[Act; 2]>;
 
@@ -228,15 +231,16 @@ impl Entry {
     /// processor sends a packet to it.
     ///
     /// neigh_invalidate() gives up the entry's lock while it reports each waiting packet. A packet
-    /// that slips in then begins a new resolution; the loop notices the changed state, stops, and
-    /// throws away what is left in the queue, the new packet included. One sender hears of the
-    /// failure, the others of nothing. Measured with ping, whose clock ticks with the entry's.
-    pub(super) fn fail_amid(&mut self, cx: &mut Cx<'_>, packet: Packet) {
+    /// that slips in then, `behind` so many reports, begins a new resolution; the loop notices the
+    /// changed state, stops, and throws away what is left in the queue, the new packet included.
+    /// The senders of those reported hear of the failure, the others of nothing. Measured with
+    /// ping, whose clock ticks with the entry's.
+    pub(super) fn fail_amid(&mut self, cx: &mut Cx<'_>, packet: Packet, behind: usize) {
         self.timer = None;
         self.change(Nud::Failed, cx.jiffies());
-        if let Some(first) = self.queue.pop_front() {
-            self.queue_bytes -= first.truesize();
-            cx.acts.push(Act::Unreachable(first));
+        for told in self.queue.drain(..behind.min(self.queue.len())) {
+            self.queue_bytes -= told.truesize();
+            cx.acts.push(Act::Unreachable(told));
         }
         self.output(cx, packet);
         cx.acts.extend(self.queue.drain(..).map(Act::Raced));
@@ -348,6 +352,25 @@ impl Entry {
     /// Traffic of an upper layer proved that the neighbour hears us (neigh_confirm).
     pub(super) fn confirm(&mut self, clock: &KernelClock, now: Time) {
         self.confirmed = clock.jiffies(now);
+    }
+
+    /// No timer runs and nobody set it for ever: the collector may take it when it is unused.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.state != Nud::Permanent && !self.state.is_timed()
+    }
+
+    /// Whether the collector takes it (neigh_periodic_work).
+    pub(super) fn is_unused(&self, clock: &KernelClock, t: &Timing, now: Time) -> bool {
+        // the use that is noted may be older than a confirmation
+        let used = self.used.max(self.confirmed);
+        self.is_idle() && (self.state == Nud::Failed || clock.jiffies(now) >= used + t.gc_stale)
+    }
+
+    /// Whether it may be taken by force (neigh_forced_gc): young ones are spared.
+    pub(super) fn is_expendable(&self, clock: &KernelClock, now: Time) -> bool {
+        let young = clock.jiffies(now) <= self.updated + clock.ticks_of_ms(YOUNG_MS);
+        self.is_idle() && (matches!(self.state, Nud::Failed | Nud::Noarp) || !young)
     }
 
     /// Locktime: a changed address is refused for so long after the last change (arp_process).

@@ -33,6 +33,9 @@ pub enum Cause {
     Command,
     /// The device lost its carrier, went down, or changed its MAC.
     Flush,
+    /// Nobody used it for long and the kernel has many entries (neigh_periodic_work,
+    /// neigh_forced_gc).
+    Collected,
 }
 
 /// Why a waiting packet was dropped without a word.
@@ -53,8 +56,8 @@ pub enum Discarded {
 pub struct Failing {
     /// When.
     pub at: Time,
-    /// Packets wait whose senders would hear of it.
-    pub waiting: bool,
+    /// How many packets wait whose senders would hear of it.
+    pub waiting: usize,
 }
 
 /// What the table wants done or known.

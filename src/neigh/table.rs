@@ -162,16 +162,17 @@ impl NeighTable {
     }
 
     /// Runs the timer that is due first, of an entry that [is failing](NeighTable::failing),
-    /// while `packet` is sent to it by another processor.
+    /// while `packet` is sent to it by another processor behind so many error reports.
     pub fn run_timer_amid(
         &mut self,
         now: Time,
         params: impl Fn(IfIndex, bool) -> NeighSet,
         packet: Packet,
+        behind: usize,
         out: &mut VecDeque<NeighEvent>,
     ) {
         if let Some((at, t)) = self.first_due(now, params) {
-            self.run(at, Cause::Timer, now, &t, out, |entry, cx| entry.fail_amid(cx, packet));
+            self.run(at, Cause::Timer, now, &t, out, |entry, cx| entry.fail_amid(cx, packet, behind));
         }
     }
 
@@ -181,7 +182,7 @@ impl NeighTable {
         let v6 = slot.ip.is_ipv6();
         let t = self.timing(slot.dev, v6, &params(slot.dev, v6));
         let at = slot.entry.timer()?;
-        slot.entry.is_failing(&t).then_some(Failing { at, waiting: slot.entry.waiting() > 0 })
+        slot.entry.is_failing(&t).then_some(Failing { at, waiting: slot.entry.waiting() })
     }
 
     fn first_due(&self, now: Time, params: impl Fn(IfIndex, bool) -> NeighSet) -> Option<(usize, Timing)> {
@@ -257,6 +258,19 @@ impl NeighTable {
         });
     }
 
+    /// Makes an entry that holds nothing yet, if there is none.
+    pub fn ensure(
+        &mut self,
+        now: Time,
+        dev: IfIndex,
+        ip: IpAddr,
+        set: &NeighSet,
+        out: &mut VecDeque<NeighEvent>,
+    ) {
+        let t = self.timing(dev, ip.is_ipv6(), set);
+        self.position_or_new(now, dev, ip, &t, out);
+    }
+
     /// Makes the entry of an address that needs no asking, such as a broadcast address
     /// (arp_constructor), if there is none yet.
     pub fn ensure_noarp(
@@ -306,6 +320,61 @@ impl NeighTable {
                 });
             }
             !gone
+        });
+    }
+
+    /// Every entry of a device but PERMANENT and NOARP ones is removed by hand, one after the other
+    /// (`ip neigh flush`).
+    pub fn sweep(
+        &mut self,
+        now: Time,
+        dev: IfIndex,
+        params: impl Fn(IfIndex, bool) -> NeighSet,
+        out: &mut VecDeque<NeighEvent>,
+    ) {
+        let goes = |s: &&Slot| s.dev == dev && !matches!(s.entry.state, Nud::Permanent | Nud::Noarp);
+        let gone: Vec<IpAddr> = self.slots.iter().filter(goes).map(|s| s.ip).collect();
+        for ip in gone {
+            self.remove(now, dev, ip, &params(dev, ip.is_ipv6()), out);
+        }
+    }
+
+    /// Entries that nobody used for gc_stale_time go, and those that failed.
+    pub fn collect(
+        &mut self,
+        now: Time,
+        params: impl Fn(IfIndex, bool) -> NeighSet,
+        out: &mut VecDeque<NeighEvent>,
+    ) {
+        let unused = |s: &Slot| {
+            let v6 = s.ip.is_ipv6();
+            s.entry.is_unused(&self.clock, &self.timing(s.dev, v6, &params(s.dev, v6)), now)
+        };
+        let gone: Vec<bool> = self.slots.iter().map(unused).collect();
+        self.take_out(&gone, out);
+    }
+
+    /// Up to `most` entries go, those first that were changed longest ago; says how many.
+    pub fn collect_by_force(&mut self, now: Time, most: usize, out: &mut VecDeque<NeighEvent>) -> usize {
+        let mut old: Vec<usize> = (0..self.slots.len())
+            .filter(|at| self.slots[*at].entry.is_expendable(&self.clock, now))
+            .collect();
+        old.sort_by_key(|at| self.slots[*at].entry.updated);
+        old.truncate(most);
+        let gone: Vec<bool> = (0..self.slots.len()).map(|at| old.contains(&at)).collect();
+        self.take_out(&gone, out);
+        old.len()
+    }
+
+    fn take_out(&mut self, gone: &[bool], out: &mut VecDeque<NeighEvent>) {
+        let mut gone = gone.iter();
+        self.slots.retain(|s| {
+            let goes = gone.next().copied().unwrap_or(false);
+            if goes {
+                let (dev, ip, old, cause) = (s.dev, s.ip, Some(s.entry.state), Cause::Collected);
+                out.push_back(NeighEvent::Changed { dev, ip, old, new: None, lladdr: None, cause });
+            }
+            !goes
         });
     }
 

@@ -28,6 +28,8 @@ pub struct Timing {
     pub unres_qlen_bytes: u32,
     /// locktime, ticks
     pub locktime: u64,
+    /// gc_stale_time, ticks
+    pub gc_stale: u64,
 }
 
 impl Timing {
@@ -49,6 +51,7 @@ impl Timing {
             reachable,
             delay_first_probe: seconds(NeighVar::DelayFirstProbeTime),
             unres_qlen_bytes: count(NeighVar::UnresQlenBytes),
+            gc_stale: seconds(NeighVar::GcStaleTime),
             locktime: clock.user_hz_ticks(u64::from(count(NeighVar::Locktime))),
         }
     }

@@ -61,7 +61,7 @@ impl SocketError {
     pub const fn of_icmp(why: Unreachable) -> SocketError {
         match why {
             Unreachable::Net => SocketError::Enetunreach,
-            Unreachable::Host | Unreachable::Prohibited => SocketError::Ehostunreach,
+            Unreachable::Host | Unreachable::Scope | Unreachable::Prohibited => SocketError::Ehostunreach,
             Unreachable::Port => SocketError::Econnrefused,
         }
     }
@@ -227,6 +227,11 @@ impl Outcome {
         self.first_success.get_or_insert(now);
         self.last_success = Some(now);
         Some((rtt, false))
+    }
+
+    /// The oldest attempt of which nothing was heard yet.
+    pub(super) fn oldest_pending(&self) -> Option<u32> {
+        self.attempts.iter().find(|a| a.fate == Fate::Pending).map(|a| a.number)
     }
 
     /// Books a failure of an attempt that has not ended.

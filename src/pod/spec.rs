@@ -142,6 +142,10 @@ pub struct UdpSpec {
     /// waits, and every answer counts.
     #[serde(default)]
     pub timeout: Option<Span>,
+    /// It sleeps in recv() between its sends and so hears of an error at once; else with its next
+    /// call, which then sends nothing.
+    #[serde(default)]
+    pub listens: bool,
     /// IP_RECVERR: the socket hears of unreachable hosts, not only of refusing ones.
     #[serde(default)]
     pub recverr: bool,
@@ -165,6 +169,7 @@ impl UdpSpec {
             interval: second(),
             count: None,
             timeout: None,
+            listens: false,
             recverr: false,
             confirm: false,
             size: udp_size(),

@@ -29,6 +29,8 @@ pub(super) struct Udp {
     outcome: Outcome,
     /// sk_err: returned by the next call on the socket.
     pending: Option<SocketError>,
+    /// Nothing but the socket is waited for, and it has something to say: the process wakes up.
+    roused: Option<Time>,
     next: Option<Time>,
     patience: Option<Time>,
     exit_at: Option<Time>,
@@ -37,7 +39,8 @@ pub(super) struct Udp {
 impl Udp {
     pub(super) fn new(spec: UdpSpec) -> Udp {
         let outcome = Outcome::default();
-        Udp { spec, ends: None, port: 0, outcome, pending: None, next: None, patience: None, exit_at: None }
+        let (pending, roused, next, patience, exit_at) = (None, None, None, None, None);
+        Udp { spec, ends: None, port: 0, outcome, pending, roused, next, patience, exit_at }
     }
 
     fn request(&mut self, cx: &mut Cx<'_>) {
@@ -110,11 +113,13 @@ impl Udp {
             return;
         }
         let error = SocketError::of_icmp(why);
-        match self.patience.take() {
+        if self.patience.take().is_some() {
             // it waits in recv(), which returns the error
-            Some(_) => self.fail(cx, self.outcome.sent, Failure::Socket(error)),
-            None => self.pending = Some(error),
+            return self.fail(cx, self.outcome.sent, Failure::Socket(error));
         }
+        self.pending = Some(error);
+        // of several errors at once the socket keeps the last
+        self.roused = self.spec.listens.then_some(cx.now);
     }
 }
 
@@ -128,7 +133,7 @@ impl Behaviour for Udp {
 
     fn wake(&self) -> Option<Wake> {
         let next = self.next.filter(|_| !self.has_sent_all() && self.patience.is_none());
-        [next, self.patience, self.exit_at].into_iter().flatten().min().map(Wake::process)
+        [next, self.patience, self.exit_at, self.roused].into_iter().flatten().min().map(Wake::process)
     }
 
     fn start(&mut self, cx: &mut Cx<'_>) {
@@ -150,6 +155,13 @@ impl Behaviour for Udp {
     }
 
     fn wake_up(&mut self, cx: &mut Cx<'_>) {
+        if self.roused.take().is_some() {
+            // an error speaks of some earlier datagram; the oldest is as good as any
+            if let (Some(error), Some(number)) = (self.pending.take(), self.outcome.oldest_pending()) {
+                self.fail(cx, number, Failure::Socket(error));
+            }
+            return;
+        }
         if self.exit_at.is_some_and(|t| t <= cx.now) {
             return self.finish(cx);
         }
@@ -169,6 +181,7 @@ impl Behaviour for Udp {
         self.next = None;
         self.patience = None;
         self.exit_at = None;
+        self.roused = None;
     }
 
     fn packet(&mut self, cx: &mut Cx<'_>, ends: Ends, payload: &Payload<'_>) -> bool {

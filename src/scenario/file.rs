@@ -229,7 +229,7 @@ pub struct NodeFile {
 }
 
 /// The pod at the start of the run.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PodFile {
     /// Kubernetes namespace; `default`.
@@ -240,6 +240,9 @@ pub struct PodFile {
     pub name: Option<Located>,
     /// IPv6 address, for a pod of two families.
     pub ip6: Option<std::net::Ipv6Addr>,
+    /// Whether the runtime brings `lo` up before the plugin runs, as all of them do; `true`.
+    #[serde(default = "yes")]
+    pub loopback: bool,
     /// Commands in the pod's new namespace, before the CNI plugin runs.
     #[serde(default)]
     pub setup: Vec<CommandText>,
@@ -251,6 +254,25 @@ pub struct PodFile {
     pub icmp_errors_filtered: bool,
     /// An init container asks for 169.254.1.1 until it is answered; the containers start after it.
     pub wait_for_gateway: Option<WaitFile>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for PodFile {
+    fn default() -> PodFile {
+        PodFile {
+            namespace: None,
+            name: None,
+            ip6: None,
+            loopback: true,
+            setup: Vec::new(),
+            before_start: Vec::new(),
+            icmp_errors_filtered: false,
+            wait_for_gateway: None,
+        }
+    }
 }
 
 /// The world behind the node.

@@ -185,7 +185,7 @@ impl Scenario {
             return Err(PlanError::Flawed(format!("{}: {}", self.origin, flaw.message)));
         }
         let (host, host_setup) = host_state(&layers, &setting)?;
-        let (pod, pod_setup) = self.pod_state(&layers, &setting)?;
+        let (pod, pod_setup) = self.pod_state(&layers, &setting, &host)?;
         let mut actors = actors(&layers, &setting, &host, &script);
         actors.extend(monitor);
         Ok(Plan {
@@ -321,14 +321,25 @@ impl Scenario {
         Ok(Some((ActorName::Pod, script)))
     }
 
-    fn pod_state(&self, layers: &Layers<'_>, s: &Setting) -> Result<(HostState, Vec<Mutation>), PlanError> {
-        let mut commands = vec!["ip link set lo up".to_owned()];
+    /// The pod's namespace, made on a node in that state.
+    fn pod_state(
+        &self,
+        layers: &Layers<'_>,
+        s: &Setting,
+        node: &HostState,
+    ) -> Result<(HostState, Vec<Mutation>), PlanError> {
+        let mut commands: Vec<String> = node.handed_on().iter().map(ToString::to_string).collect();
+        if self.file.pod.loopback {
+            commands.push("ip link set lo up".to_owned());
+        }
         if self.file.kernel.before_6_5 {
             let key = SysctlKey::Global(Global::TcpSynLinearTimeouts);
             commands.push(Mutation::Sysctl { key, value: 0 }.to_string());
         }
         commands.extend(layers.pod.iter().map(|c| c.as_str().to_owned()));
-        set_up(&commands, s, Side::Pod)
+        let mut new = HostState::new();
+        new.share_kernel(node);
+        set_up(new, &commands, s, Side::Pod)
     }
 
     /// The world that was described, and whoever the clients talk to when nothing was.
@@ -366,13 +377,18 @@ fn host_state(layers: &Layers<'_>, s: &Setting) -> Result<(HostState, Vec<Mutati
     ];
     let commands: Vec<String> =
         base.into_iter().chain(layers.node.iter().map(|c| c.as_str().to_owned())).collect();
-    set_up(&commands, s, Side::Host)
+    set_up(HostState::new(), &commands, s, Side::Host)
 }
 
 /// A new namespace after these commands, and the commands as changes.
-fn set_up(commands: &[String], s: &Setting, side: Side) -> Result<(HostState, Vec<Mutation>), PlanError> {
+fn set_up(
+    mut state: HostState,
+    commands: &[String],
+    s: &Setting,
+    side: Side,
+) -> Result<(HostState, Vec<Mutation>), PlanError> {
     let fail = |why: String| PlanError::Setup { side, why };
-    let (mut state, mut changes) = (HostState::new(), Vec::new());
+    let mut changes = Vec::new();
     for command in commands {
         let change: Mutation = s.expand(command).parse().map_err(|e: CommandError| fail(e.to_string()))?;
         state.apply(&change).map_err(|e| fail(e.to_string()))?;

@@ -110,6 +110,7 @@ impl ClientPlan {
                 count: self.count,
                 timeout: self.timeout,
                 recverr: self.recverr,
+                listens: self.timeout.is_none(),
                 ..UdpSpec::to(to)
             }),
             (ClientKind::Arping, Target::Host(IpAddr::V4(to))) => ClientSpec::Arping(ArpingSpec {

@@ -3,9 +3,9 @@
 
 use super::{Output, Stack};
 use crate::addr::Mac;
-use crate::host::IfIndex;
+use crate::host::{Decision, IfIndex, Request, decide};
 use crate::packet::Frame;
-use crate::wire::Cast;
+use crate::wire::{Arp, Cast};
 use smallvec::SmallVec;
 
 /// Where a station was last heard: bridge, station, port (net_bridge_fdb_entry).
@@ -26,6 +26,12 @@ impl Stack {
         let own =
             |l: &crate::host::Link| l.mac() == dst && (l.index() == bridge || l.master() == Some(bridge));
         if self.state.links().iter().any(own) { Cast::Host } else { Cast::of(dst, Mac::ZERO) }
+    }
+
+    /// The bridge's own interface answers that request, so that nobody is met by silence.
+    pub(super) fn bridge_answers(&self, bridge: IfIndex, cast: Cast, arp: Arp) -> bool {
+        let request = Request { dev: bridge, cast, arp, sender_known: true, again: false, leg: 0 };
+        cast != Cast::OtherHost && matches!(decide(&self.state, &request), Decision::Reply { .. })
     }
 
     /// Learns where the sender is and passes on what is not for this host alone.

@@ -10,32 +10,8 @@ use crate::packet::{IpBytes, Packet};
 use crate::time::Time;
 use crate::wire::{self, Cast, Ends, Unreachable};
 use smallvec::SmallVec;
-use smoltcp::wire::{Icmpv6DstUnreachable, Icmpv6Packet, IpProtocol};
+use smoltcp::wire::IpProtocol;
 use std::net::{IpAddr, Ipv6Addr};
-
-/// What the sender of a packet is told.
-#[derive(Clone, Copy)]
-enum Refusal {
-    Plain(Unreachable),
-    /// ICMPv6 1/2: the source address does not reach beyond its link.
-    Scope,
-}
-
-impl Refusal {
-    fn packet(self, ends: Ends, about: &[u8]) -> IpBytes {
-        let why = match self {
-            Refusal::Plain(why) => why,
-            Refusal::Scope => Unreachable::Net,
-        };
-        let mut bytes = wire::unreachable(ends, why, about);
-        if let (Refusal::Scope, Ends::V6(src, dst)) = (self, ends) {
-            let mut icmp = Icmpv6Packet::new_unchecked(&mut bytes[IPV6_HEADER_LEN..]);
-            icmp.set_msg_code(Icmpv6DstUnreachable::BeyondScope.into());
-            icmp.fill_checksum(&src, &dst);
-        }
-        bytes
-    }
-}
 
 const IPV6_HEADER_LEN: usize = 40;
 const HOP_LIMIT_AT: usize = 7;
@@ -90,6 +66,12 @@ impl Stack {
         if !link.is_up() || link.conf6().get(Conf6::DisableIpv6) != 0 {
             return self.drop_packet(whole, DropWhy::DeviceDown);
         }
+        // what claims to be of the loopback ends here, whatever forwarding says (ipv6_rcv)
+        if src.is_loopback() || dst.is_loopback() {
+            let why =
+                if src.is_loopback() { InputFault::MartianSource } else { InputFault::MartianDestination };
+            return self.drop_packet(whole, DropWhy::Input(why));
+        }
         if self.state.hears6(link, dst) {
             return self.emit(Output::Deliver { dev, packet: SmallVec::from_slice(whole) });
         }
@@ -121,7 +103,7 @@ impl Stack {
             return self.drop_packet(&packet, DropWhy::Input(InputFault::MartianSource));
         }
         if nd.src.is_unicast_link_local() && dev != nd.dev {
-            self.error6(now, nd, Refusal::Scope, &packet, chooser);
+            self.error6(now, nd, Unreachable::Scope, &packet, chooser);
             return self.drop_packet(&packet, DropWhy::Input(InputFault::MartianSource));
         }
         packet[HOP_LIMIT_AT] -= 1;
@@ -139,8 +121,8 @@ impl Stack {
         chooser: &mut dyn Chooser,
     ) {
         let why = match kind {
-            None | Some(RouteKind::Throw | RouteKind::Unreachable) => Some(Refusal::Plain(Unreachable::Net)),
-            Some(RouteKind::Prohibit) => Some(Refusal::Plain(Unreachable::Prohibited)),
+            None | Some(RouteKind::Throw | RouteKind::Unreachable) => Some(Unreachable::Net),
+            Some(RouteKind::Prohibit) => Some(Unreachable::Prohibited),
             Some(_) => None,
         };
         if let Some(why) = why {
@@ -150,7 +132,7 @@ impl Stack {
     }
 
     /// Tells the sender of a packet that came in why it goes no further (icmp6_send).
-    fn error6(&mut self, now: Time, nd: NdPacket, why: Refusal, about: &[u8], chooser: &mut dyn Chooser) {
+    fn error6(&mut self, now: Time, nd: NdPacket, why: Unreachable, about: &[u8], chooser: &mut dyn Chooser) {
         // nobody is told of what claims to come from the host itself
         if self.state.link(nd.dev).is_none_or(|l| self.state.accepts6(l, nd.src)) {
             return;
@@ -159,7 +141,7 @@ impl Stack {
         if !self.allow_error(now, nd.src.into(), chooser) {
             return;
         }
-        let error = own(why.packet(Ends::V6(from, nd.src), about));
+        let error = own(wire::unreachable(Ends::V6(from, nd.src), why, about));
         let sent = if nd.src.is_unicast_link_local() {
             self.send_by(now, nd.dev, nd.src.into(), error, chooser)
         } else {

@@ -8,6 +8,7 @@
 mod bridge;
 mod dad;
 mod forward6;
+mod gc;
 mod icmp;
 mod ndisc;
 mod output;
@@ -148,10 +149,12 @@ pub struct Stack {
     queue6: ProxyQueue<NsRequest>,
     dad: DadTests,
     icmp: IcmpBucket,
+    collector: gc::Collector,
     peers: Peers,
     uplink: Option<IfIndex>,
     icmp_errors_filtered: bool,
     stations: Vec<bridge::Station>,
+    legs: Vec<(receive::ArpFlow, u32)>,
     out: VecDeque<Pending>,
 }
 
@@ -174,10 +177,12 @@ impl Stack {
             queue6: ProxyQueue::default(),
             dad: DadTests::default(),
             icmp: IcmpBucket::default(),
+            collector: gc::Collector::default(),
             peers: Peers::default(),
             uplink: None,
             icmp_errors_filtered: false,
             stations: Vec::new(),
+            legs: Vec::new(),
             out: VecDeque::new(),
         };
         let links: SmallVec<[IfIndex; 4]> =
@@ -190,7 +195,8 @@ impl Stack {
     }
 
     /// Makes `dev` the way to the world: packets out of it are handed over as they are, as if
-    /// its neighbours were always known.
+    /// its neighbours were always known, as long as nothing speaks against that (an entry that
+    /// somebody wrote, a carrier that is lost, a neighbour that is the namespace itself).
     pub fn set_uplink(&mut self, dev: IfIndex) {
         self.uplink = Some(dev);
     }
@@ -231,7 +237,7 @@ impl Stack {
 
     /// Changes the configuration, with everything that follows from it here.
     pub fn apply(&mut self, now: Time, change: &Mutation, chooser: &mut dyn Chooser) -> Result<(), Refused> {
-        self.refuse_neigh(change)?;
+        self.refuse_neigh(now, change, chooser)?;
         let effects = Arc::make_mut(&mut self.state).apply(change)?;
         // a write draws the reachable time of the device that was written, and of no other
         if let Mutation::Sysctl {
@@ -247,18 +253,37 @@ impl Stack {
         for effect in effects {
             self.effect(now, effect, chooser);
         }
+        self.mind_collector(now, chooser);
         Ok(())
     }
 
     /// Refuses what only the neighbour table knows to be impossible: an entry that exists is not
-    /// added again, one that does not exist is not deleted.
-    fn refuse_neigh(&self, change: &Mutation) -> Result<(), Refused> {
-        let Mutation::Neigh { op, dev, ip, .. } = change else { return Ok(()) };
-        let Some(link) = self.state.link_named(*dev) else { return Ok(()) };
-        let exists = self.neigh.get(link.index(), *ip).is_some();
-        let (errno, why) = match (op, exists) {
+    /// added again, one that does not exist is neither changed nor deleted, and one without an
+    /// address does not become valid.
+    fn refuse_neigh(
+        &mut self,
+        now: Time,
+        change: &Mutation,
+        chooser: &mut dyn Chooser,
+    ) -> Result<(), Refused> {
+        let Mutation::Neigh { op, dev, ip, lladdr, nud } = change else { return Ok(()) };
+        let Some(dev) = self.state.link_named(*dev).map(crate::host::Link::index) else { return Ok(()) };
+        let entry = self.neigh.get(dev, *ip);
+        let has_address = entry.is_some_and(|e| e.state().is_valid());
+        let (errno, why) = match (op, entry.is_some()) {
             (Op::Add, true) => (Errno::Eexist, "there is an entry for that address"),
-            (Op::Del, false) => (Errno::Enoent, "there is no entry for that address"),
+            (Op::Del | Op::Change, false) => (Errno::Enoent, "there is no entry for that address"),
+            (Op::Add | Op::Replace | Op::Change, exists)
+                if lladdr.is_none() && *nud != SetNud::Failed && !has_address =>
+            {
+                // neigh_add() makes the entry before it looks at what it is to hold, and leaves it
+                if !exists {
+                    let (set, mut events) = (params(&self.state, dev, ip.is_ipv6()), VecDeque::new());
+                    self.neigh.ensure(now, dev, *ip, &set, &mut events);
+                    self.act(now, events, chooser);
+                }
+                (Errno::Einval, crate::host::NO_LLADDR)
+            }
             _ => return Ok(()),
         };
         Err(Refused { command: change.to_string(), errno, why })
@@ -285,6 +310,10 @@ impl Stack {
             Effect::NeighDel(dev, ip) => {
                 let set = params(&self.state, dev, ip.is_ipv6());
                 self.neigh.remove(now, dev, ip, &set, &mut events);
+            }
+            Effect::NeighSweep(dev) => {
+                let state = Arc::clone(&self.state);
+                self.neigh.sweep(now, dev, |dev, v6| params(&state, dev, v6), &mut events);
             }
             Effect::Announce(dev, ip) => self.announce(dev, ip),
             Effect::Announce6(dev, ip) => self.announce6(now, dev, ip, chooser),
@@ -327,6 +356,9 @@ impl Stack {
 
     /// Turns what the neighbour table wants into frames, errors and notes.
     fn act(&mut self, now: Time, mut events: VecDeque<NeighEvent>, chooser: &mut dyn Chooser) {
+        if !events.is_empty() {
+            self.mind_collector(now, chooser);
+        }
         while let Some(event) = events.pop_front() {
             match event {
                 NeighEvent::Solicit { dev, ip, to, src } => self.solicit(dev, ip, to, src),

@@ -5,7 +5,7 @@ use super::{DropWhy, Note, Output, Stack, own, params};
 use crate::addr::Mac;
 use crate::choice::Chooser;
 use crate::host::conf::Conf4;
-use crate::host::{FibMiss, Flow, IfIndex, LOOPBACK, RouteKind, RtScope, RuleAction};
+use crate::host::{AddrType, FibMiss, Flow, IfIndex, LOOPBACK, RouteKind, RtScope, RuleAction};
 use crate::packet::{Frame, Packet};
 use crate::time::Time;
 use crate::wire::{self, Arp, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ends, Unreachable};
@@ -94,7 +94,7 @@ impl Stack {
         packet: Packet,
         chooser: &mut dyn Chooser,
     ) -> Result<(), SendError> {
-        if self.uplink == Some(dev) {
+        if self.uplink == Some(dev) && self.neighbour_stands(dev, next_hop) {
             self.emit(Output::Uplink { packet: packet.bytes });
             return Ok(());
         }
@@ -114,14 +114,32 @@ impl Stack {
             self.transmit(dev, mac, &packet.bytes);
             return Ok(());
         }
-        if self.neigh.get(dev, next_hop).is_none() && self.table_full() {
+        if self.neigh.get(dev, next_hop).is_none() && !self.has_room(now, chooser) {
             return Err(SendError::NoBuffers);
         }
         let set = params(&self.state, dev, next_hop.is_ipv6());
         let mut events = VecDeque::new();
+        if let IpAddr::V4(ip) = next_hop
+            && self.neigh.get(dev, next_hop).is_none()
+            && self.state.addr_type(ip) == AddrType::Broadcast
+        {
+            // arp_constructor(): nobody is asked for it, now or later
+            self.neigh.ensure_noarp(now, dev, next_hop, Mac::BROADCAST, &set, &mut events);
+        }
         self.neigh.output(now, dev, next_hop, &set, packet, &mut events);
         self.act(now, events, chooser);
         Ok(())
+    }
+
+    /// Out of the uplink everybody answers at once and for ever, so that an entry would tell nothing;
+    /// unless somebody wrote one, the cable is out, or the neighbour is the node itself.
+    fn neighbour_stands(&self, dev: IfIndex, hop: IpAddr) -> bool {
+        let own = match hop {
+            IpAddr::V4(ip) => self.state.owns(ip),
+            IpAddr::V6(ip) => self.state.owns6(ip),
+        };
+        let passes = |l: &crate::host::Link| l.is_up() && l.has_carrier() && !l.is_noarp();
+        !own && self.state.link(dev).is_some_and(passes) && self.neigh.get(dev, hop).is_none()
     }
 
     /// Proof from an upper layer that the way to `dst` works (dst_confirm).

@@ -15,6 +15,12 @@ use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 
+/// Flows whose leg is remembered: more senders than a lab has.
+const FLOWS_MAX: usize = 256;
+
+/// What a leg depends on, and how many there were.
+pub(super) type ArpFlow = (Mac, Ipv4Addr, Mac, u32);
+
 impl Stack {
     /// A frame arrived at a device.
     pub fn receive(&mut self, now: Time, dev: IfIndex, frame: &[u8], chooser: &mut dyn Chooser) {
@@ -45,13 +51,16 @@ impl Stack {
     ) {
         let Ok(eth) = EthFrame::parse(frame) else { return };
         let arp = if eth.ethertype == ETHERTYPE_ARP { Arp::parse(eth.payload).ok() } else { None };
-        self.note_unheard(port, arp, Reason::BridgePort);
         let up = |s: &Self, dev| s.state.link(dev).is_some_and(crate::host::Link::is_up);
-        if !up(self, port) || !up(self, bridge) {
+        let cast = self.bridge_cast(bridge, eth.dst);
+        let works = up(self, port) && up(self, bridge);
+        if !(works && arp.is_some_and(|arp| self.bridge_answers(bridge, cast, arp))) {
+            self.note_unheard(port, arp, Reason::BridgePort);
+        }
+        if !works {
             return;
         }
         self.bridge_forward(bridge, port, frame, eth.src, eth.dst);
-        let cast = self.bridge_cast(bridge, eth.dst);
         if cast != Cast::OtherHost {
             self.receive_eth(now, bridge, cast, &eth, chooser);
         }
@@ -82,11 +91,23 @@ impl Stack {
         }
     }
 
-    fn draw_leg(&self, arp: &Arp, chooser: &mut dyn Chooser) -> u32 {
-        let legs = self.state.tables().iter().flat_map(|(_, routes)| routes);
-        let concerns = |r: &&crate::host::Route| r.dst.contains(&arp.tpa) || r.dst.contains(&arp.spa);
-        let most = legs.filter(concerns).map(|r| r.hops.len()).max().unwrap_or(0);
-        if most < 2 { 0 } else { chooser.choose(ChoiceKind::FlowHash, most as u64) as u32 }
+    /// The kernel hashes the flow's addresses to pick a leg of a multipath route, and takes them
+    /// from where an IP header has them. In an ARP packet these are bytes of the sender's two
+    /// addresses and of the target's MAC, never its IP address: a sender keeps its leg for good.
+    fn draw_leg(&mut self, arp: &Arp, chooser: &mut dyn Chooser) -> u32 {
+        let most = self.state.legs(arp.spa, arp.tpa);
+        if most < 2 {
+            return 0;
+        }
+        let flow = (arp.sha, arp.spa, arp.tha, most);
+        if let Some((_, leg)) = self.legs.iter().find(|(f, _)| *f == flow) {
+            return *leg;
+        }
+        let leg = chooser.choose(ChoiceKind::FlowHash, u64::from(most)) as u32;
+        if self.legs.len() < FLOWS_MAX {
+            self.legs.push((flow, leg));
+        }
+        leg
     }
 
     /// Decides about a request and does what follows: learn, answer, hold back.
@@ -110,7 +131,8 @@ impl Stack {
 
     fn learn(&mut self, now: Time, request: &Request, learn: Learn, chooser: &mut dyn Chooser) {
         let Request { dev, arp, sender_known, .. } = *request;
-        let full = !sender_known && self.table_full();
+        let makes = matches!(learn, Learn::Sender | Learn::Update { create: true, .. });
+        let full = makes && !sender_known && !self.has_room(now, chooser);
         let set = params(&self.state, dev, false);
         let mut events = VecDeque::new();
         match learn {

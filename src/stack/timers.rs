@@ -16,7 +16,8 @@ impl Stack {
     }
 
     fn other_timers(&self) -> Option<Time> {
-        [self.queue.timer(), self.queue6.timer(), self.dad.timer()].into_iter().flatten().min()
+        let kept = [self.queue.timer(), self.queue6.timer(), self.dad.timer(), self.collector_timer()];
+        kept.into_iter().flatten().min()
     }
 
     /// Runs what is due.
@@ -43,11 +44,17 @@ impl Stack {
     }
 
     /// As [`Stack::run_neighbour_timer`] for an entry that [is failing](Stack::failing), while
-    /// another processor sends `packet` to that neighbour.
-    pub fn run_neighbour_timer_amid(&mut self, now: Time, packet: Packet, chooser: &mut dyn Chooser) {
+    /// another processor sends `packet` to that neighbour, behind so many error reports.
+    pub fn run_neighbour_timer_amid(
+        &mut self,
+        now: Time,
+        packet: Packet,
+        behind: usize,
+        chooser: &mut dyn Chooser,
+    ) {
         let mut events = VecDeque::new();
         let state = Arc::clone(&self.state);
-        self.neigh.run_timer_amid(now, |dev, v6| params(&state, dev, v6), packet, &mut events);
+        self.neigh.run_timer_amid(now, |dev, v6| params(&state, dev, v6), packet, behind, &mut events);
         self.act(now, events, chooser);
     }
 
@@ -71,6 +78,9 @@ impl Stack {
         }
         if self.dad.timer().is_some_and(|t| t <= now) {
             self.go_on_with_tests(now, chooser);
+        }
+        if self.collector_timer().is_some_and(|t| t <= now) {
+            self.collect(now, chooser);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::place::{CALI, GATEWAY, NODE, OTHER_POD, OUTSIDE, POD, SERVICE, UP0, UP1, address, device};
 use super::route::{route_change, rule_change};
 use super::state::Offer;
-use crate::addr::Mac;
+use crate::addr::{IfName, Mac};
 use crate::host::conf::{Conf4, Global, NeighVar, Scope, SysctlKey};
 use crate::host::hook::HookPoint;
 use crate::host::{HookSpec, LinkChange, Mutation, Op, RtScope};
@@ -70,7 +70,21 @@ fn sysctl() -> impl Strategy<Value = Mutation> {
         ],
     )
         .prop_map(|(dev, (key, value))| (SysctlKey::Neigh4(Scope::Dev(dev), key), value));
-    prop_oneof![20 => conf, 2 => router, 3 => queue].prop_map(|(key, value)| Mutation::Sysctl { key, value })
+    // values that some files refuse
+    let odd = prop_oneof![
+        select(vec![
+            NeighVar::McastSolicit,
+            NeighVar::UnresQlenBytes,
+            NeighVar::ProxyQlen,
+            NeighVar::Locktime
+        ])
+        .prop_map(|key| SysctlKey::Neigh4(Scope::Dev(CALI), key)),
+        select(vec![Global::TcpSynRetries, Global::TcpSynLinearTimeouts, Global::IcmpMsgsBurst])
+            .prop_map(SysctlKey::Global),
+    ];
+    let odd = (odd, select(vec![-1, 0, 128]));
+    prop_oneof![20 => conf, 2 => router, 3 => queue, 1 => odd]
+        .prop_map(|(key, value)| Mutation::Sysctl { key, value })
 }
 
 fn link() -> impl Strategy<Value = Mutation> {
@@ -139,11 +153,13 @@ fn proxy() -> impl Strategy<Value = Mutation> {
 
 fn hook() -> impl Strategy<Value = Mutation> {
     let point = prop_oneof![Just(HookPoint::Input), Just(HookPoint::Output)];
-    let dev = prop_oneof![4 => Just(CALI), 1 => Just(UP0)];
+    let star = IfName::literal("cali*");
+    let dev =
+        prop_oneof![4 => Just(Some(CALI)), 1 => Just(Some(UP0)), 1 => Just(Some(star)), 1 => Just(None)];
     let op = prop_oneof![2 => Just(None), 1 => Just(Some(1)), 1 => Just(Some(2))];
     let ip = || prop_oneof![2 => Just(None), 1 => Just(Some(GATEWAY)), 1 => Just(Some(POD))];
     (point, dev, op, ip(), ip()).prop_map(|(point, dev, op, sender, target)| Mutation::Hook {
         op: Op::Add,
-        hook: HookSpec { point, dev: Some(dev), op, sender, target },
+        hook: HookSpec { point, dev, op, sender, target },
     })
 }

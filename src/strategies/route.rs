@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr};
 const TABLE: u32 = 100;
 
 fn op() -> impl Strategy<Value = Op> {
-    prop_oneof![3 => Just(Op::Add), 3 => Just(Op::Replace), 2 => Just(Op::Del)]
+    prop_oneof![3 => Just(Op::Add), 3 => Just(Op::Replace), 1 => Just(Op::Change), 2 => Just(Op::Del)]
 }
 
 fn table() -> impl Strategy<Value = Option<u32>> {

@@ -18,6 +18,9 @@ pub enum Unreachable {
     Prohibited,
     /// ICMP 3/3, ICMPv6 1/4.
     Port,
+    /// ICMPv6 1/2: the source address does not reach beyond its link. IPv4 has no such word, and says
+    /// "host".
+    Scope,
 }
 
 impl Unreachable {
@@ -26,12 +29,13 @@ impl Unreachable {
     pub const fn text(self, v6: bool) -> &'static str {
         match (self, v6) {
             (Unreachable::Net, false) => "Destination Net Unreachable",
-            (Unreachable::Host, false) => "Destination Host Unreachable",
+            (Unreachable::Host | Unreachable::Scope, false) => "Destination Host Unreachable",
             (Unreachable::Prohibited, false) => "Packet filtered",
             (Unreachable::Port, false) => "Destination Port Unreachable",
             (Unreachable::Net, true) => "Destination unreachable: No route",
             (Unreachable::Host, true) => "Destination unreachable: Address unreachable",
             (Unreachable::Prohibited, true) => "Destination unreachable: Administratively prohibited",
+            (Unreachable::Scope, true) => "Destination unreachable: Beyond scope of source address",
             (Unreachable::Port, true) => "Destination unreachable: Port unreachable",
         }
     }
@@ -42,6 +46,7 @@ impl Unreachable {
         match (code, v6) {
             (0, _) => Some(Unreachable::Net),
             (1, false) | (3, true) => Some(Unreachable::Host),
+            (2, true) => Some(Unreachable::Scope),
             (13, false) | (1, true) => Some(Unreachable::Prohibited),
             (3, false) | (4, true) => Some(Unreachable::Port),
             _ => None,
@@ -57,7 +62,7 @@ pub fn unreachable(ends: Ends, why: Unreachable, about: &[u8]) -> IpBytes {
         Ends::V4(..) => {
             let code = match why {
                 Unreachable::Net => Icmpv4DstUnreachable::NetUnreachable,
-                Unreachable::Host => Icmpv4DstUnreachable::HostUnreachable,
+                Unreachable::Host | Unreachable::Scope => Icmpv4DstUnreachable::HostUnreachable,
                 Unreachable::Prohibited => Icmpv4DstUnreachable::CommProhibited,
                 Unreachable::Port => Icmpv4DstUnreachable::PortUnreachable,
             };
@@ -75,6 +80,7 @@ pub fn unreachable(ends: Ends, why: Unreachable, about: &[u8]) -> IpBytes {
                 Unreachable::Net => Icmpv6DstUnreachable::NoRoute,
                 Unreachable::Host => Icmpv6DstUnreachable::AddrUnreachable,
                 Unreachable::Prohibited => Icmpv6DstUnreachable::AdminProhibit,
+                Unreachable::Scope => Icmpv6DstUnreachable::BeyondScope,
                 Unreachable::Port => Icmpv6DstUnreachable::PortUnreachable,
             };
             let quoted = &about[..about.len().min(48)];

@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["sim", "live"],
     &["explore"],
     &["matrix", "strategies"],
-    &["vectors", "probe", "differential"],
+    &["vectors", "probe", "differential", "cni"],
     &["fuzzing"],
     &["cli"],
 ];

@@ -45,6 +45,26 @@ fn every_scenario_and_every_fix_shows_what_its_file_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Files in `cases`: each once made the simulator say other than a kernel did.
+#[test]
+fn what_a_kernel_showed_in_odd_places_the_simulator_shows() {
+    let (mut wrong, mut files) = (Vec::new(), 0);
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model/cases")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let scenario =
+                Scenario::parse(&path.display().to_string(), &text).unwrap_or_else(|e| panic!("{e}"));
+            for seed in 1..=seeds() {
+                wrong.extend(differences(&scenario, None, seed));
+            }
+            files += 1;
+        }
+    }
+    assert!(files >= 9, "{files} files");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn every_scenario_says_what_helps_and_what_does_not() {
     for scenario in all() {

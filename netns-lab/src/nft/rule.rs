@@ -31,7 +31,8 @@ pub enum ArpOperation {
 pub struct ArpDrop {
     /// Where.
     pub hook: ArpHook,
-    /// Arriving or leaving by this interface, which need not exist yet.
+    /// Arriving or leaving by this interface, which need not exist yet. A star at the end stands
+    /// for any rest of a name; a star alone is every interface.
     pub dev: String,
     /// Of this kind only.
     pub operation: Option<ArpOperation>,
@@ -106,18 +107,22 @@ impl ArpDrop {
         list
     }
 
-    fn on_dev(&self) -> [Attributes; 2] {
+    fn on_dev(&self) -> Vec<Attributes> {
         let key = match self.hook {
             ArpHook::Input => META_IIFNAME,
             ArpHook::Output => META_OIFNAME,
         };
+        let load = expression("meta", &Attributes::new().number(1, REGISTER).number(2, key));
+        if let Some(start) = self.dev.strip_suffix('*') {
+            // as nft(8) does it: only so many bytes of the name are compared
+            return if start.is_empty() { Vec::new() } else { vec![load, equals(start.as_bytes())] };
+        }
         // The register holds the whole of IFNAMSIZ, zeros at the end.
         let mut name = [0; NAME_BYTES];
         for (to, from) in name.iter_mut().zip(self.dev.bytes().take(NAME_BYTES - 1)) {
             *to = from;
         }
-        let load = Attributes::new().number(1, REGISTER).number(2, key);
-        [expression("meta", &load), equals(&name)]
+        vec![load, equals(&name)]
     }
 }
 
@@ -164,19 +169,20 @@ impl fmt::Display for ArpDrop {
             ArpHook::Input => "iifname",
             ArpHook::Output => "oifname",
         };
-        write!(f, "{dev} \"{}\"", self.dev)?;
+        let mut words = Vec::new();
+        // nft(8) has no name that is a star alone
+        if self.dev != "*" {
+            words.push(format!("{dev} \"{}\"", self.dev));
+        }
         match self.operation {
-            Some(ArpOperation::Request) => f.write_str(" arp operation request")?,
-            Some(ArpOperation::Reply) => f.write_str(" arp operation reply")?,
+            Some(ArpOperation::Request) => words.push("arp operation request".into()),
+            Some(ArpOperation::Reply) => words.push("arp operation reply".into()),
             None => {}
         }
-        if let Some(sender) = self.sender {
-            write!(f, " arp saddr ip {sender}")?;
-        }
-        if let Some(target) = self.target {
-            write!(f, " arp daddr ip {target}")?;
-        }
-        f.write_str(" drop")
+        words.extend(self.sender.map(|ip| format!("arp saddr ip {ip}")));
+        words.extend(self.target.map(|ip| format!("arp daddr ip {ip}")));
+        words.push("drop".into());
+        f.write_str(&words.join(" "))
     }
 }
 
@@ -192,6 +198,8 @@ mod tests {
         assert_eq!(rule.to_string(), "oifname \"cali0\" arp operation reply arp saddr ip 169.254.1.1 drop");
         let all = ArpDrop::new(ArpHook::Input, "eth0").target(Ipv4Addr::new(10, 0, 0, 1));
         assert_eq!(all.to_string(), "iifname \"eth0\" arp daddr ip 10.0.0.1 drop");
+        assert_eq!(ArpDrop::new(ArpHook::Input, "cali*").to_string(), "iifname \"cali*\" drop");
+        assert_eq!(ArpDrop::new(ArpHook::Input, "*").to_string(), "drop");
     }
 
     #[test]

@@ -105,6 +105,7 @@ blocking! {
     addresses() -> Vec<Address>;
     add_route(route: &Route) -> ();
     replace_route(route: &Route) -> ();
+    change_route(route: &Route) -> ();
     delete_route(route: &Route) -> ();
     routes() -> Vec<Route>;
     add_rule(rule: &Rule) -> ();
@@ -112,6 +113,7 @@ blocking! {
     rules() -> Vec<Rule>;
     add_neighbour(neighbour: &Neighbour) -> ();
     replace_neighbour(neighbour: &Neighbour) -> ();
+    change_neighbour(neighbour: &Neighbour) -> ();
     delete_neighbour(neighbour: &Neighbour) -> ();
     neighbours() -> Vec<Neighbour>;
     proxies() -> Vec<Neighbour>;

@@ -203,6 +203,14 @@ impl Rtnl {
         self.write_neighbour(neighbour, Mode::Replace).await
     }
 
+    /// Overwrites a neighbour entry. Without a MAC it keeps the one it has.
+    ///
+    /// # Errors
+    /// `ENOENT` if there is none.
+    pub async fn change_neighbour(&self, neighbour: &Neighbour) -> Result<(), RtnlError> {
+        self.write_neighbour(neighbour, Mode::Overwrite).await
+    }
+
     /// Deletes the neighbour (or proxy) entry of that address on that link, whatever its MAC
     /// and state. The kernel marks an entry `FAILED` first and may show it so for a moment.
     ///
@@ -217,7 +225,7 @@ impl Rtnl {
         let message = neighbour.message(self.index_of(&asked, &neighbour.dev).await?);
         let request = match mode {
             Mode::Existing => RouteNetlinkMessage::DelNeighbour(message),
-            Mode::Create | Mode::Replace => RouteNetlinkMessage::NewNeighbour(message),
+            Mode::Create | Mode::Replace | Mode::Overwrite => RouteNetlinkMessage::NewNeighbour(message),
         };
         self.change(&asked, request, mode).await
     }

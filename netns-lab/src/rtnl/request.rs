@@ -28,6 +28,8 @@ pub(super) enum Mode {
     Create,
     /// Make it or overwrite it.
     Replace,
+    /// Overwrite it; `ENOENT` if it is not there.
+    Overwrite,
     /// Change or delete it.
     Existing,
 }
@@ -37,6 +39,7 @@ impl Mode {
         match self {
             Self::Create => NLM_F_CREATE | NLM_F_EXCL,
             Self::Replace => NLM_F_CREATE | NLM_F_REPLACE,
+            Self::Overwrite => NLM_F_REPLACE,
             Self::Existing => 0,
         }
     }
@@ -46,6 +49,7 @@ impl Mode {
         match self {
             Self::Create => "add",
             Self::Replace => "replace",
+            Self::Overwrite => "change",
             Self::Existing => "del",
         }
     }

@@ -210,6 +210,14 @@ impl Rtnl {
         self.write_route(route, Mode::Replace).await
     }
 
+    /// Overwrites the route of the same destination, metric and table.
+    ///
+    /// # Errors
+    /// `ENOENT` if there is none; else as [`Rtnl::add_route`].
+    pub async fn change_route(&self, route: &Route) -> Result<(), RtnlError> {
+        self.write_route(route, Mode::Overwrite).await
+    }
+
     /// Deletes the first route that has the destination, kind and table, and whatever else is
     /// given.
     ///
@@ -234,7 +242,7 @@ impl Rtnl {
         let message = route.message(mode, &try_join_all(hops).await?);
         let request = match mode {
             Mode::Existing => RouteNetlinkMessage::DelRoute(message),
-            Mode::Create | Mode::Replace => RouteNetlinkMessage::NewRoute(message),
+            Mode::Create | Mode::Replace | Mode::Overwrite => RouteNetlinkMessage::NewRoute(message),
         };
         self.change(&asked, request, mode).await
     }

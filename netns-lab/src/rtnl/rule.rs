@@ -255,7 +255,7 @@ impl Rtnl {
         }
         let request = match mode {
             Mode::Existing => RouteNetlinkMessage::DelRule(rule.message()),
-            Mode::Create | Mode::Replace => RouteNetlinkMessage::NewRule(rule.message()),
+            Mode::Create | Mode::Replace | Mode::Overwrite => RouteNetlinkMessage::NewRule(rule.message()),
         };
         self.change(&asked, request, mode).await
     }

@@ -20,6 +20,9 @@ use crate::host::state::{HostState, ProxyEntry};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
+/// What the kernel says of an entry that is to be valid and has no address (__neigh_update).
+pub(crate) const NO_LLADDR: &str = "a valid entry needs a link-layer address";
+
 /// A refusal before it knows which command it belongs to.
 pub(super) type Fault = (Errno, &'static str);
 
@@ -56,8 +59,7 @@ impl HostState {
             }
             Mutation::NeighFlush { dev } => {
                 let index = self.index_of(*dev)?;
-                fx.push(Effect::NeighFlush(index, Family::Inet, false));
-                fx.push(Effect::NeighFlush(index, Family::Inet6, false));
+                fx.push(Effect::NeighSweep(index));
                 Ok(())
             }
             Mutation::Proxy { op, dev, ip } => self.proxy_change(*op, *dev, *ip),
@@ -202,7 +204,7 @@ impl HostState {
     fn rule_change(&mut self, op: Op, rule: &Rule) -> Result<(), Fault> {
         let at = match op {
             Op::Del => self.rules.iter().position(|r| rule.selects(r)),
-            Op::Add | Op::Replace => {
+            Op::Add | Op::Replace | Op::Change => {
                 let kernels = self.kernels_rules();
                 (0..self.rules.len())
                     .find(|at| rule.repeats(&self.rules[*at]) && !kernels.contains(&Some(*at)))
@@ -307,8 +309,9 @@ fn neigh_change(
         fx.push(Effect::NeighDel(dev, ip));
         return Ok(());
     }
-    if lladdr.is_none() && nud != SetNud::Failed {
-        return Err((Errno::Einval, "a valid entry needs a link-layer address"));
+    // an entry that exists may have one already, which only the neighbour table knows
+    if op == Op::Add && lladdr.is_none() && nud != SetNud::Failed {
+        return Err((Errno::Einval, NO_LLADDR));
     }
     fx.push(Effect::NeighSet(dev, ip, lladdr, nud));
     Ok(())

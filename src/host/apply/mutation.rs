@@ -26,6 +26,8 @@ pub enum Op {
     Add,
     /// Makes it so, whether it exists or not.
     Replace,
+    /// Fails when it does not exist; makes it so when it does.
+    Change,
     /// Fails when it does not exist.
     Del,
 }
@@ -355,6 +357,8 @@ pub enum Effect {
     NeighSet(IfIndex, IpAddr, Option<Mac>, SetNud),
     /// A neighbour entry is removed by hand.
     NeighDel(IfIndex, IpAddr),
+    /// Every entry of the interface but PERMANENT and NOARP ones is removed by hand, one by one.
+    NeighSweep(IfIndex),
     /// The interface announces an address (arp_notify).
     Announce(IfIndex, Ipv4Addr),
     /// The interface announces an IPv6 address (ndisc_notify).

@@ -41,6 +41,7 @@ impl HostState {
             (Op::Add, Some(_)) => {
                 return Err((Errno::Eexist, "the table has a route of that prefix and metric"));
             }
+            (Op::Change, None) => return Err((Errno::Enoent, "the table has no such route to change")),
             (_, Some(at)) => routes[at] = route,
             (_, None) => routes.push(route),
         }
@@ -153,7 +154,11 @@ impl HostState {
             .map(|h| h.dev.map(|d| self.index_of(d)).transpose())
             .collect::<Result<_, _>>()?;
         let (wanted_src, wanted_kind) = (spec.src, (spec.kind != RouteKind::Unicast).then_some(spec.kind));
-        let routes = self.table_mut(table_of(spec));
+        let table = table_of(spec);
+        if !self.has_table(table) {
+            return Err((Errno::Esrch, "no such route"));
+        }
+        let routes = self.table_mut(table);
         let fits = |r: &Route| {
             r.dst == dst
                 && wanted_kind.is_none_or(|k| k == r.kind)

@@ -50,6 +50,7 @@ impl HostState {
         let at = self.routes6.iter().position(|r| r.dst == dst && r.metric == metric);
         match (op, at) {
             (Op::Add, Some(_)) => return Err((Errno::Eexist, "a route of that prefix and metric exists")),
+            (Op::Change, None) => return Err((Errno::Enoent, "there is no such route to change")),
             (_, Some(at)) => self.routes6[at] = route,
             (_, None) => self.routes6.push(route),
         }

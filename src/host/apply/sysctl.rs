@@ -17,6 +17,16 @@ impl HostState {
         value: i32,
         fx: &mut Effects,
     ) -> Result<(), Fault> {
+        if refuses(key, value) {
+            // a file that is not there cannot be written to, whatever the value
+            if let SysctlKey::Conf6(Scope::Dev(d), _)
+            | SysctlKey::Neigh4(Scope::Dev(d), _)
+            | SysctlKey::Neigh6(Scope::Dev(d), _) = key
+            {
+                self.link_for(d)?;
+            }
+            return Err((Errno::Einval, "the kernel does not take that value there"));
+        }
         match key {
             SysctlKey::Global(Global::IpForward) | SysctlKey::Conf4(Scope::All, Conf4::Forwarding) => {
                 self.forward_all(value);
@@ -132,8 +142,64 @@ impl HostState {
     }
 }
 
+/// Values out of the range that the file's handler allows (proc_dointvec_minmax and its like in
+/// net/core/neighbour.c, net/ipv4/sysctl_net_ipv4.c, net/ipv6/addrconf.c). Most switches take
+/// any number; all of these were written on 6.18.
+fn refuses(key: SysctlKey, value: i32) -> bool {
+    match key {
+        SysctlKey::Neigh4(_, var) | SysctlKey::Neigh6(_, var) => {
+            let counts = !matches!(
+                var,
+                NeighVar::DelayFirstProbeTime
+                    | NeighVar::GcStaleTime
+                    | NeighVar::ProxyDelay
+                    | NeighVar::Locktime
+            );
+            counts && value < 0
+        }
+        SysctlKey::Global(Global::TcpSynRetries) => !(1..=127).contains(&value),
+        SysctlKey::Global(Global::TcpSynLinearTimeouts) => !(0..=127).contains(&value),
+        SysctlKey::Global(Global::IpForward) | SysctlKey::Conf4(..) => false,
+        SysctlKey::Global(_) => value < 0,
+        SysctlKey::Conf6(_, Conf6::AcceptUntrackedNa) => !(0..=2).contains(&value),
+        SysctlKey::Conf6(_, Conf6::NdiscEvictNocarrier) => !(0..=1).contains(&value),
+        SysctlKey::Conf6(..) => false,
+    }
+}
+
 /// Keys written through devinet_conf_proc(); the others have handlers of their own that leave
 /// existing interfaces alone.
 fn follows_default(key: Conf4) -> bool {
     !matches!(key, Conf4::Forwarding | Conf4::RouteLocalnet | Conf4::PromoteSecondaries)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::host::HostState;
+
+    #[test]
+    fn values_that_the_kernel_refuses_are_refused() {
+        let mut host = HostState::new();
+        let (mut refused, mut taken) = (0, 0);
+        for (key, bad, good) in [
+            ("net.ipv4.neigh.lo.mcast_solicit", -1, 0),
+            ("net.ipv4.neigh.lo.retrans_time_ms", -1, 0),
+            ("net.ipv6.neigh.default.unres_qlen_bytes", -1, 0),
+            ("net.ipv4.tcp_syn_retries", 0, 1),
+            ("net.ipv4.tcp_syn_retries", 128, 127),
+            ("net.ipv4.tcp_syn_linear_timeouts", 128, 127),
+            ("net.ipv4.icmp_msgs_burst", -1, 0),
+            ("net.ipv6.conf.lo.accept_untracked_na", 3, 2),
+            ("net.ipv6.conf.lo.ndisc_evict_nocarrier", 2, 1),
+        ] {
+            let mut write = |value: i32| host.apply(&format!("sysctl -w {key}={value}").parse().unwrap());
+            refused += i32::from(write(bad).is_err_and(|e| e.errno.number() == 22));
+            taken += i32::from(write(good).is_ok());
+        }
+        // nobody keeps these two from being negative
+        for key in ["net.ipv4.neigh.lo.proxy_delay", "net.ipv4.conf.lo.rp_filter"] {
+            taken += i32::from(host.apply(&format!("sysctl -w {key}=-1").parse().unwrap()).is_ok());
+        }
+        assert_eq!((refused, taken), (9, 11));
+    }
 }

@@ -44,8 +44,9 @@ pub(in crate::host) fn cast(cast: Cast, link: &Link) -> String {
 }
 
 pub(in crate::host) fn hooks(state: &HostState, link: &Link, point: HookPoint) -> String {
-    let fits =
-        |h: &&crate::host::state::hook::ArpHook| h.point == point && h.dev.is_none_or(|d| d == link.name());
+    let fits = |h: &&crate::host::state::hook::ArpHook| {
+        h.point == point && h.dev.is_none_or(|d| crate::host::hook::names(d, link.name()))
+    };
     let count = state.hooks().iter().filter(fits).count();
     format!("{count} {point} rules concern {}", link.name())
 }

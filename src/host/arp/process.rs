@@ -13,7 +13,7 @@ use crate::host::state::hook::{HookFrame, HookPoint};
 use crate::host::state::link::Link;
 use crate::wire::{Arp, Cast, ETHERTYPE_IPV4, OP_REPLY, OP_REQUEST};
 
-/// [`process`](crate::host::arp::process), with a listener.
+/// [`process`](crate::host::process()), with a listener.
 pub(in crate::host) fn process_with<W: Witness>(
     state: &HostState,
     request: &Request,

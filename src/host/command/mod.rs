@@ -83,6 +83,9 @@ mod tests {
             "ip rule add priority 100 from 10.42.0.7 iif cali0 lookup 100",
             "ip rule add priority 101 not fwmark 0x100000/0x100000 unreachable",
             "ip rule del priority 0 lookup local",
+            "ip route change 10.9.0.0/16 dev up0 metric 5",
+            "ip neigh change 169.254.1.1 dev eth0 lladdr ee:ee:ee:ee:ee:ee nud stale",
+            "nft add rule arp filter input iifname cali* drop",
             "ip neigh add 169.254.1.1 dev eth0 lladdr ee:ee:ee:ee:ee:ee nud permanent",
             "ip neigh del 169.254.1.1 dev eth0",
             "ip neigh flush dev eth0",
@@ -122,6 +125,13 @@ mod tests {
             ("sysctl -w net.ipv4.conf.cali0.proxy_arp", "="),
             ("sysctl -w net.ipv4.conf.cali0.proxy_arp=yes", "yes"),
             ("ip link set cali0 address ee", "ee"),
+            ("ip -6 rule add priority 100 unreachable", "IPv4 only"),
+            ("ip -6 rule add iif cali0 prohibit", "IPv4 only"),
+            ("ip -6 addr add 10.0.0.1/24 dev eth0", "family"),
+            ("ip -4 route add 2001:db8::/64 dev eth0", "family"),
+            ("ip -6 neigh add 10.0.0.1 dev eth0", "family"),
+            ("ip rule replace priority 9 lookup main", "replace"),
+            ("ip route add 10.8.0.0/16 nexthop via 10.0.0.7 table 100", "table"),
         ] {
             let e = text.parse::<Mutation>().unwrap_err();
             assert!(e.why.contains(part), "{text:?}: {}", e.why);

@@ -1,7 +1,7 @@
 //! From text to [`Mutation`].
 
 use crate::addr::{IfName, Mac};
-use crate::host::apply::mutation::{HookSpec, HopSpec, LinkChange, Mutation, Op, RouteSpec, SetNud};
+use crate::host::apply::mutation::{Family, HookSpec, HopSpec, LinkChange, Mutation, Op, RouteSpec, SetNud};
 use crate::host::state::conf::SysctlKey;
 use crate::host::state::hook::HookPoint;
 use crate::host::state::link::LinkKind;
@@ -67,24 +67,36 @@ fn lab(w: &mut Words<'_>) -> Result<Mutation, Why> {
 }
 
 fn ip(w: &mut Words<'_>) -> Result<Mutation, Why> {
-    let v6 = w.accept("-6");
-    if !v6 {
-        w.accept("-4");
-    }
-    match w.next("one of link, addr, route, rule, neigh")? {
-        "link" => link(w),
-        "addr" | "address" => addr(w),
-        "route" => route(w, v6),
-        "rule" => rule(w),
-        "neigh" | "neighbour" => neigh(w),
-        other => Err(format!("{other:?} where one of link, addr, route, rule, neigh is wanted")),
+    let said = match w.rest.next_if(|word| matches!(*word, "-4" | "-6")) {
+        Some("-6") => Some(Family::Inet6),
+        Some(_) => Some(Family::Inet),
+        None => None,
+    };
+    let change = match w.next("one of link, addr, route, rule, neigh")? {
+        "link" => link(w)?,
+        "addr" | "address" => addr(w, said)?,
+        "route" => route(w, said)?,
+        "rule" => rule(w, said)?,
+        "neigh" | "neighbour" => neigh(w, said)?,
+        other => return Err(format!("{other:?} where one of link, addr, route, rule, neigh is wanted")),
+    };
+    Ok(change)
+}
+
+/// What a command is about must be of the family that its option names, if it names one.
+fn of_family(ip: IpAddr, said: Option<Family>) -> Result<(), Why> {
+    let (family, word) = if ip.is_ipv6() { (Family::Inet6, "-4") } else { (Family::Inet, "-6") };
+    match said {
+        Some(said) if said != family => Err(format!("{ip} is not of the family that {word} asks for")),
+        _ => Ok(()),
     }
 }
 
 fn op(w: &mut Words<'_>) -> Result<Op, Why> {
     match w.next("add, replace or del")? {
         "add" => Ok(Op::Add),
-        "replace" | "change" => Ok(Op::Replace),
+        "replace" => Ok(Op::Replace),
+        "change" => Ok(Op::Change),
         "del" | "delete" => Ok(Op::Del),
         other => Err(format!("{other:?} where add, replace or del is wanted")),
     }
@@ -167,9 +179,10 @@ fn net4(word: &str) -> Result<Ipv4Net, Why> {
     }
 }
 
-fn addr(w: &mut Words<'_>) -> Result<Mutation, Why> {
+fn addr(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
     let op = op(w)?;
-    let prefix = net(w.next("an address")?, false)?;
+    let prefix = net(w.next("an address")?, said == Some(Family::Inet6))?;
+    of_family(prefix.addr(), said)?;
     let (mut dev, mut scope, mut nodad, mut broadcast) = (None, None, false, None);
     while let Some(word) = w.rest.next() {
         match word {
@@ -201,17 +214,22 @@ fn table(w: &mut Words<'_>) -> Result<u32, Why> {
     })
 }
 
-fn route(w: &mut Words<'_>, v6: bool) -> Result<Mutation, Why> {
+fn route(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
     let op = op(w)?;
     let mut word = w.next("a destination")?;
     let kind = RouteKind::by_name(word);
     if kind.is_some() {
         word = w.next("a destination")?;
     }
-    let mut spec = RouteSpec::reject(kind.unwrap_or(RouteKind::Unicast), net(word, v6)?);
+    let dst = net(word, said == Some(Family::Inet6))?;
+    of_family(dst.addr(), said)?;
+    let mut spec = RouteSpec::reject(kind.unwrap_or(RouteKind::Unicast), dst);
     let mut hop = HopSpec { via: None, dev: None, onlink: false, weight: 1 };
     let mut plain_hop = false;
     while let Some(word) = w.rest.next() {
+        if !spec.hops.is_empty() && word != "nexthop" {
+            return Err(format!("\"nexthop\" or the end is wanted behind a nexthop instead of {word:?}"));
+        }
         match word {
             "via" => (hop.via, plain_hop) = (Some(w.parse("a gateway address")?), true),
             "dev" => (hop.dev, plain_hop) = (Some(w.parse("an interface")?), true),
@@ -257,8 +275,14 @@ fn nexthop(w: &mut Words<'_>) -> Result<HopSpec, Why> {
     }
 }
 
-fn rule(w: &mut Words<'_>) -> Result<Mutation, Why> {
-    let op = op(w)?;
+fn rule(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
+    if said == Some(Family::Inet6) {
+        return Err("policy rules are modelled for IPv4 only, and this one is of IPv6".into());
+    }
+    let op = match op(w)? {
+        op @ (Op::Add | Op::Del) => op,
+        other => return Err(format!("{:?} where add or del is wanted", other.to_string())),
+    };
     let (mut rule, mut priority) = (Rule::plain(0, RuleAction::Lookup(TABLE_MAIN)), None);
     let mut action = None;
     while let Some(word) = w.rest.next() {
@@ -294,8 +318,11 @@ fn fwmark(w: &mut Words<'_>) -> Result<(u32, u32), Why> {
     }
 }
 
-fn neigh(w: &mut Words<'_>) -> Result<Mutation, Why> {
+fn neigh(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
     if w.accept("flush") {
+        if said.is_some() {
+            return Err("`ip neigh flush` is modelled for both families at once; leave -4 or -6 out".into());
+        }
         w.accept("dev");
         return Ok(Mutation::NeighFlush { dev: w.parse("an interface")? });
     }
@@ -303,6 +330,7 @@ fn neigh(w: &mut Words<'_>) -> Result<Mutation, Why> {
     let proxy = w.accept("proxy");
     w.accept("to");
     let ip = w.parse("an address")?;
+    of_family(ip, said)?;
     let (mut dev, mut lladdr, mut nud) = (None, None, None);
     while let Some(word) = w.rest.next() {
         match word {

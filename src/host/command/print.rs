@@ -12,6 +12,7 @@ impl Display for Op {
         f.write_str(match self {
             Op::Add => "add",
             Op::Replace => "replace",
+            Op::Change => "change",
             Op::Del => "del",
         })
     }

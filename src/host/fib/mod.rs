@@ -204,6 +204,15 @@ impl HostState {
         best
     }
 
+    /// The most legs that a route has which concerns one of two addresses; 1 where there is no
+    /// choice.
+    #[must_use]
+    pub fn legs(&self, a: Ipv4Addr, b: Ipv4Addr) -> u32 {
+        let routes = self.tables().iter().flat_map(|(_, routes)| routes);
+        let concerns = |r: &&Route| r.dst.contains(&a) || r.dst.contains(&b);
+        routes.filter(concerns).map(|r| r.hops.len()).max().unwrap_or(0).max(1) as u32
+    }
+
     /// The hops of a route that a lookup may choose from, in their order.
     pub(super) fn usable_hops<'a>(
         &'a self,
@@ -223,7 +232,8 @@ impl HostState {
     /// The kind of an address as the local table knows it (inet_addr_type_dev_table).
     ///
     /// While the local table still lives inside the main one, a main route with a longer prefix
-    /// hides a local one: a probe for such an address is nobody's.
+    /// hides a local one: a probe for such an address is nobody's. A namespace that never had a
+    /// local route has no local table, and takes every address for a broadcast.
     #[must_use]
     pub fn addr_type(&self, ip: Ipv4Addr) -> AddrType {
         if ip.is_unspecified() || ip.is_broadcast() {
@@ -231,6 +241,10 @@ impl HostState {
         }
         if ip.is_multicast() {
             return AddrType::Multicast;
+        }
+        // before `lo` is up and an address is there, there is no table that could say otherwise
+        if !self.has_table(TABLE_LOCAL) {
+            return AddrType::Broadcast;
         }
         let tables: &[u32] = if self.custom_rules { &[TABLE_LOCAL] } else { &[TABLE_LOCAL, TABLE_MAIN] };
         match self.lookup_tables(tables, &Flow::output(ip, Ipv4Addr::UNSPECIFIED)) {

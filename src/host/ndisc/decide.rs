@@ -152,6 +152,9 @@ fn receive(state: &HostState, link: &Link, request: &NsRequest) -> Result<(), Ns
     if request.src.is_multicast() || request.src.is_loopback() {
         return Err(NsReason::SourceInvalid);
     }
+    if request.dst.is_loopback() {
+        return Err(NsReason::DestinationInvalid);
+    }
     if request.dst.is_multicast() {
         let joined = state.joined6(link, request.dst);
         return if joined { Ok(()) } else { Err(NsReason::NotListening { group: request.dst }) };

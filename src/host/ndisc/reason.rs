@@ -29,6 +29,8 @@ pub enum NsReason {
     NotDelivered,
     /// The source is a group or the loopback address.
     SourceInvalid,
+    /// Sent to the loopback address, which never comes from a link, whoever proxies it.
+    DestinationInvalid,
     /// The message cannot be read.
     Malformed(NdFault),
     /// The hop limit is not 255, so it may come from another link.
@@ -77,6 +79,7 @@ impl NsReason {
         !matches!(
             self,
             NsReason::SourceInvalid
+                | NsReason::DestinationInvalid
                 | NsReason::Malformed(_)
                 | NsReason::HopLimit { .. }
                 | NsReason::TargetMulticast
@@ -97,6 +100,7 @@ impl NsReason {
             NsReason::NotListening { .. } => ("not-listening", "ip6_mc_input", "RFC 4291 2.7.1", "M37 M38"),
             NsReason::NotDelivered => ("not-delivered", "ip6_forward", "RFC 4861 7.2.3", "M37 M38"),
             NsReason::SourceInvalid => ("source-invalid", "ipv6_rcv", "RFC 4291 2.7", ""),
+            NsReason::DestinationInvalid => ("destination-invalid", "ipv6_rcv", "RFC 4291 2.5.3", ""),
             NsReason::Malformed(_) => ("nd-malformed", "ndisc_recv_ns", "RFC 4861 7.1.1", ""),
             NsReason::HopLimit { .. } => ("hop-limit", "ndisc_rcv", "RFC 4861 7.1.1", ""),
             NsReason::TargetMulticast => ("target-multicast", "ndisc_recv_ns", "RFC 4861 7.1.1", ""),
@@ -126,6 +130,7 @@ impl fmt::Display for NsReason {
             NsReason::NotListening { group } => return write!(f, "nobody here listens to the group {group}"),
             NsReason::NotDelivered => "the packet is for another host; it is forwarded as data",
             NsReason::SourceInvalid => "the source address can be nobody's",
+            NsReason::DestinationInvalid => "the loopback address is nobody's on a link",
             NsReason::Malformed(fault) => fault.text(),
             NsReason::HopLimit { hop_limit } => return write!(f, "the hop limit is {hop_limit}, not 255"),
             NsReason::TargetMulticast => "the target is a group",

@@ -239,6 +239,9 @@ impl Global {
         Global::GcThresh3,
     ];
 
+    /// Those that are the kernel's and not a namespace's.
+    pub const OF_KERNEL: [Global; 3] = [Global::GcThresh1, Global::GcThresh2, Global::GcThresh3];
+
     /// The full dotted name.
     #[must_use]
     pub const fn name(self) -> &'static str {

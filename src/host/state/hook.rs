@@ -24,13 +24,21 @@ impl fmt::Display for HookPoint {
     }
 }
 
+/// Whether a name in a rule means that interface: a star at its end stands for any rest, as nft(8)
+/// writes it.
+#[must_use]
+pub fn names(pattern: IfName, dev: IfName) -> bool {
+    let begins = |start| dev.as_str().starts_with(start);
+    pattern.as_str().strip_suffix('*').map_or(pattern == dev, begins)
+}
+
 /// A rule that drops ARP frames. Empty selectors match everything.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ArpHook {
     /// Input or output.
     pub point: HookPoint,
     /// The name of the interface the frame comes in or goes out by (`iifname`, `oifname`): the rule
-    /// may be there before the interface, and stays when it goes.
+    /// may be there before the interface, and stays when it goes. See [`names`] for a star in it.
     pub dev: Option<IfName>,
     /// ARP operation (1 request, 2 reply).
     pub op: Option<u16>,
@@ -60,7 +68,7 @@ impl ArpHook {
     #[must_use]
     pub fn drops(&self, frame: &HookFrame) -> bool {
         self.point == frame.point
-            && self.dev.is_none_or(|d| d == frame.dev)
+            && self.dev.is_none_or(|d| names(d, frame.dev))
             && self.op.is_none_or(|o| o == frame.op)
             && self.sender.is_none_or(|s| s == frame.sender)
             && self.target.is_none_or(|t| t == frame.target)

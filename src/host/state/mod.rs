@@ -2,6 +2,7 @@
 
 pub mod conf;
 pub mod hook;
+mod inherit;
 pub(super) mod link;
 pub(super) mod route;
 pub(super) mod route6;
@@ -181,6 +182,11 @@ impl HostState {
     #[must_use]
     pub fn table(&self, id: u32) -> &[Route] {
         self.tables.iter().find(|(t, _)| *t == id).map_or(&[], |(_, r)| r)
+    }
+
+    /// The kernel keeps that table: it does from the first route on that was put into it.
+    pub(super) fn has_table(&self, id: u32) -> bool {
+        self.tables.iter().any(|(t, _)| *t == id)
     }
 
     pub(super) fn table_mut(&mut self, id: u32) -> &mut Vec<Route> {

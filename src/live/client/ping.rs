@@ -39,8 +39,17 @@ pub(super) fn start(cx: Context, spec: PingSpec) -> Running {
     let waker = socket.try_clone().ok();
     let flag = Arc::clone(&over);
     let thread = std::thread::Builder::new().name("ping".into()).spawn(move || {
-        Ping { cx: &cx, spec, socket, over: &flag, waiting: BTreeMap::new(), heard: 0, sent_at: Time::ZERO }
-            .run();
+        Ping {
+            cx: &cx,
+            spec,
+            socket,
+            over: &flag,
+            waiting: BTreeMap::new(),
+            heard: 0,
+            longest: None,
+            sent_at: Time::ZERO,
+        }
+        .run();
         cx.finished();
     });
     let stop = move || {
@@ -80,6 +89,8 @@ struct Ping<'a> {
     over: &'a AtomicBool,
     waiting: BTreeMap<u16, (u32, Time)>,
     heard: u32,
+    /// The longest round trip so far.
+    longest: Option<Span>,
     /// When the last echo left.
     sent_at: Time,
 }
@@ -157,9 +168,11 @@ impl Ping<'_> {
         }
     }
 
-    /// All is sent: takes in what comes for a while, until everything was heard.
+    /// All is sent: takes in what comes for twice the longest round trip, or for ten seconds when
+    /// nothing came back, until everything was heard (main_loop of iputils).
     fn linger(&mut self) {
-        let until = self.cx.now() + LINGER.max(self.spec.interval);
+        let patience = self.longest.map_or(LINGER, |rtt| Span(rtt.0 * 2));
+        let until = self.cx.now() + patience.max(self.spec.interval);
         while !self.over.load(Ordering::Relaxed) && self.spec.count.is_none_or(|n| self.heard < n) {
             let left = Duration::from(until.since(self.cx.now()));
             if left.is_zero() {
@@ -201,7 +214,11 @@ impl Ping<'_> {
         let Some((number, began)) = self.waiting.remove(&seq) else { return false };
         self.heard += 1;
         match why {
-            None => self.cx.answered(number, began),
+            None => {
+                let took = self.cx.now().since(began);
+                self.longest = Some(self.longest.map_or(took, |l| l.max(took)));
+                self.cx.answered(number, began);
+            }
             Some(why) => self.cx.failed(number, Failed::Known(Failure::Icmp { from, why })),
         }
         true
@@ -232,6 +249,7 @@ impl Ping<'_> {
                 let why = match bytes.get(1)? {
                     0 => Unreachable::Net,
                     1 => Unreachable::Prohibited,
+                    2 => Unreachable::Scope,
                     _ => Unreachable::Host,
                 };
                 Some((seq, Some(why)))
