@@ -311,6 +311,7 @@ impl Lab {
 
     /// Routes, neighbours and switches as the kernels have them at the end.
     async fn look_at_kernels(&mut self) {
+        self.look_for_untold_entry().await;
         let now = self.now();
         if let Some((routes, neighbours, sysctls)) = self.node.shown(self.plan.setting.cali).await {
             self.events.take(now, What::Kernel { side: Side::Host, routes, neighbours, sysctls });

@@ -201,6 +201,20 @@ impl Lab {
         Ok(())
     }
 
+    /// An entry that was made NOARP, or that failed without a request, was never announced: looks at
+    /// the table for what nobody has told.
+    pub(super) async fn look_for_untold_entry(&mut self) {
+        let Ok(entries) = self.pod.rtnl.neighbours().await else { return };
+        let now = self.now();
+        for n in entries.iter().filter(|n| n.address == IpAddr::V4(GATEWAY)) {
+            if !self.known.knows(n)
+                && let Some(entry) = self.known.see(n)
+            {
+                self.tell_entry(now, Side::Pod, entry);
+            }
+        }
+    }
+
     /// INCOMPLETE is never announced: looks at the table while the pod is asking.
     async fn look_at_entry(&mut self) {
         let Ok(entries) = self.pod.rtnl.neighbours().await else { return };

@@ -1,7 +1,8 @@
 //! The pod's neighbour table, as the kernel reports it.
 //!
 //! rtnetlink announces REACHABLE, STALE, PROBE, FAILED and deletions. INCOMPLETE and DELAY pass
-//! unannounced; a look at the table when the pod has just asked shows the former.
+//! unannounced; a look at the table when the pod has just asked shows the former. An entry that is
+//! made NOARP is not announced either; a look at the end shows it.
 
 use crate::addr::{IfName, Mac};
 use crate::neigh::Nud;
@@ -32,6 +33,12 @@ impl Known {
             Change::NeighbourGone(n) if !n.proxy => self.update(n, true),
             _ => None,
         }
+    }
+
+    /// Something was heard of that entry, and not that it is gone.
+    pub(super) fn knows(&self, n: &Neighbour) -> bool {
+        let dev = n.dev.name().and_then(|name| name.parse().ok()).unwrap_or(IfName::literal("?"));
+        self.0.contains_key(&(dev, n.address))
     }
 
     /// Takes an entry of a dump in.

@@ -134,7 +134,9 @@ fn look_at(runs: &[Played], worst: &[Outage]) -> Vec<String> {
         );
     } else if !asked {
         lines.push(
-            "the pod sends no request: `ip route` and `ip neigh` in the pod, `dmesg` on the node".into(),
+            "the pod sends no request: `ip route`, `ip link` (NOARP) and `ip neigh show nud all` in the pod, \
+             `dmesg` on the node"
+                .into(),
         );
     } else if !unanswered {
         lines.push(

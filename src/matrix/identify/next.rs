@@ -15,7 +15,7 @@ pub fn next_looks(best: &[Candidate], seen: &Observation) -> Vec<&'static str> {
     let looks: [(bool, &'static str, Pick); 10] = [
         (
             !trace && seen.entry.is_none(),
-            "the pod's entry: `ip neigh show 169.254.1.1` in the pod (--entry)",
+            "the pod's entry: `ip neigh show 169.254.1.1 nud all` in the pod (--entry)",
             |s| format!("{:?}", s.entry),
         ),
         (!captured && seen.asked.is_none(), "requests in the pod: `tcpdump -ni eth0 arp` (--asked)", |s| {
