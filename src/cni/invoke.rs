@@ -3,7 +3,7 @@
 use super::execution;
 use super::{CniFault, Stage};
 use crate::time::Span;
-use netns_lab::supervise::{Ended, Outcome, Rules, SuperviseError};
+use netns_lab::supervise::{Ended, Lever, Outcome, Rules, SuperviseError};
 use serde_json::Value;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -59,6 +59,8 @@ pub(super) struct Setting {
     pub(super) path: String,
     /// How long a plugin may take.
     pub(super) timeout: Span,
+    /// Where it takes orders from, if anybody gives them.
+    pub(super) lever: Option<Lever>,
 }
 
 /// How long a plugin's children may go on after it. A runtime does not wait for them at all.
@@ -85,6 +87,9 @@ pub(super) fn invoke(
         .input(configuration.to_string());
     if let Some(args) = &setting.args {
         command = command.env("CNI_ARGS", args);
+    }
+    if let Some(lever) = &setting.lever {
+        command = command.lever(lever);
     }
     let outcome = command.run(rules)?;
     let answer = answer(verb, &outcome);

@@ -23,4 +23,4 @@ pub use gateway::GatewayReport;
 pub use invoke::{InvokeError, Verb};
 pub use report::{json, pcapng, timeline};
 pub use stage::{Stage, StageError, find_plugin, plugin_folders};
-pub use trace::{Invocation, Operation, Options, Place, Step, Trace, TraceError, trace};
+pub use trace::{Chain, Invocation, Operation, Options, Place, Step, Trace, TraceError, trace};

@@ -6,6 +6,7 @@ use netns_lab::rtnl::{Address, Route, VethEnd};
 use netns_lab::supervise::{Command, Room};
 use netns_lab::{Netns, NetnsId};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where the pod's namespace is mounted, as the plugin sees it.
@@ -28,22 +29,30 @@ fn fail(e: impl core::fmt::Display) -> StageError {
 /// A node with an uplink `eth0` (192.0.2.10/24) to a network that answers ARP for every address,
 /// a pod without interfaces but `lo`, and folders in memory. All of it goes when this is dropped or
 /// the process ends.
-#[derive(Debug)]
+/// Clones are the same place.
+#[derive(Clone, Debug)]
 pub struct Stage {
     /// The node.
-    pub node: Netns,
+    pub node: Arc<Netns>,
     /// The pod.
-    pub pod: Netns,
+    pub pod: Arc<Netns>,
     /// What is behind the node's uplink.
-    pub lan: Netns,
-    room: Room,
+    pub lan: Arc<Netns>,
+    room: Arc<Room>,
 }
 
 impl Stage {
     /// Sets it up.
     pub fn new() -> Result<Stage, StageError> {
-        let make = |name: &str| Netns::new(name).map_err(fail);
+        let make = |name: &str| Netns::new(name).map(Arc::new).map_err(fail);
         let (node, pod, lan) = (make("node")?, make("pod")?, make("lan")?);
+        uplink(&node, &lan).map_err(fail)?;
+        Stage::among(node, pod, lan)
+    }
+
+    /// A node and a pod that are there already, and a third namespace that plugins may name, with
+    /// folders of their own.
+    pub fn among(node: Arc<Netns>, pod: Arc<Netns>, lan: Arc<Netns>) -> Result<Stage, StageError> {
         let room = Room::new(&COVERED.map(Path::new)).map_err(fail)?;
         let done = room.exec(|| {
             let file = Path::new(POD_FILE);
@@ -51,8 +60,13 @@ impl Stage {
             std::fs::write(file, "")
         });
         done.and_then(|it| it).map_err(fail)?;
-        uplink(&node, &lan).map_err(fail)?;
-        Ok(Stage { node, pod, lan, room })
+        Ok(Stage { node, pod, lan, room: Arc::new(room) })
+    }
+
+    /// The same node and folders with another pod.
+    #[must_use]
+    pub fn with_pod(&self, pod: Arc<Netns>) -> Stage {
+        Stage { pod, ..self.clone() }
     }
 
     /// Where the pod's namespace is for a plugin (`CNI_NETNS`).

@@ -5,7 +5,7 @@ use super::gateway::{self, GatewayReport, Talk};
 use super::invoke::{InvokeError, Setting, Verb, invoke};
 use super::{CniFault, Conflist, Stage, find_plugin};
 use crate::time::Span;
-use netns_lab::supervise::{Outcome, Record, watch};
+use netns_lab::supervise::{Lever, Outcome, Record, Rules, watch};
 use netns_lab::{Monitor, monotonic_ns};
 use serde_json::{Map, Value};
 use std::net::Ipv4Addr;
@@ -146,7 +146,7 @@ pub fn trace(stage: &Stage, list: &Conflist, options: &Options) -> Result<Trace,
     let (add, gateway) = std::thread::scope(|scope| {
         let asker =
             scope.spawn(|| gateway::ask(monitor, &stage.pod, &options.ifname, &talk, options.patience));
-        let add = chain.add();
+        let add = chain.add(&mut watch());
         if let Ok((_, Some(result))) = &add {
             talk.suggest(execution::gateway_of(result));
         }
@@ -156,16 +156,17 @@ pub fn trace(stage: &Stage, list: &Conflist, options: &Options) -> Result<Trace,
     let (add, result) = add?;
     let mut operations = vec![add];
     if options.check && result.is_some() && list.is_at_least("0.4.0") && !list.disable_check {
-        operations.push(chain.again(Verb::Check, result.as_ref())?);
+        operations.push(chain.again(Verb::Check, result.as_ref(), &mut watch())?);
     }
     if options.del {
-        operations.push(chain.again(Verb::Del, result.as_ref())?);
+        operations.push(chain.again(Verb::Del, result.as_ref(), &mut watch())?);
     }
     Ok(Trace { network: list.name.clone(), began_ns, operations, gateway, result })
 }
 
-/// A list with its programs.
-struct Chain<'a> {
+/// A list with its programs, to be run verb by verb under rules of the caller's.
+#[derive(Debug)]
+pub struct Chain<'a> {
     stage: &'a Stage,
     list: &'a Conflist,
     options: &'a Options,
@@ -174,7 +175,8 @@ struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    fn new(stage: &'a Stage, list: &'a Conflist, options: &'a Options) -> Result<Chain<'a>, TraceError> {
+    /// Looks for the programs of the list.
+    pub fn new(stage: &'a Stage, list: &'a Conflist, options: &'a Options) -> Result<Chain<'a>, TraceError> {
         let folders = || {
             let shown: Vec<_> = options.folders.iter().map(|folder| folder.display().to_string()).collect();
             shown.join(", ")
@@ -191,16 +193,25 @@ impl<'a> Chain<'a> {
             args: options.args.clone(),
             path: path.join(":"),
             timeout: options.timeout,
+            lever: None,
         };
         Ok(Chain { programs: programs.collect::<Result<_, _>>()?, stage, list, options, setting })
     }
 
-    /// ADD of all plugins, each with the result of the one before it, up to the first that fails.
-    fn add(&self) -> Result<(Operation, Option<Value>), TraceError> {
+    /// Its plugins take orders from here while they run.
+    #[must_use]
+    pub fn lever(mut self, lever: &Lever) -> Chain<'a> {
+        self.setting.lever = Some(lever.clone());
+        self
+    }
+
+    /// ADD of all plugins, each with the result of the one before it, up to the first that fails;
+    /// and the last one's result, if none failed.
+    pub fn add(&self, rules: &mut dyn Rules) -> Result<(Operation, Option<Value>), TraceError> {
         let mut operation = Operation { verb: Verb::Add, invocations: Vec::new() };
         let mut result = None;
         for place in 0..self.programs.len() {
-            let invocation = self.run(place, Verb::Add, result.as_ref())?;
+            let invocation = self.run(place, Verb::Add, result.as_ref(), rules)?;
             let answer = invocation.answer.clone();
             operation.invocations.push(invocation);
             match answer {
@@ -212,14 +223,19 @@ impl<'a> Chain<'a> {
     }
 
     /// CHECK in the list's order, DEL backwards, with the result of ADD.
-    fn again(&self, verb: Verb, result: Option<&Value>) -> Result<Operation, TraceError> {
+    pub fn again(
+        &self,
+        verb: Verb,
+        result: Option<&Value>,
+        rules: &mut dyn Rules,
+    ) -> Result<Operation, TraceError> {
         let mut places: Vec<usize> = (0..self.programs.len()).collect();
         if verb == Verb::Del {
             places.reverse();
         }
         let mut operation = Operation { verb, invocations: Vec::new() };
         for place in places {
-            let invocation = self.run(place, verb, result)?;
+            let invocation = self.run(place, verb, result, rules)?;
             let stop = invocation.answer.is_err();
             operation.invocations.push(invocation);
             if stop {
@@ -229,11 +245,17 @@ impl<'a> Chain<'a> {
         Ok(operation)
     }
 
-    fn run(&self, place: usize, verb: Verb, previous: Option<&Value>) -> Result<Invocation, TraceError> {
+    fn run(
+        &self,
+        place: usize,
+        verb: Verb,
+        previous: Option<&Value>,
+        rules: &mut dyn Rules,
+    ) -> Result<Invocation, TraceError> {
         let plugin = self.list.plugins[place].get("type").and_then(Value::as_str).unwrap_or_default();
         let given = execution::configuration(self.list, place, &self.options.capability_args, previous);
         let program = &self.programs[place];
-        let done = invoke(self.stage, program, verb, &self.setting, &given, &mut watch());
+        let done = invoke(self.stage, program, verb, &self.setting, &given, rules);
         let (outcome, answer) =
             done.map_err(|source| TraceError::Invoke { verb: verb.word(), plugin: plugin.into(), source })?;
         Ok(self.tell(plugin, outcome, answer))
