@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use common::{PATIENCE, joined};
 use netns_lab::{
     Errno, MacAddr, Netns, PacketOptions, PacketSocket, RecvBatch,
-    nft::{ArpDrop, ArpHook, ArpOperation, NftError},
+    nft::{ArpDrop, ArpHook, ArpOperation, NftError, ruleset},
     rtnl::Address,
 };
 
@@ -16,6 +16,7 @@ lab_tests! {
     output_rule_selects_by_operation_and_address,
     other_interfaces_are_left_alone,
     removing_twice_is_refused,
+    what_is_there_is_listed,
 }
 
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -103,4 +104,19 @@ fn removing_twice_is_refused() {
     assert!(elsewhere.to_string().contains(&table), "{elsewhere}");
     let bad = ArpDrop::new(ArpHook::Input, "no/name").install(&node).expect_err("no name");
     assert!(matches!(bad, NftError::Invalid { .. }), "{bad}");
+}
+
+fn what_is_there_is_listed() {
+    let (node, pod, _socket) = asked_host();
+    assert_eq!(ruleset(&node).expect("a list"), Vec::<String>::new());
+    let rule = ArpDrop::new(ArpHook::Input, "host0").install(&node).expect("a rule");
+    let table = rule.table().to_owned();
+    let there = ruleset(&node).expect("a list");
+    let has = |text: String| assert!(there.iter().any(|line| line.starts_with(&text)), "{text}: {there:?}");
+    has(format!("table arp {table}"));
+    has(format!("chain arp {table} "));
+    has(format!("rule arp {table} "));
+    assert_eq!((there.len(), ruleset(&pod).expect("a list").len()), (3, 0));
+    rule.remove(&node).expect("removed");
+    assert_eq!(ruleset(&node).expect("a list"), Vec::<String>::new());
 }

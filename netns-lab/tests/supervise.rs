@@ -29,6 +29,8 @@ fn main() {
             ("a_failed_request_is_not_carried_out", a_failed_request_is_not_carried_out),
             ("a_held_request_waits", a_held_request_waits),
             ("a_kill_comes_before_or_after", a_kill_comes_before_or_after),
+            ("a_kill_after_waits_for_nothing", a_kill_after_waits_for_nothing),
+            ("a_request_can_be_undone", a_request_can_be_undone),
             ("a_child_alone_can_be_killed", a_child_alone_can_be_killed),
             ("what_cannot_be_decoded_is_still_seen", what_cannot_be_decoded_is_still_seen),
             ("what_would_not_be_seen_is_refused", what_would_not_be_seen_is_refused),
@@ -44,6 +46,7 @@ fn main() {
         ]),
         Some("supervise") => supervise_for_ever(),
         Some("odd") => odd_requests(),
+        Some("spin") => set_up_and_spin(),
         Some("signals") => requests_under_signals(),
         Some(other) => panic!("no such task: {other}"),
     }
@@ -272,6 +275,65 @@ fn a_kill_comes_before_or_after() {
         assert_eq!(netns.sysctl().read("net.ipv4.conf.all.medium_id").expect("a value").trim(), "7");
         assert_eq!(links(&netns), ["lo", "br0"], "{name}: {script}");
     }
+}
+
+/// In the child: one request, and then nothing that anybody could see.
+fn set_up_and_spin() {
+    use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, socket};
+    use std::os::fd::AsRawFd;
+    let protocol = SockProtocol::NetlinkRoute;
+    let route = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::empty(), protocol).expect("a socket");
+    // RTM_NEWLINK of interface 1, up, to be acknowledged
+    let mut message = [0_u8; 32];
+    message[..4].copy_from_slice(&32_u32.to_ne_bytes());
+    message[4..6].copy_from_slice(&16_u16.to_ne_bytes());
+    message[6..8].copy_from_slice(&5_u16.to_ne_bytes());
+    message[20..24].copy_from_slice(&1_i32.to_ne_bytes());
+    message[24..28].copy_from_slice(&1_u32.to_ne_bytes());
+    message[28..32].copy_from_slice(&1_u32.to_ne_bytes());
+    let _ = send(route.as_raw_fd(), &message, MsgFlags::empty());
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+fn a_kill_after_waits_for_nothing() {
+    for scope in [Scope::Process, Scope::All] {
+        let netns = Netns::new("lab").expect("a namespace");
+        let begun = Instant::now();
+        let outcome = own(&netns, "spin").run(&mut on("ip link set lo up", Verdict::KillAfter(scope)));
+        let outcome = outcome.expect("run");
+        let last = outcome.records.last().expect("records");
+        assert_eq!((last.fate, &last.answer), (Fate::KilledAfter, &Answer::Done), "{}", last.request);
+        assert!(netns.blocking().link("lo").expect("lo").up);
+        let took = Duration::from_nanos(outcome.ended_ns - last.request.at_ns);
+        assert!(took < Duration::from_millis(800), "{took:?} after {:?}", begun.elapsed());
+    }
+}
+
+fn a_request_can_be_undone() {
+    let netns = Netns::new("lab").expect("a namespace");
+    let script = "ip link add br0 type bridge; ip link add d0 type veth peer name d1; ip link set d0 up; \
+                  ip link set d0 master br0; ip address add 10.0.0.1/24 dev d0; \
+                  ip route add 10.1.0.0/16 via 10.0.0.2 dev d0; ip rule add from 10.0.0.1 lookup 7; \
+                  ip neigh add 10.0.0.2 lladdr 02:00:00:00:00:01 dev d0";
+    let outcome = shell(&netns, script).run(&mut watch()).expect("run");
+    assert!(outcome.success(), "{}", stderr(&outcome));
+    let undos: Vec<_> = outcome
+        .records
+        .iter()
+        .filter_map(|record| match &record.request.kind {
+            Kind::Netlink { messages, .. } => messages.iter().find_map(|message| message.undo.clone()),
+            _ => None,
+        })
+        .collect();
+    let words: Vec<_> = undos.iter().map(ToString::to_string).collect();
+    assert_eq!(undos.len(), 8, "{words:?}");
+    for (undo, words) in undos.iter().zip(&words).rev() {
+        undo.apply(&netns).unwrap_or_else(|e| panic!("{words}: {e}"));
+        assert!(undo.apply(&netns).is_err() || words.starts_with("ip link set"), "{words} had no effect");
+    }
+    assert_eq!(links(&netns), ["lo"]);
 }
 
 fn a_child_alone_can_be_killed() {

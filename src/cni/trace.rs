@@ -188,7 +188,7 @@ impl<'a> Chain<'a> {
         });
         let path: Vec<_> = options.folders.iter().map(|folder| folder.display().to_string()).collect();
         let setting = Setting {
-            container: "arplab-pod".into(),
+            container: format!("arplab-{}", stage.pod.label()),
             ifname: options.ifname.clone(),
             args: options.args.clone(),
             path: path.join(":"),

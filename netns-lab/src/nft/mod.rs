@@ -1,9 +1,11 @@
-//! Dropping ARP packets inside the kernel, through nf_tables' family `arp`.
+//! Dropping ARP packets inside the kernel, through nf_tables' family `arp`; and what a namespace
+//! has in nf_tables of all families.
 //!
 //! Speaks nfnetlink itself, so that neither the program nft(8) nor a library is needed. Each
 //! rule sits alone in a table of its own, made and removed in one transaction: removing it is
 //! removing the table, and nothing else in the namespace is touched.
 
+mod list;
 mod message;
 mod rule;
 
@@ -14,6 +16,7 @@ use std::{
 
 use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
 
+pub use list::ruleset;
 pub use rule::{ArpDrop, ArpHook, ArpOperation};
 
 use crate::{

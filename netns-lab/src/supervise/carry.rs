@@ -79,6 +79,20 @@ impl Run<'_> {
             self.kill(scope, process);
             return Ok(());
         }
+        if let Some(sent) = self.send_in_place(record, &call) {
+            match (sent, call.means) {
+                // the kernel has answered by now
+                (Ok(_), means) => {
+                    self.follow(record, call.tid, means);
+                    let found = self.answers.before_next(call.tid);
+                    self.note(found);
+                }
+                (refused @ Err(_), _) => self.write_answer(record, &refused),
+            }
+            self.settle(record, Fate::KilledAfter);
+            self.kill(scope, process);
+            return Ok(());
+        }
         self.follow(record, call.tid, call.means);
         let until = Instant::now() + AFTER_WITHIN;
         let pid = self.records[record].request.pid;
@@ -99,6 +113,18 @@ impl Run<'_> {
         waits.then(|| tracee::write_for(&copy, bytes, *offset))
     }
 
+    /// Sends a netlink request in the thread's place, if that comes to the same. What the kernel
+    /// asks of the sender, its rights, and of the socket, its namespace, is as if the thread had.
+    fn send_in_place(&mut self, record: usize, call: &Call) -> Option<Result<usize, Errno>> {
+        let Means::Socket(socket, bytes) = &call.means else { return None };
+        let Kind::Netlink { messages, .. } = &self.records[record].request.kind else { return None };
+        if !messages.iter().all(|it| it.anybodys) || !tracee::has_our_rights(call.tid) {
+            return None;
+        }
+        let waits = self.listener.as_ref().is_some_and(|it| it.is_waiting(call.id));
+        waits.then(|| tracee::send_for(&socket.fd, bytes))
+    }
+
     fn write_answer(&mut self, record: usize, result: &Result<usize, Errno>) {
         let answer = match result {
             Ok(_) => Answer::Done,
@@ -110,7 +136,7 @@ impl Run<'_> {
     fn follow(&mut self, record: usize, tid: i32, means: Means) {
         let request = &self.records[record].request;
         match (means, &request.kind) {
-            (Means::Socket(socket), Kind::Netlink { messages, .. }) => {
+            (Means::Socket(socket, _), Kind::Netlink { messages, .. }) => {
                 self.answers.await_socket(record, tid, socket, messages);
             }
             _ => self.answers.await_thread(record, request),

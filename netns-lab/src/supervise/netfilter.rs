@@ -19,7 +19,10 @@ pub(super) fn words(message: &NetfilterMessage, flags: u16) -> (String, bool) {
     match &message.inner {
         NetfilterMessageInner::None(ControlMessage::BatchBegin) => ("begin of a batch".into(), false),
         NetfilterMessageInner::None(ControlMessage::BatchEnd) => ("end of a batch".into(), false),
-        NetfilterMessageInner::NfTables(inner) => nftables(&family, inner, flags),
+        NetfilterMessageInner::NfTables(inner) => {
+            let (verb, what, changes) = nftables(&family, inner, flags);
+            (format!("nft {verb} {what}"), changes)
+        }
         other => {
             let subsystem = u8::from(message.subsys());
             // IPCTNL_MSG_CT_GET and its like are known by their numbers only.
@@ -33,6 +36,12 @@ pub(super) fn words(message: &NetfilterMessage, flags: u16) -> (String, bool) {
             (format!("{word} message, family {family}"), true)
         }
     }
+}
+
+/// What a message about nf_tables is about: `rule ip nat POSTROUTING handle 5`.
+pub(crate) fn subject(message: &NetfilterMessage) -> Option<String> {
+    let NetfilterMessageInner::NfTables(inner) = &message.inner else { return None };
+    Some(nftables(&family(message.header.family), inner, 0).1)
 }
 
 /// Whether a message only says where a batch begins or ends.
@@ -54,7 +63,8 @@ fn family(family: NetfilterProtoFamily) -> String {
     }
 }
 
-fn nftables(family: &str, message: &NfTablesMessage, flags: u16) -> (String, bool) {
+/// The verb, the object, and whether it changes something.
+fn nftables(family: &str, message: &NfTablesMessage, flags: u16) -> (&'static str, String, bool) {
     use NfTablesMessage as M;
     let rule_verb = if flags & NLM_F_REPLACE != 0 {
         "replace"
@@ -63,7 +73,7 @@ fn nftables(family: &str, message: &NfTablesMessage, flags: u16) -> (String, boo
     } else {
         "add"
     };
-    let (verb, what, changes) = match message {
+    match message {
         M::NewTable(it) => ("add", table(family, it), true),
         M::GetTable(it) => ("list", table(family, it), false),
         M::DeleteTable(it) => ("delete", table(family, it), true),
@@ -87,8 +97,7 @@ fn nftables(family: &str, message: &NfTablesMessage, flags: u16) -> (String, boo
         M::GetFlowTable(_) => ("list", format!("flowtable {family}"), false),
         M::DeleteFlowTable(_) => ("delete", format!("flowtable {family}"), true),
         other => ("message", format!("{family} {other:?}").chars().take(80).collect(), true),
-    };
-    (format!("nft {verb} {what}"), changes)
+    }
 }
 
 /// `kind family table name`, as far as they are given.

@@ -10,7 +10,7 @@ use netlink_packet_route::{
     route::RouteAttribute,
 };
 
-use super::{netfilter, words};
+use super::{Undo, netfilter, words};
 use crate::{NetnsId, rtnl::Names};
 
 /// `RTM_GET*` is the third of each four types; see include/uapi/linux/rtnetlink.h.
@@ -41,6 +41,10 @@ pub struct Message {
     pub frame: bool,
     /// The namespace that a link is moved to, or made in, if that is another.
     pub moves_to: Option<NetnsId>,
+    /// What would take it back, if that is known.
+    pub undo: Option<Undo>,
+    /// It means the same whoever sends it, since it names no descriptor or process of its sender.
+    pub(super) anybodys: bool,
 }
 
 impl Message {
@@ -91,6 +95,8 @@ fn unreadable(protocol: i32, bytes: &[u8]) -> Message {
         decoded: false,
         frame: false,
         moves_to: None,
+        undo: None,
+        anybodys: false,
     }
 }
 
@@ -107,14 +113,19 @@ fn message(protocol: i32, bytes: &[u8], header: &NetlinkBuffer<&[u8]>, look: &mu
         decoded: false,
         frame: false,
         moves_to: None,
+        undo: None,
+        anybodys: false,
     };
     match protocol {
         ROUTE => {
             if let Some(inner) = decode::<RouteNetlinkMessage>(bytes) {
                 message.moves_to = moves_to(&inner, look);
                 message.changes = changes(&inner);
-                message.words = route_words(&inner, flags, look);
+                let names = names(&inner, look);
+                message.words = words::route(&inner, Mode::of(flags), &names, look);
+                message.undo = Undo::of(&inner, Mode::of(flags) != Mode::Change, &names);
                 message.decoded = true;
+                message.anybodys = is_anybodys(&inner);
             } else {
                 message.changes = kind % 4 != GET;
                 message.words = format!("{}, {length} bytes", words::route_type(kind));
@@ -125,6 +136,7 @@ fn message(protocol: i32, bytes: &[u8], header: &NetlinkBuffer<&[u8]>, look: &mu
                 (message.words, message.changes) = netfilter::words(&inner, flags);
                 message.frame = netfilter::is_frame(&inner);
                 message.decoded = true;
+                message.anybodys = true;
             }
         }
         _ => {}
@@ -203,10 +215,8 @@ impl Mode {
     }
 }
 
-fn route_words(message: &RouteNetlinkMessage, flags: u16, look: &mut dyn Look) -> String {
-    let names: Names =
-        indices(message).into_iter().filter_map(|index| Some((index, look.interface(index)?))).collect();
-    words::route(message, Mode::of(flags), &names, look)
+fn names(message: &RouteNetlinkMessage, look: &mut dyn Look) -> Names {
+    indices(message).into_iter().filter_map(|index| Some((index, look.interface(index)?))).collect()
 }
 
 /// The interfaces that a message names by number.
@@ -257,6 +267,32 @@ fn moves_to(message: &RouteNetlinkMessage, look: &mut dyn Look) -> Option<NetnsI
     use RouteNetlinkMessage as M;
     let (M::NewLink(link) | M::SetLink(link)) = message else { return None };
     target(link, look).or_else(|| target(peer(link)?, look))
+}
+
+/// Whether a message names no descriptor or process of its sender: those of links do where they
+/// name a namespace or an eBPF program.
+fn is_anybodys(message: &RouteNetlinkMessage) -> bool {
+    use RouteNetlinkMessage as M;
+    let plain = |link: &LinkMessage| {
+        !link.attributes.iter().any(|attribute| {
+            matches!(
+                attribute,
+                LinkAttribute::NetNsFd(_) | LinkAttribute::NetNsPid(_) | LinkAttribute::Xdp(_)
+            )
+        })
+    };
+    match message {
+        M::NewLink(link) | M::SetLink(link) | M::DelLink(link) => plain(link) && peer(link).is_none_or(plain),
+        M::NewAddress(_)
+        | M::DelAddress(_)
+        | M::NewRoute(_)
+        | M::DelRoute(_)
+        | M::NewRule(_)
+        | M::DelRule(_)
+        | M::NewNeighbour(_)
+        | M::DelNeighbour(_) => true,
+        _ => false,
+    }
 }
 
 /// The other end of a veth that is to be made.

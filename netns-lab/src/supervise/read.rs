@@ -36,8 +36,8 @@ pub(super) struct Asked {
 pub(super) enum Means {
     /// It is the kernel's alone.
     Nothing,
-    /// Its answer comes back on this socket.
-    Socket(NetlinkSocket),
+    /// Its answer comes back on this socket, to which it would send these bytes.
+    Socket(NetlinkSocket, Vec<u8>),
     /// It is a write to a file below /proc/sys/net, which can be made in the thread's place.
     Write { fd: i32, bytes: Vec<u8>, offset: Option<i64> },
     /// It is refused, whatever the rules say.
@@ -183,7 +183,7 @@ fn netlink(tid: i32, socket: NetlinkSocket, bytes: &Bytes, named: &[(NetnsId, St
         let mut look = Lookup { tid, socket: &socket, named };
         Kind::Netlink { protocol, messages: netlink::messages(protocol, &content, &mut look) }
     };
-    Seen::Request(Asked { kind, netns: socket.netns, means: Means::Socket(socket) })
+    Seen::Request(Asked { kind, netns: socket.netns, means: Means::Socket(socket, content) })
 }
 
 fn written(

@@ -36,8 +36,10 @@ pub enum Verdict {
     Fail(Errno),
     /// Whoever made it is killed, and it is not carried out.
     KillBefore(Scope),
-    /// It is carried out, and then whoever made it is killed: before its thread makes another
-    /// request, and within a second if it makes none.
+    /// It is carried out, and then whoever made it is killed. At once for writes to /proc/sys/net and
+    /// netlink requests that name no namespace, which the supervisor makes in the thread's place (if
+    /// that has the same rights); else before its thread makes another request, and within a second
+    /// if it makes none. Other threads of the process get no further than their next request.
     KillAfter(Scope),
 }
 

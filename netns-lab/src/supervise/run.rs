@@ -236,14 +236,18 @@ impl Run<'_> {
             return Ok(());
         }
         match seen {
-            Seen::Nothing => self.reply(asked.id, Reply::Continue)?,
+            // it comes no further, since it is about to be killed
+            Seen::Nothing | Seen::Receive(_) if self.is_doomed(tid) => {}
+            Seen::Nothing => {
+                self.reply(asked.id, Reply::Continue)?;
+            }
             Seen::Receive(socket) => {
                 let found = self.answers.before_reading(&socket);
                 self.note(found);
-                self.reply(asked.id, Reply::Continue)?
+                self.reply(asked.id, Reply::Continue)?;
             }
             Seen::Request(request) => return self.consider(&asked, at_ns, request),
-        };
+        }
         Ok(())
     }
 
@@ -251,6 +255,14 @@ impl Run<'_> {
     fn take_doomed(&mut self, tid: i32) -> Option<Doomed> {
         let place = self.doomed.iter().position(|doomed| doomed.tid == tid)?;
         Some(self.doomed.remove(place))
+    }
+
+    /// Whether this thread's process is to be killed when a request of another thread is over.
+    fn is_doomed(&mut self, tid: i32) -> bool {
+        !self.doomed.is_empty() && {
+            let pid = self.processes.pid_of(tid);
+            self.doomed.iter().any(|doomed| doomed.pid == pid)
+        }
     }
 
     fn consider(&mut self, asked: &seccomp_notif, at_ns: u64, it: Asked) -> io::Result<()> {

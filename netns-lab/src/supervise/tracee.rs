@@ -331,3 +331,9 @@ pub(super) fn write_for(fd: &OwnedFd, bytes: &[u8], offset: Option<i64>) -> Resu
     };
     written.map_err(Errno::from)
 }
+
+/// Sends on a copy of a netlink socket what its owner was about to send to the kernel.
+pub(super) fn send_for(socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
+    use nix::sys::socket::{MsgFlags, NetlinkAddr, sendto};
+    sendto(socket.as_raw_fd(), bytes, &NetlinkAddr::new(0, 0), MsgFlags::empty()).map_err(Errno::from)
+}
