@@ -24,6 +24,8 @@ pub struct Setting {
     pub pod_ip6: Option<Ipv6Addr>,
     /// The MAC of the pod end.
     pub pod_mac: Mac,
+    /// The pod's gateway: Calico's, or the one that another plugin gave it.
+    pub gateway: Ipv4Addr,
     /// The node's way to the world.
     pub uplink: IfName,
     /// The node's own address on it.
@@ -49,6 +51,7 @@ impl Setting {
             pod_ip: Ipv4Addr::new(10, 42, 0, 123),
             pod_ip6: None,
             pod_mac: Mac([0x02, 0x00, 0x0a, 0x2a, 0x00, 0x7b]),
+            gateway: GATEWAY,
             uplink: IfName::literal("up0"),
             node_ip: Ipv4Addr::new(198, 51, 100, 10),
             router: Ipv4Addr::new(198, 51, 100, 1),
@@ -89,7 +92,7 @@ impl Setting {
             ("{node_ip}", self.node_ip.to_string()),
             ("{router}", self.router.to_string()),
             ("{router6}", self.router6.to_string()),
-            ("{gateway}", GATEWAY.to_string()),
+            ("{gateway}", self.gateway.to_string()),
         ];
         for (name, value) in values {
             if text.contains(name) {

@@ -203,7 +203,7 @@ impl Facts {
         (pod_ip, host_mac): (Ipv4Addr, Option<Mac>),
     ) {
         match (from, view) {
-            (Side::Pod, View::Arp { .. }) => self.asked_in_vain |= !arrives && view.asks_gateway4(),
+            (Side::Pod, View::Arp { .. }) => self.asked_in_vain |= !arrives && view.asks_gateway4(GATEWAY),
             (Side::Host, View::Arp { arp, .. }) if arp.op == OP_REPLY && arrives => {
                 if arp.spa == pod_ip {
                     self.answered_own.get_or_insert(now);

@@ -6,7 +6,7 @@ use super::facts::Facts;
 use super::node::{Choice, Ground, LaneId, Node, SLACK, lane_of};
 use super::path::Scribe;
 use super::schedule::{Entry, Schedule};
-use crate::control::{Gate, Hold, Side, StepId, Until};
+use crate::control::{GATEWAY, Gate, Hold, Side, StepId, Until};
 use crate::pod::ClientId;
 use crate::scenario::Plan;
 use crate::sim::{Move, Moves, Possible};
@@ -275,7 +275,7 @@ impl Mark {
     fn of(what: &What) -> Option<Mark> {
         match what {
             What::Step { .. } => what.done().map(Mark::Step),
-            What::Frame { from: Side::Pod, view, .. } => view.asks_gateway().then_some(Mark::Request),
+            What::Frame { from: Side::Pod, view, .. } => view.asks_gateway(GATEWAY).then_some(Mark::Request),
             What::Client { news: ClientNews::Try { .. }, .. } => Some(Mark::Try),
             _ => None,
         }

@@ -11,7 +11,7 @@ use super::space::Space;
 use super::terms::{LiveEnd, LiveError, LiveOptions, Responder, broke};
 use super::watch::Known;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
-use crate::control::{GATEWAY, Side};
+use crate::control::Side;
 use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
 use crate::host::Decision;
 use crate::neigh::KernelClock;
@@ -269,7 +269,7 @@ impl Lab {
                     self.send_to_pod(&frame).await?;
                 }
                 GatewayOutput::Note(note) => {
-                    if matches!(&note, crate::stack::Note::Judged { decision: Decision::Silent(_), arp: Some(a), .. } if a.tpa == GATEWAY)
+                    if matches!(&note, crate::stack::Note::Judged { decision: Decision::Silent(_), arp: Some(a), .. } if a.tpa == self.plan.setting.gateway)
                     {
                         self.progress.unanswered();
                     }

@@ -9,7 +9,7 @@ use super::terms::{LiveError, broke};
 use super::uplink::Uplink;
 use super::watch::Known;
 use crate::addr::{IfName, Mac, Side};
-use crate::control::{GATEWAY, LinkEvent, Setting};
+use crate::control::{LinkEvent, Setting};
 use crate::gateway::SmoltcpOutside;
 use crate::host::conf::{Conf4, Global, NeighVar, Scope, SysctlKey};
 use crate::host::{HostState, IfIndex, KernelChange, Link, LinkChange, Mutation, NsRequest};
@@ -256,16 +256,16 @@ impl KernelNode {
         at: Time,
         id: FrameId,
         frame: &Captured,
-        cali: IfName,
+        s: &Setting,
     ) -> Option<Verdict> {
         let eth = EthFrame::parse(&frame.bytes).ok()?;
-        let cast = Cast::of(eth.dst, self.state.link_named(cali).map_or(eth.dst, Link::mac));
+        let cast = Cast::of(eth.dst, self.state.link_named(s.cali).map_or(eth.dst, Link::mac));
         if eth.ethertype == ETHERTYPE_ARP {
             let arp = Arp::parse(eth.payload).ok()?;
-            if frame.from_pod && arp.op == OP_REQUEST && arp.tpa == GATEWAY {
+            if frame.from_pod && arp.op == OP_REQUEST && arp.tpa == s.gateway {
                 self.judge.asked(at, id, Question::Arp(arp, cast));
-            } else if !frame.from_pod && arp.op == OP_REPLY && arp.spa == GATEWAY {
-                return self.judge.answered(at, GATEWAY.into());
+            } else if !frame.from_pod && arp.op == OP_REPLY && arp.spa == s.gateway {
+                return self.judge.answered(at, s.gateway.into());
             }
             return None;
         }

@@ -7,7 +7,7 @@ use super::judge::Verdict;
 use super::node::{NodeEvent, NodeNews};
 use super::terms::LiveError;
 use super::watch::Entry;
-use crate::control::{GATEWAY, Side};
+use crate::control::Side;
 use crate::gateway::Answer;
 use crate::host::IfIndex;
 use crate::packet::Frame;
@@ -80,7 +80,7 @@ impl Lab {
 
     fn tell_entry(&mut self, at: Time, side: Side, entry: Entry) {
         let Entry { dev, ip, old, new, lladdr } = entry;
-        if side == Side::Pod && ip == IpAddr::V4(GATEWAY) {
+        if side == Side::Pod && ip == IpAddr::V4(self.plan.setting.gateway) {
             self.progress.entry(new.map_or("no entry".into(), |n| n.to_string()));
         }
         self.events.take(at, What::Neigh { side, dev, ip, old, new, lladdr, cause: None });
@@ -135,8 +135,10 @@ impl Lab {
         self.frames += 1;
         let id = FrameId(self.frames);
         let from = if frame.from_pod { Side::Pod } else { Side::Host };
-        let asks = self.tell_frame(at, (id, from, Fate::Delivered), &frame.bytes).asks_gateway4();
-        let verdict = self.node.judge(at, id, frame, self.plan.setting.cali);
+        let asks = self
+            .tell_frame(at, (id, from, Fate::Delivered), &frame.bytes)
+            .asks_gateway4(self.plan.setting.gateway);
+        let verdict = self.node.judge(at, id, frame, &self.plan.setting);
         self.tell_verdicts(verdict);
         if frame.from_pod && asks {
             self.run.asked(self.now(), &mut self.chooser);
@@ -175,7 +177,8 @@ impl Lab {
         } else {
             Fate::Lost(Loss::Carrier(no_carrier(self.node.state(), self.plan.setting.cali)))
         };
-        let asks = self.tell_frame(now, (id, Side::Pod, fate), frame).asks_gateway4();
+        let asks =
+            self.tell_frame(now, (id, Side::Pod, fate), frame).asks_gateway4(self.plan.setting.gateway);
         if asks {
             self.run.asked(now, &mut self.chooser);
         }
@@ -205,8 +208,8 @@ impl Lab {
     /// the table for what nobody has told.
     pub(super) async fn look_for_untold_entry(&mut self) {
         let Ok(entries) = self.pod.rtnl.neighbours().await else { return };
-        let now = self.now();
-        for n in entries.iter().filter(|n| n.address == IpAddr::V4(GATEWAY)) {
+        let (now, gateway) = (self.now(), self.plan.setting.gateway);
+        for n in entries.iter().filter(|n| n.address == IpAddr::V4(gateway)) {
             if !self.known.knows(n)
                 && let Some(entry) = self.known.see(n)
             {
@@ -218,8 +221,8 @@ impl Lab {
     /// INCOMPLETE is never announced: looks at the table while the pod is asking.
     async fn look_at_entry(&mut self) {
         let Ok(entries) = self.pod.rtnl.neighbours().await else { return };
-        let now = self.now();
-        for n in entries.iter().filter(|n| n.address == IpAddr::V4(GATEWAY)) {
+        let (now, gateway) = (self.now(), self.plan.setting.gateway);
+        for n in entries.iter().filter(|n| n.address == IpAddr::V4(gateway)) {
             if n.state == netns_lab::rtnl::NudState::Incomplete
                 && let Some(entry) = self.known.see(n)
             {

@@ -227,8 +227,8 @@ impl Node {
     }
 
     /// A frame on the pair is looked at: the answer to a question may have come.
-    pub(super) fn judge(&mut self, at: Time, id: FrameId, frame: &Captured, cali: IfName) -> Option<Verdict> {
-        each!(self, _m => None, k => k.judge_frame(at, id, frame, cali))
+    pub(super) fn judge(&mut self, at: Time, id: FrameId, frame: &Captured, s: &Setting) -> Option<Verdict> {
+        each!(self, _m => None, k => k.judge_frame(at, id, frame, s))
     }
 
     /// Questions that have waited too long; all that are open, when the run is over.

@@ -41,7 +41,7 @@ impl Progress {
         let held: Vec<&str> = self.held.iter().map(|(_, text)| text.as_str()).collect();
         let held = if held.is_empty() { String::new() } else { format!("{}; ", held.join(", ")) };
         line.show(format!(
-            "{now}  {held}{} unanswered; 169.254.1.1: {}",
+            "{now}  {held}{} unanswered; the gateway: {}",
             many(self.unanswered as usize, "request"),
             self.entry
         ));

@@ -7,7 +7,7 @@ use super::space::{Space, refusal};
 use super::terms::LiveError;
 use super::watch::Known;
 use crate::addr::Side;
-use crate::control::{GATEWAY, Refusal};
+use crate::control::Refusal;
 use crate::host::conf::{Global, SysctlKey};
 use crate::host::{Link, LinkChange, Mutation};
 use crate::pair::Devices as _;
@@ -85,7 +85,7 @@ impl Lab {
             Ok(entries) => entries,
             Err(e) => return Came::Refused(refusal(e.errno().map(netns_lab::Errno::raw), &e)),
         };
-        let gateway = entries.iter().find(|n| n.address == std::net::IpAddr::V4(GATEWAY));
+        let gateway = entries.iter().find(|n| n.address == std::net::IpAddr::V4(self.plan.setting.gateway));
         Came::Entry(gateway.and_then(|n| super::watch::nud_of(n.state)))
     }
 

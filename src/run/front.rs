@@ -2,7 +2,6 @@
 
 use super::Run;
 use crate::addr::{Mac, Side};
-use crate::control::GATEWAY;
 use crate::gateway::Answer;
 use crate::host::{HostState, IfIndex, Reason, Request, decide};
 use crate::packet::Frame;
@@ -45,7 +44,7 @@ fn silence(plan: &Plan, host: &HostState, dev: Option<IfIndex>, carries: bool) -
         return if up { unplugged } else { Some(Reason::LinkDown) };
     }
     let s = &plan.setting;
-    let arp = Arp::request(s.pod_mac, s.pod_ip, GATEWAY);
+    let arp = Arp::request(s.pod_mac, s.pod_ip, s.gateway);
     let request = Request { dev, cast: Cast::Broadcast, arp, sender_known: true, again: false, leg: 0 };
     decide(host, &request).reason().or(unplugged)
 }
@@ -87,7 +86,7 @@ impl Run {
     #[must_use]
     pub fn answers(&self, host: &HostState, dev: Option<IfIndex>, carries: bool) -> bool {
         let s = &self.plan.setting;
-        let ask = || Arp::request(s.pod_mac, s.pod_ip, GATEWAY).frame(Mac::BROADCAST, s.pod_mac);
+        let ask = || Arp::request(s.pod_mac, s.pod_ip, s.gateway).frame(Mac::BROADCAST, s.pod_mac);
         match self.plan.own_responder.as_ref().map(|own| own.answer(host, &ask())) {
             None | Some(Answer::Pass) => self.silence(host, dev, carries).is_none(),
             Some(Answer::Silent) => false,

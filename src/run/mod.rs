@@ -25,9 +25,7 @@ pub(crate) use emit::Emitter;
 pub use order::{Came, Deed, Doing, Order, PodId};
 
 use crate::choice::{ChoiceKind, Chooser};
-use crate::control::{
-    Act, Control, GATEWAY, Gate, Happening, LinkEvent, Refusal, Taken, TaskResult, UnderWay,
-};
+use crate::control::{Act, Control, Gate, Happening, LinkEvent, Refusal, Taken, TaskResult, UnderWay};
 use crate::host::{HostState, Reason};
 use crate::packet::Frame;
 use crate::pod::ClientId;
@@ -189,7 +187,9 @@ impl Run {
     fn announcement(&self, host: &HostState) -> Option<Frame> {
         let s = &self.plan.setting;
         let mac = host.link_named(s.cali)?.mac();
-        Some(Frame::from_slice(&Arp::request(mac, GATEWAY, s.pod_ip).frame(crate::addr::Mac::BROADCAST, mac)))
+        Some(Frame::from_slice(
+            &Arp::request(mac, s.gateway, s.pod_ip).frame(crate::addr::Mac::BROADCAST, mac),
+        ))
     }
 
     /// What came of the step's last order.

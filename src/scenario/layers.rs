@@ -188,6 +188,7 @@ impl Scenario {
         let (pod, pod_setup) = self.pod_state(&layers, &setting, &host)?;
         let mut actors = actors(&layers, &setting, &host, &script);
         actors.extend(monitor);
+        let gateway = setting.gateway;
         Ok(Plan {
             version: layers.version(),
             outside: self.outside(&clients),
@@ -204,7 +205,7 @@ impl Scenario {
             responder: layers.responder.unwrap_or_default(),
             icmp_errors_filtered: f.pod.icmp_errors_filtered,
             clients,
-            waiter: layers.waits.map(waiter),
+            waiter: layers.waits.map(|w| waiter(w, gateway)),
             faults,
             duration: f.duration.as_ref().map_or(DURATION_DEFAULT, |d| *d.get_ref()),
             own_responder: None,

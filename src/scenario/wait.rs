@@ -2,11 +2,11 @@
 
 use super::file::ClientKind;
 use super::plan::{ClientPlan, Target, WAITER};
-use crate::control::{ActorName, GATEWAY, Gate, ScriptStep, StepTable};
+use crate::control::{ActorName, Gate, ScriptStep, StepTable};
 use crate::time::Span;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// An init container that runs `arping -f -w LIMIT -I eth0 169.254.1.1` and is started again, with
 /// the kubelet's back-off, when it ends without an answer.
@@ -22,12 +22,12 @@ pub struct WaitFile {
 /// An init container asks so long before it gives up: as long as the silences that are reported.
 const WAIT_LIMIT: Span = Span::from_secs(60);
 
-/// What the init container runs: `arping -f -w LIMIT -I eth0 169.254.1.1`.
-pub(super) fn waiter(wait: WaitFile) -> ClientPlan {
+/// What the init container runs: `arping -f -w LIMIT -I eth0 GATEWAY`.
+pub(super) fn waiter(wait: WaitFile, gateway: Ipv4Addr) -> ClientPlan {
     ClientPlan {
         name: WAITER.to_owned(),
         kind: ClientKind::Arping,
-        to: Target::Host(IpAddr::V4(GATEWAY)),
+        to: Target::Host(IpAddr::V4(gateway)),
         gate: Gate::After(StepTable::built_in("kubelet.init-start")),
         delay: (Span::ZERO, Span::ZERO),
         interval: wait.interval.unwrap_or(Span::from_secs(1)),

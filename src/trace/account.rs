@@ -102,7 +102,10 @@ fn cause(trace: &Trace, spell: Spell, to: IpAddr) -> Option<String> {
                 sender,
                 ruling: Ruling::Silent { why, inferred },
                 ..
-            } if is_gateway(*target) && !is_dad(*sender) && target.is_ipv6() == to.is_ipv6() => {
+            } if is_gateway(*target, trace.gateway4())
+                && !is_dad(*sender)
+                && target.is_ipv6() == to.is_ipv6() =>
+            {
                 unanswered = Some((*why, *inferred));
                 continue;
             }

@@ -12,7 +12,7 @@ use crate::scenario::{Corner, Plan};
 use crate::stack::DropWhy;
 use crate::time::{Span, Time};
 use smallvec::SmallVec;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::{BitOr, Deref};
 use std::sync::Arc;
 
@@ -424,6 +424,12 @@ impl Trace {
         self.plan.client(client.0 as usize).map_or("?", |c| c.name.as_str())
     }
 
+    /// The pod's gateway of IPv4.
+    #[must_use]
+    pub fn gateway4(&self) -> Ipv4Addr {
+        self.plan.setting.gateway
+    }
+
     /// A step's name.
     #[must_use]
     pub fn step_name(&self, step: StepId) -> &str {
@@ -445,11 +451,11 @@ impl Sink for Trace {
     }
 }
 
-/// True for the pod's gateway, of either family.
+/// True for the pod's gateway, of either family; that of IPv4 has the address `four`.
 #[must_use]
-pub(crate) fn is_gateway(ip: IpAddr) -> bool {
+pub(crate) fn is_gateway(ip: IpAddr, four: Ipv4Addr) -> bool {
     match ip {
-        IpAddr::V4(ip) => ip == crate::control::GATEWAY,
+        IpAddr::V4(ip) => ip == four,
         // the only link-local neighbour of a pod is its gateway, whatever MAC it is made of
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
     }

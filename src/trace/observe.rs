@@ -10,7 +10,7 @@ use crate::pod::ClientId;
 use crate::time::{Span, Time};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Deref;
 
 /// What one client saw.
@@ -168,8 +168,8 @@ impl GatewaySeen {
         self.asked.is_empty() && self.replies.is_empty() && self.states.is_empty()
     }
 
-    fn frame(&mut self, t: Time, from: Side, view: &View, fate: Fate) {
-        if from == Side::Pod && view.asks_gateway() {
+    fn frame(&mut self, t: Time, (from, four): (Side, Ipv4Addr), view: &View, fate: Fate) {
+        if from == Side::Pod && view.asks_gateway(four) {
             let reason = fate.loss().map(|_| crate::scenario::LOST_ON_LINK);
             self.asked.push(Asked { t_ns: t, broadcast: view.is_group(), answered_ns: None, reason });
             self.address = view.asks().map(|a| a.1);
@@ -177,7 +177,7 @@ impl GatewaySeen {
         if from == Side::Host
             && fate == Fate::Delivered
             && let Some((ip, mac)) = view.answers()
-            && is_gateway(ip)
+            && is_gateway(ip, four)
         {
             self.replies.push((t, Some(mac)));
             // replies carry no number: each goes to the oldest request that still waits
@@ -231,21 +231,21 @@ const AT_ONCE: Span = Span::from_ms(100);
 pub fn observe(trace: &Trace) -> Observed {
     let mut o = Observed::default();
     let [mut four, mut six] = [GatewaySeen::default(), GatewaySeen::default()];
-    let mut silence: Option<Time> = None;
+    let (mut silence, gateway): (Option<Time>, _) = (None, trace.gateway4());
     for event in trace.iter() {
         let t = event.t_ns;
         match &event.what {
             What::Frame { from, view, fate, .. } => {
                 let of = if view.is_ipv6() { &mut six } else { &mut four };
-                of.frame(t, *from, view, *fate);
+                of.frame(t, (*from, gateway), view, *fate);
             }
             What::Judged { side: Side::Host, target, sender, ruling: Ruling::Silent { why, .. }, .. }
-                if is_gateway(*target) && !is_dad(*sender) =>
+                if is_gateway(*target, gateway) && !is_dad(*sender) =>
             {
                 let of = if target.is_ipv6() { &mut six } else { &mut four };
                 of.silent(why.pointer().code);
             }
-            What::Neigh { side: Side::Pod, ip, new, lladdr, .. } if is_gateway(*ip) => {
+            What::Neigh { side: Side::Pod, ip, new, lladdr, .. } if is_gateway(*ip, gateway) => {
                 let of = if ip.is_ipv6() { &mut six } else { &mut four };
                 of.states.push((t, *new));
                 (of.lladdr, of.address) = (*lladdr, Some(*ip));

@@ -4,14 +4,14 @@ use super::account::{Spell, account};
 use super::event::{Trace, What};
 use super::observe::{ClientSeen, GatewaySeen, Observed};
 use super::words::{Precision, many};
-use crate::control::{CalicoVersion, GATEWAY};
+use crate::control::CalicoVersion;
 use crate::neigh::Nud;
 use crate::pod::ClientId;
 use crate::scenario::Corner;
 use crate::time::Time;
 use core::fmt::Write as _;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What was run, in one line.
 #[must_use]
@@ -84,7 +84,7 @@ pub fn summary(trace: &Trace, seen: &Observed) -> String {
     }
     for (at, (family, of)) in families.iter().enumerate() {
         let label = if at == 0 { "Pod's entry" } else { "" };
-        let _ = writeln!(out, "{label:<12} {family}{}", entry(of));
+        let _ = writeln!(out, "{label:<12} {family}{}", entry(of, trace.gateway4()));
     }
     let ids = trace.plan.every_client().enumerate();
     let id_of: BTreeMap<&str, ClientId> = ids.map(|(at, c)| (c.name.as_str(), ClientId(at as u32))).collect();
@@ -98,8 +98,8 @@ pub fn summary(trace: &Trace, seen: &Observed) -> String {
     out
 }
 
-fn entry(of: &GatewaySeen) -> String {
-    let address = of.address.unwrap_or(IpAddr::V4(GATEWAY));
+fn entry(of: &GatewaySeen, gateway: Ipv4Addr) -> String {
+    let address = of.address.unwrap_or(IpAddr::V4(gateway));
     match (of.entry(), of.lladdr) {
         (None | Some(Nud::None), _) => "none".to_owned(),
         (Some(state), Some(mac)) => format!("{address} lladdr {mac} {state}"),

@@ -15,7 +15,7 @@ use super::page::{Glyphs, LaneName, Page, Row, Style, Tone, Window};
 use super::view::View;
 use super::words::{self, Precision};
 use crate::addr::Mac;
-use crate::control::{Act, ActorName, GATEWAY, Side, StepId, StepTable};
+use crate::control::{Act, ActorName, Side, StepId, StepTable};
 use crate::host::Reason;
 use crate::neigh::Nud;
 use crate::packet::{FrameId, IpBytes};
@@ -131,7 +131,7 @@ impl Timeline<'_> {
                 self.frame(t, (*id, *from, *fate), bytes, view);
             }
             What::Judged { side: Side::Host, target, sender, ruling, .. }
-                if is_gateway(*target) && !is_dad(*sender) =>
+                if is_gateway(*target, self.trace.gateway4()) && !is_dad(*sender) =>
             {
                 self.judged(t, target.is_ipv6(), *ruling);
             }
@@ -206,7 +206,7 @@ impl Timeline<'_> {
     fn frame(&mut self, t: Time, (id, from, fate): (FrameId, Side, Fate), bytes: &[u8], view: &View) {
         let told = || arrow(from, &describe(bytes).summary);
         let six = view.is_ipv6();
-        if from == Side::Pod && view.asks_gateway() {
+        if from == Side::Pod && view.asks_gateway(self.trace.gateway4()) {
             let silent = if six { !self.answered.contains(&id) } else { self.gates[0].silent };
             if silent || fate != Fate::Delivered {
                 self.ask_in_vain(t, view, fate);
@@ -214,7 +214,9 @@ impl Timeline<'_> {
                 self.flush(t, six, None);
                 self.row(t, Some(LaneName::Pod), Tone::Plain, told());
             }
-        } else if from == Side::Host && view.answers().is_some_and(|(ip, _)| is_gateway(ip)) {
+        } else if from == Side::Host
+            && view.answers().is_some_and(|(ip, _)| is_gateway(ip, self.trace.gateway4()))
+        {
             self.flush(t, six, None);
             self.row(t, Some(LaneName::Pod), Tone::Good, told());
             if six {
@@ -287,7 +289,7 @@ impl Timeline<'_> {
         lladdr: Option<crate::addr::Mac>,
     ) {
         let name = |n: Option<Nud>| n.map_or("(no entry)", Nud::name);
-        if side == Side::Pod && is_gateway(ip) {
+        if side == Side::Pod && is_gateway(ip, self.trace.gateway4()) {
             match new {
                 Some(Nud::None | Nud::Incomplete) if !self.style.full => return,
                 Some(Nud::Failed) => return self.failed(t, ip),
@@ -380,7 +382,7 @@ impl Timeline<'_> {
     /// Writes the requests of a family collected so far as one line.
     fn flush(&mut self, t: Time, six: bool, end: Option<&str>) {
         let burst = core::mem::take(&mut self.gates[usize::from(six)].burst);
-        let target = burst.target.unwrap_or(IpAddr::V4(GATEWAY));
+        let target = burst.target.unwrap_or(IpAddr::V4(self.trace.gateway4()));
         let Some(from) = burst.from else {
             if let Some(end) = end {
                 self.row(t, Some(LaneName::Pod), Tone::Bad, format!("pod: {target} {end}"));
@@ -484,7 +486,7 @@ mod tests {
             gate.burst.from.get_or_insert(at_ms(*ms));
             gate.burst.sent.push(at_ms(*ms));
         }
-        t.failed(at_ms(failed_ms), GATEWAY.into());
+        t.failed(at_ms(failed_ms), crate::control::GATEWAY.into());
         t.flush_all(at_ms(10_000));
         t.rows
             .iter()

@@ -2,10 +2,9 @@
 
 use super::event::{is_dad, is_gateway};
 use crate::addr::Mac;
-use crate::control::GATEWAY;
 use crate::wire::nd::{self, NdMessage};
 use crate::wire::{Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What a frame is, as far as the course of a run depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -114,17 +113,17 @@ impl View {
         }
     }
 
-    /// An ARP request for 169.254.1.1.
+    /// An ARP request for the gateway of IPv4, which has the address `four`.
     #[must_use]
-    pub fn asks_gateway4(&self) -> bool {
-        matches!(self, View::Arp { arp, .. } if arp.op == OP_REQUEST && arp.tpa == GATEWAY)
+    pub fn asks_gateway4(&self, four: Ipv4Addr) -> bool {
+        matches!(self, View::Arp { arp, .. } if arp.op == OP_REQUEST && arp.tpa == four)
     }
 
-    /// A question for the pod's gateway, of either family. (A solicitation from `::` is a test for
-    /// duplicates of the pod's own.)
+    /// A question for the pod's gateway, of either family; that of IPv4 has the address `four`. (A
+    /// solicitation from `::` is a test for duplicates of the pod's own.)
     #[must_use]
-    pub fn asks_gateway(&self) -> bool {
-        self.asks().is_some_and(|(sender, target)| is_gateway(target) && !is_dad(sender))
+    pub fn asks_gateway(&self, four: Ipv4Addr) -> bool {
+        self.asks().is_some_and(|(sender, target)| is_gateway(target, four) && !is_dad(sender))
     }
 }
 
@@ -136,16 +135,17 @@ fn is_ip(arp: &Arp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::GATEWAY;
 
     #[test]
     fn a_request_is_read_and_any_prefix_of_it_is_no_request() {
         let pod = Mac([2, 0, 0, 0, 0, 1]);
         let frame = Arp::request(pod, "10.42.0.123".parse().unwrap(), GATEWAY).frame(Mac::BROADCAST, pod);
         let view = View::of(&frame);
-        assert!(view.asks_gateway() && view.asks_gateway4() && view.is_group());
+        assert!(view.asks_gateway(GATEWAY) && view.asks_gateway4(GATEWAY) && view.is_group());
         assert_eq!(view.answers(), None);
         for len in 0..frame.len() {
-            assert!(!View::of(&frame[..len]).asks_gateway(), "{len}");
+            assert!(!View::of(&frame[..len]).asks_gateway(GATEWAY), "{len}");
         }
     }
 
@@ -153,7 +153,7 @@ mod tests {
     fn a_test_for_duplicates_is_no_question_for_the_gateway() {
         let link_local: Ipv6Addr = "fe80::1".parse().unwrap();
         let solicit = |src| View::Solicit { dst: Mac::BROADCAST, src, target: link_local };
-        assert!(solicit("fd00::2".parse().unwrap()).asks_gateway());
-        assert!(!solicit(Ipv6Addr::UNSPECIFIED).asks_gateway());
+        assert!(solicit("fd00::2".parse().unwrap()).asks_gateway(GATEWAY));
+        assert!(!solicit(Ipv6Addr::UNSPECIFIED).asks_gateway(GATEWAY));
     }
 }

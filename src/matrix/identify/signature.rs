@@ -136,7 +136,7 @@ fn questions(run: &Played, worst: &Outage) -> (bool, bool, bool) {
         // a test for duplicates (::, 0.0.0.0) is no question of the pod's
         let question = match view.asks() {
             Some((sender, _)) if !by_gateway => !sender.is_unspecified(),
-            _ => view.asks_gateway(),
+            _ => view.asks_gateway(GATEWAY),
         };
         if *from == Side::Pod && question {
             let in_vain = worst.longest <= AT_ONCE || before(event.t_ns, AT_ONCE);

@@ -18,7 +18,7 @@ impl<O: Outside> World<O> {
         sink: &mut S,
     ) {
         let view = View::of(frame);
-        if from == Side::Pod && view.asks_gateway4() {
+        if from == Side::Pod && view.asks_gateway4(self.run.plan().setting.gateway) {
             self.run.asked(self.now, chooser);
         }
         let (id, passage) = self.pair.carry(self.now, from, frame, chooser);
