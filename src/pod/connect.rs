@@ -4,12 +4,12 @@
 
 use super::client::{Behaviour, Cx, Wake};
 use super::event::ClientEvent;
+use super::lanes::{Lane, Lanes};
 use super::outcome::{Failure, Outcome, SocketError};
 use super::spec::ConnectSpec;
 use super::tcp::{Conn, State, Step};
-use crate::time::{Span, Time};
+use crate::time::Span;
 use crate::wire::{self, Ends, Payload, Unreachable};
-use smallvec::SmallVec;
 
 /// What one connect() takes an application that dials many: 500 in 5 ms, measured with Python.
 /// It keeps a burst from being one moment.
@@ -19,37 +19,27 @@ const RETRY_MIN: Span = Span::from_us(300);
 /// The most connections dialled at once; a file cannot ask for more than a pod has ports.
 pub(super) const PARALLEL_MAX: u32 = 16_384;
 
-#[derive(Clone, Hash, Debug)]
-struct Lane {
-    conn: Option<Conn>,
-    tries: u32,
-    number: u32,
-    /// When the next attempt begins.
-    next: Option<Time>,
-    /// When the application loses patience with this one.
-    patience: Option<Time>,
-}
-
 /// A running dialler.
 #[derive(Clone, Hash, Debug)]
 pub(super) struct Connect {
     spec: ConnectSpec,
-    lanes: SmallVec<[Lane; 1]>,
+    lanes: Lanes,
     outcome: Outcome,
 }
 
 impl Connect {
     pub(super) fn new(spec: ConnectSpec) -> Connect {
-        Connect { spec, lanes: SmallVec::new(), outcome: Outcome::default() }
+        Connect { spec, lanes: Lanes::default(), outcome: Outcome::default() }
     }
 
     fn dial(&mut self, cx: &mut Cx<'_>, at: usize) {
         let number = self.outcome.begin(cx.now, at as u32);
         cx.report(ClientEvent::Began { number, lane: at as u32 });
-        let lane = &mut self.lanes[at];
-        lane.tries += 1;
-        lane.number = number;
-        lane.next = None;
+        self.lanes.change(at, |lane| {
+            lane.tries += 1;
+            lane.number = number;
+            lane.next = None;
+        });
         let to = self.spec.to;
         let ends = match cx.stack.source_for(to.ip()) {
             Ok(source) => Ends::new(source, to.ip()),
@@ -58,55 +48,55 @@ impl Connect {
         let Some(ends) = ends else {
             return self.failed(cx, at, Failure::Socket(SocketError::Einval));
         };
-        lane.patience = self.spec.timeout.map(|t| cx.now + t);
-        lane.conn = Some(Conn::dial(cx, ends, to.port()));
+        let patience = self.spec.timeout.map(|t| cx.now + t);
+        self.lanes.change(at, |lane| {
+            lane.patience = patience;
+            lane.conn = Some(Conn::dial(cx, ends, to.port()));
+        });
     }
 
     fn connected(&mut self, cx: &mut Cx<'_>, at: usize) {
-        let number = self.lanes[at].number;
+        let number = self.number(at);
         if let Some((rtt, duplicate)) = self.outcome.answer(cx.now, number) {
             let lane = at as u32;
             cx.report(ClientEvent::Answered { number, lane, rtt, duplicate, mac: None });
         }
-        if let Some(conn) = &mut self.lanes[at].conn {
-            conn.reset(cx);
-        }
+        self.lanes.change(at, |lane| lane.conn.as_mut().map(|conn| conn.reset(cx)));
         self.release(cx, at);
     }
 
     fn failed(&mut self, cx: &mut Cx<'_>, at: usize, failure: Failure) {
-        let number = self.lanes[at].number;
+        let number = self.number(at);
         if self.outcome.fail(cx.now, number, failure) {
             cx.report(ClientEvent::Failed { number, lane: at as u32, failure });
         }
-        let lane = &mut self.lanes[at];
+        let tries = self.lanes.get(at).map_or(0, |lane| lane.tries);
         if let Some(pause) = self.spec.retry
-            && self.spec.attempts.is_none_or(|n| lane.tries < n)
+            && self.spec.attempts.is_none_or(|n| tries < n)
         {
-            lane.next = Some(cx.now + Span(pause.0.max(RETRY_MIN.0)));
+            let next = cx.now + Span(pause.0.max(RETRY_MIN.0));
+            self.lanes.change(at, |lane| lane.next = Some(next));
         }
         self.release(cx, at);
     }
 
     /// The socket is closed; when no lane has anything left to do, so is the client.
     fn release(&mut self, cx: &mut Cx<'_>, at: usize) {
-        self.lanes[at].conn = None;
-        self.lanes[at].patience = None;
-        if self.lanes.iter().all(|l| l.conn.is_none() && l.next.is_none()) {
+        self.lanes.change(at, |lane| {
+            lane.conn = None;
+            lane.patience = None;
+        });
+        if self.lanes.are_idle() {
             self.finish(cx);
         }
     }
 
-    fn lane_wake(lane: &Lane) -> Option<Wake> {
-        let timer = lane.conn.as_ref().and_then(Conn::timer).map(Wake::kernel);
-        let process = [lane.next, lane.patience].into_iter().flatten().min().map(Wake::process);
-        [timer, process].into_iter().flatten().min()
+    fn number(&self, at: usize) -> u32 {
+        self.lanes.get(at).map_or(0, |lane| lane.number)
     }
 
     fn lost_patience(&mut self, cx: &mut Cx<'_>, at: usize) {
-        if let Some(conn) = &mut self.lanes[at].conn {
-            conn.abandon();
-        }
+        self.lanes.change(at, |lane| lane.conn.as_mut().map(Conn::abandon));
         self.failed(cx, at, Failure::Patience);
     }
 }
@@ -120,27 +110,26 @@ impl Behaviour for Connect {
     }
 
     fn wake(&self) -> Option<Wake> {
-        self.lanes.iter().filter_map(Connect::lane_wake).min()
+        self.lanes.next().map(|(wake, _)| wake)
     }
 
     fn start(&mut self, cx: &mut Cx<'_>) {
         let lanes = self.spec.parallel.clamp(1, PARALLEL_MAX);
-        for lane in 0..lanes {
+        self.lanes = Lanes::new((0..lanes).map(|lane| {
             let next = (lane > 0).then(|| cx.now + Span(DIAL_COST.0 * u64::from(lane)));
-            self.lanes.push(Lane { conn: None, tries: 0, number: 0, next, patience: None });
-        }
+            Lane { next, ..Lane::default() }
+        }));
         self.dial(cx, 0);
     }
 
     fn wake_up(&mut self, cx: &mut Cx<'_>) {
-        let first = self.lanes.iter().enumerate().filter_map(|(at, l)| Some((Connect::lane_wake(l)?, at)));
-        let Some((wake, at)) = first.min() else { return };
+        let Some((wake, at)) = self.lanes.next() else { return };
         if wake.kernel {
-            let error = self.lanes[at].conn.as_mut().and_then(|c| c.timeout(cx, at as u32));
-            if let Some(error) = error {
+            let timeout = |lane: &mut Lane| lane.conn.as_mut()?.timeout(cx, at as u32);
+            if let Some(error) = self.lanes.change(at, timeout).flatten() {
                 self.failed(cx, at, Failure::Socket(error));
             }
-        } else if self.lanes[at].patience.is_some_and(|t| t <= cx.now) {
+        } else if self.lanes.get(at).and_then(|lane| lane.patience).is_some_and(|t| t <= cx.now) {
             self.lost_patience(cx, at);
         } else {
             self.dial(cx, at);
@@ -154,9 +143,10 @@ impl Behaviour for Connect {
     fn packet(&mut self, cx: &mut Cx<'_>, ends: Ends, payload: &Payload<'_>) -> bool {
         match *payload {
             Payload::Tcp(ref segment) => {
-                let ours = |l: &Lane| l.conn.as_ref().is_some_and(|c| c.is_for(ends, segment));
-                let Some(at) = self.lanes.iter().position(ours) else { return false };
-                match self.lanes[at].conn.as_mut().map(|c| c.segment(cx, segment)) {
+                let ours = self.lanes.by_port(segment.dst_port, |c| c.is_for(ends, segment));
+                let Some(at) = ours else { return false };
+                let step = self.lanes.change(at, |lane| lane.conn.as_mut().map(|c| c.segment(cx, segment)));
+                match step.flatten() {
                     Some(Step::Connected) => self.connected(cx, at),
                     Some(Step::Closed(error)) => self.failed(cx, at, Failure::Socket(error)),
                     _ => {}
@@ -165,10 +155,12 @@ impl Behaviour for Connect {
             }
             Payload::Unreachable { code, about } => {
                 let Some((seq, why)) = quoted_segment(about, code, ends) else { return false };
-                let ours = |l: &Lane| l.conn.as_ref().is_some_and(|c| c.port == seq.src_port);
-                let Some(at) = self.lanes.iter().position(ours) else { return false };
-                let conn = self.lanes[at].conn.as_mut().filter(|c| c.state != State::Closed);
-                if let Some(error) = conn.and_then(|c| c.unreachable(cx, at as u32, seq.seq, why)) {
+                let Some(at) = self.lanes.by_port(seq.src_port, |_| true) else { return false };
+                let told = |lane: &mut Lane| {
+                    let conn = lane.conn.as_mut().filter(|c| c.state != State::Closed);
+                    conn.and_then(|c| c.unreachable(cx, at as u32, seq.seq, why))
+                };
+                if let Some(error) = self.lanes.change(at, told).flatten() {
                     self.failed(cx, at, Failure::Socket(error));
                 }
                 true

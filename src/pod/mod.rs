@@ -27,6 +27,7 @@ mod arping;
 mod client;
 mod connect;
 mod event;
+mod lanes;
 mod outcome;
 mod ping;
 mod rtt;
