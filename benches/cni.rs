@@ -3,7 +3,7 @@
 //! `cargo bench --bench cni` prints the median of each, in milliseconds of wall time from the start
 //! of the plugin's process to its end, and the ratio. Without the plugins it says so.
 
-use arplab::cni::{self, Conflist, Options, Stage};
+use arplab::cni::{self, Conflist, PluginStage, TraceOptions};
 use arplab::time::Span;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
@@ -52,7 +52,7 @@ fn median(times: &[Duration]) -> f64 {
 }
 
 fn run_supervised(list: &Conflist) -> Duration {
-    let options = Options {
+    let options = TraceOptions {
         folders: vec![PLUGINS.into()],
         args: None,
         capability_args: serde_json::Map::new(),
@@ -63,7 +63,7 @@ fn run_supervised(list: &Conflist) -> Duration {
         check: false,
         del: true,
     };
-    let stage = Stage::new().unwrap();
+    let stage = PluginStage::new().unwrap();
     let trace = cni::trace(&stage, list, &options).unwrap();
     let invocations = trace.operations.iter().flat_map(|it| &it.invocations);
     invocations.fold(Duration::ZERO, |sum, it| {
@@ -73,7 +73,7 @@ fn run_supervised(list: &Conflist) -> Duration {
 }
 
 fn run_plain(configuration: &str) -> Duration {
-    let stage = Stage::new().unwrap();
+    let stage = PluginStage::new().unwrap();
     let pod = format!("/proc/{}/fd/{}", std::process::id(), stage.pod.as_fd().as_raw_fd());
     let run = |verb: &str| {
         let begun = Instant::now();

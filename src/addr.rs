@@ -223,7 +223,7 @@ serde_as_text!(IfName);
 
 /// The names that the ends of a pair are born with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Ends {
+pub struct VethEnds {
     /// The host end's.
     pub cali: IfName,
     /// The pod end's.

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// A capture to be written when the run is over.
-pub(super) struct Capture(OutFile);
+pub(super) struct CaptureFile(OutFile);
 
-impl Capture {
+impl CaptureFile {
     /// As [`OutFile::at`].
-    pub(super) fn at(path: &Path) -> Result<Capture, Fail> {
-        Ok(Capture(OutFile::at(path, "capture")?))
+    pub(super) fn at(path: &Path) -> Result<CaptureFile, Fail> {
+        Ok(CaptureFile(OutFile::at(path, "capture")?))
     }
 
     /// As [`OutFile::write`].

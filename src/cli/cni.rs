@@ -2,7 +2,7 @@
 
 use super::capture::OutFile;
 use super::fail::Fail;
-use crate::cni::{self, Conflist, InvokeError, Options, Stage, TraceError};
+use crate::cni::{self, Conflist, InvokeError, PluginStage, PluginTraceError, TraceOptions};
 use crate::time::Span;
 use netns_lab::supervise::SuperviseError;
 use serde_json::{Map, Value};
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
 
 fn trace(args: &TraceArgs) -> Result<u8, Fail> {
     let (list, folders) = target(args)?;
-    let options = Options {
+    let options = TraceOptions {
         folders,
         args: args.args.clone(),
         capability_args: capability_args(args)?,
@@ -93,7 +93,7 @@ fn trace(args: &TraceArgs) -> Result<u8, Fail> {
     let capture = args.pcap.as_deref().map(|path| OutFile::at(path, "capture")).transpose()?;
     // before there are threads
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
-    let stage = Stage::new().map_err(|e| Fail::cannot(e.to_string()))?;
+    let stage = PluginStage::new().map_err(|e| Fail::cannot(e.to_string()))?;
     let trace = cni::trace(&stage, &list, &options).map_err(|e| fail(&e))?;
     if let Some(file) = capture {
         let bytes = cni::pcapng(&trace, &options.ifname).map_err(|e| Fail::cannot(e.to_string()))?;
@@ -111,7 +111,7 @@ fn trace(args: &TraceArgs) -> Result<u8, Fail> {
 }
 
 /// An error that the plugin reported is what it may do; anything else that is no answer is bad input.
-fn verdict(trace: &cni::Trace) -> Result<u8, Fail> {
+fn verdict(trace: &cni::PluginTrace) -> Result<u8, Fail> {
     for operation in &trace.operations {
         for invocation in &operation.invocations {
             match &invocation.answer {
@@ -132,10 +132,10 @@ fn verdict(trace: &cni::Trace) -> Result<u8, Fail> {
     Ok(super::AS_EXPECTED)
 }
 
-fn fail(error: &TraceError) -> Fail {
+fn fail(error: &PluginTraceError) -> Fail {
     match error {
-        TraceError::NoPlugin { .. }
-        | TraceError::Invoke { source: InvokeError::Supervise(SuperviseError::Exec { .. }), .. } => {
+        PluginTraceError::NoPlugin { .. }
+        | PluginTraceError::Invoke { source: InvokeError::Supervise(SuperviseError::Exec { .. }), .. } => {
             Fail::usage(error.to_string())
         }
         _ => Fail::cannot(error.to_string()),

@@ -218,9 +218,9 @@ fn as_plain(plan: &Arc<Plan>, column: Column) -> Column {
 /// Runs the live corners at the same time.
 #[cfg(feature = "live")]
 fn live_runs(args: &Args, scenario: &Scenario, plan: &Arc<Plan>) -> Result<(Vec<Told>, Vec<Missing>), Fail> {
-    use crate::live::{self, LiveEnd, LiveOptions, Responder};
+    use crate::live::{self, LiveEnd, LiveNode, LiveOptions};
     let (mut runs, mut missing) = (Vec::new(), Vec::new());
-    let mut wanted = vec![(Corner::LiveSmoltcp, Responder::Smoltcp), (Corner::LiveKernel, Responder::Kernel)];
+    let mut wanted = vec![(Corner::LiveSmoltcp, LiveNode::Smoltcp), (Corner::LiveKernel, LiveNode::Kernel)];
     wanted.retain(|(corner, _)| match scenario.file().not_live.get(corner) {
         Some(why) => {
             missing.push(Missing { corner: *corner, why: why.clone() });

@@ -1,7 +1,7 @@
 //! `arplab conform`.
 
 use super::fail::Fail;
-use crate::vectors::{Case, CaseResult, conform_line};
+use crate::vectors::{CaseResult, ConformCase, conform_line};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -87,7 +87,7 @@ fn wanted(line: &str, only: Option<&str>) -> bool {
     serde_json::from_str::<Named>(line).map_or(true, |n| n.name.contains(only))
 }
 
-fn tell(case: &Case, json: bool, counts: &mut Counts, out: &mut dyn Write) -> Result<(), Fail> {
+fn tell(case: &ConformCase, json: bool, counts: &mut Counts, out: &mut dyn Write) -> Result<(), Fail> {
     let (count, word) = match case.result {
         CaseResult::Agrees => (&mut counts.agree, "agrees"),
         CaseResult::Differs => (&mut counts.differ, "DIFFERS"),

@@ -23,7 +23,7 @@ pub(super) struct Args {
 
 #[cfg(all(feature = "live", feature = "proptest"))]
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
-    use crate::differential::{self, Options};
+    use crate::differential::{self, DifferentialOptions};
     use crate::live;
     use std::sync::Arc;
     // before anything else: it wants a process with one thread
@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     eprintln!("arplab: seed {seed}");
     let jobs = args.jobs.unwrap_or_else(differential::default_jobs);
     let Args { first, states, keep_going, .. } = *args;
-    let options = Options { seed, first, states, keep_going, jobs };
+    let options = DifferentialOptions { seed, first, states, keep_going, jobs };
     let interrupt = Arc::new(Interrupted::default());
     let heard = Arc::clone(&interrupt);
     live::on_interrupt(move |by| heard.come(by)).map_err(|e| Fail::cannot(e.to_string()))?;

@@ -18,31 +18,31 @@ pub(super) struct Args {
     entry: Option<String>,
     /// Are requests seen on the pod's eth0?
     #[arg(long, value_enum)]
-    asked: Option<Answer>,
+    asked: Option<YesNo>,
     /// Are requests seen on the host's cali interface?
     #[arg(long, value_enum)]
-    heard: Option<Answer>,
+    heard: Option<YesNo>,
     /// Are replies seen there?
     #[arg(long, value_enum)]
-    answered: Option<Answer>,
+    answered: Option<YesNo>,
     /// How long it lasts, such as 60s
     #[arg(long, value_name = "DURATION")]
     lasts: Option<Span>,
     /// Does it end by itself or otherwise while you watch?
     #[arg(long, value_enum)]
-    ends: Option<Answer>,
+    ends: Option<YesNo>,
     /// The MAC in the pod's entry
     #[arg(long)]
     mac: Option<Mac>,
     /// Is it another than that of the host's cali interface?
     #[arg(long, value_enum)]
-    wrong_mac: Option<Answer>,
+    wrong_mac: Option<YesNo>,
     /// Do two MACs claim one address: the entry's MAC alternates, or one request gets two replies?
     #[arg(long, value_enum)]
-    two_macs: Option<Answer>,
+    two_macs: Option<YesNo>,
     /// Do replies come late, up to 0.8 s after the request?
     #[arg(long, value_enum)]
-    held_back: Option<Answer>,
+    held_back: Option<YesNo>,
     /// State of the HOST's entry for the pod: PERMANENT, INCOMPLETE, absent, ...
     #[arg(long, value_name = "STATE", value_parser = state)]
     host_entry: Option<String>,
@@ -66,7 +66,7 @@ pub(super) struct Args {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-enum Answer {
+enum YesNo {
     Yes,
     No,
 }
@@ -159,7 +159,7 @@ fn some_text(text: &str) -> Result<String, &'static str> {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
-    let yes = |a: Option<Answer>| a.map(|a| a == Answer::Yes);
+    let yes = |a: Option<YesNo>| a.map(|a| a == YesNo::Yes);
     let seen = Observation {
         entry: args.entry.clone(),
         asked: yes(args.asked),
@@ -254,7 +254,7 @@ fn nothing(args: &Args) -> Fail {
     let file = args.pcap.as_deref().unwrap_or(Path::new("")).display();
     Fail::usage(format!(
         "there is nothing to identify in {file}: no ARP, no neighbour discovery, no packet to one station. \
-         Capture while a client in the pod tries, without a filter, on the pod's eth0 or its cali interface; \
+         CaptureFile while a client in the pod tries, without a filter, on the pod's eth0 or its cali interface; \
          if that stays empty the pod does not even ask: say so with --asked no"
     ))
 }

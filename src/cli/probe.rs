@@ -3,7 +3,7 @@
 use super::fail::Fail;
 use super::show;
 use crate::addr::Mac;
-use crate::probe::{Column, ModelAnswerer, Report, Scene, Setting, Table, probe};
+use crate::probe::{Asker, Findings, ModelAnswerer, ReportColumn, ReportTable, Scene, probe};
 use crate::scenario::{HoldOverride, Overrides, Scenario, catalogue};
 use crate::time::Span;
 use std::io::Write;
@@ -104,7 +104,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
             writeln!(out, "The model and the kernel differ: {}.", differ.join(", "))?;
         }
     }
-    if let (Some(Only::Kernel), [Column { report: Err(why), .. }]) = (args.only, &table.columns[..]) {
+    if let (Some(Only::Kernel), [ReportColumn { report: Err(why), .. }]) = (args.only, &table.columns[..]) {
         return Err(Fail::cannot(why.clone()));
     }
     Ok(if table.conforms(args.strict) { super::AS_EXPECTED } else { super::UNEXPECTED })
@@ -158,8 +158,8 @@ fn scenario(args: &Args) -> Result<Option<Scenario>, Fail> {
     show::load(word).map(Some)
 }
 
-fn setting(args: &Args, pod_ip: Ipv4Addr, pod_mac: Mac, mac: Option<Mac>) -> Setting {
-    Setting {
+fn setting(args: &Args, pod_ip: Ipv4Addr, pod_mac: Mac, mac: Option<Mac>) -> Asker {
+    Asker {
         gateway: args.gateway,
         mac: args.mac.or(mac),
         beyond: args.beyond,
@@ -167,11 +167,11 @@ fn setting(args: &Args, pod_ip: Ipv4Addr, pod_mac: Mac, mac: Option<Mac>) -> Set
         patience: args.timeout,
         quiet: args.quiet,
         at_once: args.at_once,
-        ..Setting::of_pod(args.pod_ip.unwrap_or(pod_ip), args.pod_mac.unwrap_or(pod_mac))
+        ..Asker::of_pod(args.pod_ip.unwrap_or(pod_ip), args.pod_mac.unwrap_or(pod_mac))
     }
 }
 
-fn of_scenario(args: &Args, scenario: &Scenario) -> Result<Table, Fail> {
+fn of_scenario(args: &Args, scenario: &Scenario) -> Result<ReportTable, Fail> {
     // before anything else: it wants a process with one thread
     let entered = if args.only == Some(Only::Model) { Err("not wanted".into()) } else { enter() };
     let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
@@ -190,13 +190,13 @@ fn of_scenario(args: &Args, scenario: &Scenario) -> Result<Table, Fail> {
         && let Some(mut model) = ModelAnswerer::of(&scene, args.seed)
     {
         let report = probe(&setting, &mut model).map_err(|e| e.to_string());
-        columns.push(Column { name: "model".into(), report });
+        columns.push(ReportColumn { name: "model".into(), report });
     }
     if args.only != Some(Only::Model) {
         let report = entered.and_then(|()| on_kernel(&scene, &setting));
-        columns.push(Column { name: "kernel".into(), report });
+        columns.push(ReportColumn { name: "kernel".into(), report });
     }
-    Ok(Table { columns })
+    Ok(ReportTable { columns })
 }
 
 #[cfg(feature = "live")]
@@ -216,8 +216,8 @@ fn end_on_signal() -> std::io::Result<()> {
 }
 
 #[cfg(feature = "live")]
-fn on_kernel(scene: &Scene, setting: &Setting) -> Result<Report, String> {
-    let mut stage = crate::probe::Stage::new(scene).map_err(|e| e.to_string())?;
+fn on_kernel(scene: &Scene, setting: &Asker) -> Result<Findings, String> {
+    let mut stage = crate::probe::SceneStage::new(scene).map_err(|e| e.to_string())?;
     for refused in &stage.refused {
         tracing::warn!("the kernel's node lacks a change: {refused}");
     }
@@ -225,7 +225,7 @@ fn on_kernel(scene: &Scene, setting: &Setting) -> Result<Report, String> {
 }
 
 #[cfg(feature = "live")]
-fn of_interface(args: &Args) -> Result<Table, Fail> {
+fn of_interface(args: &Args) -> Result<ReportTable, Fail> {
     use crate::probe::WireAnswerer;
     use netns_lab::Netns;
     let dev = args.target.as_str();
@@ -253,7 +253,7 @@ fn of_interface(args: &Args) -> Result<Table, Fail> {
     let mut wire = WireAnswerer::open(&netns, dev).map_err(|e| Fail::cannot(e.to_string()))?;
     let report = probe(&setting(args, pod_ip, pod_mac, None), &mut wire);
     let report = report.map_err(|e| Fail::cannot(e.to_string()))?;
-    Ok(Table { columns: vec![Column { name: dev.to_owned(), report: Ok(report) }] })
+    Ok(ReportTable { columns: vec![ReportColumn { name: dev.to_owned(), report: Ok(report) }] })
 }
 
 #[cfg(not(feature = "live"))]
@@ -262,11 +262,11 @@ fn enter() -> Result<(), String> {
 }
 
 #[cfg(not(feature = "live"))]
-fn on_kernel(_: &Scene, _: &Setting) -> Result<Report, String> {
+fn on_kernel(_: &Scene, _: &Asker) -> Result<Findings, String> {
     enter().and(Err(String::new()))
 }
 
 #[cfg(not(feature = "live"))]
-fn of_interface(_: &Args) -> Result<Table, Fail> {
+fn of_interface(_: &Args) -> Result<ReportTable, Fail> {
     Err(Fail::cannot("this arplab was built without live interfaces (feature `live`)"))
 }

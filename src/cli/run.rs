@@ -1,6 +1,6 @@
 //! `arplab run`.
 
-use super::capture::Capture;
+use super::capture::CaptureFile;
 use super::fail::Fail;
 use super::{change, output, show};
 use crate::choice::Seeded;
@@ -13,7 +13,8 @@ use crate::scenario::{ClientPlan, Corner, Expect, HoldOverride, Overrides, Plan,
 use crate::sim;
 use crate::time::Time;
 use crate::trace::{
-    Check, ClientNews, Observed, Sink as _, Start, Timeline, Trace, Verdict, What, check, observe, write_json,
+    Check, ClientNews, Observed, Sink as _, Start, Timeline, Trace, VerdictLine, What, check, observe,
+    write_json,
 };
 use std::io::Write;
 use std::path::PathBuf;
@@ -44,13 +45,13 @@ pub(super) struct Args {
     #[arg(long)]
     live: bool,
     /// Who answers for the gateway in a live run
-    #[arg(long, value_enum, default_value_t = Responder::Smoltcp, requires = "live")]
-    responder: Responder,
+    #[arg(long, value_enum, default_value_t = ResponderArg::Smoltcp, requires = "live")]
+    responder: ResponderArg,
     /// What the device is whose wire arplab holds in a live run: the pod's eth0 with the smoltcp
     /// responder, the node's uplink with the kernel's [default: a TAP, or a veth where
     /// /dev/net/tun is refused]
     #[arg(long, value_enum, requires = "live")]
-    link: Option<Link>,
+    link: Option<LinkArg>,
     /// Seed of all randomness
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -67,7 +68,7 @@ pub(super) struct Args {
 
 /// Who answers for 169.254.1.1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-enum Responder {
+enum ResponderArg {
     /// The software gateway, in front of a real pod
     Smoltcp,
     /// The running kernel's own proxy ARP, in a namespace that stands for the node
@@ -76,7 +77,7 @@ enum Responder {
 
 /// What `eth0` is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-enum Link {
+enum LinkArg {
     /// A TAP device
     Tap,
     /// One end of a veth, the other read by a packet socket
@@ -91,7 +92,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         return super::explore::replay(path, shown(args));
     }
     let (scenario, overrides, plan, _) = prepare(args)?;
-    let capture = args.pcap.as_deref().map(Capture::at).transpose()?;
+    let capture = args.pcap.as_deref().map(CaptureFile::at).transpose()?;
     let plan = Arc::new(plan);
     let mut events = begun(&scenario, &plan, &overrides, Corner::Sim, args.seed);
     let mut chooser = Seeded::new(args.seed);
@@ -107,23 +108,23 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
 
 #[cfg(feature = "live")]
 fn live(args: &Args) -> Result<u8, Fail> {
-    use crate::live::{self, LinkKind, LiveEnd, LiveOptions};
+    use crate::live::{self, LiveEnd, LiveOptions, PodLinkKind};
     // before anything else: it wants a process with one thread
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
     let (scenario, overrides, plan, case) = prepare(args)?;
     let (corner, responder) = match args.responder {
-        Responder::Smoltcp => (Corner::LiveSmoltcp, live::Responder::Smoltcp),
-        Responder::Kernel => (Corner::LiveKernel, live::Responder::Kernel),
+        ResponderArg::Smoltcp => (Corner::LiveSmoltcp, live::LiveNode::Smoltcp),
+        ResponderArg::Kernel => (Corner::LiveKernel, live::LiveNode::Kernel),
     };
     if let Some(why) = scenario.file().not_live.get(&corner) {
         return Err(Fail::cannot(format!("{} cannot be staged in {corner}: {why}", scenario.id())));
     }
-    let capture = args.pcap.as_deref().map(Capture::at).transpose()?;
+    let capture = args.pcap.as_deref().map(CaptureFile::at).transpose()?;
     let plan = Arc::new(plan);
     let mut events = begun(&scenario, &plan, &overrides, corner, args.seed);
     let link = args.link.map(|l| match l {
-        Link::Tap => LinkKind::Tap,
-        Link::Veth => LinkKind::Veth,
+        LinkArg::Tap => PodLinkKind::Tap,
+        LinkArg::Veth => PodLinkKind::Veth,
     });
     let options = LiveOptions { responder, seed: args.seed, link, progress: !args.json };
     let end = live::run(&options, &mut events).map_err(|e| Fail::cannot(e.to_string()))?;
@@ -210,7 +211,7 @@ enum Early {
 }
 
 impl Ran<'_> {
-    fn report(&self, events: &Trace, capture: Option<&Capture>) -> Result<u8, Fail> {
+    fn report(&self, events: &Trace, capture: Option<&CaptureFile>) -> Result<u8, Fail> {
         let seen = observe(events);
         let expect = self.expectations();
         let checks = check(&expect, &seen, !self.overrides.holds.is_empty());
@@ -251,7 +252,7 @@ impl Ran<'_> {
             (None, true) => "as expected",
             (None, false) => "unexpected",
         };
-        serde_json::to_writer(&mut out, &Verdict { result, checks, seen })?;
+        serde_json::to_writer(&mut out, &VerdictLine { result, checks, seen })?;
         Ok(writeln!(out)?)
     }
 

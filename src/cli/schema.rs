@@ -3,7 +3,7 @@
 use super::fail::Fail;
 use crate::host::conf::{Conf4, Conf6, Global, NeighVar};
 use crate::scenario::file::ScenarioFile;
-use crate::trace::Line;
+use crate::trace::JsonLine;
 use std::io::Write;
 
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,8 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         }
         return Ok(super::AS_EXPECTED);
     }
-    let schema = if args.events { schemars::schema_for!(Line) } else { schemars::schema_for!(ScenarioFile) };
+    let schema =
+        if args.events { schemars::schema_for!(JsonLine) } else { schemars::schema_for!(ScenarioFile) };
     serde_json::to_writer_pretty(&mut out, &schema)?;
     writeln!(out)?;
     Ok(super::AS_EXPECTED)

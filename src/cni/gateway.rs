@@ -22,7 +22,7 @@ const FRAMES_MAX: usize = 50_000;
 
 /// A frame on the pod's interface.
 #[derive(Clone, Debug)]
-pub struct Frame {
+pub struct PodFrame {
     /// When, on the monotonic clock.
     pub at_ns: u64,
     /// The pod sent it.
@@ -52,7 +52,7 @@ pub struct GatewayReport {
     /// Answers, the first one included.
     pub answers: usize,
     /// All that passed.
-    pub frames: Vec<Frame>,
+    pub frames: Vec<PodFrame>,
 }
 
 /// What the one who asks and the one who runs plugins tell each other.
@@ -194,7 +194,7 @@ impl Asker {
         }
         // what a packet socket sends it does not hear itself
         if report.frames.len() < FRAMES_MAX {
-            report.frames.push(Frame { at_ns, from_pod: true, bytes });
+            report.frames.push(PodFrame { at_ns, from_pod: true, bytes });
         }
     }
 
@@ -216,7 +216,7 @@ impl Asker {
             let at_ns = frame.time.map_or_else(monotonic_ns, |time| time.monotonic_ns);
             let from_pod = frame.direction.is_outgoing();
             if self.report.frames.len() < FRAMES_MAX {
-                self.report.frames.push(Frame { at_ns, from_pod, bytes: frame.bytes.to_vec() });
+                self.report.frames.push(PodFrame { at_ns, from_pod, bytes: frame.bytes.to_vec() });
             }
             let arp =
                 frame.bytes.get(HEADER..).filter(|_| frame.bytes.get(12..HEADER) == Some(&ETHERTYPE_ARP));

@@ -1,7 +1,7 @@
 //! One plugin, run once.
 
 use super::execution;
-use super::{CniFault, Stage};
+use super::{CniFault, PluginStage};
 use crate::time::Span;
 use netns_lab::supervise::{Ended, Lever, Outcome, Rules, SuperviseError};
 use serde_json::Value;
@@ -48,7 +48,7 @@ pub enum InvokeError {
 
 /// What every plugin of a chain is told in the same words.
 #[derive(Clone, Debug)]
-pub(super) struct Setting {
+pub(super) struct PluginSetting {
     /// `CNI_CONTAINERID`.
     pub(super) container: String,
     /// `CNI_IFNAME`.
@@ -68,10 +68,10 @@ const LINGER: Duration = Duration::from_millis(200);
 
 /// Runs a plugin; what it did, and its answer: for ADD the result.
 pub(super) fn invoke(
-    stage: &Stage,
+    stage: &PluginStage,
     program: &Path,
     verb: Verb,
-    setting: &Setting,
+    setting: &PluginSetting,
     configuration: &Value,
     rules: &mut dyn Rules,
 ) -> Result<(Outcome, Result<Option<Value>, CniFault>), InvokeError> {

@@ -22,5 +22,7 @@ pub use execution::{CniFault, PluginError};
 pub use gateway::GatewayReport;
 pub use invoke::{InvokeError, Verb};
 pub use report::{json, pcapng, timeline};
-pub use stage::{Stage, StageError, find_plugin, plugin_folders};
-pub use trace::{Chain, Invocation, Operation, Options, Place, Step, Trace, TraceError, trace};
+pub use stage::{PluginStage, PluginStageError, find_plugin, plugin_folders};
+pub use trace::{
+    Chain, Invocation, Operation, PluginStep, PluginTrace, PluginTraceError, StepPlace, TraceOptions, trace,
+};

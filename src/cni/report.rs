@@ -1,8 +1,8 @@
 //! A trace as text, as JSON and as a capture.
 
 use super::execution;
-use super::gateway::Frame;
-use super::{Invocation, Operation, Step, Trace, Verb};
+use super::gateway::PodFrame;
+use super::{Invocation, Operation, PluginStep, PluginTrace, Verb};
 use crate::addr::Mac;
 use netns_lab::supervise::{Answer, Fate, Kind};
 use pcap_file::DataLink;
@@ -35,7 +35,7 @@ fn since(at_ns: u64, from_ns: u64) -> Ms {
 /// The timeline. Without `full`, questions, openings and names in the file system are only
 /// counted.
 #[must_use]
-pub fn timeline(trace: &Trace, full: bool) -> String {
+pub fn timeline(trace: &PluginTrace, full: bool) -> String {
     let mut out = String::new();
     let mut left_out = 0;
     for operation in &trace.operations {
@@ -51,7 +51,7 @@ pub fn timeline(trace: &Trace, full: bool) -> String {
     out
 }
 
-fn tell_operation(out: &mut String, trace: &Trace, operation: &Operation, full: bool) -> usize {
+fn tell_operation(out: &mut String, trace: &PluginTrace, operation: &Operation, full: bool) -> usize {
     let mut left_out = 0;
     for invocation in &operation.invocations {
         let _ = writeln!(out, "{} {}", operation.verb.word(), invocation.plugin);
@@ -68,13 +68,13 @@ fn tell_operation(out: &mut String, trace: &Trace, operation: &Operation, full: 
 }
 
 /// Whether a step is shown in the short timeline: what changes the network, or is another program.
-fn is_change(step: &Step) -> bool {
+fn is_change(step: &PluginStep) -> bool {
     let dull =
         matches!(step.record.request.kind, Kind::OpenSysctl { .. } | Kind::Open { .. } | Kind::Name { .. });
     !(dull || step.record.request.is_question())
 }
 
-fn line(trace: &Trace, step: &Step) -> String {
+fn line(trace: &PluginTrace, step: &PluginStep) -> String {
     let request = &step.record.request;
     let at = since(request.at_ns, trace.began_ns);
     let netns = &step.place.netns;
@@ -97,7 +97,7 @@ fn fate_words(fate: Fate) -> String {
     }
 }
 
-fn ending(trace: &Trace, verb: Verb, invocation: &Invocation) -> String {
+fn ending(trace: &PluginTrace, verb: Verb, invocation: &Invocation) -> String {
     let at = since(invocation.ended_ns, trace.began_ns);
     let took = since(invocation.ended_ns, invocation.began_ns);
     let mut words = match &invocation.answer {
@@ -121,7 +121,7 @@ fn result_words(result: &Value) -> String {
 }
 
 /// When the gateway answered, in one sentence or two.
-fn gateway_words(trace: &Trace) -> String {
+fn gateway_words(trace: &PluginTrace) -> String {
     let report = &trace.gateway;
     let Some(gateway) = report.gateway else {
         return "The pod got no gateway: nobody was asked for.\n".into();
@@ -171,7 +171,7 @@ fn beside_add(report: &super::GatewayReport, answered: u64, returned: u64) -> St
 
 /// One JSON object a step, then one a plugin's end, then one of the gateway.
 #[must_use]
-pub fn json(trace: &Trace) -> Vec<Value> {
+pub fn json(trace: &PluginTrace) -> Vec<Value> {
     let mut lines = Vec::new();
     let us = |at_ns: u64| (at_ns.cast_signed() - trace.began_ns.cast_signed()) / 1000;
     for operation in &trace.operations {
@@ -213,7 +213,7 @@ pub fn json(trace: &Trace) -> Vec<Value> {
     lines
 }
 
-fn step_json(step: &Step, us: impl Fn(u64) -> i64) -> Value {
+fn step_json(step: &PluginStep, us: impl Fn(u64) -> i64) -> Value {
     let request = &step.record.request;
     let answer = match &step.record.answer {
         Answer::Done => json!("ok"),
@@ -270,7 +270,7 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 /// What passed the pod's interface, as pcapng; a step is a comment on the frame that follows it.
-pub fn pcapng(trace: &Trace, ifname: &str) -> Result<Vec<u8>, pcap_file::PcapError> {
+pub fn pcapng(trace: &PluginTrace, ifname: &str) -> Result<Vec<u8>, pcap_file::PcapError> {
     let mut writer = PcapNgWriter::with_section_header(Vec::new(), SectionHeaderBlock::default())?;
     let interface = InterfaceDescriptionBlock {
         linktype: DataLink::ETHERNET,
@@ -293,7 +293,7 @@ pub fn pcapng(trace: &Trace, ifname: &str) -> Result<Vec<u8>, pcap_file::PcapErr
     Ok(writer.into_inner())
 }
 
-fn packet<'a>(trace: &Trace, frame: &'a Frame, comments: Vec<String>) -> EnhancedPacketBlock<'a> {
+fn packet<'a>(trace: &PluginTrace, frame: &'a PodFrame, comments: Vec<String>) -> EnhancedPacketBlock<'a> {
     let comments = comments.into_iter().map(|it| EnhancedPacketOption::Comment(Cow::Owned(it)));
     EnhancedPacketBlock {
         interface_id: 0,

@@ -20,10 +20,10 @@ const USUAL_FOLDERS: [&str; 3] = ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/
 /// The stage could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("setting up the node and the pod failed: {0}")]
-pub struct StageError(String);
+pub struct PluginStageError(String);
 
-fn fail(e: impl core::fmt::Display) -> StageError {
-    StageError(e.to_string())
+fn fail(e: impl core::fmt::Display) -> PluginStageError {
+    PluginStageError(e.to_string())
 }
 
 /// A node with an uplink `eth0` (192.0.2.10/24) to a network that answers ARP for every address,
@@ -31,7 +31,7 @@ fn fail(e: impl core::fmt::Display) -> StageError {
 /// the process ends.
 /// Clones are the same place.
 #[derive(Clone, Debug)]
-pub struct Stage {
+pub struct PluginStage {
     /// The node.
     pub node: Arc<Netns>,
     /// The pod.
@@ -41,18 +41,22 @@ pub struct Stage {
     room: Arc<Room>,
 }
 
-impl Stage {
+impl PluginStage {
     /// Sets it up.
-    pub fn new() -> Result<Stage, StageError> {
+    pub fn new() -> Result<PluginStage, PluginStageError> {
         let make = |name: &str| Netns::new(name).map(Arc::new).map_err(fail);
         let (node, pod, lan) = (make("node")?, make("pod")?, make("lan")?);
         uplink(&node, &lan).map_err(fail)?;
-        Stage::among(node, pod, lan)
+        PluginStage::among(node, pod, lan)
     }
 
     /// A node and a pod that are there already, and a third namespace that plugins may name, with
     /// folders of their own.
-    pub fn among(node: Arc<Netns>, pod: Arc<Netns>, lan: Arc<Netns>) -> Result<Stage, StageError> {
+    pub fn among(
+        node: Arc<Netns>,
+        pod: Arc<Netns>,
+        lan: Arc<Netns>,
+    ) -> Result<PluginStage, PluginStageError> {
         let room = Room::new(&COVERED.map(Path::new)).map_err(fail)?;
         let done = room.exec(|| {
             let file = Path::new(POD_FILE);
@@ -60,13 +64,13 @@ impl Stage {
             std::fs::write(file, "")
         });
         done.and_then(|it| it).map_err(fail)?;
-        Ok(Stage { node, pod, lan, room: Arc::new(room) })
+        Ok(PluginStage { node, pod, lan, room: Arc::new(room) })
     }
 
     /// The same node and folders with another pod.
     #[must_use]
-    pub fn with_pod(&self, pod: Arc<Netns>) -> Stage {
-        Stage { pod, ..self.clone() }
+    pub fn with_pod(&self, pod: Arc<Netns>) -> PluginStage {
+        PluginStage { pod, ..self.clone() }
     }
 
     /// Where the pod's namespace is for a plugin (`CNI_NETNS`).

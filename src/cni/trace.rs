@@ -2,8 +2,8 @@
 
 use super::execution;
 use super::gateway::{self, GatewayReport, Talk};
-use super::invoke::{InvokeError, Setting, Verb, invoke};
-use super::{CniFault, Conflist, Stage, find_plugin};
+use super::invoke::{InvokeError, PluginSetting, Verb, invoke};
+use super::{CniFault, Conflist, PluginStage, find_plugin};
 use crate::time::Span;
 use netns_lab::supervise::{Lever, Outcome, Record, Rules, watch};
 use netns_lab::{Monitor, monotonic_ns};
@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 
 /// What to do, and how.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct TraceOptions {
     /// Folders with plugins, in the order in which they are looked through.
     pub folders: Vec<PathBuf>,
     /// `CNI_ARGS`.
@@ -37,7 +37,7 @@ pub struct Options {
 
 /// Where a step was made.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct StepPlace {
     /// The network namespace that the request is for: `node`, `pod`, `lan`, or its number.
     pub netns: String,
     /// The one that the thread is in, if that is another.
@@ -46,9 +46,9 @@ pub struct Place {
 
 /// One request of a plugin.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub struct PluginStep {
     /// Where.
-    pub place: Place,
+    pub place: StepPlace,
     /// What, and what became of it.
     pub record: Record,
 }
@@ -59,7 +59,7 @@ pub struct Invocation {
     /// Its `type`.
     pub plugin: String,
     /// Its requests.
-    pub steps: Vec<Step>,
+    pub steps: Vec<PluginStep>,
     /// When it began and ended, on the monotonic clock.
     pub began_ns: u64,
     /// When its process had ended.
@@ -97,7 +97,7 @@ impl Operation {
 
 /// A traced configuration.
 #[derive(Debug)]
-pub struct Trace {
+pub struct PluginTrace {
     /// The name of the network.
     pub network: String,
     /// When the first plugin was started, on the monotonic clock.
@@ -112,7 +112,7 @@ pub struct Trace {
 
 /// The plugins could not be run.
 #[derive(Debug, thiserror::Error)]
-pub enum TraceError {
+pub enum PluginTraceError {
     /// A plugin of the list is nowhere.
     #[error("there is no plugin `{name}` in {folders}; --bin-dir says where plugins are")]
     NoPlugin {
@@ -137,7 +137,11 @@ pub enum TraceError {
 }
 
 /// Runs the plugins of a list.
-pub fn trace(stage: &Stage, list: &Conflist, options: &Options) -> Result<Trace, TraceError> {
+pub fn trace(
+    stage: &PluginStage,
+    list: &Conflist,
+    options: &TraceOptions,
+) -> Result<PluginTrace, PluginTraceError> {
     let chain = Chain::new(stage, list, options)?;
     let monitor = Monitor::open(&stage.pod)?;
     let talk = Talk::default();
@@ -161,22 +165,26 @@ pub fn trace(stage: &Stage, list: &Conflist, options: &Options) -> Result<Trace,
     if options.del {
         operations.push(chain.again(Verb::Del, result.as_ref(), &mut watch())?);
     }
-    Ok(Trace { network: list.name.clone(), began_ns, operations, gateway, result })
+    Ok(PluginTrace { network: list.name.clone(), began_ns, operations, gateway, result })
 }
 
 /// A list with its programs, to be run verb by verb under rules of the caller's.
 #[derive(Debug)]
 pub struct Chain<'a> {
-    stage: &'a Stage,
+    stage: &'a PluginStage,
     list: &'a Conflist,
-    options: &'a Options,
-    setting: Setting,
+    options: &'a TraceOptions,
+    setting: PluginSetting,
     programs: Vec<PathBuf>,
 }
 
 impl<'a> Chain<'a> {
     /// Looks for the programs of the list.
-    pub fn new(stage: &'a Stage, list: &'a Conflist, options: &'a Options) -> Result<Chain<'a>, TraceError> {
+    pub fn new(
+        stage: &'a PluginStage,
+        list: &'a Conflist,
+        options: &'a TraceOptions,
+    ) -> Result<Chain<'a>, PluginTraceError> {
         let folders = || {
             let shown: Vec<_> = options.folders.iter().map(|folder| folder.display().to_string()).collect();
             shown.join(", ")
@@ -184,10 +192,10 @@ impl<'a> Chain<'a> {
         let programs = list.plugins.iter().map(|plugin| {
             let name = plugin.get("type").and_then(Value::as_str).unwrap_or_default();
             find_plugin(name, &options.folders)
-                .ok_or_else(|| TraceError::NoPlugin { name: name.into(), folders: folders() })
+                .ok_or_else(|| PluginTraceError::NoPlugin { name: name.into(), folders: folders() })
         });
         let path: Vec<_> = options.folders.iter().map(|folder| folder.display().to_string()).collect();
-        let setting = Setting {
+        let setting = PluginSetting {
             container: format!("arplab-{}", stage.pod.label()),
             ifname: options.ifname.clone(),
             args: options.args.clone(),
@@ -207,7 +215,7 @@ impl<'a> Chain<'a> {
 
     /// ADD of all plugins, each with the result of the one before it, up to the first that fails;
     /// and the last one's result, if none failed.
-    pub fn add(&self, rules: &mut dyn Rules) -> Result<(Operation, Option<Value>), TraceError> {
+    pub fn add(&self, rules: &mut dyn Rules) -> Result<(Operation, Option<Value>), PluginTraceError> {
         let mut operation = Operation { verb: Verb::Add, invocations: Vec::new() };
         let mut result = None;
         for place in 0..self.programs.len() {
@@ -228,7 +236,7 @@ impl<'a> Chain<'a> {
         verb: Verb,
         result: Option<&Value>,
         rules: &mut dyn Rules,
-    ) -> Result<Operation, TraceError> {
+    ) -> Result<Operation, PluginTraceError> {
         let mut places: Vec<usize> = (0..self.programs.len()).collect();
         if verb == Verb::Del {
             places.reverse();
@@ -251,13 +259,16 @@ impl<'a> Chain<'a> {
         verb: Verb,
         previous: Option<&Value>,
         rules: &mut dyn Rules,
-    ) -> Result<Invocation, TraceError> {
+    ) -> Result<Invocation, PluginTraceError> {
         let plugin = self.list.plugins[place].get("type").and_then(Value::as_str).unwrap_or_default();
         let given = execution::configuration(self.list, place, &self.options.capability_args, previous);
         let program = &self.programs[place];
         let done = invoke(self.stage, program, verb, &self.setting, &given, rules);
-        let (outcome, answer) =
-            done.map_err(|source| TraceError::Invoke { verb: verb.word(), plugin: plugin.into(), source })?;
+        let (outcome, answer) = done.map_err(|source| PluginTraceError::Invoke {
+            verb: verb.word(),
+            plugin: plugin.into(),
+            source,
+        })?;
         Ok(self.tell(plugin, outcome, answer))
     }
 
@@ -267,7 +278,7 @@ impl<'a> Chain<'a> {
         let steps = outcome.records.into_iter().map(|record| {
             let request = &record.request;
             let thread = Some(name(request.thread_netns)).filter(|_| request.thread_netns != request.netns);
-            Step { place: Place { netns: name(request.netns), thread }, record }
+            PluginStep { place: StepPlace { netns: name(request.netns), thread }, record }
         });
         Invocation {
             plugin: plugin.into(),

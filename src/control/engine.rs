@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 #[derive(Clone, Hash, Debug)]
-pub(super) enum Run {
+pub(super) enum TaskState {
     /// Kept back by the hold of that number until then (or until its condition).
     Held(u16, Time),
     /// Being done; has its effect then.
@@ -27,11 +27,11 @@ pub(super) enum Run {
 pub(super) struct LaneState {
     pub(super) lane: Lane,
     pub(super) queue: VecDeque<Task>,
-    pub(super) run: Option<Run>,
+    pub(super) run: Option<TaskState>,
 }
 
 #[derive(Clone, Hash, Debug)]
-pub(super) struct Slot {
+pub(super) struct ActorSlot {
     actor: Actors,
     pub(super) lanes: SmallVec<[LaneState; 3]>,
     pub(super) timers: SmallVec<[(u8, Time); 4]>,
@@ -67,7 +67,7 @@ pub struct Control {
     setting: Arc<Setting>,
     steps: Arc<StepTable>,
     holds: Arc<[Hold]>,
-    pub(super) slots: Vec<Slot>,
+    pub(super) slots: Vec<ActorSlot>,
     done: Vec<u16>,
     started: Vec<u16>,
     requests: u32,
@@ -105,7 +105,7 @@ impl Control {
         let count = steps.len();
         let slots = actors
             .into_iter()
-            .map(|actor| Slot { actor, lanes: SmallVec::new(), timers: SmallVec::new() })
+            .map(|actor| ActorSlot { actor, lanes: SmallVec::new(), timers: SmallVec::new() })
             .collect();
         Control {
             setting,
@@ -219,7 +219,7 @@ impl Control {
                     _ => Time::FOREVER,
                 };
                 self.news.push_back(HoldNews::Held(task.step, until));
-                self.slots[slot].lanes[lane].run = Some(Run::Held(at as u16, deadline));
+                self.slots[slot].lanes[lane].run = Some(TaskState::Held(at as u16, deadline));
                 return;
             }
         }
@@ -232,7 +232,7 @@ impl Control {
         let (from, to) = task.takes;
         let options = (to - from).as_ns() / GRAIN + 1;
         let takes = from + Span::from_ns(chooser.choose(ChoiceKind::StepDelay, options) * GRAIN);
-        self.slots[slot].lanes[lane].run = Some(Run::Busy(now + takes));
+        self.slots[slot].lanes[lane].run = Some(TaskState::Busy(now + takes));
     }
 
     fn is_over(&self, until: Until) -> bool {
@@ -252,14 +252,14 @@ impl Control {
                 let state = &self.slots[slot].lanes[lane];
                 let task = state.queue.front().copied();
                 match (&state.run, task) {
-                    (Some(Run::Held(hold, deadline)), Some(task))
+                    (Some(TaskState::Held(hold, deadline)), Some(task))
                         if *deadline <= now || self.is_over(self.holds[*hold as usize].until) =>
                     {
                         self.news.push_back(HoldNews::Released(task.step));
                         self.begin(slot, lane, now, &task, chooser);
                     }
-                    (Some(Run::Waiting(wait, _)), Some(_)) if self.done[wait.step.0 as usize] > 0 => {
-                        self.slots[slot].lanes[lane].run = Some(Run::Waiting(*wait, now));
+                    (Some(TaskState::Waiting(wait, _)), Some(_)) if self.done[wait.step.0 as usize] > 0 => {
+                        self.slots[slot].lanes[lane].run = Some(TaskState::Waiting(*wait, now));
                     }
                     _ => {}
                 }
@@ -271,7 +271,7 @@ impl Control {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let runs = self.slots.iter().flat_map(|s| &s.lanes).filter_map(|l| match l.run {
-            Some(Run::Busy(t) | Run::Held(_, t) | Run::Waiting(_, t)) => Some(t),
+            Some(TaskState::Busy(t) | TaskState::Held(_, t) | TaskState::Waiting(_, t)) => Some(t),
             None => None,
         });
         let timers = self.slots.iter().flat_map(|s| &s.timers).map(|t| t.1);
@@ -295,7 +295,7 @@ impl Control {
         for (s, slot) in self.slots.iter().enumerate() {
             for (l, lane) in slot.lanes.iter().enumerate() {
                 match lane.run {
-                    Some(Run::Busy(t) | Run::Waiting(_, t)) if t <= first => {
+                    Some(TaskState::Busy(t) | TaskState::Waiting(_, t)) if t <= first => {
                         if t < first {
                             due.clear();
                             first = t;
@@ -318,11 +318,11 @@ impl Control {
         let task = *state.queue.front()?;
         let mut timed_out = false;
         match (&state.run, task.wait) {
-            (Some(Run::Busy(_)), Some(wait)) if self.done[wait.step.0 as usize] == 0 => {
-                state.run = Some(Run::Waiting(wait, now + wait.timeout));
+            (Some(TaskState::Busy(_)), Some(wait)) if self.done[wait.step.0 as usize] == 0 => {
+                state.run = Some(TaskState::Waiting(wait, now + wait.timeout));
                 return None;
             }
-            (Some(Run::Waiting(wait, _)), _) => timed_out = self.done[wait.step.0 as usize] == 0,
+            (Some(TaskState::Waiting(wait, _)), _) => timed_out = self.done[wait.step.0 as usize] == 0,
             _ => {}
         }
         state.queue.pop_front();

@@ -4,7 +4,7 @@
 //! first. Here the steps under way are listed, each with the earliest and the latest moment at
 //! which it would be done of its own accord, and any of them can be taken.
 
-use super::engine::{Control, Run, Taken};
+use super::engine::{Control, Taken, TaskState};
 use super::step::StepId;
 use crate::choice::Chooser;
 use crate::host::HostState;
@@ -33,7 +33,7 @@ impl Control {
     pub fn under_way(&self) -> impl Iterator<Item = UnderWay> + '_ {
         self.slots.iter().enumerate().flat_map(|(s, slot)| {
             slot.lanes.iter().filter_map(move |lane| {
-                let (Some(Run::Busy(from)), Some(task)) = (&lane.run, lane.queue.front()) else {
+                let (Some(TaskState::Busy(from)), Some(task)) = (&lane.run, lane.queue.front()) else {
                     return None;
                 };
                 let slack = task.takes.1 - task.takes.0;
@@ -53,7 +53,7 @@ impl Control {
     #[must_use]
     pub fn poll_other(&self) -> Option<Time> {
         let lanes = self.slots.iter().flat_map(|s| &s.lanes).filter_map(|l| match l.run {
-            Some(Run::Held(_, t) | Run::Waiting(_, t)) => Some(t),
+            Some(TaskState::Held(_, t) | TaskState::Waiting(_, t)) => Some(t),
             _ => None,
         });
         let timers = self.slots.iter().flat_map(|s| &s.timers).map(|t| t.1);
@@ -65,7 +65,7 @@ impl Control {
         self.fire_timers(now, host, chooser);
         self.release(now, chooser);
         let waits =
-            |lane: &super::engine::LaneState| matches!(lane.run, Some(Run::Waiting(_, t)) if t <= now);
+            |lane: &super::engine::LaneState| matches!(lane.run, Some(TaskState::Waiting(_, t)) if t <= now);
         let (slot, lane) = self
             .slots
             .iter()

@@ -1,6 +1,6 @@
 //! Names and addresses of a run: which pod, which interface, which node.
 
-use crate::addr::{Ends, IfName, Mac};
+use crate::addr::{IfName, Mac, VethEnds};
 use sha1::{Digest, Sha1};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -62,8 +62,8 @@ impl Setting {
 
     /// The two ends of the pod's veth.
     #[must_use]
-    pub fn ends(&self) -> Ends {
-        Ends { cali: self.cali, eth: self.eth, pod_mac: self.pod_mac }
+    pub fn ends(&self) -> VethEnds {
+        VethEnds { cali: self.cali, eth: self.eth, pod_mac: self.pod_mac }
     }
 
     /// The name of a pod's host end: `cali` and the first 11 hexadecimal digits of SHA-1 over

@@ -1,15 +1,15 @@
 //! One case: staged, compared, asked, repaired.
 
-use super::heard::{Heard, is_arp_reply};
-use super::report::{Difference, Tally, Where};
-use super::rig::{Lab, Node, Said};
+use super::heard::{HeardReplies, is_arp_reply};
+use super::report::{ComparedCounts, Contrast, Where};
+use super::rig::{KernelLab, Said, StagedNode};
 use super::start::read;
 use crate::addr::Mac;
 use crate::host::conf::{Conf4, Scope, SysctlKey};
 use crate::host::{
-    After, Decision, HostState, Learn, Mutation, Outcome, Reason, Request, process, process_frame,
+    After, Decision, HostState, Learn, Mutation, Processed, Reason, Request, process, process_frame,
 };
-use crate::strategies::{Ask, HostCase};
+use crate::strategies::{HostCase, Inquiry};
 use core::fmt::Write;
 use netns_lab::Netns;
 use std::collections::BTreeSet;
@@ -36,47 +36,47 @@ struct Expected {
     /// The longest wait, in 1/100 s.
     below: u32,
     reply: Vec<u8>,
-    outcome: Outcome,
+    outcome: Processed,
     request: Option<Request>,
 }
 
 /// A case under way.
-pub(super) struct Check<'a, 'b> {
-    pub(super) node: Node<'a>,
+pub(super) struct CaseCheck<'a, 'b> {
+    pub(super) node: StagedNode<'a>,
     pub(super) case: &'b HostCase,
     /// Further listening, in which late replies to what seems unanswered would come.
     pub(super) patience: Duration,
-    pub(super) tally: &'b mut Tally,
+    pub(super) tally: &'b mut ComparedCounts,
     asker: &'b mut u32,
     /// Senders that the host should know by now.
     known: BTreeSet<(crate::addr::IfName, Ipv4Addr)>,
 }
 
 /// A difference, or trouble in the lab itself.
-pub(super) enum Stop {
-    Differs(Difference),
+pub(super) enum CheckStop {
+    Differs(Contrast),
     Lab(String),
 }
 
-impl From<String> for Stop {
-    fn from(e: String) -> Stop {
-        Stop::Lab(e)
+impl From<String> for CheckStop {
+    fn from(e: String) -> CheckStop {
+        CheckStop::Lab(e)
     }
 }
 
 /// Stages a case and asks it; the first difference ends it.
 pub(super) fn check(
-    lab: &mut Lab,
+    lab: &mut KernelLab,
     case: &HostCase,
     patience: Duration,
-    tally: &mut Tally,
+    tally: &mut ComparedCounts,
     asker: &mut u32,
-) -> Result<(), Stop> {
+) -> Result<(), CheckStop> {
     let netns = Arc::new(Netns::new("node").map_err(|e| e.to_string())?);
     // on the namespace's own thread, so that nothing has to travel there
     let done = netns.exec(|| {
-        let node = Node::new(lab, &netns, !case.solicits.is_empty())?;
-        let mut check = Check { node, case, patience, tally, asker, known: BTreeSet::new() };
+        let node = StagedNode::new(lab, &netns, !case.solicits.is_empty())?;
+        let mut check = CaseCheck { node, case, patience, tally, asker, known: BTreeSet::new() };
         check.stage()?;
         check.settings()?;
         check.routes()?;
@@ -87,26 +87,26 @@ pub(super) fn check(
         check.repairs()
     });
     lab.reap(netns);
-    done.map_err(|e| Stop::Lab(e.to_string()))?
+    done.map_err(|e| CheckStop::Lab(e.to_string()))?
 }
 
-pub(super) fn differs(at: Where, kernel: impl Into<String>, model: impl Into<String>) -> Stop {
-    Stop::Differs(Difference { at, kernel: kernel.into(), model: model.into() })
+pub(super) fn differs(at: Where, kernel: impl Into<String>, model: impl Into<String>) -> CheckStop {
+    CheckStop::Differs(Contrast { at, kernel: kernel.into(), model: model.into() })
 }
 
 fn said(said: Said) -> String {
     said.map_or_else(|errno| format!("refused, {}", netns_lab::Errno::from_raw(errno)), |()| "done".into())
 }
 
-impl Check<'_, '_> {
-    fn stage(&mut self) -> Result<(), Stop> {
+impl CaseCheck<'_, '_> {
+    fn stage(&mut self) -> Result<(), CheckStop> {
         for (at, change) in self.case.changes.iter().enumerate() {
             self.make(change, Where::Change(at))?;
         }
         Ok(())
     }
 
-    fn make(&mut self, change: &Mutation, at: Where) -> Result<(), Stop> {
+    fn make(&mut self, change: &Mutation, at: Where) -> Result<(), CheckStop> {
         let verdicts = self.node.change(change)?;
         self.tally.changes += 1;
         if verdicts.kernel.is_err() {
@@ -120,7 +120,7 @@ impl Check<'_, '_> {
     }
 
     /// Every IPv4 switch of every interface.
-    fn settings(&mut self) -> Result<(), Stop> {
+    fn settings(&mut self) -> Result<(), CheckStop> {
         let model = &self.node.model;
         let devices = model.links().iter().map(|l| Scope::Dev(l.name()));
         let scopes: Vec<Scope> = [Scope::All, Scope::Default].into_iter().chain(devices).collect();
@@ -139,7 +139,7 @@ impl Check<'_, '_> {
     }
 
     /// Every IPv4 route of every table.
-    fn routes(&mut self) -> Result<(), Stop> {
+    fn routes(&mut self) -> Result<(), CheckStop> {
         let mut kernel: Vec<String> =
             self.node.routes()?.iter().filter(|r| r.destination.addr().is_ipv4()).map(kernel_route).collect();
         let mut model = model_routes(&self.node.model);
@@ -155,7 +155,7 @@ impl Check<'_, '_> {
         Err(differs(Where::State, only(&kernel, &model), only(&model, &kernel)))
     }
 
-    fn asks(&mut self) -> Result<(), Stop> {
+    fn asks(&mut self) -> Result<(), CheckStop> {
         for (at, ask) in self.case.asks.iter().enumerate() {
             let expected = self.compare(ask, || Where::Ask(at))?;
             if let Some(expected) = &expected {
@@ -166,7 +166,7 @@ impl Check<'_, '_> {
         Ok(())
     }
 
-    fn learn(&mut self, ask: &Ask, expected: &Expected) {
+    fn learn(&mut self, ask: &Inquiry, expected: &Expected) {
         let learned = matches!(expected.outcome.learn, Learn::Sender | Learn::Update { create: true, .. });
         if learned {
             self.known.insert((ask.dev, ask.arp.spa));
@@ -174,7 +174,7 @@ impl Check<'_, '_> {
     }
 
     /// The host's own neighbour table: who asked, and was learned.
-    fn learned(&mut self) -> Result<(), Stop> {
+    fn learned(&mut self) -> Result<(), CheckStop> {
         let kernel: BTreeSet<(String, IpAddr)> = self
             .node
             .neighbours()?
@@ -195,7 +195,7 @@ impl Check<'_, '_> {
     }
 
     /// Repairs what the model says is wrong, one reason after another, in both.
-    fn repairs(&mut self) -> Result<(), Stop> {
+    fn repairs(&mut self) -> Result<(), CheckStop> {
         for (at, ask) in self.case.asks.iter().enumerate() {
             let (mut made, mut met) = (Vec::new(), Vec::new());
             for _ in 0..REPAIRS_MAX {
@@ -223,7 +223,7 @@ impl Check<'_, '_> {
     }
 
     /// Why it is silent and what would help; nothing when it answers or nothing would.
-    fn reason(&self, ask: &Ask) -> Option<(Reason, Vec<Mutation>)> {
+    fn reason(&self, ask: &Inquiry) -> Option<(Reason, Vec<Mutation>)> {
         let model = &self.node.model;
         let dev = model.link_named(ask.dev)?.index();
         let (outcome, request) = process_frame(model, dev, &ask.frame(model), |_| false)?;
@@ -232,13 +232,13 @@ impl Check<'_, '_> {
     }
 
     /// Asks both. `None` when the request cannot reach the host.
-    fn compare(&mut self, ask: &Ask, at: impl Fn() -> Where) -> Result<Option<Expected>, Stop> {
+    fn compare(&mut self, ask: &Inquiry, at: impl Fn() -> Where) -> Result<Option<Expected>, CheckStop> {
         let mut ask = ask.clone();
         let link = self.node.model.link_named(ask.dev);
         if link.is_none_or(|l| l.is_up() && !l.has_carrier()) {
             return Ok(None);
         }
-        let mut seen = Heard::default();
+        let mut seen = HeardReplies::default();
         let mut expected = Vec::new();
         for _ in 0..DRAWS {
             self.sign(&mut ask);
@@ -259,7 +259,7 @@ impl Check<'_, '_> {
     }
 
     /// Gives the asker a MAC of its own, unless it is to be an odd one.
-    fn sign(&mut self, ask: &mut Ask) {
+    fn sign(&mut self, ask: &mut Inquiry) {
         if ask.arp.sha.is_group() || ask.arp.sha == Mac::ZERO {
             return;
         }
@@ -272,14 +272,19 @@ impl Check<'_, '_> {
         Mac([0x02, 0x0a, n[0], n[1], n[2], n[3]])
     }
 
-    fn listen(&mut self, ask: &Ask, frame: &[u8], expected: &[Expected]) -> Result<Heard, Stop> {
+    fn listen(
+        &mut self,
+        ask: &Inquiry,
+        frame: &[u8],
+        expected: &[Expected],
+    ) -> Result<HeardReplies, CheckStop> {
         let later = expected.iter().map(|e| e.later).max().unwrap_or(0);
         let wanted = expected.iter().map(|e| e.at_once + e.later).max().unwrap_or(0);
         let below = expected.iter().map(|e| e.below).max().unwrap_or(0);
         self.tally.frames += u64::from(ask.times);
         let longest = CENTISECOND * (below + 2);
         let patience = self.patience;
-        let Some(port) = self.node.open(ask.dev)? else { return Ok(Heard::default()) };
+        let Some(port) = self.node.open(ask.dev)? else { return Ok(HeardReplies::default()) };
         let (wanted, patience) = match (later, ask.times) {
             (0, _) => (0, patience),
             (_, 1) => (wanted, LATE + longest),
@@ -292,7 +297,7 @@ impl Check<'_, '_> {
 }
 
 /// What the model expects, for each leg that the kernel's hash may choose.
-fn expectations(model: &HostState, ask: &Ask, frame: &[u8]) -> Vec<Expected> {
+fn expectations(model: &HostState, ask: &Inquiry, frame: &[u8]) -> Vec<Expected> {
     let Some(link) = model.link_named(ask.dev) else { return Vec::new() };
     let Some((outcome, request)) = process_frame(model, link.index(), frame, |_| false) else {
         return Vec::new();
@@ -310,7 +315,7 @@ fn expectations(model: &HostState, ask: &Ask, frame: &[u8]) -> Vec<Expected> {
     all
 }
 
-fn expect(model: &HostState, ask: &Ask, outcome: Outcome, request: Option<Request>) -> Expected {
+fn expect(model: &HostState, ask: &Inquiry, outcome: Processed, request: Option<Request>) -> Expected {
     let mut expected = Expected { at_once: 0, later: 0, below: 0, reply: Vec::new(), outcome, request };
     let Some(request) = request else { return expected };
     let mut model = model.clone();
@@ -339,7 +344,7 @@ fn expect(model: &HostState, ask: &Ask, outcome: Outcome, request: Option<Reques
 }
 
 impl Expected {
-    fn agrees(&self, seen: &Heard) -> bool {
+    fn agrees(&self, seen: &HeardReplies) -> bool {
         let count = seen.at_once.len() + seen.later.len();
         let alike = seen.at_once.iter().chain(&seen.later).all(|f| *f == self.reply);
         let timely = self.later > 0 || seen.later.is_empty();
@@ -360,7 +365,7 @@ impl Expected {
     }
 }
 
-fn heard_text(seen: &Heard) -> String {
+fn heard_text(seen: &HeardReplies) -> String {
     use crate::wire::{Arp, EthFrame};
     if seen.at_once.is_empty() && seen.later.is_empty() {
         return "silent".into();

@@ -1,7 +1,7 @@
 //! The IPv6 part of a case: addresses, and what neighbour solicitations are answered.
 
-use super::check::{CENTISECOND, Check, DRAWS, LATE, Stop, differs};
-use super::heard::Heard;
+use super::check::{CENTISECOND, CaseCheck, CheckStop, DRAWS, LATE, differs};
+use super::heard::HeardReplies;
 use super::report::Where;
 use crate::addr::Mac;
 use crate::host::{After, KernelChange, Mutation, NsDecision, NsReason, NsReply, NsRequest, process_ns};
@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 const SETTLE: Duration = Duration::from_millis(500);
 /// How often it is looked whether it has.
 const LOOK: Duration = Duration::from_millis(1);
-impl Check<'_, '_> {
+impl CaseCheck<'_, '_> {
     /// Every IPv6 address, with whether it is still being tested for duplicates. Where there is
     /// no test the kernel still takes a moment.
-    pub(super) fn addresses6(&mut self) -> Result<(), Stop> {
+    pub(super) fn addresses6(&mut self) -> Result<(), CheckStop> {
         if self.case.solicits.is_empty() {
             return Ok(());
         }
@@ -49,7 +49,7 @@ impl Check<'_, '_> {
         }
     }
 
-    pub(super) fn solicits(&mut self) -> Result<(), Stop> {
+    pub(super) fn solicits(&mut self) -> Result<(), CheckStop> {
         for (at, solicit) in self.case.solicits.iter().enumerate() {
             let Some(link) = self.node.model.link_named(solicit.dev) else { continue };
             if link.is_up() && !link.has_carrier() {
@@ -61,8 +61,13 @@ impl Check<'_, '_> {
         Ok(())
     }
 
-    fn solicit(&mut self, at: usize, solicit: &Solicitation, dev: crate::host::IfIndex) -> Result<(), Stop> {
-        let mut seen = Heard::default();
+    fn solicit(
+        &mut self,
+        at: usize,
+        solicit: &Solicitation,
+        dev: crate::host::IfIndex,
+    ) -> Result<(), CheckStop> {
+        let mut seen = HeardReplies::default();
         let mut expected = None;
         for _ in 0..DRAWS {
             let asker = self.next_asker();
@@ -107,7 +112,7 @@ impl Check<'_, '_> {
         solicit: &Solicitation,
         dev: crate::host::IfIndex,
         decision: NsDecision,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), CheckStop> {
         if decision.reason() != Some(NsReason::Rival) {
             return Ok(());
         }
@@ -139,14 +144,20 @@ impl Check<'_, '_> {
         }
     }
 
-    fn hear(&mut self, solicit: &Solicitation, asker: Mac, later: bool, below: u32) -> Result<Heard, Stop> {
+    fn hear(
+        &mut self,
+        solicit: &Solicitation,
+        asker: Mac,
+        later: bool,
+        below: u32,
+    ) -> Result<HeardReplies, CheckStop> {
         let frame = solicit.frame(&self.node.model, asker);
         let target = solicit.target;
         let is_reply = |bytes: &[u8]| advert(bytes).is_some_and(|(_, _, na)| na.target == target);
         let longest = CENTISECOND * (below + 2);
         let (wanted, patience) = if later { (1, LATE + longest) } else { (0, self.patience) };
         self.tally.frames += 1;
-        let Some(port) = self.node.open(solicit.dev)? else { return Ok(Heard::default()) };
+        let Some(port) = self.node.open(solicit.dev)? else { return Ok(HeardReplies::default()) };
         Ok(port.ask(&frame, 1, asker, &is_reply, wanted, patience)?)
     }
 
@@ -180,7 +191,7 @@ fn advert_text(src: Ipv6Addr, dst: Ipv6Addr, na: &Advert) -> String {
     format!("{src} > {dst}: {} is at {mac} [{flags}]", na.target)
 }
 
-fn heard_text(seen: &Heard) -> String {
+fn heard_text(seen: &HeardReplies) -> String {
     let first = seen.at_once.iter().chain(&seen.later).next();
     let Some((src, dst, na)) = first.and_then(|f| advert(f)) else { return "silent".into() };
     let text = advert_text(src, dst, &na);

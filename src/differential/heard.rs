@@ -24,7 +24,7 @@ pub(super) struct Port {
 
 /// Replies to one request, apart by whether they were there when it had been dealt with.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Heard {
+pub(super) struct HeardReplies {
     pub(super) at_once: Vec<Vec<u8>>,
     pub(super) later: Vec<Vec<u8>>,
 }
@@ -60,8 +60,8 @@ impl Port {
         is_reply: &dyn Fn(&[u8]) -> bool,
         wanted: usize,
         patience: Duration,
-    ) -> Result<Heard, String> {
-        let mut heard = Heard::default();
+    ) -> Result<HeardReplies, String> {
+        let mut heard = HeardReplies::default();
         let Some((near, far)) = self.sockets.as_ref().filter(|_| self.carries) else { return Ok(heard) };
         let mut batch = RecvBatch::new(16, 256);
         while take(far, &mut batch, Duration::ZERO)? > 0 {}

@@ -33,5 +33,5 @@ mod rig;
 mod run;
 mod start;
 
-pub use report::{Difference, Disagreement, Summary, Tally, Where};
-pub use run::{LabError, Options, default_jobs, run};
+pub use report::{ComparedCounts, Contrast, Disagreement, Summary, Where};
+pub use run::{DifferentialOptions, LabError, default_jobs, run};

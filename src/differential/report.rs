@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// How much was compared.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Tally {
+pub struct ComparedCounts {
     /// Changes made in both.
     pub changes: u64,
     /// Of those, refused by both with the same error.
@@ -29,7 +29,7 @@ pub struct Tally {
     pub healed: u64,
 }
 
-impl Tally {
+impl ComparedCounts {
     pub(super) fn count(&mut self, decision: &Decision) {
         match decision {
             Decision::Reply { after: After::Now, .. } => self.answered += 1,
@@ -38,8 +38,9 @@ impl Tally {
         }
     }
 
-    fn add(&mut self, other: &Tally) {
-        let Tally { changes, refused, frames, answered, delayed, healed, silent, silent6, repaired } = other;
+    fn add(&mut self, other: &ComparedCounts) {
+        let ComparedCounts { changes, refused, frames, answered, delayed, healed, silent, silent6, repaired } =
+            other;
         self.changes += changes;
         self.refused += refused;
         self.frames += frames;
@@ -78,7 +79,7 @@ pub struct Summary {
     /// States in which they did not.
     pub disagreements: Vec<Disagreement>,
     /// What was compared.
-    pub tally: Tally,
+    pub tally: ComparedCounts,
     /// How long it took.
     pub took: Duration,
     /// Differences that did not show again and so were none.
@@ -87,7 +88,7 @@ pub struct Summary {
 
 impl Summary {
     pub(super) fn new(seed: u64) -> Summary {
-        let (took, tally) = (Duration::ZERO, Tally::default());
+        let (took, tally) = (Duration::ZERO, ComparedCounts::default());
         Summary { seed, agreed: 0, disagreements: Vec::new(), tally, took, fleeting: 0 }
     }
 
@@ -166,7 +167,7 @@ pub enum Where {
 
 /// What each of the two said.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Difference {
+pub struct Contrast {
     /// Where.
     pub at: Where,
     /// The kernel.
@@ -185,12 +186,12 @@ pub struct Disagreement {
     /// The state and its requests.
     pub case: HostCase,
     /// What differs.
-    pub difference: Difference,
+    pub difference: Contrast,
 }
 
 impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Difference { at, kernel, model } = &self.difference;
+        let Contrast { at, kernel, model } = &self.difference;
         writeln!(f, "state {} of seed {} differs; the least that still does:", self.state, self.seed)?;
         writeln!(f, "  ip netns add node\n  ip netns add far")?;
         let until = if let Where::Change(at) = at { at + 1 } else { self.case.changes.len() };

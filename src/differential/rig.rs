@@ -6,7 +6,7 @@ use super::start::start;
 use crate::addr::IfName;
 use crate::host::conf::{Conf6, Scope, SysctlKey};
 use crate::host::{HostState, LinkChange, Mutation};
-use crate::namespace::{ApplyError, Place, apply};
+use crate::namespace::{ApplyError, RealNamespace, apply};
 use crate::strategies::Offer;
 use netns_lab::capabilities::{self, Feature};
 use netns_lab::nft::InstalledArpDrop;
@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 const ENODEV: i32 = 19;
 
 /// What lasts from one state to the next.
-pub(super) struct Lab {
+pub(super) struct KernelLab {
     runtime: Runtime,
     /// Where the far ends are. Its interface numbers only grow and so differ from those of the
     /// node: the kernel handles the carrier of a veth with equal numbers a second late.
@@ -34,8 +34,8 @@ pub(super) struct Lab {
 /// Interfaces made in the far namespace first, so that its numbers are ahead.
 const AHEAD: u32 = 6;
 
-impl Lab {
-    pub(super) fn new() -> Result<Lab, String> {
+impl KernelLab {
+    pub(super) fn new() -> Result<KernelLab, String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -55,7 +55,7 @@ impl Lab {
             far.rtnl().map_err(|e| e.to_string())?
         };
         let hooks = capabilities::detect().has(Feature::NftArp);
-        Ok(Lab {
+        Ok(KernelLab {
             runtime,
             far,
             far_rtnl,
@@ -67,7 +67,7 @@ impl Lab {
     }
 }
 
-impl Lab {
+impl KernelLab {
     /// Takes a namespace down in the background.
     pub(super) fn reap(&self, netns: Arc<Netns>) {
         self.reaper.take(netns);
@@ -75,8 +75,8 @@ impl Lab {
 }
 
 /// One state being staged: the namespace and the model, side by side.
-pub(super) struct Node<'a> {
-    lab: &'a mut Lab,
+pub(super) struct StagedNode<'a> {
+    lab: &'a mut KernelLab,
     netns: Arc<Netns>,
     rtnl: Rtnl,
     filters: Vec<(Mutation, InstalledArpDrop)>,
@@ -99,9 +99,13 @@ fn text(e: impl core::fmt::Display) -> String {
     e.to_string()
 }
 
-impl<'a> Node<'a> {
+impl<'a> StagedNode<'a> {
     /// Call it on the namespace's own thread.
-    pub(super) fn new(lab: &'a mut Lab, netns: &Arc<Netns>, six: bool) -> Result<Node<'a>, String> {
+    pub(super) fn new(
+        lab: &'a mut KernelLab,
+        netns: &Arc<Netns>,
+        six: bool,
+    ) -> Result<StagedNode<'a>, String> {
         let netns = Arc::clone(netns);
         let rtnl = {
             let _in = lab.runtime.enter();
@@ -116,7 +120,7 @@ impl<'a> Node<'a> {
             netns.sysctl().poke(key.path().as_str(), 1).map_err(text)?;
             model.apply(&Mutation::Sysctl { key, value: 1 }).map_err(text)?;
         }
-        Ok(Node { lab, netns, rtnl, filters: Vec::new(), ports: Vec::new(), model })
+        Ok(StagedNode { lab, netns, rtnl, filters: Vec::new(), ports: Vec::new(), model })
     }
 
     /// The interface's two ends, with sockets on them from now on.
@@ -175,7 +179,7 @@ impl<'a> Node<'a> {
     }
 
     fn kernel(&mut self, change: &Mutation) -> Result<(Said, String), String> {
-        let mut place = Place { netns: &self.netns, rtnl: &self.rtnl, filters: &mut self.filters };
+        let mut place = RealNamespace { netns: &self.netns, rtnl: &self.rtnl, filters: &mut self.filters };
         match self.lab.runtime.block_on(apply(&mut place, change)) {
             Ok(()) => Ok((Ok(()), "done".into())),
             Err(e @ (ApplyError::NotHere { .. } | ApplyError::Filter { .. })) => Err(e.to_string()),
@@ -242,7 +246,7 @@ impl<'a> Node<'a> {
     }
 }
 
-impl Drop for Node<'_> {
+impl Drop for StagedNode<'_> {
     fn drop(&mut self) {
         for port in self.ports.drain(..) {
             let (near, far) = port.into_sockets();

@@ -1,9 +1,9 @@
 //! A run over many states, and what is left of a state that disagrees.
 
-use super::check::{Stop, check};
-use super::report::{Difference, Disagreement, Summary, Tally, Where};
-use super::rig::Lab;
-use crate::strategies::{Ask, HostCase, host_case, host_case6};
+use super::check::{CheckStop, check};
+use super::report::{ComparedCounts, Contrast, Disagreement, Summary, Where};
+use super::rig::KernelLab;
+use crate::strategies::{HostCase, Inquiry, host_case, host_case6};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,7 +22,7 @@ const SHRINK_MAX: usize = 400;
 
 /// What is to be run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Options {
+pub struct DifferentialOptions {
     /// Seed of the states.
     pub seed: u64,
     /// Number of the first state.
@@ -56,7 +56,7 @@ pub struct LabError {
 /// It ends early, with what was found until then, once `asked` is set. Call it in a process that may
 /// make network namespaces; it makes and uses only its own.
 pub fn run(
-    options: &Options,
+    options: &DifferentialOptions,
     asked: &AtomicBool,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Summary, LabError> {
@@ -78,7 +78,7 @@ pub fn run(
 
 /// A run that several threads work off, each in a lab of its own.
 struct Course<'a> {
-    options: &'a Options,
+    options: &'a DifferentialOptions,
     next: AtomicU64,
     stop: AtomicBool,
     /// The same from outside; then nothing is made smaller either.
@@ -96,7 +96,7 @@ impl Course<'_> {
     }
 
     fn states(&self) -> Result<Summary, LabError> {
-        let Options { seed, first, states, keep_going, .. } = *self.options;
+        let DifferentialOptions { seed, first, states, keep_going, .. } = *self.options;
         let mut tester = Tester::new()?;
         let mut part = Summary::new(seed);
         while !self.stop.load(Ordering::Relaxed) && !self.asked.load(Ordering::Relaxed) {
@@ -104,9 +104,9 @@ impl Course<'_> {
             let Some(state) = first.checked_add(at).filter(|_| at < states) else { break };
             let case = tester.case(seed, state);
             match tester.trial(&case).map_err(|why| broke(state, why))? {
-                Verdict::Agrees => part.agreed += 1,
-                Verdict::Fleeting => (part.agreed, part.fleeting) = (part.agreed + 1, part.fleeting + 1),
-                Verdict::Differs(difference) => {
+                CaseVerdict::Agrees => part.agreed += 1,
+                CaseVerdict::Fleeting => (part.agreed, part.fleeting) = (part.agreed + 1, part.fleeting + 1),
+                CaseVerdict::Differs(difference) => {
                     if !keep_going {
                         self.stop.store(true, Ordering::Relaxed);
                     }
@@ -130,22 +130,22 @@ fn broke(state: u64, why: String) -> LabError {
     LabError { what: format!("state {state} could not be staged"), why }
 }
 
-enum Verdict {
+enum CaseVerdict {
     Agrees,
     Fleeting,
-    Differs(Difference),
+    Differs(Contrast),
 }
 
 struct Tester {
-    lab: Lab,
-    tally: Tally,
+    lab: KernelLab,
+    tally: ComparedCounts,
     asker: u32,
 }
 
 impl Tester {
     fn new() -> Result<Tester, LabError> {
-        let lab = Lab::new().map_err(|why| LabError { what: "the lab cannot be built".into(), why })?;
-        Ok(Tester { lab, tally: Tally::default(), asker: 0 })
+        let lab = KernelLab::new().map_err(|why| LabError { what: "the lab cannot be built".into(), why })?;
+        Ok(Tester { lab, tally: ComparedCounts::default(), asker: 0 })
     }
 
     /// The state of that number, whatever came before.
@@ -164,16 +164,16 @@ impl Tester {
         drawn.unwrap_or_else(|_| HostCase { changes: Vec::new(), asks: Vec::new(), solicits: Vec::new() })
     }
 
-    fn trial(&mut self, case: &HostCase) -> Result<Verdict, String> {
+    fn trial(&mut self, case: &HostCase) -> Result<CaseVerdict, String> {
         let mut tally = self.tally.clone();
         let first = self.once(case, Duration::ZERO, &mut tally)?;
         self.tally = tally;
         if first.is_none() {
-            return Ok(Verdict::Agrees);
+            return Ok(CaseVerdict::Agrees);
         }
         match self.confirmed(case)? {
-            Some(difference) => Ok(Verdict::Differs(difference)),
-            None => Ok(Verdict::Fleeting),
+            Some(difference) => Ok(CaseVerdict::Differs(difference)),
+            None => Ok(CaseVerdict::Fleeting),
         }
     }
 
@@ -181,19 +181,19 @@ impl Tester {
         &mut self,
         case: &HostCase,
         patience: Duration,
-        tally: &mut Tally,
-    ) -> Result<Option<Difference>, String> {
+        tally: &mut ComparedCounts,
+    ) -> Result<Option<Contrast>, String> {
         match check(&mut self.lab, case, patience, tally, &mut self.asker) {
             Ok(()) => Ok(None),
-            Err(Stop::Differs(difference)) => Ok(Some(difference)),
-            Err(Stop::Lab(why)) => Err(why),
+            Err(CheckStop::Differs(difference)) => Ok(Some(difference)),
+            Err(CheckStop::Lab(why)) => Err(why),
         }
     }
 
-    fn confirmed(&mut self, case: &HostCase) -> Result<Option<Difference>, String> {
+    fn confirmed(&mut self, case: &HostCase) -> Result<Option<Contrast>, String> {
         let mut last = None;
         for _ in 0..CONFIRMED_BY {
-            last = self.once(case, PATIENCE, &mut Tally::default())?;
+            last = self.once(case, PATIENCE, &mut ComparedCounts::default())?;
             if last.is_none() {
                 break;
             }
@@ -205,9 +205,9 @@ impl Tester {
     fn shrink(
         &mut self,
         mut case: HostCase,
-        mut difference: Difference,
+        mut difference: Contrast,
         asked: &AtomicBool,
-    ) -> (HostCase, Difference) {
+    ) -> (HostCase, Contrast) {
         let mut trials = 0;
         loop {
             let before = (case.clone(), trials);
@@ -233,7 +233,7 @@ impl Tester {
 }
 
 /// Cases with a little less in them, the boldest first.
-fn candidates(case: &HostCase, difference: &Difference) -> Vec<HostCase> {
+fn candidates(case: &HostCase, difference: &Contrast) -> Vec<HostCase> {
     let mut all = Vec::new();
     if let Where::Change(at) = difference.at
         && (at + 1 < case.changes.len() || !case.asks.is_empty())
@@ -264,7 +264,7 @@ fn candidates(case: &HostCase, difference: &Difference) -> Vec<HostCase> {
     }
     for (at, ask) in case.asks.iter().enumerate() {
         let arp = ask.arp;
-        let plain = Ask::broadcast(ask.dev, arp.sha, arp.spa, arp.tpa);
+        let plain = Inquiry::broadcast(ask.dev, arp.sha, arp.spa, arp.tpa);
         if plain != *ask {
             let mut smaller = case.clone();
             smaller.asks[at] = plain;

@@ -8,7 +8,7 @@ use super::bounds::{Bounds, Complete};
 use super::facts::Facts;
 use super::property::{Property, PropertyError};
 use super::replay::{Replayed, replay};
-use super::schedule::{DrawRun, Run, Schedule};
+use super::schedule::{DrawRun, Repeated, Schedule};
 use super::shrink::LeftOut;
 use crate::control::Gate;
 use crate::scenario::{HoldOverride, Overrides, Plan};
@@ -77,7 +77,7 @@ pub struct Case {
     to_rest: bool,
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     fine: bool,
-    moves: Vec<Run>,
+    moves: Vec<Repeated>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     draws: Vec<DrawRun>,
 }

@@ -17,7 +17,7 @@ pub struct Draw {
 
 /// How draws are made.
 #[derive(Debug)]
-pub(super) enum Source<'a> {
+pub(super) enum DrawSource<'a> {
     /// Points of the grid as the script says, the first one where it says nothing.
     Script(&'a [u32]),
     /// Any value, as another chooser draws it.
@@ -34,7 +34,7 @@ impl<T: Chooser + core::fmt::Debug> ChooserDebug for T {}
 #[derive(Debug)]
 pub(super) struct Draws<'a> {
     pub(super) grid: &'a Grid,
-    pub(super) source: Source<'a>,
+    pub(super) source: DrawSource<'a>,
     /// The draws made that were more than a formality.
     pub(super) made: &'a mut Vec<Draw>,
     /// Of each draw that the script decides: its point, and of how many.
@@ -47,7 +47,7 @@ pub(super) struct Draws<'a> {
 impl<'a> Draws<'a> {
     pub(super) fn new(
         grid: &'a Grid,
-        source: Source<'a>,
+        source: DrawSource<'a>,
         made: &'a mut Vec<Draw>,
         points: &'a mut Vec<(u32, u32)>,
     ) -> Draws<'a> {
@@ -55,7 +55,7 @@ impl<'a> Draws<'a> {
     }
 
     fn recorded(&mut self, kind: ChoiceKind, options: u64) -> u64 {
-        let Source::Recorded(list) = &self.source else { return 0 };
+        let DrawSource::Recorded(list) = &self.source else { return 0 };
         // a draw of another kind is left for later: this one is new, or that one is gone
         let next = list[self.used..].iter().position(|d| d.kind == kind);
         let Some(at) = next else {
@@ -69,7 +69,7 @@ impl<'a> Draws<'a> {
     }
 
     fn script(&mut self, kind: ChoiceKind, options: u64) -> u64 {
-        let Source::Script(script) = &self.source else { return 0 };
+        let DrawSource::Script(script) = &self.source else { return 0 };
         let points = self.grid.points(kind, options);
         if points <= 1 {
             return self.grid.option(kind, options, 0);
@@ -87,16 +87,16 @@ impl Chooser for Draws<'_> {
             return 0;
         }
         let choice = match &mut self.source {
-            Source::Script(_) => self.script(kind, options),
-            Source::Free(chooser) => chooser.choose(kind, options),
-            Source::Recorded(_) => self.recorded(kind, options),
+            DrawSource::Script(_) => self.script(kind, options),
+            DrawSource::Free(chooser) => chooser.choose(kind, options),
+            DrawSource::Recorded(_) => self.recorded(kind, options),
         };
         self.made.push(Draw { kind, options, choice });
         choice
     }
 
     fn weigh(&mut self, kind: ChoiceKind, weights: &[u32]) -> u64 {
-        if let Source::Free(chooser) = &mut self.source {
+        if let DrawSource::Free(chooser) = &mut self.source {
             let options = weights.len() as u64;
             if options <= 1 {
                 return 0;
@@ -136,7 +136,7 @@ mod tests {
         let mut seen = Vec::new();
         loop {
             let (mut made, mut points) = (Vec::new(), Vec::new());
-            let mut d = Draws::new(&grid, Source::Script(&script), &mut made, &mut points);
+            let mut d = Draws::new(&grid, DrawSource::Script(&script), &mut made, &mut points);
             let first = d.choose(ChoiceKind::CpuRace, 3);
             // the second draw is made in one case only
             let second = if first == 1 { d.choose(ChoiceKind::FlowHash, 2) } else { 9 };

@@ -6,7 +6,7 @@ use super::node::{Cost, Ground};
 use super::path::{Path, PathDraws};
 use super::progress::{Phase, Progress};
 use super::property::Property;
-use super::random::{Drawn, Way};
+use super::random::{DrawWay, DrawnSearch};
 use super::schedule::Schedule;
 use super::shrink::{self, LeftOut};
 use super::tally::{DELAY_CLASSES_MS, NEVER, Tally, Worst};
@@ -103,7 +103,7 @@ impl Fared {
 
 /// A failing schedule.
 #[derive(Clone, Debug)]
-pub struct Failing {
+pub struct FailingSchedule {
     /// What it costs in steps late and decisions changed.
     pub cost: Cost,
     /// The schedule.
@@ -145,7 +145,7 @@ pub struct Report {
     pub worst: Worst,
     /// The shortest failing schedule: the fewest steps late, then the fewest decisions that went
     /// another way than the expected one.
-    pub failing: Option<Failing>,
+    pub failing: Option<FailingSchedule>,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -293,8 +293,8 @@ impl Explorer {
         let ground = Ground::new(Arc::new(self.plan.clone()), self.bounds.clone());
         let mut report = match self.strategy {
             Strategy::Exhaustive => self.exhaustive(&ground, until),
-            Strategy::Random { seed } => self.drawn(&ground, Way::Random, seed, until),
-            Strategy::Pct { seed, depth } => self.drawn(&ground, Way::Pct(depth), seed, until),
+            Strategy::Random { seed } => self.drawn(&ground, DrawWay::Random, seed, until),
+            Strategy::Pct { seed, depth } => self.drawn(&ground, DrawWay::Pct(depth), seed, until),
         };
         report.elapsed = begun.elapsed();
         report
@@ -334,12 +334,12 @@ impl Explorer {
         Limit { states, slack, until, progress: &self.progress }
     }
 
-    fn drawn(&self, ground: &Ground, way: Way, seed: u64, until: Option<Instant>) -> Report {
+    fn drawn(&self, ground: &Ground, way: DrawWay, seed: u64, until: Option<Instant>) -> Report {
         let expected = Path { decisions: Vec::new(), draws: PathDraws::Points(Vec::new()) };
         let length = ground.run(&expected, &mut ()).schedule.entries.len() as u32;
         self.progress.begin(Phase::Drawing);
         let progress = &self.progress;
-        let search = Drawn { ground, properties: &self.properties, way, seed, length, progress };
+        let search = DrawnSearch { ground, properties: &self.properties, way, seed, length, progress };
         let found = search.search(self.budget.count, until, self.threads, self.shard);
         self.progress.begin(Phase::Shortening);
         let failing = found.failing.map(|(_, number)| {
@@ -369,7 +369,7 @@ impl Explorer {
     }
 
     /// A failing path with all that can be said of it.
-    fn failing(&self, ground: &Ground, path: Path) -> Failing {
+    fn failing(&self, ground: &Ground, path: Path) -> FailingSchedule {
         let ran = ground.run(&path, &mut ());
         let lacks = |facts: &Facts| -> Vec<String> {
             let lacks = self.properties.iter().filter(|p| !p.is_sometimes() && !p.test(facts));
@@ -397,7 +397,7 @@ impl Explorer {
         let (cost, bounds) = (ran.cost, ground.bounds.clone());
         let lacked = lacks(&ran.facts);
         let (facts, schedule) = (ran.facts, ran.schedule);
-        let found = Failing { cost, schedule, facts, lacks: lacked, left_out, plan, bounds, events };
+        let found = FailingSchedule { cost, schedule, facts, lacks: lacked, left_out, plan, bounds, events };
         if self.shrink { shrink::ending(found, &lacks) } else { found }
     }
 
@@ -416,7 +416,7 @@ impl Explorer {
         Some((ground, path, facts))
     }
 
-    fn report(&self, covered: Covered, tally: &Tally, failing: Option<Failing>) -> Report {
+    fn report(&self, covered: Covered, tally: &Tally, failing: Option<FailingSchedule>) -> Report {
         let schedules = tally.schedules();
         let properties = self
             .properties

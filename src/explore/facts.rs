@@ -12,7 +12,7 @@ use crate::neigh::Nud;
 use crate::pod::ClientId;
 use crate::scenario::Plan;
 use crate::time::{Span, Time};
-use crate::trace::{ClientNews, Fate, Kinds, Ruling, Sink, Trace, View, What};
+use crate::trace::{ClientNews, FrameFate, Kinds, Ruling, Sink, Trace, View, What};
 use crate::wire::OP_REPLY;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -103,7 +103,7 @@ impl Facts {
             }
             What::Step { undone, .. } => self.refused |= undone.is_some(),
             What::Frame { from, view, fate, host_mac, .. } => {
-                self.frame(now, *from, view, *fate == Fate::Delivered, (marks.pod_ip, *host_mac));
+                self.frame(now, *from, view, *fate == FrameFate::Delivered, (marks.pod_ip, *host_mac));
             }
             What::Neigh {
                 side: Side::Pod,
@@ -172,7 +172,7 @@ impl Landmarks {
 }
 
 /// Watches a run for facts; passes everything on to another sink.
-pub(super) struct Watch<'a, S> {
+pub(super) struct FactsWatch<'a, S> {
     pub(super) facts: &'a mut Facts,
     pub(super) marks: &'a Landmarks,
     /// ADD returned during this move.
@@ -180,7 +180,7 @@ pub(super) struct Watch<'a, S> {
     pub(super) inner: &'a mut S,
 }
 
-impl<S: Sink> Sink for Watch<'_, S> {
+impl<S: Sink> Sink for FactsWatch<'_, S> {
     const WANTS: Kinds =
         S::WANTS.and(Kinds::STEP).and(Kinds::FRAME).and(Kinds::NEIGH).and(Kinds::JUDGED).and(Kinds::CLIENT);
 

@@ -67,14 +67,16 @@ pub use crate::gateway::{Answer, ReflexOutside, Responder};
 pub use bounds::{Bounds, Complete, Grid};
 pub use case::{Case, CaseError, Stands};
 pub use draws::Draw;
-pub use explorer::{Budget, Covered, DelayClass, Explorer, Failing, Fared, PROPERTIES_MAX, Report, Strategy};
+pub use explorer::{
+    Budget, Covered, DelayClass, Explorer, FailingSchedule, Fared, PROPERTIES_MAX, Report, Strategy,
+};
 pub use facts::Facts;
 pub use node::Cost;
 pub use program::{Program, ProgramError};
 pub use progress::{Phase, Progress};
 pub use property::{KNOWN, Property, PropertyError};
 pub use replay::{Replayed, replay};
-pub use schedule::{Entry, Schedule};
+pub use schedule::{Schedule, ScheduleEntry};
 pub use settle::{Effort, Settled, settle};
 pub use shrink::LeftOut;
 pub use tally::Worst;

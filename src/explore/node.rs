@@ -3,7 +3,7 @@
 
 use super::bounds::{Bounds, Complete};
 use super::draws::Draws;
-use super::facts::{Delays, Facts, Landmarks, Watch};
+use super::facts::{Delays, Facts, FactsWatch, Landmarks};
 use crate::control::UnderWay;
 use crate::gateway::ReflexOutside;
 use crate::scenario::Plan;
@@ -64,7 +64,7 @@ pub(super) type Choices = SmallVec<[Choice; 6]>;
 
 /// A state of the search.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct SearchState {
     pub(super) world: World<ReflexOutside>,
     pub(super) facts: Facts,
     /// Lanes whose step is late already, sorted; to wait longer costs nothing more.
@@ -78,7 +78,7 @@ pub(super) struct Node {
 /// was drawn on the way, with a single move to make; or the end of a schedule.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "one of them lives for one decision, on the stack")]
-pub(super) enum Stop {
+pub(super) enum Halt {
     Decision(Choices),
     End,
 }
@@ -98,47 +98,53 @@ impl Ground {
     }
 
     /// The beginning of every schedule, before the first event.
-    pub(super) fn root<S: Sink>(&self, draws: &mut Draws<'_>, sink: &mut S) -> Node {
+    pub(super) fn root<S: Sink>(&self, draws: &mut Draws<'_>, sink: &mut S) -> SearchState {
         let outside = ReflexOutside::new(&self.plan.outside);
         let mut world = World::new(Arc::clone(&self.plan), outside, draws);
         world.start(draws, sink);
-        Node { world, facts: Facts::default(), late: SmallVec::new(), last: None, cost: Cost::default() }
+        SearchState {
+            world,
+            facts: Facts::default(),
+            late: SmallVec::new(),
+            last: None,
+            cost: Cost::default(),
+        }
     }
 
     /// Goes on from a node as long as only one move is allowed and nothing is drawn that the search
     /// varies. What was drawn often makes no difference a move later; a state after it is where that
     /// shows, so that values are not multiplied with each other for the rest of the run.
-    pub(super) fn to_branch(&self, node: &mut Node, draws: &mut Draws<'_>) -> Stop {
+    pub(super) fn to_branch(&self, node: &mut SearchState, draws: &mut Draws<'_>) -> Halt {
         self.go_on(node, draws, &mut (), &mut |_, _, ()| {}, true)
     }
 
     /// Goes on from a node as long as only one move is allowed; `before` is told of each move.
     pub(super) fn one<S: Sink>(
         &self,
-        node: &mut Node,
+        node: &mut SearchState,
         draws: &mut Draws<'_>,
         sink: &mut S,
-        before: &mut impl FnMut(&Node, &Choice, &mut S),
-    ) -> Stop {
+        before: &mut impl FnMut(&SearchState, &Choice, &mut S),
+    ) -> Halt {
         self.go_on(node, draws, sink, before, false)
     }
 
     fn go_on<S: Sink>(
         &self,
-        node: &mut Node,
+        node: &mut SearchState,
         draws: &mut Draws<'_>,
         sink: &mut S,
-        before: &mut impl FnMut(&Node, &Choice, &mut S),
+        before: &mut impl FnMut(&SearchState, &Choice, &mut S),
         at_draws: bool,
-    ) -> Stop {
+    ) -> Halt {
         let mut moves = Moves::new();
         loop {
             if node.facts.ended.is_some() {
-                return Stop::End;
+                return Halt::End;
             }
             if self.is_complete(node) {
                 node.facts.end(node.world.now(), false);
-                return Stop::End;
+                return Halt::End;
             }
             let choices = self.choices(node, &mut moves);
             match choices.len() {
@@ -146,14 +152,14 @@ impl Ground {
                     let cut = !moves.is_empty() && !node.world.clients_done();
                     let end = if moves.is_empty() { node.world.now() } else { self.horizon() };
                     node.facts.end(end, cut);
-                    return Stop::End;
+                    return Halt::End;
                 }
-                1 if at_draws && !draws.points.is_empty() => return Stop::Decision(choices),
+                1 if at_draws && !draws.points.is_empty() => return Halt::Decision(choices),
                 1 => {
                     before(node, &choices[0], sink);
                     self.make(node, choices[0], draws, sink);
                 }
-                _ => return Stop::Decision(choices),
+                _ => return Halt::Decision(choices),
             }
         }
     }
@@ -162,7 +168,7 @@ impl Ground {
         Time::ZERO + self.bounds.horizon.min(self.plan.duration)
     }
 
-    fn is_complete(&self, node: &Node) -> bool {
+    fn is_complete(&self, node: &SearchState) -> bool {
         match self.bounds.complete {
             Complete::AsPlanned => node.world.is_served(),
             Complete::AtRest => node.world.at_rest(),
@@ -170,7 +176,7 @@ impl Ground {
     }
 
     /// The moves that the bounds allow, the expected one first; `moves` are all.
-    pub(super) fn choices(&self, node: &Node, moves: &mut Moves) -> Choices {
+    pub(super) fn choices(&self, node: &SearchState, moves: &mut Moves) -> Choices {
         node.world.moves(self.bounds.instant, self.bounds.fine, moves);
         let horizon = self.horizon();
         let mut out = Choices::new();
@@ -187,7 +193,7 @@ impl Ground {
     }
 
     /// What a move costs; `None` when the bounds forbid it.
-    fn judge(&self, node: &Node, moves: &Moves, at: usize, p: Possible) -> Option<Choice> {
+    fn judge(&self, node: &SearchState, moves: &Moves, at: usize, p: Possible) -> Option<Choice> {
         if at == 0 {
             return Some(Choice { possible: p, cost: Cost::default() });
         }
@@ -216,7 +222,13 @@ impl Ground {
     }
 
     /// Makes a move.
-    pub(super) fn make<S: Sink>(&self, node: &mut Node, c: Choice, draws: &mut Draws<'_>, sink: &mut S) {
+    pub(super) fn make<S: Sink>(
+        &self,
+        node: &mut SearchState,
+        c: Choice,
+        draws: &mut Draws<'_>,
+        sink: &mut S,
+    ) {
         let setting = &self.plan.setting;
         let step = match c.possible.what {
             Move::Step(step) => Some(step),
@@ -235,7 +247,7 @@ impl Ground {
         }
         let before = step.and_then(|_| Delays::of(node.world.gateway().state(), setting));
         let mut watch =
-            Watch { facts: &mut node.facts, marks: &self.marks, add_returned: false, inner: sink };
+            FactsWatch { facts: &mut node.facts, marks: &self.marks, add_returned: false, inner: sink };
         let ended = node.world.make(c.possible, draws, &mut watch);
         if watch.add_returned {
             let answers = node.world.answers();
@@ -252,7 +264,7 @@ impl Ground {
 
     /// What tells this state from others. What it has cost belongs to it where there is a limit:
     /// the rest of the budget decides what may follow.
-    pub(super) fn fingerprint(&self, node: &Node) -> u128 {
+    pub(super) fn fingerprint(&self, node: &SearchState) -> u128 {
         let b = &self.bounds;
         let last = b.preemptions.and(node.last);
         let preemptions = b.preemptions.map(|_| node.cost.preemptions);

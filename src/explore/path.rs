@@ -1,9 +1,9 @@
 //! A schedule as a search knows it (numbers of decisions), and running it again.
 
-use super::draws::{Draw, Draws, Source};
+use super::draws::{Draw, DrawSource, Draws};
 use super::facts::Facts;
-use super::node::{Choice, Cost, Ground, LaneId, Node, Stop, lane_of};
-use super::schedule::{Entry, Schedule};
+use super::node::{Choice, Cost, Ground, Halt, LaneId, SearchState, lane_of};
+use super::schedule::{Schedule, ScheduleEntry};
 use crate::sim::Move;
 use crate::time::Time;
 use crate::trace::{HeldUntil, Kinds, Sink, What};
@@ -25,10 +25,10 @@ pub(super) struct Path {
 }
 
 impl Path {
-    fn source(&self) -> Source<'_> {
+    fn source(&self) -> DrawSource<'_> {
         match &self.draws {
-            PathDraws::Points(points) => Source::Script(points),
-            PathDraws::Made(made) => Source::Recorded(made),
+            PathDraws::Points(points) => DrawSource::Script(points),
+            PathDraws::Made(made) => DrawSource::Recorded(made),
         }
     }
 }
@@ -44,7 +44,7 @@ pub(super) struct Ran {
 /// Writes down the moves of a run, and tells the timeline what was late.
 pub(super) struct Scribe<'a> {
     ground: &'a Ground,
-    entries: Vec<Entry>,
+    entries: Vec<ScheduleEntry>,
     /// Lanes whose step the timeline shows as held.
     held: Vec<LaneId>,
 }
@@ -55,15 +55,15 @@ impl<'a> Scribe<'a> {
     }
 
     /// A move is about to be made.
-    pub(super) fn before<S: Sink>(&mut self, node: &Node, choice: &Choice, sink: &mut S) {
+    pub(super) fn before<S: Sink>(&mut self, node: &SearchState, choice: &Choice, sink: &mut S) {
         let steps = &self.ground.plan.steps;
         let name = |id| steps.info(id).name.clone();
         let now: Time = node.world.now();
         match choice.possible.what {
-            Move::Next => self.entries.push(Entry::Next),
+            Move::Next => self.entries.push(ScheduleEntry::Next),
             Move::Step(step) => {
                 let nth = node.world.control().done_count(step.step) + 1;
-                self.entries.push(Entry::Step { step: name(step.step), nth });
+                self.entries.push(ScheduleEntry::Step { step: name(step.step), nth });
                 let lane = lane_of(step);
                 if self.held.contains(&lane) {
                     self.held.retain(|h| *h != lane);
@@ -105,7 +105,7 @@ impl Ground {
         &self,
         draws: &mut Draws<'_>,
         sink: &mut S,
-        decide: &mut dyn FnMut(&Node, &[Choice]) -> usize,
+        decide: &mut dyn FnMut(&SearchState, &[Choice]) -> usize,
     ) -> Ran {
         let mut node = self.root(draws, sink);
         let mut scribe = Scribe::new(self);
@@ -113,8 +113,8 @@ impl Ground {
             match self
                 .one(&mut node, draws, sink, &mut |node, choice, sink| scribe.before(node, choice, sink))
             {
-                Stop::End => break,
-                Stop::Decision(choices) => {
+                Halt::End => break,
+                Halt::Decision(choices) => {
                     let at = decide(&node, &choices);
                     scribe.before(&node, &choices[at], sink);
                     self.make(&mut node, choices[at], draws, sink);

@@ -3,8 +3,8 @@
 //! Schedule number `i` of seed `s` is the same whatever else is drawn, so the result of a search
 //! depends on the seed and on how many schedules it took, not on who took them.
 
-use super::draws::{Draws, Source};
-use super::node::{Choice, Cost, Ground, LaneId, Node, lane_of};
+use super::draws::{DrawSource, Draws};
+use super::node::{Choice, Cost, Ground, LaneId, SearchState, lane_of};
 use super::path::{Path, PathDraws};
 use super::progress::Progress;
 use super::property::Property;
@@ -17,7 +17,7 @@ use std::time::Instant;
 
 /// How a search that draws decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Way {
+pub(super) enum DrawWay {
     /// The expected move in two of three cases, any other in the third.
     Random,
     /// Each lane has a priority, the highest that can move does; at so many places, drawn
@@ -80,10 +80,10 @@ impl Priorities {
 }
 
 /// A search that draws.
-pub(super) struct Drawn<'a> {
+pub(super) struct DrawnSearch<'a> {
     pub(super) ground: &'a Ground,
     pub(super) properties: &'a [Property],
-    pub(super) way: Way,
+    pub(super) way: DrawWay,
     pub(super) seed: u64,
     /// Decisions of the expected schedule, for the places of PCT.
     pub(super) length: u32,
@@ -92,7 +92,7 @@ pub(super) struct Drawn<'a> {
 
 /// What it found.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Found {
+pub(super) struct DrawnFound {
     pub(super) tally: Tally,
     /// Schedules drawn.
     pub(super) drawn: u64,
@@ -100,7 +100,7 @@ pub(super) struct Found {
     pub(super) failing: Option<(Cost, u64)>,
 }
 
-impl Drawn<'_> {
+impl DrawnSearch<'_> {
     /// Draws schedules 0 to `count`, those of the shard, until the time is up.
     pub(super) fn search(
         &self,
@@ -108,9 +108,9 @@ impl Drawn<'_> {
         until: Option<Instant>,
         threads: usize,
         shard: (u32, u32),
-    ) -> Found {
+    ) -> DrawnFound {
         let next = AtomicU64::new(0);
-        let chunks: Mutex<Vec<(u64, Found)>> = Mutex::new(Vec::new());
+        let chunks: Mutex<Vec<(u64, DrawnFound)>> = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             let work = || {
                 loop {
@@ -132,7 +132,7 @@ impl Drawn<'_> {
         });
         let mut chunks = chunks.into_inner().unwrap_or_else(PoisonError::into_inner);
         chunks.sort_by_key(|c| c.0);
-        let mut all = Found::default();
+        let mut all = DrawnFound::default();
         for (_, found) in chunks {
             all.tally.add(&found.tally, Cost::default());
             all.drawn += found.drawn;
@@ -141,8 +141,8 @@ impl Drawn<'_> {
         all
     }
 
-    fn chunk(&self, from: u64, to: u64, shard: (u32, u32)) -> Found {
-        let mut found = Found::default();
+    fn chunk(&self, from: u64, to: u64, shard: (u32, u32)) -> DrawnFound {
+        let mut found = DrawnFound::default();
         for number in (from..to).filter(|n| n % u64::from(shard.1) == u64::from(shard.0)) {
             let (path, _) = self.draw(number);
             let ran = self.ground.run(&path, &mut ());
@@ -163,13 +163,13 @@ impl Drawn<'_> {
         let mut values = Seeded::new(!mixed);
         let (mut made, mut points) = (Vec::new(), Vec::new());
         let mut priorities = match self.way {
-            Way::Pct(depth) => Some(Priorities::new(&mut decider, self.length, depth)),
-            Way::Random => None,
+            DrawWay::Pct(depth) => Some(Priorities::new(&mut decider, self.length, depth)),
+            DrawWay::Random => None,
         };
         let mut decisions = Vec::new();
-        let source = Source::Free(&mut values);
+        let source = DrawSource::Free(&mut values);
         let mut draws = Draws::new(&self.ground.bounds.grid, source, &mut made, &mut points);
-        let ran = self.ground.drive(&mut draws, &mut (), &mut |_: &Node, choices| {
+        let ran = self.ground.drive(&mut draws, &mut (), &mut |_: &SearchState, choices| {
             let at = match &mut priorities {
                 Some(p) => p.decide(choices, &mut decider),
                 None => any(&mut decider, choices.len()),

@@ -1,11 +1,11 @@
 //! A schedule by names, run again: here move by move, live as holds.
 
 use super::bounds::{Bounds, Complete};
-use super::draws::{Draws, Source};
+use super::draws::{DrawSource, Draws};
 use super::facts::Facts;
-use super::node::{Choice, Ground, LaneId, Node, SLACK, lane_of};
+use super::node::{Choice, Ground, LaneId, SLACK, SearchState, lane_of};
 use super::path::Scribe;
-use super::schedule::{Entry, Schedule};
+use super::schedule::{Schedule, ScheduleEntry};
 use crate::control::{GATEWAY, Gate, Hold, Side, StepId, Until};
 use crate::pod::ClientId;
 use crate::scenario::Plan;
@@ -58,7 +58,7 @@ pub fn replay(plan: Plan, schedule: &Schedule, bounds: &Bounds) -> Replayed {
     let ground = Ground::new(Arc::new(plan), bounds);
     let mut events = Trace::new(&ground.plan);
     let (mut made, mut points) = (Vec::new(), Vec::new());
-    let source = Source::Recorded(&schedule.draws);
+    let source = DrawSource::Recorded(&schedule.draws);
     let mut draws = Draws::new(&ground.bounds.grid, source, &mut made, &mut points);
     let mut node = ground.root(&mut draws, &mut events);
     let mut run = Follow { ground: &ground, at: 0, misfits: 0, first: None, late: Vec::new() };
@@ -106,7 +106,7 @@ struct Follow<'a> {
 impl Follow<'_> {
     /// The recorded move, if it is possible; what is not is left out, and where nothing is
     /// recorded the expected move is made.
-    fn next(&mut self, node: &mut Node, schedule: &Schedule, moves: &mut Moves) -> Option<Choice> {
+    fn next(&mut self, node: &mut SearchState, schedule: &Schedule, moves: &mut Moves) -> Option<Choice> {
         if node.facts.ended.is_some() {
             return None;
         }
@@ -134,13 +134,15 @@ impl Follow<'_> {
                 return Some(choice);
             }
             // a step that is not there yet, but something else that must come first
-            if *entry != Entry::Next && self.is_to_come(node, entry) {
+            if *entry != ScheduleEntry::Next && self.is_to_come(node, entry) {
                 break;
             }
             self.at += 1;
             let text = match entry {
-                Entry::Step { step, .. } => format!("{step} cannot be done where it is recorded"),
-                Entry::Next => "nothing but steps can happen where something else is recorded".to_owned(),
+                ScheduleEntry::Step { step, .. } => format!("{step} cannot be done where it is recorded"),
+                ScheduleEntry::Next => {
+                    "nothing but steps can happen where something else is recorded".to_owned()
+                }
             };
             self.misfit(text);
         }
@@ -163,15 +165,15 @@ impl Follow<'_> {
     }
 
     /// A step that no recorded move from here on names.
-    fn is_new(&self, node: &Node, schedule: &Schedule, p: &Possible) -> bool {
+    fn is_new(&self, node: &SearchState, schedule: &Schedule, p: &Possible) -> bool {
         matches!(p.what, Move::Step(_))
             && !schedule.entries[self.at..].iter().any(|entry| self.is(node, entry, p))
     }
 
-    fn is(&self, node: &Node, entry: &Entry, p: &Possible) -> bool {
+    fn is(&self, node: &SearchState, entry: &ScheduleEntry, p: &Possible) -> bool {
         match (entry, p.what) {
-            (Entry::Next, Move::Next) => true,
-            (Entry::Step { step, nth }, Move::Step(s)) => {
+            (ScheduleEntry::Next, Move::Next) => true,
+            (ScheduleEntry::Step { step, nth }, Move::Step(s)) => {
                 self.ground.plan.steps.info(s.step).name == *step
                     && node.world.control().done_count(s.step) + 1 == *nth
             }
@@ -179,14 +181,14 @@ impl Follow<'_> {
         }
     }
 
-    fn is_to_come(&self, node: &Node, entry: &Entry) -> bool {
-        let Entry::Step { step, nth } = entry else { return false };
+    fn is_to_come(&self, node: &SearchState, entry: &ScheduleEntry) -> bool {
+        let ScheduleEntry::Step { step, nth } = entry else { return false };
         let Some(id) = self.ground.plan.steps.find(step) else { return false };
         node.world.control().under_way().any(|s| s.step == id) && node.world.control().done_count(id) < *nth
     }
 
     /// Keeps which steps are overtaken, and by what.
-    fn notice(&mut self, node: &Node, choice: &Choice, moves: &Moves) {
+    fn notice(&mut self, node: &SearchState, choice: &Choice, moves: &Moves) {
         let done = match choice.possible.what {
             Move::Step(s) => Some(s),
             Move::Next => None,

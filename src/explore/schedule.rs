@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One move.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Entry {
+pub enum ScheduleEntry {
     /// A step was done.
     Step {
         /// Its name.
@@ -24,7 +24,7 @@ pub enum Entry {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Schedule {
     /// The moves, in order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ScheduleEntry>,
     /// The draws, in order.
     pub draws: Vec<Draw>,
 }
@@ -32,28 +32,28 @@ pub struct Schedule {
 /// So many moves of one kind in a row, as a file spells them: `felix.apply`, `felix.apply #2`,
 /// `...` and `... x12` for what was not an actor's step.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Run {
-    pub(super) entry: Entry,
+pub(super) struct Repeated {
+    pub(super) entry: ScheduleEntry,
     pub(super) times: u32,
 }
 
 /// The most repetitions a file may ask for: far above any run, and little memory.
 const TIMES_MAX: u32 = 1_000_000;
 
-impl fmt::Display for Run {
+impl fmt::Display for Repeated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.entry {
-            Entry::Step { step, nth: 1 } => f.write_str(step),
-            Entry::Step { step, nth } => write!(f, "{step} #{nth}"),
-            Entry::Next if self.times == 1 => f.write_str("..."),
-            Entry::Next => write!(f, "... x{}", self.times),
+            ScheduleEntry::Step { step, nth: 1 } => f.write_str(step),
+            ScheduleEntry::Step { step, nth } => write!(f, "{step} #{nth}"),
+            ScheduleEntry::Next if self.times == 1 => f.write_str("..."),
+            ScheduleEntry::Next => write!(f, "... x{}", self.times),
         }
     }
 }
 
-impl FromStr for Run {
+impl FromStr for Repeated {
     type Err = String;
-    fn from_str(text: &str) -> Result<Run, String> {
+    fn from_str(text: &str) -> Result<Repeated, String> {
         let bad = || format!("{text:?} is no move: STEP, STEP #2, ... or ... x12 is wanted");
         let text = text.trim();
         if let Some(rest) = text.strip_prefix("...") {
@@ -64,7 +64,7 @@ impl FromStr for Run {
             if times == 0 || times > TIMES_MAX {
                 return Err(bad());
             }
-            return Ok(Run { entry: Entry::Next, times });
+            return Ok(Repeated { entry: ScheduleEntry::Next, times });
         }
         let (step, nth) = match text.split_once(" #") {
             Some((step, nth)) => (step.trim(), nth.parse().map_err(|_| bad())?),
@@ -73,17 +73,17 @@ impl FromStr for Run {
         if step.is_empty() || !step.contains('.') || nth == 0 {
             return Err(bad());
         }
-        Ok(Run { entry: Entry::Step { step: step.to_owned(), nth }, times: 1 })
+        Ok(Repeated { entry: ScheduleEntry::Step { step: step.to_owned(), nth }, times: 1 })
     }
 }
 
-impl Serialize for Run {
+impl Serialize for Repeated {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Run {
+impl<'de> Deserialize<'de> for Repeated {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
         text.parse().map_err(serde::de::Error::custom)
@@ -154,18 +154,20 @@ impl Schedule {
     }
 
     /// The moves with repetitions counted.
-    pub(super) fn runs(&self) -> Vec<Run> {
-        let mut runs: Vec<Run> = Vec::new();
+    pub(super) fn runs(&self) -> Vec<Repeated> {
+        let mut runs: Vec<Repeated> = Vec::new();
         for entry in &self.entries {
             match runs.last_mut() {
-                Some(run) if run.entry == Entry::Next && *entry == Entry::Next => run.times += 1,
-                _ => runs.push(Run { entry: entry.clone(), times: 1 }),
+                Some(run) if run.entry == ScheduleEntry::Next && *entry == ScheduleEntry::Next => {
+                    run.times += 1;
+                }
+                _ => runs.push(Repeated { entry: entry.clone(), times: 1 }),
             }
         }
         runs
     }
 
-    pub(super) fn of_runs(runs: &[Run], draws: &[DrawRun]) -> Schedule {
+    pub(super) fn of_runs(runs: &[Repeated], draws: &[DrawRun]) -> Schedule {
         let draws = draws.iter().flat_map(|d| core::iter::repeat_n(d.draw, d.times as usize)).collect();
         let entries =
             runs.iter().flat_map(|r| core::iter::repeat_n(&r.entry, r.times as usize)).cloned().collect();
@@ -175,8 +177,8 @@ impl Schedule {
     /// The steps, in the order they were done.
     pub fn steps(&self) -> impl Iterator<Item = (&str, u16)> {
         self.entries.iter().filter_map(|e| match e {
-            Entry::Step { step, nth } => Some((step.as_str(), *nth)),
-            Entry::Next => None,
+            ScheduleEntry::Step { step, nth } => Some((step.as_str(), *nth)),
+            ScheduleEntry::Next => None,
         })
     }
 }
@@ -188,10 +190,10 @@ mod tests {
     #[test]
     fn moves_print_and_parse_back() {
         for text in ["felix.apply", "felix.apply #2", "...", "... x12"] {
-            assert_eq!(text.parse::<Run>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<Repeated>().unwrap().to_string(), text);
         }
         for bad in ["", "x", "... x0", "... x99999999999", "felix.apply #0", "felix.apply #", "... 3"] {
-            assert!(bad.parse::<Run>().is_err(), "{bad:?}");
+            assert!(bad.parse::<Repeated>().is_err(), "{bad:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Makes a failing schedule smaller: first its decisions, then the scenario around it.
 
 use super::bounds::Bounds;
-use super::explorer::Failing;
+use super::explorer::FailingSchedule;
 use super::facts::Facts;
 use super::node::{Cost, Ground};
 use super::path::{Path, PathDraws};
@@ -79,7 +79,7 @@ fn plain_draws(ground: &Ground, properties: &[Property], path: Path) -> Path {
 
 /// Ends a failing schedule where its failure is certain: at the first event after which nothing
 /// can mend it. What follows would only make a replay longer.
-pub(super) fn ending(found: Failing, lacks: &dyn Fn(&Facts) -> Vec<String>) -> Failing {
+pub(super) fn ending(found: FailingSchedule, lacks: &dyn Fn(&Facts) -> Vec<String>) -> FailingSchedule {
     let ended = |at: Time| {
         let bounds = Bounds { horizon: at.since(Time::ZERO), ..found.bounds.clone() };
         let ran = replay(found.plan.clone(), &found.schedule, &bounds);
@@ -91,7 +91,7 @@ pub(super) fn ending(found: Failing, lacks: &dyn Fn(&Facts) -> Vec<String>) -> F
     let least = times.partition_point(|t| ended(*t).is_none());
     match times.get(least).and_then(|t| ended(*t)) {
         Some((bounds, ran)) => {
-            Failing { bounds, schedule: ran.schedule, facts: ran.facts, events: ran.events, ..found }
+            FailingSchedule { bounds, schedule: ran.schedule, facts: ran.facts, events: ran.events, ..found }
         }
         None => found,
     }

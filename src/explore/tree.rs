@@ -16,8 +16,8 @@
 //! states, so they do not depend on the number of threads.
 
 use super::bounds::Grid;
-use super::draws::{Draw, Draws, Source, next_script};
-use super::node::{Choice, Cost, Ground, Node, Stop};
+use super::draws::{Draw, DrawSource, Draws, next_script};
+use super::node::{Choice, Cost, Ground, Halt, SearchState};
 use super::path::{Path, PathDraws};
 use super::progress::Progress;
 use super::property::Property;
@@ -92,7 +92,7 @@ pub(super) struct Tree<'a> {
 
 /// What a search found.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct TreeFound {
     pub(super) tally: Tally,
     /// Different states in which a decision was due.
     pub(super) states: u64,
@@ -105,18 +105,18 @@ pub(super) struct Found {
 /// A subtree, and the way there.
 #[derive(Clone)]
 struct Job {
-    node: Node,
-    stop: Stop,
+    node: SearchState,
+    stop: Halt,
     decisions: Vec<u16>,
     points: Vec<u32>,
 }
 
 impl Job {
     /// The job that a choice of this one leads to.
-    fn child(&self, node: Node, stop: Stop, number: usize, points: &[(u32, u32)]) -> Job {
+    fn child(&self, node: SearchState, stop: Halt, number: usize, points: &[(u32, u32)]) -> Job {
         let mut decisions = self.decisions.clone();
         // a single move is nothing to decide
-        if matches!(&self.stop, Stop::Decision(choices) if choices.len() > 1) {
+        if matches!(&self.stop, Halt::Decision(choices) if choices.len() > 1) {
             decisions.push(number as u16);
         }
         let points = self.points.iter().copied().chain(points.iter().map(|p| p.0)).collect();
@@ -125,7 +125,7 @@ impl Job {
 }
 
 /// Takes a child, where it stands, and the points of its draws.
-type Take<'t> = dyn FnMut(Node, Stop, &[(u32, u32)]) -> Result<(), GaveUp> + 't;
+type Take<'t> = dyn FnMut(SearchState, Halt, &[(u32, u32)]) -> Result<(), GaveUp> + 't;
 
 /// Room for the draws of a segment, reused.
 #[derive(Default)]
@@ -139,7 +139,7 @@ impl Room {
     fn draws<'r>(&'r mut self, grid: &'r Grid, script: &'r [u32]) -> Draws<'r> {
         self.made.clear();
         self.points.clear();
-        Draws::new(grid, Source::Script(script), &mut self.made, &mut self.points)
+        Draws::new(grid, DrawSource::Script(script), &mut self.made, &mut self.points)
     }
 }
 
@@ -157,7 +157,7 @@ impl<'a> Tree<'a> {
     }
 
     /// Searches everything, or the part `shard.0` of `shard.1`.
-    pub(super) fn search(&self, threads: usize, shard: (u32, u32)) -> Result<Found, GaveUp> {
+    pub(super) fn search(&self, threads: usize, shard: (u32, u32)) -> Result<TreeFound, GaveUp> {
         let roots = self.roots();
         // one worker alone needs no shares
         let whole = threads == 1 && shard.1 == 1;
@@ -193,7 +193,7 @@ impl<'a> Tree<'a> {
             Some((best, job)) if self.merge => self.walk(job, best),
             _ => None,
         };
-        Ok(Found { tally, states, avoided, path })
+        Ok(TreeFound { tally, states, avoided, path })
     }
 
     /// Does every job on so many threads; the results in the order of the jobs.
@@ -275,7 +275,7 @@ impl<'a> Tree<'a> {
             let mut grown = Vec::new();
             for job in frontier {
                 self.go_on()?;
-                let Stop::Decision(choices) = &job.stop else {
+                let Halt::Decision(choices) = &job.stop else {
                     grown.push(job);
                     continue;
                 };
@@ -306,7 +306,7 @@ impl<'a> Tree<'a> {
 
     /// Every node that a move leads to: one for each combination of the draws that the bounds allow,
     /// until the next decision, the move after a draw, or the end.
-    fn each_child(&self, node: &Node, choice: &Choice, take: &mut Take<'_>) -> Result<(), GaveUp> {
+    fn each_child(&self, node: &SearchState, choice: &Choice, take: &mut Take<'_>) -> Result<(), GaveUp> {
         let mut room = Room::default();
         let left = self.left(node.cost + choice.cost);
         loop {
@@ -320,7 +320,13 @@ impl<'a> Tree<'a> {
     }
 
     /// The node that a move leads to with these draws.
-    fn child(&self, mut node: Node, choice: &Choice, script: &[u32], room: &mut Room) -> (Node, Stop) {
+    fn child(
+        &self,
+        mut node: SearchState,
+        choice: &Choice,
+        script: &[u32],
+        room: &mut Room,
+    ) -> (SearchState, Halt) {
         let mut draws = room.draws(&self.ground.bounds.grid, script);
         self.ground.make(&mut node, *choice, &mut draws, &mut ());
         let stop = self.ground.to_branch(&mut node, &mut draws);
@@ -339,8 +345,8 @@ impl<'a> Tree<'a> {
     }
 
     /// Everything that can follow on a node, which stands there.
-    fn visit(&self, node: Node, stop: Stop, depth: u32) -> Result<Tally, GaveUp> {
-        let Stop::Decision(choices) = stop else { return Ok(Tally::leaf(&node.facts, self.properties)) };
+    fn visit(&self, node: SearchState, stop: Halt, depth: u32) -> Result<Tally, GaveUp> {
+        let Halt::Decision(choices) = stop else { return Ok(Tally::leaf(&node.facts, self.properties)) };
         let print = self.merge.then(|| self.ground.fingerprint(&node));
         if let Some(print) = print
             && let Some(known) = self.part(print).lock().unwrap_or_else(PoisonError::into_inner).get(&print)
@@ -353,7 +359,7 @@ impl<'a> Tree<'a> {
         self.count()?;
         let mut sum = Known::default();
         let spent = node.cost;
-        let mut take = |child: Node, stop, _: &[(u32, u32)]| {
+        let mut take = |child: SearchState, stop, _: &[(u32, u32)]| {
             sum.edges += 1;
             sum.ends += u32::from(child.facts.ended.is_some());
             let cost = since(child.cost, spent);
@@ -398,7 +404,7 @@ impl<'a> Tree<'a> {
     /// Follows the cheapest failing schedule from a job whose best one costs `best` in all.
     fn walk(&self, from: &Job, best: Cost) -> Option<Path> {
         let mut job = from.clone();
-        while let Stop::Decision(choices) = &job.stop {
+        while let Halt::Decision(choices) = &job.stop {
             let mut next: Option<Job> = None;
             for number in 0..choices.len() {
                 let _ = self.each_child(&job.node, &choices[number], &mut |node, stop, points| {
@@ -414,7 +420,7 @@ impl<'a> Tree<'a> {
     }
 
     /// What the cheapest failing schedule from a node on costs, as far as is remembered.
-    fn rest(&self, node: &Node) -> Option<Cost> {
+    fn rest(&self, node: &SearchState) -> Option<Cost> {
         if node.facts.ended.is_some() {
             return Tally::leaf(&node.facts, self.properties).best.map(|b| b.0);
         }

@@ -59,7 +59,7 @@ pub struct SmoltcpOutside {
     /// What new connections, by client and server, were answered with.
     accepted: Vec<((SocketAddr, SocketAddr), IpBytes)>,
     udp: Vec<SocketHandle>,
-    wire: Wire,
+    wire: IpDevice,
     due: Option<Time>,
 }
 
@@ -71,12 +71,12 @@ impl core::fmt::Debug for SmoltcpOutside {
 
 /// The device between the node's stack and the interface: packets that the stack let through.
 #[derive(Debug, Default)]
-struct Wire {
+struct IpDevice {
     rx: VecDeque<IpBytes>,
     tx: VecDeque<IpBytes>,
 }
 
-impl phy::Device for Wire {
+impl phy::Device for IpDevice {
     type RxToken<'a> = RxToken;
     type TxToken<'a> = TxToken<'a>;
 
@@ -125,7 +125,7 @@ impl SmoltcpOutside {
     /// A world with that in it. The seed makes sequence numbers repeatable.
     #[must_use]
     pub fn new(spec: OutsideSpec, seed: u64) -> SmoltcpOutside {
-        let mut wire = Wire::default();
+        let mut wire = IpDevice::default();
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed;
         let mut iface = Interface::new(config, &mut wire, instant(Time::ZERO));
@@ -151,7 +151,7 @@ impl SmoltcpOutside {
         let Some((ends, IpProtocol::Tcp, payload)) = wire::ip_parts(packet) else { return };
         let Some(segment) = wire::segment(payload) else { return };
         let at = SocketAddr::new(ends.dst(), segment.dst_port);
-        if segment.control != wire::Control::Syn || !self.spec.tcp.contains(&at) {
+        if segment.control != wire::SegmentFlag::Syn || !self.spec.tcp.contains(&at) {
             return;
         }
         let from = SocketAddr::new(ends.src(), segment.src_port);
@@ -261,7 +261,7 @@ fn connection(packet: &[u8], accepts: bool) -> Option<(SocketAddr, SocketAddr)> 
     let (ends, IpProtocol::Tcp, payload) = wire::ip_parts(packet)? else { return None };
     let s = wire::segment(payload)?;
     let (from, to) = (SocketAddr::new(ends.src(), s.src_port), SocketAddr::new(ends.dst(), s.dst_port));
-    (s.control == wire::Control::Syn && s.ack.is_some() == accepts).then_some(if accepts {
+    (s.control == wire::SegmentFlag::Syn && s.ack.is_some() == accepts).then_some(if accepts {
         (to, from)
     } else {
         (from, to)
@@ -310,7 +310,7 @@ impl Outside for SmoltcpOutside {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Control, Ends, Payload, Segment};
+    use crate::wire::{Ends, Payload, Segment, SegmentFlag};
 
     const POD: &str = "10.42.0.123";
 
@@ -349,7 +349,7 @@ mod tests {
             let syn = Segment {
                 src_port: port,
                 dst_port: 9004,
-                control: Control::Syn,
+                control: SegmentFlag::Syn,
                 seq: 5,
                 ack: None,
                 data: b"",
@@ -357,14 +357,15 @@ mod tests {
             o.handle_packet(Time::ZERO, &wire::tcp(to("10.43.51.131"), &syn), false);
             let r = replies(&mut o);
             let Some((_, Payload::Tcp(s))) = wire::parse(&r[0]) else { panic!() };
-            assert_eq!((s.control, s.ack), (Control::Syn, Some(6)));
-            let data = Segment { control: Control::None, seq: 6, ack: Some(s.seq + 1), data: b"hi", ..syn };
+            assert_eq!((s.control, s.ack), (SegmentFlag::Syn, Some(6)));
+            let data =
+                Segment { control: SegmentFlag::None, seq: 6, ack: Some(s.seq + 1), data: b"hi", ..syn };
             o.handle_packet(Time::ZERO, &wire::tcp(to("10.43.51.131"), &data), false);
             let all = replies(&mut o);
             let echoed =
                 all.iter().any(|p| matches!(wire::parse(p), Some((_, Payload::Tcp(s))) if s.data == b"hi"));
             assert!(echoed);
-            let rst = Segment { control: Control::Rst, seq: 8, ack: None, data: b"", ..syn };
+            let rst = Segment { control: SegmentFlag::Rst, seq: 8, ack: None, data: b"", ..syn };
             o.handle_packet(Time::ZERO, &wire::tcp(to("10.43.51.131"), &rst), false);
         }
         assert!(o.tcp.len() < 3, "closed connections are cleared away");
@@ -373,10 +374,11 @@ mod tests {
     #[test]
     fn ports_that_nobody_serves_refuse() {
         let mut o = world();
-        let syn = Segment { src_port: 1, dst_port: 81, control: Control::Syn, seq: 5, ack: None, data: b"" };
+        let syn =
+            Segment { src_port: 1, dst_port: 81, control: SegmentFlag::Syn, seq: 5, ack: None, data: b"" };
         o.handle_packet(Time::ZERO, &wire::tcp(to("203.0.113.8"), &syn), false);
         let r = replies(&mut o);
-        assert!(matches!(wire::parse(&r[0]), Some((_, Payload::Tcp(s))) if s.control == Control::Rst));
+        assert!(matches!(wire::parse(&r[0]), Some((_, Payload::Tcp(s))) if s.control == SegmentFlag::Rst));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::outside::{Outside, OutsideSpec};
 use crate::packet::IpBytes;
 use crate::time::Time;
-use crate::wire::{self, Control, Ends, Payload, Segment, Unreachable};
+use crate::wire::{self, Ends, Payload, Segment, SegmentFlag, Unreachable};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::net::IpAddr;
@@ -88,35 +88,35 @@ fn answer_tcp(back: Ends, segment: &Segment<'_>, open: bool) -> Option<IpBytes> 
     let answer = Segment {
         src_port: segment.dst_port,
         dst_port: segment.src_port,
-        control: Control::None,
+        control: SegmentFlag::None,
         seq: segment.ack.unwrap_or(0),
         ack: None,
         data: &[],
     };
     let length = segment.data.len() as u32;
     let answer = match segment.control {
-        Control::Rst => return None,
+        SegmentFlag::Rst => return None,
         // RFC 9293 3.10.7.1: with an ACK the reset takes its place, without one it says what it saw
-        _ if !open && segment.ack.is_some() => Segment { control: Control::Rst, ..answer },
-        Control::Syn if !open => {
-            Segment { control: Control::Rst, ack: Some(segment.seq.wrapping_add(1)), ..answer }
+        _ if !open && segment.ack.is_some() => Segment { control: SegmentFlag::Rst, ..answer },
+        SegmentFlag::Syn if !open => {
+            Segment { control: SegmentFlag::Rst, ack: Some(segment.seq.wrapping_add(1)), ..answer }
         }
         _ if !open => {
-            Segment { control: Control::Rst, ack: Some(segment.seq.wrapping_add(length)), ..answer }
+            Segment { control: SegmentFlag::Rst, ack: Some(segment.seq.wrapping_add(length)), ..answer }
         }
-        Control::Syn => Segment {
-            control: Control::Syn,
+        SegmentFlag::Syn => Segment {
+            control: SegmentFlag::Syn,
             seq: first_number(segment),
             ack: Some(segment.seq.wrapping_add(1)),
             ..answer
         },
-        Control::Fin => Segment {
-            control: Control::Fin,
+        SegmentFlag::Fin => Segment {
+            control: SegmentFlag::Fin,
             ack: Some(segment.seq.wrapping_add(length).wrapping_add(1)),
             ..answer
         },
-        Control::None if segment.data.is_empty() => return None,
-        Control::None => {
+        SegmentFlag::None if segment.data.is_empty() => return None,
+        SegmentFlag::None => {
             Segment { ack: Some(segment.seq.wrapping_add(length)), data: segment.data, ..answer }
         }
     };
@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn syn(dst_port: u16) -> Segment<'static> {
-        Segment { src_port: 40_000, dst_port, control: Control::Syn, seq: 7, ack: None, data: &[] }
+        Segment { src_port: 40_000, dst_port, control: SegmentFlag::Syn, seq: 7, ack: None, data: &[] }
     }
 
     #[test]
@@ -222,21 +222,21 @@ mod tests {
         };
         let accepted = w.answer(&wire::tcp(there, &syn(80))).unwrap();
         let (control, seq, ack, _) = read(&accepted);
-        assert_eq!((control, ack), (Control::Syn, Some(8)));
+        assert_eq!((control, ack), (SegmentFlag::Syn, Some(8)));
         assert_eq!(w.answer(&wire::tcp(there, &syn(80))).unwrap(), accepted, "a copy gets a copy");
         let (control, _, ack, _) = read(&w.answer(&wire::tcp(there, &syn(81))).unwrap());
-        assert_eq!((control, ack), (Control::Rst, Some(8)));
+        assert_eq!((control, ack), (SegmentFlag::Rst, Some(8)));
         let data = Segment {
-            control: Control::None,
+            control: SegmentFlag::None,
             seq: 8,
             ack: Some(seq.wrapping_add(1)),
             data: b"hi",
             ..syn(80)
         };
         let echo = read(&w.answer(&wire::tcp(there, &data)).unwrap());
-        assert_eq!(echo, (Control::None, seq.wrapping_add(1), Some(10), b"hi".to_vec()));
+        assert_eq!(echo, (SegmentFlag::None, seq.wrapping_add(1), Some(10), b"hi".to_vec()));
         let ack = Segment { data: &[], ..data };
         assert_eq!(w.answer(&wire::tcp(there, &ack)), None);
-        assert_eq!(w.answer(&wire::tcp(there, &Segment { control: Control::Rst, ..ack })), None);
+        assert_eq!(w.answer(&wire::tcp(there, &Segment { control: SegmentFlag::Rst, ..ack })), None);
     }
 }

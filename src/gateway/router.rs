@@ -4,11 +4,10 @@
 use crate::addr::Mac;
 use crate::packet::{Frame, IpBytes};
 use crate::wire::{
-    self, Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ends, EthFrame, OP_REQUEST,
-    nd::{self, Advert, NdMessage},
+    Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame, OP_REQUEST,
+    nd::{self, Advert, NdMessage, NdPacket},
 };
 use smallvec::SmallVec;
-use smoltcp::wire::IpProtocol;
 
 /// Its MAC.
 pub const ROUTER_MAC: Mac = Mac([0x02, 0x00, 0xc6, 0x33, 0x64, 0x01]);
@@ -68,19 +67,16 @@ fn arp_reply(payload: &[u8]) -> Option<Frame> {
 
 /// The answer to a solicitation, tests for duplicates aside.
 fn advert(packet: &[u8]) -> Option<IpBytes> {
-    let (Ends::V6(src, dst), protocol, icmp) = wire::ip_parts(packet)? else { return None };
-    if protocol != IpProtocol::Icmpv6 || src.is_unspecified() {
-        return None;
-    }
-    let Ok(NdMessage::Solicit(ns)) = nd::parse(src, dst, icmp)? else { return None };
+    let NdPacket { src, message: NdMessage::Solicit(ns), .. } = nd::in_packet(packet)? else { return None };
     let mac = Some(ROUTER_MAC);
     let na = Advert { target: ns.target, router: true, solicited: true, replace: true, mac };
-    Some(nd::advert_packet(ns.target, src, &na))
+    (!src.is_unspecified()).then(|| nd::advert_packet(ns.target, src, &na))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{self, Ends};
 
     const NODE: Mac = Mac([2, 0, 0, 0, 0, 9]);
 

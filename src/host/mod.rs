@@ -17,10 +17,10 @@ pub use apply::mutation::{
     RouteSpec, SetNud,
 };
 pub use arp::condition::Condition;
-pub use arp::decide::{After, Decision, Learn, Outcome, Request, decide, process, process_frame};
+pub use arp::decide::{After, Decision, Learn, Processed, Request, decide, process, process_frame};
 pub use arp::explain::{Status, Term, explain};
 pub use arp::reason::{Pointer, Reason, Silence};
-pub use fib::input::{Input, InputFault, InputRoute, SourceFault};
+pub use fib::input::{InputFault, InputPacket, InputRoute, SourceFault};
 pub use fib::{AddrType, FibHit, FibMiss, Flow, LOOPBACK};
 pub use ndisc::decide::{
     NaVerdict, NsDecision, NsOutcome, NsReply, NsRequest, decide_ns, judge_na, process_ns,

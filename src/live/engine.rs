@@ -5,11 +5,11 @@ use super::kernel_node::KernelNode;
 use super::mirror::Mirror;
 use super::model_node::ModelNode;
 use super::node::{Node, NodeEvent};
-use super::progress::Progress;
+use super::progress::StatusLine;
 use super::signals::{Interrupt, Signals};
 use super::space::Space;
-use super::terms::{LiveEnd, LiveError, LiveOptions, Responder, broke};
-use super::watch::Known;
+use super::terms::{LiveEnd, LiveError, LiveNode, LiveOptions, broke};
+use super::watch::KnownEntries;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
 use crate::control::Side;
 use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
@@ -20,7 +20,7 @@ use crate::pod::ClientId;
 use crate::run::Run;
 use crate::scenario::Plan;
 use crate::time::{Span, Time};
-use crate::trace::{Fate, FrameId, Loss, Sink, Trace, What, until};
+use crate::trace::{FrameFate, FrameId, Loss, Sink, Trace, What, until};
 use netns_lab::monotonic_ns;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,7 @@ pub fn run(options: &LiveOptions, trace: &mut Trace) -> Result<LiveEnd, LiveErro
 
 /// A client of the pod.
 #[derive(Default)]
-pub(super) struct Client {
+pub(super) struct LiveClient {
     pub(super) running: Option<Running>,
     started: bool,
     pub(super) finished: bool,
@@ -80,13 +80,13 @@ pub(super) struct Lab {
     pub(super) node: Node,
     pub(super) mirror: Mirror,
     pub(super) pod: Space,
-    pub(super) clients: Vec<Client>,
-    pub(super) known: Known,
+    pub(super) clients: Vec<LiveClient>,
+    pub(super) known: KnownEntries,
     pub(super) events: Trace,
     pub(super) frames: u32,
     tx: UnboundedSender<Message>,
     rx: UnboundedReceiver<Message>,
-    pub(super) progress: Progress,
+    pub(super) progress: StatusLine,
 }
 
 enum Due {
@@ -97,10 +97,10 @@ enum Due {
     Interrupted(Interrupt),
 }
 
-impl Client {
+impl LiveClient {
     /// It is over, and can be started again.
     pub(super) fn renew(&mut self) {
-        *self = Client { life: self.life + 1, ..Client::default() };
+        *self = LiveClient { life: self.life + 1, ..LiveClient::default() };
     }
 }
 
@@ -113,13 +113,13 @@ impl Lab {
         let outside = SmoltcpOutside::new(plan.outside.clone(), options.seed);
         let mut events = Trace::new(&plan);
         let node = match options.responder {
-            Responder::Smoltcp => {
+            LiveNode::Smoltcp => {
                 let uplink = plan.setting.uplink;
                 let gateway =
                     Gateway::new(plan.host.clone(), uplink, outside, Span::ZERO, clock, &mut chooser);
                 Node::Model(Box::new(ModelNode::new(gateway, options.link)))
             }
-            Responder::Kernel => {
+            LiveNode::Kernel => {
                 let (node, hint) = KernelNode::build(&plan, outside, options.link).await?;
                 if let Some(text) = hint {
                     events.take(Time::ZERO, What::Note { text });
@@ -127,7 +127,7 @@ impl Lab {
                 Node::Kernel(Box::new(node))
             }
         };
-        let clients = plan.every_client().map(|_| Client::default()).collect();
+        let clients = plan.every_client().map(|_| LiveClient::default()).collect();
         let (tx, rx) = unbounded_channel();
         Ok(Lab {
             zero_ns: monotonic_ns(),
@@ -137,12 +137,12 @@ impl Lab {
             mirror: Mirror::new(plan.pod.clone(), Veth::new(plan.setting.ends(), false)),
             pod: Space::new(Side::Pod, &plan.pod)?,
             clients,
-            known: Known::default(),
+            known: KnownEntries::default(),
             events,
             frames: 0,
             tx,
             rx,
-            progress: Progress::new(options.progress),
+            progress: StatusLine::new(options.progress),
             plan,
         })
     }
@@ -285,7 +285,7 @@ impl Lab {
     pub(super) async fn send_to_pod(&mut self, frame: &[u8]) -> Result<(), LiveError> {
         self.frames += 1;
         let sent = self.mirror.veth.carries() && self.node.put(frame).await?;
-        let fate = if sent { Fate::Delivered } else { Fate::Lost(Loss::PodDown) };
+        let fate = if sent { FrameFate::Delivered } else { FrameFate::Lost(Loss::PodDown) };
         let now = Time(monotonic_ns().saturating_sub(self.zero_ns));
         self.tell_frame(now, (FrameId(self.frames), Side::Host, fate), frame);
         Ok(())

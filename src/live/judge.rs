@@ -29,7 +29,7 @@ const WHEEL_EIGHTHS: u64 = 9;
 
 /// The node at one moment, as the model sees it.
 #[derive(Clone, Debug)]
-pub(super) struct View {
+pub(super) struct NodeView {
     pub(super) state: HostState,
     /// The host end, while it is in the node's namespace.
     pub(super) dev: Option<IfIndex>,
@@ -61,7 +61,7 @@ impl Question {
     }
 }
 
-impl View {
+impl NodeView {
     /// Its queue takes no more, when so many answers wait.
     fn full(&self, question: &Question, waiting: usize) -> Option<Why> {
         let link = self.state.link(self.dev?)?;
@@ -129,7 +129,7 @@ pub(super) fn decide_in(
 struct Turn {
     begin: Time,
     end: Time,
-    view: View,
+    view: NodeView,
 }
 
 #[derive(Debug)]
@@ -146,7 +146,7 @@ struct Pending {
 
 /// What a request came to.
 #[derive(Debug)]
-pub(super) struct Verdict {
+pub(super) struct Judged {
     /// When it was sent.
     pub(super) at: Time,
     pub(super) what: What,
@@ -165,7 +165,7 @@ pub(super) struct Judge {
 
 impl Judge {
     /// The node was changed between these two moments, and is so since.
-    pub(super) fn turn(&mut self, begin: Time, end: Time, view: View) {
+    pub(super) fn turn(&mut self, begin: Time, end: Time, view: NodeView) {
         while self.turns.len() > 1 && self.turns[1].end + KEPT < begin {
             self.turns.pop_front();
         }
@@ -181,7 +181,7 @@ impl Judge {
     }
 
     /// The states that a frame of that moment may have met, the latest first.
-    fn met(&self, at: Time) -> impl Iterator<Item = &View> {
+    fn met(&self, at: Time) -> impl Iterator<Item = &NodeView> {
         let settled = self.turns.iter().rposition(|t| t.end + SLACK <= at).unwrap_or(0);
         let begun = move |t: &&Turn| t.begin <= at + SLACK;
         self.turns.range(settled.min(self.turns.len())..).filter(begun).rev().map(|t| &t.view)
@@ -219,7 +219,7 @@ impl Judge {
     }
 
     /// The pod got an answer from its gateway `from`.
-    pub(super) fn answered(&mut self, at: Time, from: IpAddr) -> Option<Verdict> {
+    pub(super) fn answered(&mut self, at: Time, from: IpAddr) -> Option<Judged> {
         let p = self.pending.remove(self.answered_by(at, from)?)?;
         let differs = match (p.reply, &p.silent) {
             (None, Some(why)) => Some(format!(
@@ -229,7 +229,7 @@ impl Judge {
             _ => None,
         };
         let what = p.judged(true, None);
-        Some(Verdict { at: p.at, what, differs })
+        Some(Judged { at: p.at, what, differs })
     }
 
     /// Which request a reply is for; it does not say. One that is answered at once is answered before
@@ -248,7 +248,7 @@ impl Judge {
     }
 
     /// Requests whose answer cannot come any more.
-    pub(super) fn expire(&mut self, now: Time) -> Vec<Verdict> {
+    pub(super) fn expire(&mut self, now: Time) -> Vec<Judged> {
         let (over, open) = self.pending.drain(..).partition(|p| p.deadline <= now);
         self.pending = open;
         let over: VecDeque<Pending> = over;
@@ -256,18 +256,18 @@ impl Judge {
     }
 
     /// The run is over: what the model is sure to be silence is said, the rest stays open.
-    pub(super) fn finish(&mut self) -> Vec<Verdict> {
+    pub(super) fn finish(&mut self) -> Vec<Judged> {
         let open = core::mem::take(&mut self.pending);
         let sure = |p: &&Pending| p.reply.is_none() || self.was_purged(p);
         open.iter().filter(sure).map(|p| self.unanswered(p)).collect()
     }
 
-    fn unanswered(&self, p: &Pending) -> Verdict {
+    fn unanswered(&self, p: &Pending) -> Judged {
         let why = p.silent.or_else(|| self.turned(p));
         let differs = why.is_none().then(|| {
             format!("the kernel did not answer the request of {}, and the model knows no reason", p.at)
         });
-        Verdict { at: p.at, what: p.judged(false, why), differs }
+        Judged { at: p.at, what: p.judged(false, why), differs }
     }
 
     /// Its delayed answer was thrown away, if it had not gone.
@@ -311,13 +311,13 @@ mod tests {
     use crate::control::GATEWAY;
     use crate::pair::lab;
 
-    fn view(command: &str) -> View {
+    fn view(command: &str) -> NodeView {
         let mut state = lab::host_state();
         if !command.is_empty() {
             state.apply(&command.parse().unwrap()).unwrap();
         }
         let dev = Some(lab::index(&state, lab::HOST_END));
-        View { state, dev, carries: true }
+        NodeView { state, dev, carries: true }
     }
 
     fn request() -> Arp {
@@ -335,7 +335,7 @@ mod tests {
         judge
     }
 
-    fn why(v: &Verdict) -> Option<Why> {
+    fn why(v: &Judged) -> Option<Why> {
         match &v.what {
             What::Judged { ruling: Ruling::Silent { why, .. }, .. } => Some(*why),
             _ => None,

@@ -1,13 +1,13 @@
 //! A node that is a namespace of the running kernel.
 
 use super::capture::{Capture, Captured};
-use super::judge::{Judge, Question, Verdict, View};
-use super::link::{LinkKind, Wire};
+use super::judge::{Judge, Judged, NodeView, Question};
+use super::link::{PodLinkKind, PodWire};
 use super::node::{NodeEvent, NodeNews, PairNow, Real};
 use super::space::{Space, refusal};
 use super::terms::{LiveError, broke};
 use super::uplink::Uplink;
-use super::watch::Known;
+use super::watch::KnownEntries;
 use crate::addr::{IfName, Mac, Side};
 use crate::control::{LinkEvent, Setting};
 use crate::gateway::SmoltcpOutside;
@@ -38,7 +38,7 @@ pub(super) struct KernelNode {
     pub(super) judge: Judge,
     /// IFF_RUNNING of the host end, as netlink told; `None` while it is not there.
     running: Option<bool>,
-    known: Known,
+    known: KnownEntries,
     /// The pair carried frames, when last looked at.
     carried: bool,
 }
@@ -48,7 +48,7 @@ impl KernelNode {
     pub(super) async fn build(
         plan: &Plan,
         outside: SmoltcpOutside,
-        prefer: Option<LinkKind>,
+        prefer: Option<PodLinkKind>,
     ) -> Result<(KernelNode, Option<String>), LiveError> {
         let mut space = Space::new(Side::Host, &plan.host)?;
         let s = &plan.setting;
@@ -64,7 +64,7 @@ impl KernelNode {
                 Mutation::LinkAdd { name, mac, .. } if *name == s.uplink => {
                     uplink_mac = mac.unwrap_or(Mac([0x02, 0, 0xc6, 0x33, 0x64, 0x0a]));
                     let made =
-                        Wire::make(&space.netns, &space.rtnl, s.uplink.as_str(), uplink_mac, prefer).await;
+                        PodWire::make(&space.netns, &space.rtnl, s.uplink.as_str(), uplink_mac, prefer).await;
                     let made = made.map_err(build)?;
                     made.0.set_carrier(true).await.map_err(build)?;
                     space.level_device(s.uplink)?;
@@ -90,7 +90,7 @@ impl KernelNode {
             capture: None,
             judge: Judge::default(),
             running: None,
-            known: Known::default(),
+            known: KnownEntries::default(),
             carried: false,
         };
         Ok((node, hint))
@@ -180,7 +180,7 @@ impl KernelNode {
     /// The node was changed between these two moments.
     pub(super) fn turned(&mut self, begin: Time, end: Time, veth: &Veth) {
         let (dev, carries) = (veth.host_index(&self.state), veth.carries());
-        self.judge.turn(begin, end, View { state: self.state.clone(), dev, carries });
+        self.judge.turn(begin, end, NodeView { state: self.state.clone(), dev, carries });
     }
 
     /// A change of the node; `None` for one of the pod.
@@ -257,7 +257,7 @@ impl KernelNode {
         id: FrameId,
         frame: &Captured,
         s: &Setting,
-    ) -> Option<Verdict> {
+    ) -> Option<Judged> {
         let eth = EthFrame::parse(&frame.bytes).ok()?;
         let cast = Cast::of(eth.dst, self.state.link_named(s.cali).map_or(eth.dst, Link::mac));
         if eth.ethertype == ETHERTYPE_ARP {

@@ -12,7 +12,7 @@ use serde::Serialize;
 /// How `eth0` is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum LinkKind {
+pub enum PodLinkKind {
     /// A TAP device.
     Tap,
     /// A veth, its far end in a namespace of its own, read and written by a packet socket.
@@ -32,14 +32,14 @@ fn fault(e: impl core::fmt::Display) -> LinkFault {
 const FRAME_MAX: usize = 1500 + 18 + 64;
 
 /// The link as the gateway sees it.
-pub(super) enum Wire {
+pub(super) enum PodWire {
     Tap(AsyncTap, Box<[u8; FRAME_MAX]>),
     Veth { socket: AsyncPacketSocket, batch: RecvBatch, next: usize, far: Netns, rtnl: Rtnl },
 }
 
 const FAR_END: &str = "far0";
 
-impl Wire {
+impl PodWire {
     /// Makes `eth0` in the pod's namespace, down, with that MAC. A TAP if it can be had and
     /// `prefer` does not say otherwise.
     pub(super) async fn make(
@@ -47,17 +47,17 @@ impl Wire {
         rtnl: &Rtnl,
         name: &str,
         mac: Mac,
-        prefer: Option<LinkKind>,
-    ) -> Result<(Wire, Option<String>), LinkFault> {
-        if prefer != Some(LinkKind::Veth) {
+        prefer: Option<PodLinkKind>,
+    ) -> Result<(PodWire, Option<String>), LinkFault> {
+        if prefer != Some(PodLinkKind::Veth) {
             match Tap::open(pod, name) {
                 Ok(tap) => {
                     let change = netns_lab::rtnl::LinkChange::new().mac(mac_of(mac));
                     rtnl.change_link(name, &change).await.map_err(fault)?;
                     let tap = tap.into_async().map_err(fault)?;
-                    return Ok((Wire::Tap(tap, Box::new([0; FRAME_MAX])), None));
+                    return Ok((PodWire::Tap(tap, Box::new([0; FRAME_MAX])), None));
                 }
-                Err(e) if prefer == Some(LinkKind::Tap) => return Err(fault(e)),
+                Err(e) if prefer == Some(PodLinkKind::Tap) => return Err(fault(e)),
                 Err(e) => {
                     let link = Self::veth(pod, rtnl, name, mac).await?;
                     return Ok((link, Some(format!("no TAP ({e}); a veth and a packet socket instead"))));
@@ -67,7 +67,7 @@ impl Wire {
         Ok((Self::veth(pod, rtnl, name, mac).await?, None))
     }
 
-    async fn veth(pod: &Netns, rtnl: &Rtnl, name: &str, mac: Mac) -> Result<Wire, LinkFault> {
+    async fn veth(pod: &Netns, rtnl: &Rtnl, name: &str, mac: Mac) -> Result<PodWire, LinkFault> {
         let far = Netns::new("gateway").map_err(fault)?;
         // the far end is never spoken to by its own kernel
         far.sysctl().poke("net.ipv6.conf.default.disable_ipv6", 1).map_err(fault)?;
@@ -82,20 +82,20 @@ impl Wire {
         let options = PacketOptions::new().ignore_outgoing(true).promiscuous(true);
         let socket = PacketSocket::open(&far, FAR_END, &options).map_err(fault)?;
         let socket = socket.into_async().map_err(fault)?;
-        Ok(Wire::Veth { socket, batch: RecvBatch::default(), next: 0, far, rtnl: far_rtnl })
+        Ok(PodWire::Veth { socket, batch: RecvBatch::default(), next: 0, far, rtnl: far_rtnl })
     }
 
     /// The next frame that the pod sent; `None` when the link is gone for good.
     pub(super) async fn recv(&mut self) -> Option<Vec<u8>> {
         match self {
-            Wire::Tap(tap, buffer) => match tap.recv(&mut buffer[..]).await {
+            PodWire::Tap(tap, buffer) => match tap.recv(&mut buffer[..]).await {
                 Ok(n) => Some(buffer[..n].to_vec()),
                 Err(e) => {
                     tracing::debug!(%e, "the TAP is gone");
                     None
                 }
             },
-            Wire::Veth { socket, batch, next, .. } => loop {
+            PodWire::Veth { socket, batch, next, .. } => loop {
                 if *next < batch.len() {
                     *next += 1;
                     return batch.frames().nth(*next - 1).map(|f| {
@@ -123,12 +123,12 @@ impl Wire {
     /// Gives the pod a frame. False when its end is down, so that the frame is lost.
     pub(super) async fn send(&self, frame: &[u8]) -> Result<bool, LinkFault> {
         match self {
-            Wire::Tap(tap, _) => match tap.send(frame).await {
+            PodWire::Tap(tap, _) => match tap.send(frame).await {
                 Ok(()) => Ok(true),
                 Err(TapError::LinkDown { .. } | TapError::Deleted { .. }) => Ok(false),
                 Err(e) => Err(fault(e)),
             },
-            Wire::Veth { socket, .. } => match socket.send(frame).await {
+            PodWire::Veth { socket, .. } => match socket.send(frame).await {
                 Ok(()) => Ok(true),
                 Err(e) if e.is_link_event() => Ok(false),
                 Err(e) => Err(fault(e)),
@@ -139,11 +139,11 @@ impl Wire {
     /// The host end goes up or down: the pod's end gains or loses its carrier.
     pub(super) async fn set_carrier(&self, on: bool) -> Result<(), LinkFault> {
         match self {
-            Wire::Tap(tap, _) => match tap.set_carrier(on) {
+            PodWire::Tap(tap, _) => match tap.set_carrier(on) {
                 Err(e) if !e.is_link_event() => Err(fault(e)),
                 _ => Ok(()),
             },
-            Wire::Veth { rtnl, far, .. } => {
+            PodWire::Veth { rtnl, far, .. } => {
                 let _ = far;
                 let done = if on { rtnl.set_up(FAR_END).await } else { rtnl.set_down(FAR_END).await };
                 done.map_err(fault)

@@ -88,7 +88,7 @@ impl Devices for Model<'_> {
 }
 
 /// A change of the model.
-pub(super) type Act<'a> = &'a dyn Fn(&mut Model<'_>, Time, &mut dyn Chooser) -> Result<(), Refused>;
+pub(super) type ModelChange<'a> = &'a dyn Fn(&mut Model<'_>, Time, &mut dyn Chooser) -> Result<(), Refused>;
 
 impl Lab {
     /// A namespace as the model has it.
@@ -102,14 +102,14 @@ impl Lab {
     }
 
     /// A change of the model alone.
-    pub(super) fn model(&mut self, act: Act<'_>) -> Result<(), Refused> {
+    pub(super) fn model(&mut self, act: ModelChange<'_>) -> Result<(), Refused> {
         let now = self.now();
         let mut model = Model { node: self.node.model(), mirror: &mut self.mirror };
         act(&mut model, now, &mut self.chooser)
     }
 
     /// The model would do this, if it were asked.
-    fn would(&self, act: Act<'_>) -> bool {
+    fn would(&self, act: ModelChange<'_>) -> bool {
         let mut node = self.node.state().clone();
         let mut mirror = Mirror::new(self.mirror.pod.clone(), self.mirror.veth.clone());
         let mut model = Model { node: NodeModel::State(&mut node), mirror: &mut mirror };
@@ -118,7 +118,7 @@ impl Lab {
 
     /// The model does what became of an order where things are real; what it would have done
     /// otherwise is told. What the actor hears is what is real.
-    pub(super) fn follow(&mut self, real: Real, act: Act<'_>) -> Result<(), Refusal> {
+    pub(super) fn follow(&mut self, real: Real, act: ModelChange<'_>) -> Result<(), Refusal> {
         let differs = match &real {
             Real::Outside => None,
             Real::Modelled => return self.model(act).map_err(Refusal::from),

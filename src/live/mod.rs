@@ -36,6 +36,6 @@ mod uplink;
 mod watch;
 
 pub use engine::run;
-pub use link::LinkKind;
+pub use link::PodLinkKind;
 pub use signals::{Interrupt, on_interrupt};
-pub use terms::{LiveEnd, LiveError, LiveOptions, Responder};
+pub use terms::{LiveEnd, LiveError, LiveNode, LiveOptions};

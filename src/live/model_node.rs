@@ -1,6 +1,6 @@
 //! A node that is modelled, in front of a real pod.
 
-use super::link::{LinkKind, Wire};
+use super::link::{PodLinkKind, PodWire};
 use super::node::{NodeEvent, PairNow, Real};
 use super::space::Space;
 use super::terms::{LiveError, broke};
@@ -12,8 +12,8 @@ use crate::host::Mutation;
 /// The software gateway, with the wire to the pod.
 pub(super) struct ModelNode {
     pub(super) gateway: Gateway<SmoltcpOutside>,
-    pub(super) wire: Option<Wire>,
-    prefer: Option<LinkKind>,
+    pub(super) wire: Option<PodWire>,
+    prefer: Option<PodLinkKind>,
     /// The pair is there, as the model last had it.
     there: bool,
     /// What the pod's end was last told.
@@ -21,7 +21,7 @@ pub(super) struct ModelNode {
 }
 
 impl ModelNode {
-    pub(super) fn new(gateway: Gateway<SmoltcpOutside>, prefer: Option<LinkKind>) -> ModelNode {
+    pub(super) fn new(gateway: Gateway<SmoltcpOutside>, prefer: Option<PodLinkKind>) -> ModelNode {
         ModelNode { gateway, wire: None, prefer, there: false, carrier: false }
     }
 
@@ -41,7 +41,7 @@ impl ModelNode {
     /// namespace, which may take the near one along before it is asked for.
     pub(super) async fn delete(&mut self, pod: &Space, eth: IfName) -> Result<Real, LiveError> {
         self.there = false;
-        if matches!(self.wire.take(), Some(Wire::Veth { .. })) {
+        if matches!(self.wire.take(), Some(PodWire::Veth { .. })) {
             match pod.rtnl.delete_link(eth.as_str()).await {
                 Err(e) if !e.not_found() => return Err(broke(e)),
                 _ => {}
@@ -60,7 +60,7 @@ impl ModelNode {
     ) -> Result<Option<String>, LiveError> {
         let mut hint = None;
         if now.there && !core::mem::replace(&mut self.there, now.there) {
-            let made = Wire::make(&pod.netns, &pod.rtnl, s.eth.as_str(), s.pod_mac, self.prefer).await;
+            let made = PodWire::make(&pod.netns, &pod.rtnl, s.eth.as_str(), s.pod_mac, self.prefer).await;
             // this machine refuses, not the scenario
             let (wire, note) = made.map_err(|e| LiveError::Build(e.to_string()))?;
             pod.level_device(s.eth)?;

@@ -1,21 +1,21 @@
 //! What reaches the task that owns a live run: news of clients, of tables and links, frames.
 
 use super::capture::Captured;
-use super::client::{Message, Report};
+use super::client::{ClientReport, Message};
 use super::engine::Lab;
-use super::judge::Verdict;
+use super::judge::Judged;
 use super::node::{NodeEvent, NodeNews};
 use super::terms::LiveError;
-use super::watch::Entry;
+use super::watch::EntryNews;
 use crate::control::Side;
 use crate::gateway::Answer;
 use crate::host::IfIndex;
 use crate::packet::Frame;
 use crate::pair::no_carrier;
 use crate::pod::ClientId;
-use crate::run::{Deed, Heard, Order, PodId};
+use crate::run::{ClientDid, Deed, Order, PodId};
 use crate::time::Time;
-use crate::trace::{ClientNews, Fate, FrameId, Loss, Ruling, Sink, View, What};
+use crate::trace::{ClientNews, FrameFate, FrameId, Loss, Ruling, Sink, View, What};
 use std::net::IpAddr;
 
 impl Lab {
@@ -26,21 +26,21 @@ impl Lab {
         }
         let id = ClientId(message.client as u32);
         let what = match message.what {
-            Report::Finished => {
+            ClientReport::Finished => {
                 client.finished = true;
-                Heard::Finished
+                ClientDid::Finished
             }
-            Report::News(news) => {
+            ClientReport::News(news) => {
                 let what = match news {
                     ClientNews::Try { .. } => {
                         client.sent += 1;
-                        Heard::Began
+                        ClientDid::Began
                     }
                     ClientNews::Success { .. } => {
                         client.answered += 1;
-                        Heard::Other
+                        ClientDid::Other
                     }
-                    _ => Heard::Other,
+                    _ => ClientDid::Other,
                 };
                 self.events.take(message.at, What::Client { client: id, news });
                 what
@@ -51,7 +51,7 @@ impl Lab {
             self.obey(&order).await?;
             // what a signal ends has ended
             if matches!(order.deed, Deed::Stop(_))
-                && let Some(order) = self.heard(id, (Heard::Finished, answers))
+                && let Some(order) = self.heard(id, (ClientDid::Finished, answers))
             {
                 self.obey(&order).await?;
             }
@@ -59,7 +59,7 @@ impl Lab {
         Ok(())
     }
 
-    fn heard(&mut self, client: ClientId, what: (Heard, u32)) -> Option<Order<'static>> {
+    fn heard(&mut self, client: ClientId, what: (ClientDid, u32)) -> Option<Order<'static>> {
         let (now, from) = (self.now(), (PodId::default(), client));
         self.run.heard(now, from, what, self.node.state(), &mut self.chooser)
     }
@@ -78,8 +78,8 @@ impl Lab {
         }
     }
 
-    fn tell_entry(&mut self, at: Time, side: Side, entry: Entry) {
-        let Entry { dev, ip, old, new, lladdr } = entry;
+    fn tell_entry(&mut self, at: Time, side: Side, entry: EntryNews) {
+        let EntryNews { dev, ip, old, new, lladdr } = entry;
         if side == Side::Pod && ip == IpAddr::V4(self.plan.setting.gateway) {
             self.progress.entry(new.map_or("no entry".into(), |n| n.to_string()));
         }
@@ -90,7 +90,7 @@ impl Lab {
     pub(super) fn tell_frame(
         &mut self,
         at: Time,
-        (id, from, fate): (FrameId, Side, Fate),
+        (id, from, fate): (FrameId, Side, FrameFate),
         bytes: &[u8],
     ) -> View {
         let view = View::of(bytes);
@@ -136,7 +136,7 @@ impl Lab {
         let id = FrameId(self.frames);
         let from = if frame.from_pod { Side::Pod } else { Side::Host };
         let asks = self
-            .tell_frame(at, (id, from, Fate::Delivered), &frame.bytes)
+            .tell_frame(at, (id, from, FrameFate::Delivered), &frame.bytes)
             .asks_gateway4(self.plan.setting.gateway);
         let verdict = self.node.judge(at, id, frame, &self.plan.setting);
         self.tell_verdicts(verdict);
@@ -153,8 +153,8 @@ impl Lab {
         self.tell_verdicts(verdicts);
     }
 
-    fn tell_verdicts(&mut self, verdicts: impl IntoIterator<Item = Verdict>) {
-        for Verdict { at, what, differs } in verdicts {
+    fn tell_verdicts(&mut self, verdicts: impl IntoIterator<Item = Judged>) {
+        for Judged { at, what, differs } in verdicts {
             if matches!(what, What::Judged { ruling: Ruling::Silent { .. }, .. }) {
                 self.progress.unanswered();
             }
@@ -173,9 +173,9 @@ impl Lab {
         let host = self.mirror.veth.host_index(self.node.state());
         let arrives = self.mirror.veth.carries() && host.is_some();
         let fate = if arrives {
-            Fate::Delivered
+            FrameFate::Delivered
         } else {
-            Fate::Lost(Loss::Carrier(no_carrier(self.node.state(), self.plan.setting.cali)))
+            FrameFate::Lost(Loss::Carrier(no_carrier(self.node.state(), self.plan.setting.cali)))
         };
         let asks =
             self.tell_frame(now, (id, Side::Pod, fate), frame).asks_gateway4(self.plan.setting.gateway);

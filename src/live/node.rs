@@ -2,14 +2,14 @@
 //! the lab does not ask which.
 
 use super::capture::Captured;
-use super::judge::Verdict;
+use super::judge::Judged;
 use super::kernel_node::KernelNode;
 use super::link::LinkFault;
 use super::mirror::NodeModel;
 use super::model_node::ModelNode;
 use super::space::Space;
 use super::terms::LiveError;
-use super::watch::Entry;
+use super::watch::EntryNews;
 use crate::addr::{IfName, Side};
 use crate::choice::Chooser;
 use crate::control::{LinkEvent, Refusal, Setting};
@@ -47,7 +47,7 @@ pub(super) enum NodeNews {
     /// Of the host end, which the actors hear.
     Link(LinkEvent),
     /// Of a neighbour entry.
-    Entry(Entry),
+    Entry(EntryNews),
     /// Of something that may change what the node answers.
     Turned,
     /// Nothing that matters here.
@@ -227,12 +227,12 @@ impl Node {
     }
 
     /// A frame on the pair is looked at: the answer to a question may have come.
-    pub(super) fn judge(&mut self, at: Time, id: FrameId, frame: &Captured, s: &Setting) -> Option<Verdict> {
+    pub(super) fn judge(&mut self, at: Time, id: FrameId, frame: &Captured, s: &Setting) -> Option<Judged> {
         each!(self, _m => None, k => k.judge_frame(at, id, frame, s))
     }
 
     /// Questions that have waited too long; all that are open, when the run is over.
-    pub(super) fn judge_late(&mut self, now: Option<Time>) -> Vec<Verdict> {
+    pub(super) fn judge_late(&mut self, now: Option<Time>) -> Vec<Judged> {
         each!(self, _m => Vec::new(), k => match now {
             Some(now) => k.judge.expire(now),
             None => k.judge.finish(),

@@ -5,18 +5,18 @@ use crate::time::Time;
 use crate::trace::many;
 
 /// The line, or nothing when nobody looks.
-pub(super) struct Progress {
+pub(super) struct StatusLine {
     line: Option<Line>,
     held: Vec<(StepId, String)>,
     unanswered: u32,
     entry: String,
 }
 
-impl Progress {
+impl StatusLine {
     /// Shown on standard error when that is a terminal.
-    pub(super) fn new(wanted: bool) -> Progress {
+    pub(super) fn new(wanted: bool) -> StatusLine {
         let line = if wanted { Line::on_terminal() } else { None };
-        Progress { line, held: Vec::new(), unanswered: 0, entry: "no entry yet".into() }
+        StatusLine { line, held: Vec::new(), unanswered: 0, entry: "no entry yet".into() }
     }
 
     pub(super) fn held(&mut self, step: StepId, text: String) {

@@ -5,7 +5,7 @@ use crate::addr::IfName;
 use crate::control::{Refusal, Side};
 use crate::host::conf::{Conf4, Conf6, Global, NeighVar, Scope, SysctlKey};
 use crate::host::{HostState, Mutation};
-use crate::namespace::{ApplyError, Place, apply};
+use crate::namespace::{ApplyError, RealNamespace, apply};
 use netns_lab::nft::InstalledArpDrop;
 use netns_lab::rtnl::table;
 use netns_lab::{AsyncMonitor, Monitor, Netns, Rtnl};
@@ -110,7 +110,7 @@ impl Space {
             let why = format!("`{change}`: this kernel has no such switch in a namespace");
             return Err(LiveError::NotHere(why));
         }
-        let mut place = Place { netns: &self.netns, rtnl: &self.rtnl, filters: &mut self.filters };
+        let mut place = RealNamespace { netns: &self.netns, rtnl: &self.rtnl, filters: &mut self.filters };
         match apply(&mut place, change).await {
             Ok(()) => Ok(Ok(())),
             Err(e @ (ApplyError::NotHere { .. } | ApplyError::Filter { .. })) => {

@@ -1,18 +1,18 @@
 //! What of a scenario no live run can stage, found before it begins.
 
-use super::terms::{LiveError, Responder};
+use super::terms::{LiveError, LiveNode};
 use crate::control::{Act, Actors};
 use crate::host::{LinkChange, Mutation};
 use crate::scenario::Plan;
 
 /// Refuses a plan with parts that a live run has no means for; a run without them would show
 /// something else.
-pub(super) fn check(plan: &Plan, responder: Responder) -> Result<(), LiveError> {
+pub(super) fn check(plan: &Plan, responder: LiveNode) -> Result<(), LiveError> {
     let mut why: Vec<String> = Vec::new();
     if !plan.faults.is_empty() {
         why.push("it has faults of the link, and a live link has none (the simulator does)".into());
     }
-    if responder == Responder::Kernel {
+    if responder == LiveNode::Kernel {
         why.extend(in_front(plan).map(|what| {
             format!(
                 "{what} answers in the place of the node's kernel; --responder smoltcp plays it to a real pod"
@@ -42,18 +42,18 @@ pub(super) fn check(plan: &Plan, responder: Responder) -> Result<(), LiveError> 
 
 /// Who answers before the kernel would.
 fn in_front(plan: &Plan) -> Option<&'static str> {
-    if plan.responder != crate::scenario::Responder::Kernel {
+    if plan.responder != crate::scenario::InFront::Kernel {
         return Some("a program of the datapath");
     }
     plan.own_responder.as_ref().map(|_| "a responder of one's own")
 }
 
 /// A change that is the kernel's own doing, or another machine's.
-fn no_such_change(plan: &Plan, responder: Responder, change: &Mutation) -> Option<&'static str> {
+fn no_such_change(plan: &Plan, responder: LiveNode, change: &Mutation) -> Option<&'static str> {
     match change {
         // the far end of a real node's uplink is in the lab's hands
         Mutation::LinkSet { dev, change: LinkChange::Carrier(_) }
-            if responder == Responder::Smoltcp || *dev == plan.setting.uplink =>
+            if responder == LiveNode::Smoltcp || *dev == plan.setting.uplink =>
         {
             None
         }

@@ -1,11 +1,11 @@
 //! What the actors do, done: each act on the real namespaces, and on the model beside them.
 
-use super::engine::{Client, Lab};
+use super::engine::{Lab, LiveClient};
 use super::mirror::Mirror;
 use super::node::{PairNow, Real};
 use super::space::{Space, refusal};
 use super::terms::LiveError;
-use super::watch::Known;
+use super::watch::KnownEntries;
 use crate::addr::Side;
 use crate::control::Refusal;
 use crate::host::conf::{Global, SysctlKey};
@@ -179,9 +179,9 @@ impl Lab {
         if self.mirror.veth.host_end.is_some() {
             let _ = self.delete_pair().await?;
         }
-        self.clients.iter_mut().for_each(Client::renew);
+        self.clients.iter_mut().for_each(LiveClient::renew);
         self.pod = Space::new(Side::Pod, &self.plan.pod)?;
-        self.known = Known::default();
+        self.known = KnownEntries::default();
         let plan = Arc::clone(&self.plan);
         self.mirror.pod = plan.pod.clone();
         self.pod.set_up(&plan.pod_setup).await?;

@@ -1,25 +1,25 @@
 //! What a live run is asked for, and what it can come to.
 
-use super::link::{LinkFault, LinkKind};
+use super::link::{LinkFault, PodLinkKind};
 use super::signals::Interrupt;
 
 /// What a live run is told beyond the plan.
 #[derive(Clone, Copy, Debug)]
 pub struct LiveOptions {
     /// Who answers for the gateway.
-    pub responder: Responder,
+    pub responder: LiveNode,
     /// Seed of what the actors draw.
     pub seed: u64,
     /// How the device is made whose wire this program holds: the pod's `eth0`, or the uplink of a
     /// real node; the best there is by default.
-    pub link: Option<LinkKind>,
+    pub link: Option<PodLinkKind>,
     /// Show a line while waiting, if standard error is a terminal.
     pub progress: bool,
 }
 
 /// Who answers for the gateway in a live run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Responder {
+pub enum LiveNode {
     /// The software gateway.
     Smoltcp,
     /// The proxy ARP of the running kernel, in a namespace that stands for the node.

@@ -4,7 +4,7 @@
 //! As in the model every neighbour on the uplink exists: whoever the node asks for there is
 //! answered for, so that what does not come back was not lost here.
 
-use super::link::{LinkFault, Wire};
+use super::link::{LinkFault, PodWire};
 use crate::addr::Mac;
 use crate::gateway::router::{Beyond, beyond, framed};
 use crate::gateway::{Outside, SmoltcpOutside};
@@ -13,14 +13,14 @@ use crate::time::Time;
 /// The uplink as the world sees it.
 pub(super) struct Uplink {
     /// `None` once somebody has deleted the interface.
-    wire: Option<Wire>,
+    wire: Option<PodWire>,
     outside: SmoltcpOutside,
     /// The node's end.
     mac: Mac,
 }
 
 impl Uplink {
-    pub(super) fn new(wire: Wire, outside: SmoltcpOutside, mac: Mac) -> Uplink {
+    pub(super) fn new(wire: PodWire, outside: SmoltcpOutside, mac: Mac) -> Uplink {
         Uplink { wire: Some(wire), outside, mac }
     }
 

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 /// A change of an entry.
 #[derive(Clone, Copy)]
-pub(super) struct Entry {
+pub(super) struct EntryNews {
     pub(super) dev: IfName,
     pub(super) ip: IpAddr,
     pub(super) old: Option<Nud>,
@@ -23,11 +23,11 @@ pub(super) struct Entry {
 
 /// What was last known of each entry.
 #[derive(Default)]
-pub(super) struct Known(BTreeMap<(IfName, IpAddr), (Nud, Option<Mac>)>);
+pub(super) struct KnownEntries(BTreeMap<(IfName, IpAddr), (Nud, Option<Mac>)>);
 
-impl Known {
+impl KnownEntries {
     /// Takes a notification in; `None` when it says nothing new, or nothing about neighbours.
-    pub(super) fn take(&mut self, change: &Change) -> Option<Entry> {
+    pub(super) fn take(&mut self, change: &Change) -> Option<EntryNews> {
         match change {
             Change::Neighbour(n) if !n.proxy => self.update(n, false),
             Change::NeighbourGone(n) if !n.proxy => self.update(n, true),
@@ -42,18 +42,18 @@ impl Known {
     }
 
     /// Takes an entry of a dump in.
-    pub(super) fn see(&mut self, n: &Neighbour) -> Option<Entry> {
+    pub(super) fn see(&mut self, n: &Neighbour) -> Option<EntryNews> {
         if n.proxy { None } else { self.update(n, false) }
     }
 
-    fn update(&mut self, n: &Neighbour, gone: bool) -> Option<Entry> {
+    fn update(&mut self, n: &Neighbour, gone: bool) -> Option<EntryNews> {
         let name = n.dev.name().and_then(|name| name.parse().ok());
         let dev = name.unwrap_or(IfName::literal("?"));
         let key = (dev, n.address);
         let old = self.0.get(&key).copied();
         if gone {
             self.0.remove(&key)?;
-            return Some(Entry { dev, ip: n.address, old: old.map(|o| o.0), new: None, lladdr: None });
+            return Some(EntryNews { dev, ip: n.address, old: old.map(|o| o.0), new: None, lladdr: None });
         }
         let new = nud_of(n.state)?;
         let lladdr = n.mac.map(|m| Mac(m.octets())).filter(|_| new.is_valid());
@@ -61,7 +61,7 @@ impl Known {
             return None;
         }
         self.0.insert(key, (new, lladdr));
-        Some(Entry { dev, ip: n.address, old: old.map(|o| o.0), new: Some(new), lladdr })
+        Some(EntryNews { dev, ip: n.address, old: old.map(|o| o.0), new: Some(new), lladdr })
     }
 }
 

@@ -100,7 +100,7 @@ struct Known {
     /// Something is lost in it.
     loss: bool,
     /// Its runs, as they are seen from the pod, from the host, and in a trace.
-    runs: Vec<[View; 3]>,
+    runs: Vec<[RunView; 3]>,
 }
 
 impl Library {
@@ -150,7 +150,7 @@ type Features = Vec<(&'static str, Value)>;
 
 /// A run as it is seen from one place, to its end.
 #[derive(Clone, Debug)]
-struct View {
+struct RunView {
     sight: Sight,
     features: Features,
 }
@@ -158,7 +158,7 @@ struct View {
 impl Known {
     fn new(scenario: &Scenario) -> Result<Known, PlanError> {
         let mut signature = Signature::new(scenario);
-        let mut runs: Vec<[View; 3]> = Vec::new();
+        let mut runs: Vec<[RunView; 3]> = Vec::new();
         let (mut watched, mut quiet) = (true, 0);
         for seed in 1..=MOST_RUNS {
             let run = play(scenario, &Overrides::default(), seed)?;
@@ -199,14 +199,14 @@ impl Known {
     }
 }
 
-fn views_of(run: &Played) -> [View; 3] {
+fn views_of(run: &Played) -> [RunView; 3] {
     let events = &run.events;
     [Sight::of_frames(events, Vantage::Pod), Sight::of_frames(events, Vantage::Host), Sight::of_trace(events)]
-        .map(|sight| View { features: sight.features(), sight })
+        .map(|sight| RunView { features: sight.features(), sight })
 }
 
 /// From one of the places no run so far looks as this one does.
-fn shows_more(runs: &[[View; 3]], views: &[View; 3]) -> bool {
+fn shows_more(runs: &[[RunView; 3]], views: &[RunView; 3]) -> bool {
     views.iter().enumerate().any(|(at, view)| {
         let known: Vec<Features> = runs.iter().map(|r| r[at].features.clone()).collect();
         runs.is_empty() || !compare(&known, &view.features).1.is_empty()

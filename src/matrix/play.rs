@@ -3,7 +3,7 @@
 use crate::choice::Seeded;
 use crate::gateway::SmoltcpOutside;
 use crate::host::{Decision, HostState, IfIndex, Request, decide};
-use crate::scenario::{Overrides, Plan, PlanError, Responder, Scenario};
+use crate::scenario::{InFront, Overrides, Plan, PlanError, Scenario};
 use crate::sim::World;
 use crate::trace::{GatewaySeen, Observed, Trace, observe};
 use crate::wire::{Arp, Cast};
@@ -58,8 +58,8 @@ pub fn play(scenario: &Scenario, overrides: &Overrides, seed: u64) -> Result<Pla
 fn claims_pod_address(plan: &Plan, host: &HostState) -> bool {
     let s = &plan.setting;
     let Some(dev) = host.link_named(s.cali).map(crate::host::Link::index) else { return false };
-    if plan.responder != Responder::Kernel {
-        return plan.responder == Responder::DatapathAny;
+    if plan.responder != InFront::Kernel {
+        return plan.responder == InFront::DatapathAny;
     }
     let arp = Arp::request(s.pod_mac, s.pod_ip, s.pod_ip);
     let request = Request { dev, cast: Cast::Broadcast, arp, sender_known: true, again: false, leg: 0 };

@@ -65,7 +65,7 @@ impl ApplyError {
 }
 
 /// A namespace with the handle to change it, and the filters put into it.
-pub struct Place<'a> {
+pub struct RealNamespace<'a> {
     /// The namespace.
     pub netns: &'a Netns,
     /// Its netlink handle.
@@ -75,7 +75,7 @@ pub struct Place<'a> {
 }
 
 /// Makes one change in a namespace.
-pub async fn apply(place: &mut Place<'_>, change: &Mutation) -> Result<(), ApplyError> {
+pub async fn apply(place: &mut RealNamespace<'_>, change: &Mutation) -> Result<(), ApplyError> {
     let netlink = |done: Result<(), RtnlError>| {
         done.map_err(|source| ApplyError::Netlink { command: change.to_string(), source })
     };
@@ -329,7 +329,7 @@ async fn flush(rtnl: &Rtnl, dev: IfName) -> Result<(), RtnlError> {
     Ok(())
 }
 
-fn filter(place: &mut Place<'_>, op: Op, change: &Mutation) -> Result<(), ApplyError> {
+fn filter(place: &mut RealNamespace<'_>, op: Op, change: &Mutation) -> Result<(), ApplyError> {
     let fail = |why: String| ApplyError::Filter { command: change.to_string(), why };
     let Mutation::Hook { hook, .. } = change else { return Ok(()) };
     if op == Op::Del {

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 /// What one entry wants done; [`super::NeighTable`] adds the address and the device.
 #[derive(Debug)]
-pub(super) enum Act {
+pub(super) enum Effect {
     /// Send a request: to that MAC, or to all; from the address of the last packet that waits.
     Solicit(Option<Mac>, Option<IpAddr>),
     /// Send a packet to a MAC.
@@ -31,10 +31,10 @@ pub(super) enum Act {
 const YOUNG_MS: u64 = 5_000;
 
 /// The acts of one step; a resolution in which one packet waits has two.
-pub(super) type Acts = SmallVec<[Act; 2]>;
+pub(super) type Acts = SmallVec<[Effect; 2]>;
 
 /// What every step of an entry needs to know, and where it puts what it wants.
-pub(super) struct Cx<'a> {
+pub(super) struct EntryCx<'a> {
     pub(super) clock: &'a KernelClock,
     pub(super) timing: &'a Timing,
     pub(super) now: Time,
@@ -43,7 +43,7 @@ pub(super) struct Cx<'a> {
     pub(super) acts: &'a mut Acts,
 }
 
-impl Cx<'_> {
+impl EntryCx<'_> {
     fn jiffies(&self) -> u64 {
         self.clock.jiffies(self.now)
     }
@@ -120,10 +120,10 @@ impl Entry {
     }
 
     /// A packet wants out (neigh_output, neigh_event_send).
-    pub(super) fn output(&mut self, cx: &mut Cx<'_>, packet: Packet) {
+    pub(super) fn output(&mut self, cx: &mut EntryCx<'_>, packet: Packet) {
         if self.state.is_connected() && self.header_cached {
             // `used` is not refreshed on this path
-            cx.acts.push(Act::Send(self.lladdr, packet));
+            cx.acts.push(Effect::Send(self.lladdr, packet));
             return;
         }
         self.used = cx.jiffies();
@@ -139,17 +139,17 @@ impl Entry {
         }
     }
 
-    fn pass_on(&mut self, cx: &mut Cx<'_>, packet: Packet) {
+    fn pass_on(&mut self, cx: &mut EntryCx<'_>, packet: Packet) {
         self.header_cached = true;
-        cx.acts.push(Act::Send(self.lladdr, packet));
+        cx.acts.push(Effect::Send(self.lladdr, packet));
     }
 
     /// The first request leaves at once; nothing is held against an entry that failed before.
-    fn resolve(&mut self, cx: &mut Cx<'_>, packet: Packet) {
+    fn resolve(&mut self, cx: &mut EntryCx<'_>, packet: Packet) {
         let t = cx.timing;
         if t.mcast + t.app == 0 {
             self.change(Nud::Failed, cx.jiffies());
-            cx.acts.push(Act::Unasked(packet));
+            cx.acts.push(Effect::Unasked(packet));
             return;
         }
         // probes count from ucast_solicit, so that the limit is the same in both phases
@@ -160,12 +160,12 @@ impl Entry {
         self.solicit(cx);
     }
 
-    fn enqueue(&mut self, cx: &mut Cx<'_>, packet: Packet) {
+    fn enqueue(&mut self, cx: &mut EntryCx<'_>, packet: Packet) {
         let size = packet.truesize();
         while self.queue_bytes.saturating_add(size) > cx.timing.unres_qlen_bytes {
             let Some(old) = self.queue.pop_front() else { break };
             self.queue_bytes -= old.truesize();
-            cx.acts.push(Act::Overflow(old));
+            cx.acts.push(Effect::Overflow(old));
         }
         self.queue_bytes += size;
         self.queue.push_back(packet);
@@ -173,13 +173,13 @@ impl Entry {
 
     /// One request (neigh_probe, arp_solicit): unicast ones first, then those handed to a
     /// daemon, which do not show on the wire, then broadcasts.
-    fn solicit(&mut self, cx: &mut Cx<'_>) {
+    fn solicit(&mut self, cx: &mut EntryCx<'_>) {
         let t = cx.timing;
         let src = self.queue.back().and_then(source_of);
         if self.probes < t.ucast {
-            cx.acts.push(Act::Solicit(Some(self.lladdr), src));
+            cx.acts.push(Effect::Solicit(Some(self.lladdr), src));
         } else if self.probes >= t.ucast + t.app {
-            cx.acts.push(Act::Solicit(None, src));
+            cx.acts.push(Effect::Solicit(None, src));
         }
         self.probes += 1;
     }
@@ -194,7 +194,7 @@ impl Entry {
     }
 
     /// The timer went off (neigh_timer_handler).
-    pub(super) fn timeout(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn timeout(&mut self, cx: &mut EntryCx<'_>) {
         self.timer = None;
         let (j, t) = (cx.jiffies(), cx.timing);
         let retry = j + t.retrans.max(t.min_interval);
@@ -235,15 +235,15 @@ impl Entry {
     /// changed state, stops, and throws away what is left in the queue, the new packet included.
     /// The senders of those reported hear of the failure, the others of nothing. Measured with
     /// ping, whose clock ticks with the entry's.
-    pub(super) fn fail_amid(&mut self, cx: &mut Cx<'_>, packet: Packet, behind: usize) {
+    pub(super) fn fail_amid(&mut self, cx: &mut EntryCx<'_>, packet: Packet, behind: usize) {
         self.timer = None;
         self.change(Nud::Failed, cx.jiffies());
         for told in self.queue.drain(..behind.min(self.queue.len())) {
             self.queue_bytes -= told.truesize();
-            cx.acts.push(Act::Unreachable(told));
+            cx.acts.push(Effect::Unreachable(told));
         }
         self.output(cx, packet);
-        cx.acts.extend(self.queue.drain(..).map(Act::Raced));
+        cx.acts.extend(self.queue.drain(..).map(Effect::Raced));
         self.queue_bytes = 0;
     }
 
@@ -253,8 +253,8 @@ impl Entry {
     }
 
     /// Every waiting packet is reported to its sender (neigh_invalidate).
-    fn fail(&mut self, cx: &mut Cx<'_>) {
-        cx.acts.extend(self.queue.drain(..).map(Act::Unreachable));
+    fn fail(&mut self, cx: &mut EntryCx<'_>) {
+        cx.acts.extend(self.queue.drain(..).map(Effect::Unreachable));
         self.queue_bytes = 0;
     }
 
@@ -262,7 +262,7 @@ impl Entry {
     /// refused outright.
     pub(super) fn update(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut EntryCx<'_>,
         lladdr: Option<Mac>,
         new: Nud,
         flags: UpdateFlags,
@@ -301,7 +301,7 @@ impl Entry {
 
     /// The entry loses its address by an update: only a resolution that was under way reports
     /// what waited for it.
-    fn invalidate(&mut self, cx: &mut Cx<'_>, new: Nud) {
+    fn invalidate(&mut self, cx: &mut EntryCx<'_>, new: Nud) {
         let old = core::mem::replace(&mut self.state, new);
         self.timer = None;
         if matches!(old, Nud::Incomplete | Nud::Probe) && new == Nud::Failed {
@@ -311,7 +311,7 @@ impl Entry {
     }
 
     /// Takes over a valid state and address.
-    fn take(&mut self, cx: &mut Cx<'_>, mac: Mac, new: Nud, same: bool) {
+    fn take(&mut self, cx: &mut EntryCx<'_>, mac: Mac, new: Nud, same: bool) {
         let (old, j) = (self.state, cx.jiffies());
         if new != old || !same {
             self.updated = j;
@@ -336,7 +336,7 @@ impl Entry {
     }
 
     /// The queue leaves; if the entry is only STALE, the first packet moves it to DELAY.
-    fn drain(&mut self, cx: &mut Cx<'_>) {
+    fn drain(&mut self, cx: &mut EntryCx<'_>) {
         self.queue_bytes = 0;
         let mut queue = core::mem::take(&mut self.queue);
         if !queue.is_empty() {

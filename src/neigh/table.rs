@@ -1,7 +1,7 @@
 //! The entries of one namespace, by device and address.
 
 use super::clock::{KTimer, KernelClock};
-use super::entry::{Act, Acts, Cx, Entry};
+use super::entry::{Acts, Effect, Entry, EntryCx};
 use super::event::{Cause, Discarded, Failing, NeighEvent};
 use super::nud::{Nud, UpdateFlags};
 use super::timing::Timing;
@@ -412,14 +412,14 @@ impl NeighTable {
         now: Time,
         timing: &Timing,
         out: &mut VecDeque<NeighEvent>,
-        work: impl FnOnce(&mut Entry, &mut Cx<'_>),
+        work: impl FnOnce(&mut Entry, &mut EntryCx<'_>),
     ) {
         let slot = &mut self.slots[at];
         let (dev, ip) = (slot.dev, slot.ip);
         let (old, old_mac) = (slot.entry.state, slot.entry.lladdr());
         let mut acts = Acts::new();
         let (clock, armed) = (&self.clock, &mut self.armed);
-        work(&mut slot.entry, &mut Cx { clock, timing, now, armed, acts: &mut acts });
+        work(&mut slot.entry, &mut EntryCx { clock, timing, now, armed, acts: &mut acts });
         let (new, lladdr) = (slot.entry.state, slot.entry.lladdr());
         if new != old || lladdr != old_mac {
             out.push_back(NeighEvent::Changed { dev, ip, old: Some(old), new: Some(new), lladdr, cause });
@@ -431,15 +431,15 @@ impl NeighTable {
 }
 
 impl Slot {
-    fn report(&self, act: Act) -> NeighEvent {
+    fn report(&self, act: Effect) -> NeighEvent {
         let (dev, ip) = (self.dev, self.ip);
         match act {
-            Act::Solicit(to, src) => NeighEvent::Solicit { dev, ip, to, src },
-            Act::Send(mac, packet) => NeighEvent::Send { dev, mac, packet },
-            Act::Unreachable(packet) => NeighEvent::Unreachable { dev, ip, packet },
-            Act::Overflow(packet) => NeighEvent::Discard { packet, why: Discarded::QueueOverflow },
-            Act::Unasked(packet) => NeighEvent::Discard { packet, why: Discarded::NoRequestsAllowed },
-            Act::Raced(packet) => NeighEvent::Discard { packet, why: Discarded::FailureRaced },
+            Effect::Solicit(to, src) => NeighEvent::Solicit { dev, ip, to, src },
+            Effect::Send(mac, packet) => NeighEvent::Send { dev, mac, packet },
+            Effect::Unreachable(packet) => NeighEvent::Unreachable { dev, ip, packet },
+            Effect::Overflow(packet) => NeighEvent::Discard { packet, why: Discarded::QueueOverflow },
+            Effect::Unasked(packet) => NeighEvent::Discard { packet, why: Discarded::NoRequestsAllowed },
+            Effect::Raced(packet) => NeighEvent::Discard { packet, why: Discarded::FailureRaced },
         }
     }
 }

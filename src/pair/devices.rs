@@ -179,7 +179,7 @@ fn name_taken(command: String) -> Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::addr::Ends;
+    use crate::addr::VethEnds;
     use crate::choice::First;
     use crate::gateway::{OutsideSpec, SmoltcpOutside};
     use crate::host::LinkEvent;
@@ -194,7 +194,7 @@ mod tests {
     fn pair() -> Pair<SmoltcpOutside> {
         let spec = PairSpec {
             wire: Wire {
-                ends: Ends { cali: CALI, eth: ETH, pod_mac: Mac([2, 0, 0, 0, 0, 1]) },
+                ends: VethEnds { cali: CALI, eth: ETH, pod_mac: Mac([2, 0, 0, 0, 0, 1]) },
                 latency: LATENCY,
                 plain: false,
                 purged_by_all: false,

@@ -2,7 +2,7 @@
 //! and addresses are those of the recordings, so that what a recording shows can be said of it.
 
 use super::{Bench, Pair, Wire};
-use crate::addr::{Ends, IfName, Mac};
+use crate::addr::{IfName, Mac, VethEnds};
 use crate::choice::Chooser;
 use crate::gateway::{Endpoint, Gateway, Outside, Reflex, ReflexOutside, Service};
 use crate::host::{HostState, IfIndex, LinkChange, Mutation};
@@ -118,7 +118,7 @@ pub fn bench<O: Outside>(
     let pod = Pod::new(pod, eth, clock, chooser);
     let gateway = Gateway::new(host, UPLINK, world, Span::ZERO, clock, chooser);
     let wire = Wire {
-        ends: Ends { cali: HOST_END, eth: POD_END, pod_mac },
+        ends: VethEnds { cali: HOST_END, eth: POD_END, pod_mac },
         latency: Span::ZERO,
         plain: false,
         purged_by_all: false,

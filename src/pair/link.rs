@@ -6,9 +6,7 @@ use crate::addr::Side;
 use crate::choice::{ChoiceKind, Chooser};
 use crate::packet::{Frame, FrameId};
 use crate::time::{Span, Time};
-use crate::wire::{
-    ARP_LEN, Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST,
-};
+use crate::wire::{Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST, nd};
 use core::cmp::Reverse;
 use smallvec::SmallVec;
 use std::collections::BinaryHeap;
@@ -33,7 +31,7 @@ pub struct InFlight {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Link {
+pub(super) struct Cable {
     latency: Span,
     faults: Arc<[FaultRule]>,
     /// How many frames each fault has counted.
@@ -44,7 +42,7 @@ pub(super) struct Link {
     seq: u64,
 }
 
-impl core::hash::Hash for Link {
+impl core::hash::Hash for Cable {
     fn hash<H: core::hash::Hasher>(&self, h: &mut H) {
         self.counts.hash(h);
         // a heap's order inside depends on its past; sorted it does not
@@ -59,10 +57,10 @@ impl core::hash::Hash for Link {
     }
 }
 
-impl Link {
-    pub(super) fn new(latency: Span, faults: Vec<FaultRule>) -> Link {
+impl Cable {
+    pub(super) fn new(latency: Span, faults: Vec<FaultRule>) -> Cable {
         let counts = SmallVec::from_elem(0, faults.len());
-        Link { latency, faults: faults.into(), counts, ..Link::default() }
+        Cable { latency, faults: faults.into(), counts, ..Cable::default() }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
@@ -178,12 +176,9 @@ impl Link {
 
 fn is_kind(kind: FrameKind, frame: &[u8]) -> bool {
     let Ok(eth) = EthFrame::parse(frame) else { return kind == FrameKind::Any };
-    let ndp = || {
-        // hop-by-hop headers never come before neighbour discovery in what is sent here
-        eth.payload.get(6) == Some(&58) && eth.payload.get(40).is_some_and(|t| matches!(t, 135 | 136))
-    };
-    let arp_op =
-        || Some(eth.payload).filter(|p| p.len() >= ARP_LEN).and_then(|p| Arp::parse(p).ok()).map(|a| a.op);
+    // hop-by-hop headers never come before neighbour discovery in what is sent here
+    let ndp = || nd::type_in(eth.payload).is_some();
+    let arp_op = || Arp::parse(eth.payload).ok().map(|a| a.op);
     match kind {
         FrameKind::Any => true,
         FrameKind::ArpRequest => eth.ethertype == ETHERTYPE_ARP && arp_op() == Some(OP_REQUEST),

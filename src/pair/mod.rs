@@ -37,7 +37,7 @@ pub mod lab;
 mod link;
 mod veth;
 
-pub use crate::addr::Ends;
+pub use crate::addr::VethEnds;
 pub use bench::{Bench, Input, Watch};
 pub(crate) use devices::Devices;
 #[cfg(any(feature = "cli", feature = "testing"))]
@@ -55,7 +55,7 @@ use crate::packet::{Frame, FrameId, Packet};
 use crate::pod::{ClientEvent, ClientId, ClientSpec, Outcome, Pod, PodOutput};
 use crate::stack::{Note, SendError};
 use crate::time::{Span, Time};
-use link::Link;
+use link::Cable;
 use smallvec::SmallVec;
 
 /// The number of `eth0` in the pod: the first device after `lo`.
@@ -65,7 +65,7 @@ pub const POD_DEV: IfIndex = IfIndex(2);
 #[derive(Clone, Debug)]
 pub struct Wire {
     /// The names of the two ends, and the MAC that the pod's end is born with.
-    pub ends: Ends,
+    pub ends: VethEnds,
     /// How long a frame takes, faults aside: [`LATENCY`], or no time at all.
     pub latency: Span,
     /// The pod's end has no peer that its kernel knows, as a TAP: its carrier is noticed as that of
@@ -141,7 +141,7 @@ pub struct Pair<O> {
     gateway: Gateway<O>,
     pod: Pod,
     veth: Veth,
-    link: Link,
+    link: Cable,
     /// What a listener on the node has yet to hear of interfaces of the host end's name.
     news: SmallVec<[LinkEvent; 2]>,
     /// Frames that are sent from the host end by hand.
@@ -175,7 +175,7 @@ impl<O: Outside> Pair<O> {
             gateway,
             pod,
             veth: Veth::new(wire.ends, wire.plain),
-            link: Link::new(wire.latency, wire.faults),
+            link: Cable::new(wire.latency, wire.faults),
             news: SmallVec::new(),
             by_hand: Vec::new(),
             frames: 0,

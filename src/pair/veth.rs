@@ -1,6 +1,6 @@
 //! The veth pair: where its ends are, whether it carries, when the kernel notices.
 
-use crate::addr::{Ends, IfName, Side};
+use crate::addr::{IfName, Side, VethEnds};
 use crate::choice::{ChoiceKind, Chooser};
 use crate::host::{HostState, IfIndex, Link, LinkChange, Mutation};
 use crate::time::{Span, Time};
@@ -16,7 +16,7 @@ pub(crate) type Notices = SmallVec<[(Side, Mutation); 2]>;
 /// The state of the pair as a wire.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Veth {
-    ends: Ends,
+    ends: VethEnds,
     /// Where the host end is; `None` while there is no pair.
     pub(crate) host_end: Option<Side>,
     /// Its number there. A device that is renamed stays what it is.
@@ -36,7 +36,7 @@ pub(crate) struct Veth {
 
 impl Veth {
     /// No pair yet.
-    pub(crate) fn new(ends: Ends, plain: bool) -> Veth {
+    pub(crate) fn new(ends: VethEnds, plain: bool) -> Veth {
         Veth {
             ends,
             host_end: None,
@@ -55,7 +55,7 @@ impl Veth {
         *self = Veth { linkwatch_free: self.linkwatch_free, ..Veth::new(self.ends, self.plain) };
     }
 
-    pub(crate) fn ends(&self) -> Ends {
+    pub(crate) fn ends(&self) -> VethEnds {
         self.ends
     }
 

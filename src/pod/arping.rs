@@ -1,7 +1,7 @@
 //! `arping` of iputils: ARP requests through a packet socket. They pass by the neighbour table;
 //! their answers do not, for the kernel hears them too.
 
-use super::client::{Behaviour, Cx, Wake};
+use super::client::{Behaviour, ClientCx, Wake};
 use super::event::ClientEvent;
 use super::outcome::{Failure, Outcome};
 use super::spec::ArpingSpec;
@@ -34,7 +34,7 @@ impl Arping {
         Arping { spec, source, known: None, outcome: Outcome::default(), next: None, until: None }
     }
 
-    fn ask(&mut self, cx: &mut Cx<'_>) {
+    fn ask(&mut self, cx: &mut ClientCx<'_>) {
         if self.spec.count.is_some_and(|n| self.outcome.sent >= n) {
             return self.finish(cx);
         }
@@ -60,7 +60,7 @@ impl Behaviour for Arping {
         [self.next, self.until].into_iter().flatten().min().map(Wake::process)
     }
 
-    fn start(&mut self, cx: &mut Cx<'_>) {
+    fn start(&mut self, cx: &mut ClientCx<'_>) {
         self.until = self.spec.deadline.map(|d| cx.now + d);
         if self.spec.source.is_none() {
             match cx.stack.source_for(self.spec.target.into()) {
@@ -77,7 +77,7 @@ impl Behaviour for Arping {
         self.ask(cx);
     }
 
-    fn wake_up(&mut self, cx: &mut Cx<'_>) {
+    fn wake_up(&mut self, cx: &mut ClientCx<'_>) {
         if self.until.is_some_and(|until| until <= cx.now) {
             return self.finish(cx);
         }
@@ -89,7 +89,7 @@ impl Behaviour for Arping {
     }
 
     /// recv_pack(): the target's, to us. An answer counts for the last request.
-    fn arp(&mut self, cx: &mut Cx<'_>, arp: &Arp) {
+    fn arp(&mut self, cx: &mut ClientCx<'_>, arp: &Arp) {
         let own = cx.stack.state().link(cx.dev).map(Link::mac);
         let ours = arp.spa == self.spec.target && arp.tpa == self.source && Some(arp.tha) == own;
         let number = self.outcome.sent;

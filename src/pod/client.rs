@@ -20,7 +20,7 @@ use crate::wire::{Arp, Ends, Payload};
 use std::net::IpAddr;
 
 /// What a client may touch while it works.
-pub(super) struct Cx<'a> {
+pub(super) struct ClientCx<'a> {
     pub(super) now: Time,
     pub(super) id: ClientId,
     pub(super) dev: IfIndex,
@@ -30,7 +30,7 @@ pub(super) struct Cx<'a> {
     pub(super) chooser: &'a mut dyn Chooser,
 }
 
-impl Cx<'_> {
+impl ClientCx<'_> {
     pub(super) fn clock(&self) -> KernelClock {
         *self.stack.clock()
     }
@@ -97,28 +97,28 @@ pub(super) trait Behaviour {
     fn outcome_mut(&mut self) -> &mut Outcome;
     /// When it wants to be called.
     fn wake(&self) -> Option<Wake>;
-    fn start(&mut self, cx: &mut Cx<'_>);
-    fn wake_up(&mut self, cx: &mut Cx<'_>);
+    fn start(&mut self, cx: &mut ClientCx<'_>);
+    fn wake_up(&mut self, cx: &mut ClientCx<'_>);
     /// Stops its timers.
     fn halt(&mut self);
     /// A packet for this namespace; true when it was this client's.
-    fn packet(&mut self, _: &mut Cx<'_>, _: Ends, _: &Payload<'_>) -> bool {
+    fn packet(&mut self, _: &mut ClientCx<'_>, _: Ends, _: &Payload<'_>) -> bool {
         false
     }
     /// An ARP reply on the pod's device.
-    fn arp(&mut self, _: &mut Cx<'_>, _: &Arp) {}
+    fn arp(&mut self, _: &mut ClientCx<'_>, _: &Arp) {}
     /// It wants to hear of packets that leave the neighbour's queue.
     fn watches_queue(&self) -> bool {
         false
     }
     /// Packets may have left the neighbour's queue, or been thrown out of it.
-    fn queue_moved(&mut self, _: &mut Cx<'_>) {}
+    fn queue_moved(&mut self, _: &mut ClientCx<'_>) {}
     /// Makes the packet it would send on waking, without sending it.
-    fn race(&mut self, _: &mut Cx<'_>) -> Option<Packet> {
+    fn race(&mut self, _: &mut ClientCx<'_>) -> Option<Packet> {
         None
     }
 
-    fn finish(&mut self, cx: &mut Cx<'_>) {
+    fn finish(&mut self, cx: &mut ClientCx<'_>) {
         self.halt();
         if self.outcome().ended.is_none() {
             self.outcome_mut().ended = Some(cx.now);
@@ -186,17 +186,17 @@ impl Client {
         self.behaviour().wake()
     }
 
-    pub(super) fn start(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn start(&mut self, cx: &mut ClientCx<'_>) {
         let client = self.behaviour_mut();
         client.outcome_mut().started = Some(cx.now);
         client.start(cx);
     }
 
-    pub(super) fn stop(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn stop(&mut self, cx: &mut ClientCx<'_>) {
         self.behaviour_mut().finish(cx);
     }
 
-    pub(super) fn wake_up(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn wake_up(&mut self, cx: &mut ClientCx<'_>) {
         self.behaviour_mut().wake_up(cx);
     }
 
@@ -204,21 +204,21 @@ impl Client {
         self.behaviour().watches_queue()
     }
 
-    pub(super) fn queue_moved(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn queue_moved(&mut self, cx: &mut ClientCx<'_>) {
         self.behaviour_mut().queue_moved(cx);
     }
 
-    pub(super) fn race(&mut self, cx: &mut Cx<'_>) -> Option<Packet> {
+    pub(super) fn race(&mut self, cx: &mut ClientCx<'_>) -> Option<Packet> {
         self.behaviour_mut().race(cx)
     }
 
     /// Hands a packet over, unless the client is not running.
-    pub(super) fn packet(&mut self, cx: &mut Cx<'_>, ends: Ends, payload: &Payload<'_>) -> bool {
+    pub(super) fn packet(&mut self, cx: &mut ClientCx<'_>, ends: Ends, payload: &Payload<'_>) -> bool {
         let running = self.outcome().started.is_some() && self.outcome().ended.is_none();
         running && self.behaviour_mut().packet(cx, ends, payload)
     }
 
-    pub(super) fn arp(&mut self, cx: &mut Cx<'_>, arp: &Arp) {
+    pub(super) fn arp(&mut self, cx: &mut ClientCx<'_>, arp: &Arp) {
         if self.outcome().started.is_some() && self.outcome().ended.is_none() {
             self.behaviour_mut().arp(cx, arp);
         }

@@ -2,12 +2,12 @@
 //! once. Every attempt is a socket of its own, so every one has its own timer and its own place
 //! in the neighbour's queue.
 
-use super::client::{Behaviour, Cx, Wake};
+use super::client::{Behaviour, ClientCx, Wake};
 use super::event::ClientEvent;
 use super::lanes::{Lane, Lanes};
 use super::outcome::{Failure, Outcome, SocketError};
 use super::spec::ConnectSpec;
-use super::tcp::{Conn, State, Step};
+use super::tcp::{Conn, State, TcpStep};
 use crate::time::Span;
 use crate::wire::{self, Ends, Payload, Unreachable};
 
@@ -32,7 +32,7 @@ impl Connect {
         Connect { spec, lanes: Lanes::default(), outcome: Outcome::default() }
     }
 
-    fn dial(&mut self, cx: &mut Cx<'_>, at: usize) {
+    fn dial(&mut self, cx: &mut ClientCx<'_>, at: usize) {
         let number = self.outcome.begin(cx.now, at as u32);
         cx.report(ClientEvent::Began { number, lane: at as u32 });
         self.lanes.change(at, |lane| {
@@ -55,7 +55,7 @@ impl Connect {
         });
     }
 
-    fn connected(&mut self, cx: &mut Cx<'_>, at: usize) {
+    fn connected(&mut self, cx: &mut ClientCx<'_>, at: usize) {
         let number = self.number(at);
         if let Some((rtt, duplicate)) = self.outcome.answer(cx.now, number) {
             let lane = at as u32;
@@ -65,7 +65,7 @@ impl Connect {
         self.release(cx, at);
     }
 
-    fn failed(&mut self, cx: &mut Cx<'_>, at: usize, failure: Failure) {
+    fn failed(&mut self, cx: &mut ClientCx<'_>, at: usize, failure: Failure) {
         let number = self.number(at);
         if self.outcome.fail(cx.now, number, failure) {
             cx.report(ClientEvent::Failed { number, lane: at as u32, failure });
@@ -81,7 +81,7 @@ impl Connect {
     }
 
     /// The socket is closed; when no lane has anything left to do, so is the client.
-    fn release(&mut self, cx: &mut Cx<'_>, at: usize) {
+    fn release(&mut self, cx: &mut ClientCx<'_>, at: usize) {
         self.lanes.change(at, |lane| {
             lane.conn = None;
             lane.patience = None;
@@ -95,7 +95,7 @@ impl Connect {
         self.lanes.get(at).map_or(0, |lane| lane.number)
     }
 
-    fn lost_patience(&mut self, cx: &mut Cx<'_>, at: usize) {
+    fn lost_patience(&mut self, cx: &mut ClientCx<'_>, at: usize) {
         self.lanes.change(at, |lane| lane.conn.as_mut().map(Conn::abandon));
         self.failed(cx, at, Failure::Patience);
     }
@@ -113,7 +113,7 @@ impl Behaviour for Connect {
         self.lanes.next().map(|(wake, _)| wake)
     }
 
-    fn start(&mut self, cx: &mut Cx<'_>) {
+    fn start(&mut self, cx: &mut ClientCx<'_>) {
         let lanes = self.spec.parallel.clamp(1, PARALLEL_MAX);
         self.lanes = Lanes::new((0..lanes).map(|lane| {
             let next = (lane > 0).then(|| cx.now + Span(DIAL_COST.0 * u64::from(lane)));
@@ -122,7 +122,7 @@ impl Behaviour for Connect {
         self.dial(cx, 0);
     }
 
-    fn wake_up(&mut self, cx: &mut Cx<'_>) {
+    fn wake_up(&mut self, cx: &mut ClientCx<'_>) {
         let Some((wake, at)) = self.lanes.next() else { return };
         if wake.kernel {
             let timeout = |lane: &mut Lane| lane.conn.as_mut()?.timeout(cx, at as u32);
@@ -140,15 +140,15 @@ impl Behaviour for Connect {
         self.lanes.clear();
     }
 
-    fn packet(&mut self, cx: &mut Cx<'_>, ends: Ends, payload: &Payload<'_>) -> bool {
+    fn packet(&mut self, cx: &mut ClientCx<'_>, ends: Ends, payload: &Payload<'_>) -> bool {
         match *payload {
             Payload::Tcp(ref segment) => {
                 let ours = self.lanes.by_port(segment.dst_port, |c| c.is_for(ends, segment));
                 let Some(at) = ours else { return false };
                 let step = self.lanes.change(at, |lane| lane.conn.as_mut().map(|c| c.segment(cx, segment)));
                 match step.flatten() {
-                    Some(Step::Connected) => self.connected(cx, at),
-                    Some(Step::Closed(error)) => self.failed(cx, at, Failure::Socket(error)),
+                    Some(TcpStep::Connected) => self.connected(cx, at),
+                    Some(TcpStep::Closed(error)) => self.failed(cx, at, Failure::Socket(error)),
                     _ => {}
                 }
                 true

@@ -55,9 +55,9 @@ pub enum ClientEvent {
 }
 
 /// An event as the tool would print it; empty for what no tool prints.
-pub struct Line<'a>(pub &'a ClientSpec, pub ClientEvent);
+pub struct ToolLine<'a>(pub &'a ClientSpec, pub ClientEvent);
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for ToolLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0, self.1) {
             (ClientSpec::Ping(spec), ClientEvent::Answered { number, rtt, duplicate, .. }) => {
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn events_read_as_the_tools_print_them() {
         let ping = ClientSpec::Ping(PingSpec::to("198.51.100.10".parse().unwrap()));
-        let line = |spec: &ClientSpec, event| Line(spec, event).to_string();
+        let line = |spec: &ClientSpec, event| ToolLine(spec, event).to_string();
         let answered = |us, duplicate| {
             let rtt = Span::from_us(us);
             ClientEvent::Answered { number: 4, lane: 0, rtt, duplicate, mac: Some(Mac::CALICO) }

@@ -43,14 +43,14 @@ use crate::packet::{Frame, IpBytes, Owner, Packet};
 use crate::stack::{Note, Output, SendError, Stack};
 use crate::time::Time;
 use crate::wire::{
-    self, Arp, Control, ETHERTYPE_ARP, Ends, EthFrame, OP_REPLY, Payload, Segment, Unreachable,
+    self, Arp, ETHERTYPE_ARP, Ends, EthFrame, OP_REPLY, Payload, Segment, SegmentFlag, Unreachable,
 };
-use client::{Client, Cx};
+use client::{Client, ClientCx};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-pub use event::{ClientEvent, ClientId, Line};
+pub use event::{ClientEvent, ClientId, ToolLine};
 pub use outcome::{Attempt, Attempts, Failure, Fate, Outcome, SocketError};
 pub use spec::{ArpingSpec, ClientSpec, ConnectSpec, PingSpec, StreamSpec, UdpSpec};
 
@@ -322,11 +322,11 @@ impl Pod {
         now: Time,
         id: ClientId,
         chooser: &mut dyn Chooser,
-        work: impl FnOnce(&mut Client, &mut Cx<'_>),
+        work: impl FnOnce(&mut Client, &mut ClientCx<'_>),
     ) {
         let client = &mut self.clients[id.0 as usize];
         let (stack, queues, owners, dev) = (&mut self.stack, &mut self.queues, &mut self.owners, self.dev);
-        let mut cx = Cx { now, id, dev, stack, queues, owners, chooser };
+        let mut cx = ClientCx { now, id, dev, stack, queues, owners, chooser };
         work(client, &mut cx);
         cx.flush();
     }
@@ -373,7 +373,7 @@ impl Pod {
         let back = ends.reversed();
         let bytes = match *payload {
             Payload::Echo { reply: false, ident, seq, data } => wire::echo(back, true, ident, seq, data),
-            Payload::Tcp(s) if s.control != Control::Rst => wire::tcp(back, &reset(&s)),
+            Payload::Tcp(s) if s.control != SegmentFlag::Rst => wire::tcp(back, &reset(&s)),
             Payload::Udp { .. } => wire::unreachable(back, Unreachable::Port, packet),
             _ => return,
         };
@@ -401,11 +401,11 @@ impl Queues {
 
 /// The reset of a segment that belongs to no connection (tcp_v4_send_reset).
 fn reset(segment: &Segment<'_>) -> Segment<'static> {
-    let length = segment.data.len() as u32 + u32::from(segment.control != Control::None);
+    let length = segment.data.len() as u32 + u32::from(segment.control != SegmentFlag::None);
     Segment {
         src_port: segment.dst_port,
         dst_port: segment.src_port,
-        control: Control::Rst,
+        control: SegmentFlag::Rst,
         seq: segment.ack.unwrap_or(0),
         ack: segment.ack.is_none().then(|| segment.seq.wrapping_add(length)),
         data: &[],
@@ -417,7 +417,7 @@ fn arp_reply(frame: &[u8]) -> Option<Arp> {
     Arp::parse(eth.payload).ok().filter(|a| a.op == OP_REPLY)
 }
 
-impl Cx<'_> {
+impl ClientCx<'_> {
     /// A name for a sender that wants to find its packet again.
     fn next_owner(&mut self) -> Owner {
         *self.owners += 1;

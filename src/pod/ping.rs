@@ -6,7 +6,7 @@
 //! entry. When an answer or an error wakes it later than that, it sleeps the rest of the interval
 //! in poll(), exactly. It never makes up for lost time (pinger(), main_loop() in ping_common.c).
 
-use super::client::{Behaviour, Cx, Wake};
+use super::client::{Behaviour, ClientCx, Wake};
 use super::event::ClientEvent;
 use super::outcome::{Failure, Outcome, SocketError};
 use super::spec::PingSpec;
@@ -76,7 +76,7 @@ impl Ping {
     }
 
     /// One turn of its loop: sends if the interval is over, else sleeps the rest of it.
-    fn turn(&mut self, cx: &mut Cx<'_>) {
+    fn turn(&mut self, cx: &mut ClientCx<'_>) {
         if self.has_sent_all() {
             return self.wait_for_last(cx);
         }
@@ -105,7 +105,7 @@ impl Ping {
     }
 
     /// Builds the next echo and books it.
-    fn next_echo(&mut self, cx: &Cx<'_>) -> (u32, IpBytes) {
+    fn next_echo(&mut self, cx: &ClientCx<'_>) -> (u32, IpBytes) {
         self.sent_at = cx.now;
         let number = self.outcome.begin(cx.now, 0);
         let data: SmallVec<[u8; 64]> = SmallVec::from_elem(0, usize::from(self.spec.size));
@@ -120,7 +120,7 @@ impl Ping {
     }
 
     /// ENOBUFS: the echo was not sent, and is tried again soon.
-    fn retry_later(&mut self, cx: &Cx<'_>, number: u32) {
+    fn retry_later(&mut self, cx: &ClientCx<'_>, number: u32) {
         self.starved += 1;
         self.outcome.attempts.truncate(number as usize - 1);
         self.outcome.sent = number - 1;
@@ -131,7 +131,7 @@ impl Ping {
     }
 
     /// recvmsg() with SO_RCVTIMEO: a sleep on the wheel.
-    fn sleep(&mut self, cx: &Cx<'_>) {
+    fn sleep(&mut self, cx: &ClientCx<'_>) {
         if self.has_sent_all() {
             return self.wait_for_last(cx);
         }
@@ -142,14 +142,14 @@ impl Ping {
 
     /// poll() for the rest of the interval: an exact sleep, of at least [`NAP_MS`] while an echo
     /// is out.
-    fn doze(&mut self, cx: &Cx<'_>, rest_ms: u64) {
+    fn doze(&mut self, cx: &ClientCx<'_>, rest_ms: u64) {
         let in_flight = self.outcome.sent > self.acknowledged;
         let rest_ms = if in_flight { rest_ms.max(NAP_MS) } else { rest_ms };
         self.wake = Some(Wake::process(cx.now + Span::from_ms(rest_ms)));
     }
 
     /// All is sent: it waits twice the longest round trip, or ten seconds if nothing came back.
-    fn wait_for_last(&mut self, cx: &Cx<'_>) {
+    fn wait_for_last(&mut self, cx: &ClientCx<'_>) {
         let patience = if self.outcome.received > 0 {
             Span((self.longest.0 * 2).max(Span::from_ms(self.interval_ms()).0))
         } else {
@@ -160,14 +160,14 @@ impl Ping {
     }
 
     /// Something arrived: the loop goes round once the socket is drained.
-    fn roused(&mut self, cx: &mut Cx<'_>) {
+    fn roused(&mut self, cx: &mut ClientCx<'_>) {
         if self.is_satisfied() {
             return self.finish(cx);
         }
         self.wake = Some(Wake::process(cx.now));
     }
 
-    fn unreachable(&mut self, cx: &mut Cx<'_>, from: IpAddr, code: u8, about: &[u8]) -> bool {
+    fn unreachable(&mut self, cx: &mut ClientCx<'_>, from: IpAddr, code: u8, about: &[u8]) -> bool {
         let Some(number) = self.quoted_number(about) else { return false };
         let why = Unreachable::of_code(code, from.is_ipv6()).unwrap_or(Unreachable::Host);
         let failure = Failure::Icmp { from, why };
@@ -215,7 +215,7 @@ impl Behaviour for Ping {
         }
     }
 
-    fn start(&mut self, cx: &mut Cx<'_>) {
+    fn start(&mut self, cx: &mut ClientCx<'_>) {
         match cx.stack.source_for(self.spec.to) {
             Ok(source) => {
                 self.source = source;
@@ -232,7 +232,7 @@ impl Behaviour for Ping {
         }
     }
 
-    fn wake_up(&mut self, cx: &mut Cx<'_>) {
+    fn wake_up(&mut self, cx: &mut ClientCx<'_>) {
         if self.exit_at.is_some_and(|t| t <= cx.now) {
             return self.finish(cx);
         }
@@ -245,7 +245,7 @@ impl Behaviour for Ping {
         self.exit_at = None;
     }
 
-    fn packet(&mut self, cx: &mut Cx<'_>, ends: Ends, payload: &Payload<'_>) -> bool {
+    fn packet(&mut self, cx: &mut ClientCx<'_>, ends: Ends, payload: &Payload<'_>) -> bool {
         match *payload {
             Payload::Echo { reply: true, ident, seq, .. }
                 if ident == self.spec.ident && ends.src() == self.spec.to =>
@@ -263,7 +263,7 @@ impl Behaviour for Ping {
         }
     }
 
-    fn race(&mut self, cx: &mut Cx<'_>) -> Option<Packet> {
+    fn race(&mut self, cx: &mut ClientCx<'_>) -> Option<Packet> {
         let (number, bytes) = self.next_echo(cx);
         cx.report(ClientEvent::Began { number, lane: 0 });
         self.sleep(cx);

@@ -1,12 +1,12 @@
 //! An application with an open TCP connection: it writes at intervals, and each write is an
 //! attempt that succeeds when its echo has come back.
 
-use super::client::{Behaviour, Cx, Wake};
+use super::client::{Behaviour, ClientCx, Wake};
 use super::connect::quoted_segment;
 use super::event::ClientEvent;
 use super::outcome::{Failure, Outcome, SocketError};
 use super::spec::StreamSpec;
-use super::tcp::{Conn, Step};
+use super::tcp::{Conn, TcpStep};
 use crate::time::{Span, Time};
 use crate::wire::{Ends, Payload};
 
@@ -34,7 +34,7 @@ impl Stream {
         self.spec.count.is_some_and(|n| self.outcome.sent >= n)
     }
 
-    fn write(&mut self, cx: &mut Cx<'_>) {
+    fn write(&mut self, cx: &mut ClientCx<'_>) {
         let number = self.outcome.begin(cx.now, 0);
         cx.report(ClientEvent::Began { number, lane: 0 });
         let interval = Span(self.spec.interval.0.max(INTERVAL_MIN.0));
@@ -45,7 +45,7 @@ impl Stream {
         }
     }
 
-    fn echo(&mut self, cx: &mut Cx<'_>, bytes: u32) {
+    fn echo(&mut self, cx: &mut ClientCx<'_>, bytes: u32) {
         let size = u64::from(self.spec.size.max(1));
         let before = self.echoed / size;
         self.echoed += u64::from(bytes);
@@ -63,7 +63,7 @@ impl Stream {
     }
 
     /// The connection died: every write that was not echoed failed with it.
-    fn closed(&mut self, cx: &mut Cx<'_>, error: SocketError) {
+    fn closed(&mut self, cx: &mut ClientCx<'_>, error: SocketError) {
         let failure = Failure::Socket(error);
         if self.outcome.sent == 0 {
             self.outcome.begin(cx.now, 0);
@@ -90,7 +90,7 @@ impl Behaviour for Stream {
         [timer, self.next.map(Wake::process)].into_iter().flatten().min()
     }
 
-    fn start(&mut self, cx: &mut Cx<'_>) {
+    fn start(&mut self, cx: &mut ClientCx<'_>) {
         let to = self.spec.to;
         match cx.stack.source_for(to.ip()).map(|source| Ends::new(source, to.ip())) {
             Ok(Some(ends)) => self.conn = Some(Conn::dial(cx, ends, to.port())),
@@ -99,7 +99,7 @@ impl Behaviour for Stream {
         }
     }
 
-    fn wake_up(&mut self, cx: &mut Cx<'_>) {
+    fn wake_up(&mut self, cx: &mut ClientCx<'_>) {
         if self.wake().is_some_and(|w| !w.kernel) {
             return self.write(cx);
         }
@@ -117,21 +117,21 @@ impl Behaviour for Stream {
         self.conn.as_ref().is_some_and(Conn::is_lost)
     }
 
-    fn queue_moved(&mut self, cx: &mut Cx<'_>) {
+    fn queue_moved(&mut self, cx: &mut ClientCx<'_>) {
         if let Some(conn) = self.conn.as_mut().filter(|c| c.is_unqueued(cx)) {
             conn.resend(cx, 0);
         }
     }
 
-    fn packet(&mut self, cx: &mut Cx<'_>, ends: Ends, payload: &Payload<'_>) -> bool {
+    fn packet(&mut self, cx: &mut ClientCx<'_>, ends: Ends, payload: &Payload<'_>) -> bool {
         let Some(conn) = &mut self.conn else { return false };
         match *payload {
             Payload::Tcp(ref segment) if conn.is_for(ends, segment) => {
                 match conn.segment(cx, segment) {
-                    Step::Connected => self.next = Some(cx.now + self.spec.delay),
-                    Step::Data(bytes) => self.echo(cx, bytes),
-                    Step::Closed(error) => self.closed(cx, error),
-                    Step::Nothing => {}
+                    TcpStep::Connected => self.next = Some(cx.now + self.spec.delay),
+                    TcpStep::Data(bytes) => self.echo(cx, bytes),
+                    TcpStep::Closed(error) => self.closed(cx, error),
+                    TcpStep::Nothing => {}
                 }
                 true
             }

@@ -16,7 +16,7 @@
 //! * The first timer of new data is a loss probe; when it finds its segment still on the host, the
 //!   retransmission timer follows a tick later.
 
-use super::client::Cx;
+use super::client::ClientCx;
 use super::event::ClientEvent;
 use super::outcome::SocketError;
 use super::rtt::{RTO_MIN, Rtt};
@@ -24,7 +24,7 @@ use crate::host::conf::Global;
 use crate::neigh::KTimer;
 use crate::packet::Owner;
 use crate::time::{Span, Time};
-use crate::wire::{self, Control, Ends, Segment, Unreachable};
+use crate::wire::{self, Ends, Segment, SegmentFlag, Unreachable};
 use smallvec::SmallVec;
 
 /// TCP_TIMEOUT_INIT, RFC 6298 2.1.
@@ -57,7 +57,7 @@ enum TimerKind {
 
 /// What became of a connection by a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Step {
+pub(super) enum TcpStep {
     Nothing,
     Connected,
     /// So many new bytes came in.
@@ -98,7 +98,7 @@ pub(super) struct Conn {
 
 impl Conn {
     /// connect(): the SYN leaves.
-    pub(super) fn dial(cx: &mut Cx<'_>, ends: Ends, to_port: u16) -> Conn {
+    pub(super) fn dial(cx: &mut ClientCx<'_>, ends: Ends, to_port: u16) -> Conn {
         let owner = cx.next_owner();
         let number = owner.0.wrapping_mul(0x9e37_79b9);
         let mut conn = Conn {
@@ -132,7 +132,7 @@ impl Conn {
         self.timer.map(|t| t.0)
     }
 
-    fn arm(&mut self, cx: &mut Cx<'_>, ticks: u64, kind: TimerKind) {
+    fn arm(&mut self, cx: &mut ClientCx<'_>, ticks: u64, kind: TimerKind) {
         self.timer = Some((cx.stack.arm(cx.now, ticks), kind));
     }
 
@@ -143,17 +143,24 @@ impl Conn {
     }
 
     /// Closes with a reset (SO_LINGER of zero), so that nothing lingers.
-    pub(super) fn reset(&mut self, cx: &mut Cx<'_>) {
-        self.transmit(cx, Control::Rst, self.nxt, 0, None);
+    pub(super) fn reset(&mut self, cx: &mut ClientCx<'_>) {
+        self.transmit(cx, SegmentFlag::Rst, self.nxt, 0, None);
         self.abandon();
     }
 
-    fn transmit(&mut self, cx: &mut Cx<'_>, control: Control, seq: u32, len: u32, owner: Option<Owner>) {
+    fn transmit(
+        &mut self,
+        cx: &mut ClientCx<'_>,
+        control: SegmentFlag,
+        seq: u32,
+        len: u32,
+        owner: Option<Owner>,
+    ) {
         if core::mem::take(&mut self.confirms) {
             cx.confirm(self.ends.dst());
         }
         let data: SmallVec<[u8; 64]> = SmallVec::from_elem(0, len as usize);
-        let ack = (control != Control::Syn).then_some(self.rcv_nxt);
+        let ack = (control != SegmentFlag::Syn).then_some(self.rcv_nxt);
         let (src_port, dst_port) = (self.port, self.to_port);
         let segment = Segment { src_port, dst_port, control, seq, ack, data: &data };
         // a route that is gone is a loss like any other; the timer goes on (ip_queue_xmit)
@@ -163,18 +170,18 @@ impl Conn {
     }
 
     /// Sends the segment that is out, first or again.
-    fn transmit_head(&mut self, cx: &mut Cx<'_>) {
+    fn transmit_head(&mut self, cx: &mut ClientCx<'_>) {
         self.stamp = cx.now;
         self.lost = false;
         let owner = Some(self.owner);
         match self.state {
-            State::Dialling => self.transmit(cx, Control::Syn, self.una, 0, owner),
-            _ => self.transmit(cx, Control::None, self.una, self.nxt.wrapping_sub(self.una), owner),
+            State::Dialling => self.transmit(cx, SegmentFlag::Syn, self.una, 0, owner),
+            _ => self.transmit(cx, SegmentFlag::None, self.una, self.nxt.wrapping_sub(self.una), owner),
         }
     }
 
     /// Its timer went off.
-    pub(super) fn timeout(&mut self, cx: &mut Cx<'_>, lane: u32) -> Option<SocketError> {
+    pub(super) fn timeout(&mut self, cx: &mut ClientCx<'_>, lane: u32) -> Option<SocketError> {
         match self.timer.take()?.1 {
             TimerKind::Retransmit => self.retransmit(cx, lane),
             TimerKind::LossProbe => {
@@ -186,7 +193,7 @@ impl Conn {
 
     /// tcp_send_loss_probe(): a probe if the segment has left the host, then the ordinary timer,
     /// which otherwise counts from when the segment was sent.
-    fn probe(&mut self, cx: &mut Cx<'_>, lane: u32) {
+    fn probe(&mut self, cx: &mut ClientCx<'_>, lane: u32) {
         let mut rest = self.rto;
         if cx.stack.holds(self.owner) {
             let due = self.stamp + Span(self.rto * cx.clock().tick().0);
@@ -199,7 +206,7 @@ impl Conn {
     }
 
     /// tcp_retransmit_timer()
-    fn retransmit(&mut self, cx: &mut Cx<'_>, lane: u32) -> Option<SocketError> {
+    fn retransmit(&mut self, cx: &mut ClientCx<'_>, lane: u32) -> Option<SocketError> {
         if self.has_timed_out(cx) {
             self.abandon();
             return Some(self.soft_error.unwrap_or(SocketError::Etimedout));
@@ -227,19 +234,19 @@ impl Conn {
     }
 
     /// The segment that was given up for lost while it waited is not waiting any more.
-    pub(super) fn is_unqueued(&self, cx: &Cx<'_>) -> bool {
+    pub(super) fn is_unqueued(&self, cx: &ClientCx<'_>) -> bool {
         self.is_lost() && !cx.stack.holds(self.owner)
     }
 
     /// It is sent again, without counting (tcp_xmit_retransmit_queue).
-    pub(super) fn resend(&mut self, cx: &mut Cx<'_>, lane: u32) {
+    pub(super) fn resend(&mut self, cx: &mut ClientCx<'_>, lane: u32) {
         cx.report(ClientEvent::Retransmit { lane, sent: true });
         self.transmit_head(cx);
         self.arm(cx, self.rto, TimerKind::Retransmit);
     }
 
     /// tcp_write_timeout()
-    fn has_timed_out(&self, cx: &Cx<'_>) -> bool {
+    fn has_timed_out(&self, cx: &ClientCx<'_>) -> bool {
         let elapsed = cx.now.since(self.first);
         match self.state {
             State::Dialling => {
@@ -254,7 +261,7 @@ impl Conn {
     /// An ICMP error about a segment of this connection that began with `seq` (tcp_v4_err).
     pub(super) fn unreachable(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut ClientCx<'_>,
         lane: u32,
         seq: u32,
         why: Unreachable,
@@ -278,7 +285,7 @@ impl Conn {
     }
 
     /// RFC 6069 (tcp_ld_RTO_revert).
-    fn revert(&mut self, cx: &mut Cx<'_>, lane: u32) -> Option<SocketError> {
+    fn revert(&mut self, cx: &mut ClientCx<'_>, lane: u32) -> Option<SocketError> {
         if self.retransmits == 0 || self.backoff == 0 {
             return None;
         }
@@ -293,34 +300,34 @@ impl Conn {
         self.retransmit(cx, lane)
     }
 
-    fn base_rto(&self, cx: &Cx<'_>) -> u64 {
+    fn base_rto(&self, cx: &ClientCx<'_>) -> u64 {
         cx.clock().ticks(self.rtt.rto().unwrap_or(RTO_INITIAL))
     }
 
     /// A segment of this connection.
-    pub(super) fn segment(&mut self, cx: &mut Cx<'_>, s: &Segment<'_>) -> Step {
+    pub(super) fn segment(&mut self, cx: &mut ClientCx<'_>, s: &Segment<'_>) -> TcpStep {
         match (self.state, s.control) {
-            (State::Dialling, Control::Rst) if s.ack == Some(self.nxt) => {
+            (State::Dialling, SegmentFlag::Rst) if s.ack == Some(self.nxt) => {
                 self.abandon();
-                Step::Closed(SocketError::Econnrefused)
+                TcpStep::Closed(SocketError::Econnrefused)
             }
-            (State::Dialling, Control::Syn) if s.ack == Some(self.nxt) => {
+            (State::Dialling, SegmentFlag::Syn) if s.ack == Some(self.nxt) => {
                 self.state = State::Established;
                 self.rcv_nxt = s.seq.wrapping_add(1);
                 self.progress(cx, self.nxt);
-                self.transmit(cx, Control::None, self.nxt, 0, None);
-                Step::Connected
+                self.transmit(cx, SegmentFlag::None, self.nxt, 0, None);
+                TcpStep::Connected
             }
-            (State::Dialling | State::Closed, _) => Step::Nothing,
-            (State::Established, Control::Rst) => {
+            (State::Dialling | State::Closed, _) => TcpStep::Nothing,
+            (State::Established, SegmentFlag::Rst) => {
                 self.abandon();
-                Step::Closed(SocketError::Econnreset)
+                TcpStep::Closed(SocketError::Econnreset)
             }
             (State::Established, _) => self.established(cx, s),
         }
     }
 
-    fn established(&mut self, cx: &mut Cx<'_>, s: &Segment<'_>) -> Step {
+    fn established(&mut self, cx: &mut ClientCx<'_>, s: &Segment<'_>) -> TcpStep {
         if let Some(ack) = s.ack
             && ack != self.una
             && ack.wrapping_sub(self.una) <= self.nxt.wrapping_sub(self.una)
@@ -332,13 +339,13 @@ impl Conn {
         self.send_waiting(cx);
         if !s.data.is_empty() && self.una == self.nxt {
             // quick ACK; with something to send the data carries it
-            self.transmit(cx, Control::None, self.nxt, 0, None);
+            self.transmit(cx, SegmentFlag::None, self.nxt, 0, None);
         }
-        if new > 0 { Step::Data(new) } else { Step::Nothing }
+        if new > 0 { TcpStep::Data(new) } else { TcpStep::Nothing }
     }
 
     /// The peer acknowledged up to `ack` (tcp_ack).
-    fn progress(&mut self, cx: &Cx<'_>, ack: u32) {
+    fn progress(&mut self, cx: &ClientCx<'_>, ack: u32) {
         self.rtt.sample(cx.now.since(self.stamp));
         self.una = ack;
         self.rto = self.base_rto(cx);
@@ -353,12 +360,12 @@ impl Conn {
     }
 
     /// The application writes.
-    pub(super) fn write(&mut self, cx: &mut Cx<'_>, len: u32) {
+    pub(super) fn write(&mut self, cx: &mut ClientCx<'_>, len: u32) {
         self.unsent = self.unsent.saturating_add(len);
         self.send_waiting(cx);
     }
 
-    fn send_waiting(&mut self, cx: &mut Cx<'_>) {
+    fn send_waiting(&mut self, cx: &mut ClientCx<'_>) {
         if self.state != State::Established || self.una != self.nxt || self.unsent == 0 {
             return;
         }

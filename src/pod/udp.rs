@@ -1,7 +1,7 @@
 //! A connected UDP socket. It hears of a refusing port at its next call, of an unreachable host
 //! only with IP_RECVERR, and of what was lost in a failed resolution never.
 
-use super::client::{Behaviour, Cx, Wake};
+use super::client::{Behaviour, ClientCx, Wake};
 use super::event::ClientEvent;
 use super::outcome::{Failure, Outcome, SocketError};
 use super::spec::UdpSpec;
@@ -43,7 +43,7 @@ impl Udp {
         Udp { spec, ends: None, port: 0, outcome, pending, roused, next, patience, exit_at }
     }
 
-    fn request(&mut self, cx: &mut Cx<'_>) {
+    fn request(&mut self, cx: &mut ClientCx<'_>) {
         let number = self.outcome.begin(cx.now, 0);
         cx.report(ClientEvent::Began { number, lane: 0 });
         self.patience = self.spec.timeout.map(|t| cx.now + t);
@@ -64,7 +64,7 @@ impl Udp {
         }
     }
 
-    fn fail(&mut self, cx: &mut Cx<'_>, number: u32, failure: Failure) {
+    fn fail(&mut self, cx: &mut ClientCx<'_>, number: u32, failure: Failure) {
         self.patience = None;
         if self.outcome.fail(cx.now, number, failure) {
             cx.report(ClientEvent::Failed { number, lane: 0, failure });
@@ -76,7 +76,7 @@ impl Udp {
         self.spec.count.is_some_and(|n| self.outcome.sent >= n)
     }
 
-    fn end_if_done(&mut self, cx: &mut Cx<'_>) {
+    fn end_if_done(&mut self, cx: &mut ClientCx<'_>) {
         if !self.has_sent_all() || self.patience.is_some() {
             return;
         }
@@ -86,7 +86,7 @@ impl Udp {
         self.exit_at.get_or_insert(cx.now + LINGER);
     }
 
-    fn answered(&mut self, cx: &mut Cx<'_>, data: &[u8]) {
+    fn answered(&mut self, cx: &mut ClientCx<'_>, data: &[u8]) {
         let Some(bytes) = data.first_chunk::<NUMBER_LEN>() else { return };
         let number = u32::from_be_bytes(*bytes);
         // recv() hands it to the wait for a later request, which sees that it is not its own
@@ -106,7 +106,7 @@ impl Udp {
     }
 
     /// udp_err(): refusals reach a connected socket, the rest only one that asked for it.
-    fn unreachable(&mut self, cx: &mut Cx<'_>, code: u8, v6: bool) {
+    fn unreachable(&mut self, cx: &mut ClientCx<'_>, code: u8, v6: bool) {
         let Some(why) = Unreachable::of_code(code, v6) else { return };
         let hard = matches!(why, Unreachable::Port | Unreachable::Prohibited);
         if !hard && !self.spec.recverr {
@@ -136,7 +136,7 @@ impl Behaviour for Udp {
         [next, self.patience, self.exit_at, self.roused].into_iter().flatten().min().map(Wake::process)
     }
 
-    fn start(&mut self, cx: &mut Cx<'_>) {
+    fn start(&mut self, cx: &mut ClientCx<'_>) {
         self.port = PORT_MIN + cx.next_owner().0 as u16 % PORT_MIN;
         match cx.stack.source_for(self.spec.to.ip()) {
             Ok(source) => {
@@ -154,7 +154,7 @@ impl Behaviour for Udp {
         }
     }
 
-    fn wake_up(&mut self, cx: &mut Cx<'_>) {
+    fn wake_up(&mut self, cx: &mut ClientCx<'_>) {
         if self.roused.take().is_some() {
             // an error speaks of some earlier datagram; the oldest is as good as any
             if let (Some(error), Some(number)) = (self.pending.take(), self.outcome.oldest_pending()) {
@@ -184,7 +184,7 @@ impl Behaviour for Udp {
         self.roused = None;
     }
 
-    fn packet(&mut self, cx: &mut Cx<'_>, ends: Ends, payload: &Payload<'_>) -> bool {
+    fn packet(&mut self, cx: &mut ClientCx<'_>, ends: Ends, payload: &Payload<'_>) -> bool {
         match *payload {
             Payload::Udp { src_port, dst_port, data } => {
                 let ours = dst_port == self.port && src_port == self.spec.to.port();

@@ -1,6 +1,6 @@
 //! What was heard, read without trust: an answer may be wrong in any field.
 
-use super::Heard;
+use super::AnswererFrame;
 use crate::addr::Mac;
 use crate::time::Span;
 use crate::wire::{ARP_LEN, Arp, ETH_HEADER_LEN, ETHERTYPE_ARP, OP_REPLY, OP_REQUEST};
@@ -14,7 +14,7 @@ const ETHERTYPE_TAG: u16 = 0x8100;
 
 /// A frame of the answerer that is, or was meant as, an answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Answer {
+pub(super) struct Received {
     pub(super) after: Span,
     pub(super) dst: Mac,
     pub(super) src: Mac,
@@ -33,10 +33,10 @@ fn mac(bytes: &[u8]) -> Mac {
     Mac(mac)
 }
 
-impl Answer {
+impl Received {
     /// Reads a frame. Nothing when it is no ARP, or a request: the answerer may have questions of
     /// its own.
-    pub(super) fn read(heard: &Heard) -> Option<Answer> {
+    pub(super) fn read(heard: &AnswererFrame) -> Option<Received> {
         let bytes = &heard.bytes;
         if bytes.len() < ETH_HEADER_LEN {
             return None;
@@ -52,7 +52,7 @@ impl Answer {
         if arp.is_some_and(|a| a.op == OP_REQUEST) {
             return None;
         }
-        Some(Answer {
+        Some(Received {
             after: heard.after,
             dst: mac(&bytes[0..]),
             src: mac(&bytes[6..]),
@@ -64,8 +64,8 @@ impl Answer {
     }
 
     /// The answers among what was heard.
-    pub(super) fn all(heard: &[Heard]) -> Vec<Answer> {
-        heard.iter().filter_map(Answer::read).collect()
+    pub(super) fn all(heard: &[AnswererFrame]) -> Vec<Received> {
+        heard.iter().filter_map(Received::read).collect()
     }
 
     pub(super) fn operation(&self) -> Result<(), String> {
@@ -128,7 +128,7 @@ impl Answer {
     }
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for Received {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.arp {
             Some(arp) => write!(f, "{arp} after {}", self.after),

@@ -1,8 +1,8 @@
 //! The questions, and what follows from the answers.
 
-use super::answer::Answer;
-use super::report::{Finding, Report};
-use super::{Answerer, AskError, Clause, Setting};
+use super::answer::Received;
+use super::report::{Finding, Findings};
+use super::{Answerer, AskError, Asker, Clause};
 use crate::addr::Mac;
 use crate::time::Span;
 use crate::wire::{Arp, OP_REPLY, OP_REQUEST};
@@ -16,8 +16,8 @@ const ROUNDS: usize = 5;
 const BURST: usize = 8;
 
 /// Puts every question to an answerer.
-pub fn probe(setting: &Setting, whom: &mut dyn Answerer) -> Result<Report, AskError> {
-    let mut p = Probe { s: *setting, whom, report: Report::default(), answers: Vec::new(), mac: Mac::ZERO };
+pub fn probe(setting: &Asker, whom: &mut dyn Answerer) -> Result<Findings, AskError> {
+    let mut p = Probe { s: *setting, whom, report: Findings::default(), answers: Vec::new(), mac: Mac::ZERO };
     if p.plain()? {
         p.questions()?;
         p.silences()?;
@@ -31,11 +31,11 @@ pub fn probe(setting: &Setting, whom: &mut dyn Answerer) -> Result<Report, AskEr
 }
 
 struct Probe<'a> {
-    s: Setting,
+    s: Asker,
     whom: &'a mut dyn Answerer,
-    report: Report,
+    report: Findings,
     /// Answers to plain questions of the pod for its gateway.
-    answers: Vec<Answer>,
+    answers: Vec<Received>,
     /// The answerer's MAC.
     mac: Mac,
 }
@@ -64,10 +64,10 @@ impl Probe<'_> {
     }
 
     /// One plain request.
-    fn round(&mut self) -> Result<Vec<Answer>, AskError> {
+    fn round(&mut self) -> Result<Vec<Received>, AskError> {
         let frame = self.frame(&self.request());
         let heard = self.whom.ask(&[frame], self.s.patience, 1)?;
-        Ok(Answer::all(&heard))
+        Ok(Received::all(&heard))
     }
 
     /// The plain request, some times over. False when nobody answers.
@@ -108,10 +108,10 @@ impl Probe<'_> {
     }
 
     /// A question in other clothes that is to be answered like the plain one.
-    fn question(&mut self, clause: Clause, frames: &[Vec<u8>]) -> Result<Vec<Answer>, AskError> {
+    fn question(&mut self, clause: Clause, frames: &[Vec<u8>]) -> Result<Vec<Received>, AskError> {
         let wanted = frames.len();
         let heard = self.whom.ask(frames, self.s.patience, wanted)?;
-        let answers = Answer::all(&heard);
+        let answers = Received::all(&heard);
         self.answered(clause, answers.len(), wanted);
         Ok(answers)
     }
@@ -139,7 +139,7 @@ impl Probe<'_> {
         self.question(Clause::GroupDestination, &[group])?;
         self.question(Clause::Ieee802, &[self.frame(&Arp { hrd: 6, ..request })])?;
         let answers = self.question(Clause::PriorityTag, &[tagged(&self.frame(&request), 0)])?;
-        self.judge(Clause::PriorityTag, &answers, Answer::header);
+        self.judge(Clause::PriorityTag, &answers, Received::header);
         let probe = self.frame(&Arp { spa: Ipv4Addr::UNSPECIFIED, ..request });
         if s.owns_gateway {
             self.question(Clause::Probe, &[probe])?;
@@ -153,7 +153,7 @@ impl Probe<'_> {
     fn silence(&mut self, clause: Clause, frames: Vec<(&str, Vec<u8>)>) -> Result<(), AskError> {
         for (what, frame) in frames {
             let heard = self.whom.ask(&[frame], self.s.quiet, 0)?;
-            if let Some(answer) = Answer::all(&heard).first() {
+            if let Some(answer) = Received::all(&heard).first() {
                 self.find(clause, Finding::Broken(format!("{what}: {answer}")));
                 return Ok(());
             }
@@ -206,7 +206,7 @@ impl Probe<'_> {
             senders.map(|(w, spa)| (w, frame(Arp { spa, ..request }))).to_vec(),
         )?;
         let heard = self.whom.ask(&[], self.s.quiet.max(Span::from_ms(500)), 0)?;
-        let unasked = Answer::all(&heard);
+        let unasked = Received::all(&heard);
         let finding = unasked.first().map_or(Finding::Holds, |a| Finding::Broken(a.to_string()));
         self.find(Clause::Unasked, finding);
         Ok(())
@@ -215,7 +215,7 @@ impl Probe<'_> {
     /// Only an untagged answer is wrong: there may be a VLAN 100 behind the answerer.
     fn vlan(&mut self, whole: &[u8]) -> Result<(), AskError> {
         let heard = self.whom.ask(&[tagged(whole, 100)], self.s.quiet, 0)?;
-        let answer = Answer::all(&heard).into_iter().find(|a| !a.tagged);
+        let answer = Received::all(&heard).into_iter().find(|a| !a.tagged);
         self.find(Clause::Vlan, answer.map_or(Finding::Holds, |a| Finding::Broken(a.to_string())));
         Ok(())
     }
@@ -233,7 +233,12 @@ impl Probe<'_> {
         self.silence(Clause::OwnRequest, vec![("it is answered", other)])
     }
 
-    fn judge(&mut self, clause: Clause, answers: &[Answer], test: impl Fn(&Answer) -> Result<(), String>) {
+    fn judge(
+        &mut self,
+        clause: Clause,
+        answers: &[Received],
+        test: impl Fn(&Received) -> Result<(), String>,
+    ) {
         if let Some(why) = answers.iter().find_map(|a| test(a).err()) {
             self.find(clause, Finding::Broken(why));
         }
@@ -255,13 +260,13 @@ impl Probe<'_> {
         for clause in fields {
             self.find(clause, Finding::Holds);
         }
-        self.judge(Clause::Operation, &answers, Answer::operation);
-        self.judge(Clause::Header, &answers, Answer::header);
+        self.judge(Clause::Operation, &answers, Received::operation);
+        self.judge(Clause::Header, &answers, Received::header);
         self.judge(Clause::SenderAddress, &answers, |a| a.sender_address(s.gateway));
         self.judge(Clause::SenderHardware, &answers, |a| a.sender_hardware(s.mac));
         self.judge(Clause::Target, &answers, |a| a.target(s.pod_mac, s.pod_ip));
         self.judge(Clause::Destination, &answers, |a| a.destination(s.pod_mac));
-        self.judge(Clause::Length, &answers, Answer::length);
+        self.judge(Clause::Length, &answers, Received::length);
         let first = self.mac;
         self.judge(Clause::OneMac, &answers, |a| match a.arp {
             Some(arp) if arp.sha != first => Err(format!("{first} and {}", arp.sha)),

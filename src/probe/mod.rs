@@ -29,10 +29,10 @@ mod wire;
 pub use ask::probe;
 pub use clause::{Clause, Rank};
 pub use model::ModelAnswerer;
-pub use report::{Column, Finding, Report, Table};
+pub use report::{Finding, Findings, ReportColumn, ReportTable};
 pub use scene::{Scene, SceneError};
 #[cfg(feature = "live")]
-pub use stage::{Stage, StageError};
+pub use stage::{SceneStage, SceneStageError};
 #[cfg(feature = "live")]
 pub use wire::WireAnswerer;
 
@@ -42,7 +42,7 @@ use std::net::Ipv4Addr;
 
 /// Who asks, for whom, and with how much patience.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Setting {
+pub struct Asker {
     /// The address that is to be answered for.
     pub gateway: Ipv4Addr,
     /// The pod's address.
@@ -64,11 +64,11 @@ pub struct Setting {
     pub at_once: Span,
 }
 
-impl Setting {
+impl Asker {
     /// A pod asks for 169.254.1.1.
     #[must_use]
-    pub fn of_pod(pod_ip: Ipv4Addr, pod_mac: Mac) -> Setting {
-        Setting {
+    pub fn of_pod(pod_ip: Ipv4Addr, pod_mac: Mac) -> Asker {
+        Asker {
             gateway: crate::control::GATEWAY,
             pod_ip,
             pod_mac,
@@ -85,7 +85,7 @@ impl Setting {
 
 /// A frame that came from the answerer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Heard {
+pub struct AnswererFrame {
     /// When, from the first frame of the question.
     pub after: Span,
     /// The frame.
@@ -107,5 +107,10 @@ pub trait Answerer {
     /// Puts frames on the wire, one right after the other, and gives back what is heard within
     /// `patience` of the last. It may come back sooner once `enough` frames of ARP other than
     /// requests were heard; 0 means to listen to the end.
-    fn ask(&mut self, frames: &[Vec<u8>], patience: Span, enough: usize) -> Result<Vec<Heard>, AskError>;
+    fn ask(
+        &mut self,
+        frames: &[Vec<u8>],
+        patience: Span,
+        enough: usize,
+    ) -> Result<Vec<AnswererFrame>, AskError>;
 }

@@ -1,6 +1,6 @@
 //! The model of a node as an answerer, in virtual time.
 
-use super::{Answerer, AskError, Heard, Scene};
+use super::{Answerer, AnswererFrame, AskError, Scene};
 use crate::addr::IfName;
 use crate::choice::Seeded;
 use crate::host::{HostState, IfIndex};
@@ -41,12 +41,12 @@ impl ModelAnswerer {
         ModelAnswerer::new(scene.state.clone(), scene.setting.cali, scene.setting.uplink, seed)
     }
 
-    fn collect(&mut self, since: Time, heard: &mut Vec<Heard>) {
+    fn collect(&mut self, since: Time, heard: &mut Vec<AnswererFrame>) {
         while let Some(output) = self.stack.poll_output() {
             if let Output::Transmit { dev, frame } = output
                 && dev == self.dev
             {
-                heard.push(Heard { after: self.now.since(since), bytes: frame.to_vec() });
+                heard.push(AnswererFrame { after: self.now.since(since), bytes: frame.to_vec() });
             }
         }
     }
@@ -62,7 +62,12 @@ pub(super) fn is_answer(bytes: &[u8]) -> bool {
 }
 
 impl Answerer for ModelAnswerer {
-    fn ask(&mut self, frames: &[Vec<u8>], patience: Span, enough: usize) -> Result<Vec<Heard>, AskError> {
+    fn ask(
+        &mut self,
+        frames: &[Vec<u8>],
+        patience: Span,
+        enough: usize,
+    ) -> Result<Vec<AnswererFrame>, AskError> {
         let (start, mut heard) = (self.now, Vec::new());
         for frame in frames {
             self.stack.receive(self.now, self.dev, frame, &mut self.chooser);
@@ -70,8 +75,9 @@ impl Answerer for ModelAnswerer {
             self.now += BETWEEN;
         }
         let end = self.now + patience;
-        let sated =
-            |heard: &[Heard]| enough > 0 && heard.iter().filter(|h| is_answer(&h.bytes)).count() >= enough;
+        let sated = |heard: &[AnswererFrame]| {
+            enough > 0 && heard.iter().filter(|h| is_answer(&h.bytes)).count() >= enough
+        };
         while !sated(&heard)
             && let Some(at) = self.stack.poll_timeout().filter(|t| *t <= end)
         {

@@ -21,7 +21,7 @@ pub enum Finding {
 
 /// The findings about one answerer.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Report {
+pub struct Findings {
     found: BTreeMap<Clause, Finding>,
     /// The MAC that answers.
     pub mac: Option<Mac>,
@@ -29,7 +29,7 @@ pub struct Report {
     pub slowest: Option<Span>,
 }
 
-impl Report {
+impl Findings {
     /// A finding. Of two about one clause the worse one counts.
     pub(super) fn add(&mut self, clause: Clause, finding: Finding) {
         let kept = self.found.entry(clause).or_insert(Finding::Holds);
@@ -61,18 +61,18 @@ impl Report {
 
 /// One answerer of a table.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Column {
+pub struct ReportColumn {
     /// Who it is.
     pub name: String,
     /// What was found, or why it could not be asked.
-    pub report: Result<Report, String>,
+    pub report: Result<Findings, String>,
 }
 
 /// Reports side by side.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Table {
+pub struct ReportTable {
     /// The answerers.
-    pub columns: Vec<Column>,
+    pub columns: Vec<ReportColumn>,
 }
 
 #[derive(Serialize)]
@@ -84,7 +84,7 @@ struct Line<'a> {
     found: BTreeMap<&'a str, &'a Finding>,
 }
 
-impl Table {
+impl ReportTable {
     /// True when every answerer that could be asked conforms, and all of them alike.
     #[must_use]
     pub fn conforms(&self, strict: bool) -> bool {
@@ -121,7 +121,7 @@ impl Table {
     }
 }
 
-fn mark(report: &Report, clause: Clause) -> &'static str {
+fn mark(report: &Findings, clause: Clause) -> &'static str {
     match report.of(clause) {
         Some(Finding::Holds) => "holds",
         Some(Finding::Broken(_)) if clause.rank() == Rank::Linux => "differs",
@@ -130,9 +130,9 @@ fn mark(report: &Report, clause: Clause) -> &'static str {
     }
 }
 
-impl fmt::Display for Table {
+impl fmt::Display for ReportTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let asked: Vec<(&str, &Report)> =
+        let asked: Vec<(&str, &Findings)> =
             self.columns.iter().filter_map(|c| Some((c.name.as_str(), c.report.as_ref().ok()?))).collect();
         let wide = |name: &str| name.len().max(7);
         for (name, _) in &asked {
@@ -168,7 +168,7 @@ impl fmt::Display for Table {
     }
 }
 
-fn summary(f: &mut fmt::Formatter<'_>, name: &str, report: &Report) -> fmt::Result {
+fn summary(f: &mut fmt::Formatter<'_>, name: &str, report: &Findings) -> fmt::Result {
     let count = |rank| report.broken().filter(|(c, _)| c.rank() == rank).count();
     let held = report.found.values().filter(|x| **x == Finding::Holds).count();
     write!(f, "{name}: {held} of {} clauses hold", report.found.len())?;

@@ -27,7 +27,7 @@ pub enum SceneError {
 
 /// A step on the way to a scene.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Way {
+pub enum SceneStep {
     /// The pod's veth is made, its host end in the node's namespace.
     Veth,
     /// A change of the node's namespace.
@@ -44,7 +44,7 @@ pub struct Scene {
     /// The node.
     pub state: HostState,
     /// What led there, from a new namespace on.
-    pub way: Vec<Way>,
+    pub way: Vec<SceneStep>,
     /// The pod's end is up.
     pub pod_up: bool,
     /// Why the model's node would not answer the pod now.
@@ -84,13 +84,13 @@ impl Scene {
 }
 
 /// What the steps did to the node. What was done to an earlier veth of the pod is gone with it.
-fn way(plan: &Plan, events: &[Event]) -> Vec<Way> {
+fn way(plan: &Plan, events: &[Event]) -> Vec<SceneStep> {
     let cali = plan.setting.cali;
-    let mut way: Vec<Way> = plan.host_setup.iter().cloned().map(Way::Change).collect();
-    let forget = |way: &mut Vec<Way>| {
+    let mut way: Vec<SceneStep> = plan.host_setup.iter().cloned().map(SceneStep::Change).collect();
+    let forget = |way: &mut Vec<SceneStep>| {
         way.retain(|w| match w {
-            Way::Veth => false,
-            Way::Change(change) => !change.names(cali),
+            SceneStep::Veth => false,
+            SceneStep::Change(change) => !change.names(cali),
         });
     };
     let mut mac_before_move = None;
@@ -104,8 +104,8 @@ fn way(plan: &Plan, events: &[Event]) -> Vec<Way> {
                 }
                 Act::VethCreate { .. } | Act::VethMove => {
                     forget(&mut way);
-                    way.push(Way::Veth);
-                    way.extend(mac_before_move.take().map(Way::Change));
+                    way.push(SceneStep::Veth);
+                    way.extend(mac_before_move.take().map(SceneStep::Change));
                 }
                 // the MAC that the host end gets in the pod's namespace moves with it
                 Act::Change(Side::Pod, change) | Act::Try(Side::Pod, change) => {
@@ -116,7 +116,7 @@ fn way(plan: &Plan, events: &[Event]) -> Vec<Way> {
                     }
                 }
                 Act::Change(Side::Host, change) | Act::Try(Side::Host, change) => {
-                    way.push(Way::Change(change.clone()));
+                    way.push(SceneStep::Change(change.clone()));
                 }
                 _ => {}
             }

@@ -1,9 +1,9 @@
 //! A scene on a real kernel: a node's namespace with the pod's host end, its uplink and all that
 //! the scenario's steps did to it, and at the other end of the veth nobody but the prober.
 
-use super::scene::{Scene, Way};
+use super::scene::{Scene, SceneStep};
 use super::wire::WireAnswerer;
-use crate::namespace::{Place, apply};
+use crate::namespace::{RealNamespace, apply};
 use netns_lab::nft::InstalledArpDrop;
 use netns_lab::rtnl::{LinkChange, VethEnd};
 use netns_lab::{MacAddr, Netns, Rtnl};
@@ -11,14 +11,14 @@ use netns_lab::{MacAddr, Netns, Rtnl};
 /// Why a scene cannot be staged here.
 #[derive(Debug, thiserror::Error)]
 #[error("staging the node on this kernel failed: {0}")]
-pub struct StageError(String);
+pub struct SceneStageError(String);
 
-fn fail(e: impl core::fmt::Display) -> StageError {
-    StageError(e.to_string())
+fn fail(e: impl core::fmt::Display) -> SceneStageError {
+    SceneStageError(e.to_string())
 }
 
 /// A staged scene. The namespaces go when it is dropped, or when the process ends.
-pub struct Stage {
+pub struct SceneStage {
     wire: WireAnswerer,
     /// Changes that this kernel refused, or that cannot be made from outside.
     pub refused: Vec<String>,
@@ -27,14 +27,14 @@ pub struct Stage {
     _filters: Vec<(crate::host::Mutation, InstalledArpDrop)>,
 }
 
-impl Stage {
+impl SceneStage {
     /// Makes the namespaces and plays the scene's way into them.
-    pub fn new(scene: &Scene) -> Result<Stage, StageError> {
+    pub fn new(scene: &Scene) -> Result<SceneStage, SceneStageError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
-        runtime.block_on(Stage::build(scene))
+        runtime.block_on(SceneStage::build(scene))
     }
 
-    async fn build(scene: &Scene) -> Result<Stage, StageError> {
+    async fn build(scene: &Scene) -> Result<SceneStage, SceneStageError> {
         let (node, pod) = (Netns::new("node").map_err(fail)?, Netns::new("pod").map_err(fail)?);
         // the pod's kernel has nothing to say here
         pod.sysctl().poke("net.ipv6.conf.default.disable_ipv6", 1).map_err(fail)?;
@@ -42,9 +42,9 @@ impl Stage {
         let (mut filters, mut refused) = (Vec::new(), Vec::new());
         for step in &scene.way {
             match step {
-                Way::Veth => veth(scene, &rtnl, &pod).await?,
-                Way::Change(change) => {
-                    let mut place = Place { netns: &node, rtnl: &rtnl, filters: &mut filters };
+                SceneStep::Veth => veth(scene, &rtnl, &pod).await?,
+                SceneStep::Change(change) => {
+                    let mut place = RealNamespace { netns: &node, rtnl: &rtnl, filters: &mut filters };
                     if let Err(e) = apply(&mut place, change).await {
                         refused.push(e.to_string());
                     }
@@ -52,7 +52,7 @@ impl Stage {
             }
         }
         let wire = WireAnswerer::open(&pod, scene.setting.eth.as_str()).map_err(fail)?;
-        Ok(Stage { wire, refused, _pod: pod, _node: node, _filters: filters })
+        Ok(SceneStage { wire, refused, _pod: pod, _node: node, _filters: filters })
     }
 
     /// The wire to the host end.
@@ -61,7 +61,7 @@ impl Stage {
     }
 }
 
-async fn veth(scene: &Scene, rtnl: &Rtnl, pod: &Netns) -> Result<(), StageError> {
+async fn veth(scene: &Scene, rtnl: &Rtnl, pod: &Netns) -> Result<(), SceneStageError> {
     let s = &scene.setting;
     let far = VethEnd::new(s.eth.as_str()).mac(MacAddr::new(s.pod_mac.0)).in_netns(pod);
     rtnl.add_veth(&VethEnd::new(s.cali.as_str()), &far).await.map_err(fail)?;

@@ -1,7 +1,7 @@
 //! Whatever answers at the other end of a real interface.
 
 use super::model::is_answer;
-use super::{Answerer, AskError, Heard};
+use super::{Answerer, AnswererFrame, AskError};
 use crate::time::Span;
 use netns_lab::{Netns, PacketError, PacketOptions, PacketSocket, RecvBatch, monotonic_ns};
 use std::time::Duration;
@@ -47,7 +47,12 @@ impl WireAnswerer {
 }
 
 impl Answerer for WireAnswerer {
-    fn ask(&mut self, frames: &[Vec<u8>], patience: Span, enough: usize) -> Result<Vec<Heard>, AskError> {
+    fn ask(
+        &mut self,
+        frames: &[Vec<u8>],
+        patience: Span,
+        enough: usize,
+    ) -> Result<Vec<AnswererFrame>, AskError> {
         self.drain()?;
         let start_ns = monotonic_ns();
         for frame in frames {
@@ -67,7 +72,7 @@ impl Answerer for WireAnswerer {
                 let at_ns = frame.time.map_or(read_ns, |t| t.monotonic_ns);
                 answers += usize::from(is_answer(frame.bytes));
                 let after = Span::from_ns(at_ns.saturating_sub(start_ns));
-                heard.push(Heard { after, bytes: frame.bytes.to_vec() });
+                heard.push(AnswererFrame { after, bytes: frame.bytes.to_vec() });
             }
             if enough > 0 && answers >= enough {
                 end_ns = end_ns.min(monotonic_ns() + LINGER.as_ns());

@@ -5,7 +5,7 @@ use crate::addr::{Mac, Side};
 use crate::gateway::Answer;
 use crate::host::{HostState, IfIndex, Reason, Request, decide};
 use crate::packet::Frame;
-use crate::scenario::{Plan, Responder as Who};
+use crate::scenario::{InFront as Who, Plan};
 use crate::time::Time;
 use crate::trace::{Kinds, Ruling, Sink, What, Why};
 use crate::wire::{Arp, Cast, ETHERTYPE_ARP, EthFrame, OP_REQUEST};

@@ -48,7 +48,7 @@ struct Start {
 
 /// What a client of a pod has done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Heard {
+pub enum ClientDid {
     /// It sent, or began an attempt.
     Began,
     /// It is done.
@@ -272,19 +272,19 @@ impl Run {
         &mut self,
         now: Time,
         (pod, client): (PodId, ClientId),
-        (what, answers): (Heard, u32),
+        (what, answers): (ClientDid, u32),
         host: &HostState,
         chooser: &mut dyn Chooser,
     ) -> Option<Order<'static>> {
         let order = |deed| Some(Order { pod, deed });
         match what {
-            Heard::Began => self.control.count_try(now, chooser),
-            Heard::Finished => {
+            ClientDid::Began => self.control.count_try(now, chooser),
+            ClientDid::Finished => {
                 let again =
                     self.is_waiter(client) && !self.waited(now, (pod, client), answers, host, chooser);
                 return if again { order(Deed::Renew(client)) } else { None };
             }
-            Heard::Other => {}
+            ClientDid::Other => {}
         }
         let wants = self.plan.client(client.0 as usize).and_then(|c| c.stop_after);
         if wants.is_some_and(|n| answers >= n) { order(Deed::Stop(client)) } else { None }

@@ -80,7 +80,7 @@ pub struct ChangeFile {
     #[serde(default)]
     pub drop_faults: bool,
     /// Who answers ARP on the host end.
-    pub responder: Option<super::plan::Responder>,
+    pub responder: Option<super::plan::InFront>,
     /// Steps added.
     #[serde(default, rename = "step")]
     pub steps: Vec<StepFile>,

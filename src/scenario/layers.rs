@@ -5,7 +5,7 @@ use super::expect::{Corner, Expect};
 use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, Located, MonitorFile, StepFile, WaitFile};
 use super::monitor::monitor;
 use super::overrides::{MITIGATION, Overrides};
-use super::plan::{ClientPlan, Plan, Responder, Target};
+use super::plan::{ClientPlan, InFront, Plan, Target};
 use super::text::CommandText;
 use super::wait::{from_first_container, waiter};
 use crate::control::{
@@ -65,7 +65,7 @@ struct Layers<'a> {
     steps: Vec<&'a StepFile>,
     holds: Vec<&'a HoldFile>,
     faults: bool,
-    responder: Option<Responder>,
+    responder: Option<InFront>,
 }
 
 /// A step's name, or the beginning of one with a star behind it.

@@ -29,5 +29,5 @@ pub(crate) use hygiene::codes;
 pub use layers::PlanError;
 pub use mitigation::{Mitigation, MitigationKind, mitigation, mitigations};
 pub use overrides::{HoldOverride, Overrides};
-pub use plan::{ClientPlan, Plan, Responder, Target, WAITER};
+pub use plan::{ClientPlan, InFront, Plan, Target, WAITER};
 pub use text::CommandText;

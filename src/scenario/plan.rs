@@ -15,7 +15,8 @@ use std::sync::Arc;
 /// Who answers ARP on the host end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Responder {
+#[schemars(rename = "Responder")]
+pub enum InFront {
     /// The kernel's ARP.
     #[default]
     Kernel,
@@ -161,7 +162,7 @@ pub struct Plan {
     /// An interface that goes down in any namespace throws delayed answers away (before 6.0).
     pub queue_purged_by_all: bool,
     /// Who answers ARP on the host end.
-    pub responder: Responder,
+    pub responder: InFront,
     /// The pod filters the errors its kernel sends to it.
     pub icmp_errors_filtered: bool,
     /// The world behind the node.

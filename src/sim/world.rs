@@ -11,7 +11,7 @@ use crate::host::Reason;
 use crate::neigh::KernelClock;
 use crate::pair::{Due, LATENCY, Pair, PairOutput, PairSpec, Wire};
 use crate::pod::{ClientEvent, ClientId, Pod};
-use crate::run::{Doing, Emitter, Heard, PodId, Run};
+use crate::run::{ClientDid, Doing, Emitter, PodId, Run};
 use crate::scenario::Plan;
 use crate::time::{Span, Time};
 use crate::trace::Sink;
@@ -234,9 +234,9 @@ impl<O: Outside> World<O> {
     ) {
         Emitter::client(self.now, id, event, sink);
         let what = match event {
-            ClientEvent::Began { .. } => Heard::Began,
-            ClientEvent::Finished => Heard::Finished,
-            _ => Heard::Other,
+            ClientEvent::Began { .. } => ClientDid::Began,
+            ClientEvent::Finished => ClientDid::Finished,
+            _ => ClientDid::Other,
         };
         let (from, what) = ((PodId::default(), id), (what, self.pair.outcome(id).received));
         if let Some(order) = self.run.heard(self.now, from, what, self.pair.state(Side::Host), chooser) {

@@ -1,7 +1,7 @@
 //! IPv6 packets in, through and out: ip6_input, ip6_forward, ip6_output in the plain form the lab
 //! needs, one routing table and no extension headers.
 
-use super::ndisc::NdPacket;
+use super::ndisc::Ip6Head;
 use super::{DropWhy, Output, SendError, Stack, own};
 use crate::choice::Chooser;
 use crate::host::conf::{Conf6, Scope, SysctlKey};
@@ -55,7 +55,7 @@ impl Stack {
             return self.drop_packet(payload, DropWhy::Malformed);
         };
         let hop_limit = whole[HOP_LIMIT_AT];
-        let nd = NdPacket { dev, cast, src, dst, hop_limit };
+        let nd = Ip6Head { dev, cast, src, dst, hop_limit };
         if protocol == IpProtocol::Icmpv6 && self.receive_nd(now, nd, body, chooser) {
             return;
         }
@@ -80,7 +80,7 @@ impl Stack {
 
     /// ip6_forward(): only `all.forwarding` counts, a link-local source goes nowhere, and the
     /// sender is told.
-    fn forward6(&mut self, now: Time, nd: NdPacket, mut packet: IpBytes, chooser: &mut dyn Chooser) {
+    fn forward6(&mut self, now: Time, nd: Ip6Head, mut packet: IpBytes, chooser: &mut dyn Chooser) {
         let all = SysctlKey::Conf6(Scope::All, Conf6::Forwarding);
         if nd.dst.is_multicast() || self.state.sysctl(&all).unwrap_or(0) == 0 {
             return self.drop_packet(&packet, DropWhy::Input(InputFault::ForwardingOff));
@@ -115,7 +115,7 @@ impl Stack {
     fn refuse6(
         &mut self,
         now: Time,
-        nd: NdPacket,
+        nd: Ip6Head,
         kind: Option<RouteKind>,
         packet: &[u8],
         chooser: &mut dyn Chooser,
@@ -132,7 +132,7 @@ impl Stack {
     }
 
     /// Tells the sender of a packet that came in why it goes no further (icmp6_send).
-    fn error6(&mut self, now: Time, nd: NdPacket, why: Unreachable, about: &[u8], chooser: &mut dyn Chooser) {
+    fn error6(&mut self, now: Time, nd: Ip6Head, why: Unreachable, about: &[u8], chooser: &mut dyn Chooser) {
         // nobody is told of what claims to come from the host itself
         if self.state.link(nd.dev).is_none_or(|l| self.state.accepts6(l, nd.src)) {
             return;

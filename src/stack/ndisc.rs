@@ -19,9 +19,9 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-/// A packet of neighbour discovery, apart from its message.
+/// What an IPv6 packet says of the way it came.
 #[derive(Clone, Copy)]
-pub(super) struct NdPacket {
+pub(super) struct Ip6Head {
     pub(super) dev: IfIndex,
     pub(super) cast: Cast,
     pub(super) src: Ipv6Addr,
@@ -35,7 +35,7 @@ impl Stack {
     pub(super) fn receive_nd(
         &mut self,
         now: Time,
-        packet: NdPacket,
+        packet: Ip6Head,
         icmp: &[u8],
         chooser: &mut dyn Chooser,
     ) -> bool {
@@ -55,13 +55,13 @@ impl Stack {
     }
 
     /// The packet reaches the message parser; what only passes by is not looked into.
-    fn is_for_nd(&self, packet: &NdPacket) -> bool {
+    fn is_for_nd(&self, packet: &Ip6Head) -> bool {
         let taken = |l| self.state.hears6(l, packet.dst) || self.state.takes_in_passing(l, packet.dst);
         packet.dst.is_multicast() || self.state.link(packet.dev).is_some_and(taken)
     }
 
-    fn receive_ns(&mut self, now: Time, packet: NdPacket, ns: Solicit, chooser: &mut dyn Chooser) -> bool {
-        let NdPacket { dev, cast, src, dst, hop_limit } = packet;
+    fn receive_ns(&mut self, now: Time, packet: Ip6Head, ns: Solicit, chooser: &mut dyn Chooser) -> bool {
+        let Ip6Head { dev, cast, src, dst, hop_limit } = packet;
         let own_nonce = ns.nonce.is_some_and(|nonce| self.is_own_nonce(dev, ns.target, nonce));
         let sender_known = self.neigh.get(dev, src.into()).is_some();
         let again = false;
@@ -117,8 +117,8 @@ impl Stack {
         self.act(now, events, chooser);
     }
 
-    fn receive_na(&mut self, now: Time, packet: NdPacket, na: &Advert, chooser: &mut dyn Chooser) -> bool {
-        let NdPacket { dev, src, dst, hop_limit, .. } = packet;
+    fn receive_na(&mut self, now: Time, packet: Ip6Head, na: &Advert, chooser: &mut dyn Chooser) -> bool {
+        let Ip6Head { dev, src, dst, hop_limit, .. } = packet;
         let takes_in = |l: &Link| l.is_up() && l.conf6().get(Conf6::DisableIpv6) == 0;
         if packet.cast == Cast::OtherHost || !self.state.link(dev).is_some_and(takes_in) {
             return true;

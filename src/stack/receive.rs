@@ -4,7 +4,7 @@ use super::{DropWhy, Note, Output, Stack, own, params};
 use crate::addr::Mac;
 use crate::choice::{ChoiceKind, Chooser};
 use crate::host::{
-    AddrType, After, Decision, FibMiss, IfIndex, Input, InputFault, InputRoute, Learn, Reason, Request,
+    AddrType, After, Decision, FibMiss, IfIndex, InputFault, InputPacket, InputRoute, Learn, Reason, Request,
     RouteKind, RuleAction, process,
 };
 use crate::neigh::Nud;
@@ -198,7 +198,7 @@ impl Stack {
         mut packet: IpBytes,
         chooser: &mut dyn Chooser,
     ) {
-        let input = Input { dst, src, dev, mark: 0, is_arp: false, leg: 0 };
+        let input = InputPacket { dst, src, dev, mark: 0, is_arp: false, leg: 0 };
         let hop = match self.state.route_input(&input) {
             Ok(InputRoute::Local(_) | InputRoute::Broadcast) => {
                 return self.emit(Output::Deliver { dev, packet });

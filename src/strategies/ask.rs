@@ -24,7 +24,7 @@ pub enum To {
 
 /// A request, or something like one.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Ask {
+pub struct Inquiry {
     /// The interface of the host that it reaches.
     pub dev: IfName,
     /// Whom the frame is for.
@@ -42,11 +42,11 @@ pub struct Ask {
     pub times: u8,
 }
 
-impl Ask {
+impl Inquiry {
     /// A broadcast request.
     #[must_use]
-    pub fn broadcast(dev: IfName, sha: Mac, spa: Ipv4Addr, tpa: Ipv4Addr) -> Ask {
-        Ask {
+    pub fn broadcast(dev: IfName, sha: Mac, spa: Ipv4Addr, tpa: Ipv4Addr) -> Inquiry {
+        Inquiry {
             dev,
             to: To::Broadcast,
             tags: Vec::new(),
@@ -82,7 +82,7 @@ impl Ask {
     }
 }
 
-impl fmt::Display for Ask {
+impl fmt::Display for Inquiry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let to = match self.to {
             To::Broadcast => "to everybody",
@@ -126,7 +126,7 @@ fn pair() -> impl Strategy<Value = (Ipv4Addr, Ipv4Addr)> {
 }
 
 /// A request: mostly the one every pod makes, sometimes another, sometimes one that is no good.
-pub fn ask() -> impl Strategy<Value = Ask> {
+pub fn ask() -> impl Strategy<Value = Inquiry> {
     let dev = prop_oneof![12 => Just(CALI), 2 => Just(UP0), 1 => Just(UP1)];
     let to = prop_oneof![14 => Just(To::Broadcast), 8 => Just(To::Own), 1 => Just(To::Group), 1 => Just(To::Nobody)];
     let tags = prop_oneof![
@@ -152,7 +152,7 @@ pub fn ask() -> impl Strategy<Value = Ask> {
     (dev, to, tags, op, types, len, (sha, times), pair()).prop_map(
         |(dev, to, tags, op, (hrd, pro, lengths), len, (sha, times), (spa, tpa))| {
             let arp = Arp { hrd, pro, op, ..Arp::request(sha, spa, tpa) };
-            Ask { dev, to, tags, arp, lengths, len, times }
+            Inquiry { dev, to, tags, arp, lengths, len, times }
         },
     )
 }

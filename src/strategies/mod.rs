@@ -19,14 +19,14 @@ mod six;
 mod state;
 mod twist;
 
-pub use ask::{Ask, To, ask};
+pub use ask::{Inquiry, To, ask};
 pub use change::change;
 pub use place::{
     CALI, DEVICES, GATEWAY, NEIGHBOUR, NODE, OTHER_POD, OUTSIDE, POD, SERVICE, UP0, UP1, address, device,
     prefix,
 };
 pub use route::{route_change, rule_change};
-pub use scenario::{Drawn, Kind, scenario};
+pub use scenario::{Drawn, DrawnClient, scenario};
 pub use schedule::schedule;
 pub use six::{GATEWAY6, Solicitation, Toward, host_changes6, solicitation};
 pub use state::{HostCase, Offer, host_case, host_case6, host_changes};

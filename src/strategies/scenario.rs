@@ -24,14 +24,14 @@ pub struct Drawn {
     /// Steps held up, with the seconds; no step twice.
     pub holds: Vec<(&'static str, u32)>,
     /// What runs in the pod: the kind, the seconds until it starts, and when it is content.
-    pub clients: Vec<(Kind, u32, u32)>,
+    pub clients: Vec<(DrawnClient, u32, u32)>,
     /// A frame that the link loses: of which kind, and which one of them, from 1.
     pub lost: Option<(&'static str, u32)>,
 }
 
 /// A kind of client.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Kind {
+pub enum DrawnClient {
     /// `ping`
     Ping,
     /// `arping`
@@ -51,9 +51,9 @@ impl fmt::Display for Drawn {
         }
         for (at, (kind, delay, enough)) in self.clients.iter().enumerate() {
             let what = match kind {
-                Kind::Ping => format!("kind = \"ping\"\nto = \"203.0.113.8\"\nstop-after = {enough}"),
-                Kind::Arping => format!("kind = \"arping\"\nto = \"169.254.1.1\"\ncount = {enough}"),
-                Kind::TcpConnect => {
+                DrawnClient::Ping => format!("kind = \"ping\"\nto = \"203.0.113.8\"\nstop-after = {enough}"),
+                DrawnClient::Arping => format!("kind = \"arping\"\nto = \"169.254.1.1\"\ncount = {enough}"),
+                DrawnClient::TcpConnect => {
                     "kind = \"tcp-connect\"\nto = \"10.43.51.131:9004\"\nretry = \"1s\"".to_owned()
                 }
             };
@@ -99,7 +99,7 @@ pub fn scenario() -> impl Strategy<Value = Drawn> {
         }
         holds
     });
-    let kind = select(vec![Kind::Ping, Kind::Arping, Kind::TcpConnect]);
+    let kind = select(vec![DrawnClient::Ping, DrawnClient::Arping, DrawnClient::TcpConnect]);
     let clients = prop::collection::vec((kind, 0..10_u32, 1..4_u32), 1..4);
     let lost = prop::option::of((select(vec!["arp-request", "arp-reply", "ip"]), 1..4_u32));
     (version, holds, clients, lost).prop_map(|(version, holds, clients, lost)| Drawn {

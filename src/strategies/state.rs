@@ -1,6 +1,6 @@
 //! A host state as the list of changes that leads to it, from an untouched namespace on.
 
-use super::ask::{Ask, ask};
+use super::ask::{Inquiry, ask};
 use super::change::change;
 use super::place::{CALI, NEIGHBOUR, NODE, POD, UP0, UP1};
 use super::six::{Solicitation, host_changes6, solicitation};
@@ -26,7 +26,7 @@ pub struct HostCase {
     /// The changes, in order.
     pub changes: Vec<Mutation>,
     /// The ARP requests, in order.
-    pub asks: Vec<Ask>,
+    pub asks: Vec<Inquiry>,
     /// The neighbour solicitations, in order. Without any the host has no IPv6.
     pub solicits: Vec<Solicitation>,
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// What became of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Fate {
+pub enum FrameFate {
     /// It arrived.
     Delivered,
     /// It never arrived, and why.
@@ -185,7 +185,7 @@ pub enum What {
         /// The same, read.
         view: View,
         /// What became of it.
-        fate: Fate,
+        fate: FrameFate,
         /// The MAC of the host's end at that moment, if there is one.
         host_mac: Option<Mac>,
     },

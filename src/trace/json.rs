@@ -244,7 +244,7 @@ pub enum LineWhat {
 /// An event with its time.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Event")]
-pub struct Line {
+pub struct JsonLine {
     /// Nanoseconds since the run began.
     #[schemars(with = "u64")]
     pub t_ns: Time,
@@ -253,11 +253,11 @@ pub struct Line {
     pub what: LineWhat,
 }
 
-impl Line {
+impl JsonLine {
     /// An event of a trace, in words.
     #[must_use]
-    pub fn of(trace: &Trace, event: &Event) -> Line {
-        Line { t_ns: event.t_ns, what: line_what(trace, &event.what) }
+    pub fn of(trace: &Trace, event: &Event) -> JsonLine {
+        JsonLine { t_ns: event.t_ns, what: line_what(trace, &event.what) }
     }
 }
 
@@ -361,7 +361,7 @@ fn line_news(trace: &Trace, client: ClientId, news: &ClientNews) -> LineNews {
 /// Writes one line per event.
 pub fn write_json(trace: &Trace, out: &mut dyn Write) -> io::Result<()> {
     for event in trace.iter() {
-        serde_json::to_writer(&mut *out, &Line::of(trace, event))?;
+        serde_json::to_writer(&mut *out, &JsonLine::of(trace, event))?;
         out.write_all(b"\n")?;
     }
     Ok(())
@@ -370,7 +370,7 @@ pub fn write_json(trace: &Trace, out: &mut dyn Write) -> io::Result<()> {
 /// The last line of `run --json`.
 #[derive(Serialize)]
 #[serde(tag = "event", rename = "verdict")]
-pub struct Verdict<'a> {
+pub struct VerdictLine<'a> {
     /// `as expected`, `unexpected`, `given up` or `interrupted`.
     pub result: &'a str,
     /// Each expectation.

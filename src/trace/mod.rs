@@ -22,9 +22,10 @@ pub use check::{Check, check};
 pub use compare::{Comparison, Difference, Told, compare, outcome};
 pub use describe::{Described, describe, describe_ip};
 pub use event::{
-    ClientNews, Event, Failed, Fate, HeldUntil, Kinds, Loss, Ruling, Sink, Start, Trace, Undone, What, Why,
+    ClientNews, Event, Failed, FrameFate, HeldUntil, Kinds, Loss, Ruling, Sink, Start, Trace, Undone, What,
+    Why,
 };
-pub use json::{Line, LineFate, LineNews, LineWhat, Verdict, write_json};
+pub use json::{JsonLine, LineFate, LineNews, LineWhat, VerdictLine, write_json};
 pub use observe::{ClientSeen, GatewaySeen, Observed, observe};
 pub use page::Style;
 pub use pcapng::{PcapError, write_pcapng};

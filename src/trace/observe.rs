@@ -1,7 +1,7 @@
 //! What a run showed, in numbers: the ground on which expectations are checked and corners are
 //! compared.
 
-use super::event::{ClientNews, Fate, Ruling, Trace, What, is_dad, is_gateway};
+use super::event::{ClientNews, FrameFate, Ruling, Trace, What, is_dad, is_gateway};
 use super::view::View;
 use crate::addr::Mac;
 use crate::control::Side;
@@ -168,14 +168,14 @@ impl GatewaySeen {
         self.asked.is_empty() && self.replies.is_empty() && self.states.is_empty()
     }
 
-    fn frame(&mut self, t: Time, (from, four): (Side, Ipv4Addr), view: &View, fate: Fate) {
+    fn frame(&mut self, t: Time, (from, four): (Side, Ipv4Addr), view: &View, fate: FrameFate) {
         if from == Side::Pod && view.asks_gateway(four) {
             let reason = fate.loss().map(|_| crate::scenario::LOST_ON_LINK);
             self.asked.push(Asked { t_ns: t, broadcast: view.is_group(), answered_ns: None, reason });
             self.address = view.asks().map(|a| a.1);
         }
         if from == Side::Host
-            && fate == Fate::Delivered
+            && fate == FrameFate::Delivered
             && let Some((ip, mac)) = view.answers()
             && is_gateway(ip, four)
         {

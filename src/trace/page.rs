@@ -49,7 +49,7 @@ pub(super) enum LaneName {
     Pod,
 }
 
-pub(super) struct Row {
+pub(super) struct PageRow {
     pub(super) t: Time,
     pub(super) lane: Option<LaneName>,
     pub(super) text: String,
@@ -84,7 +84,7 @@ enum Bar {
 /// Rows and windows, ready to be drawn.
 pub(super) struct Page<'a> {
     style: Style,
-    rows: &'a [Row],
+    rows: &'a [PageRow],
     /// Of each family.
     windows: [&'a [Window]; 2],
     /// The columns, with what stands above each.
@@ -101,7 +101,7 @@ struct Line<'a> {
 
 impl<'a> Page<'a> {
     /// A page with those rows, in the order of their times.
-    pub(super) fn new(style: Style, rows: &'a [Row], windows: [&'a [Window]; 2]) -> Page<'a> {
+    pub(super) fn new(style: Style, rows: &'a [PageRow], windows: [&'a [Window]; 2]) -> Page<'a> {
         let mut lanes: Vec<LaneName> = rows.iter().filter_map(|r| r.lane).collect();
         lanes.sort_by_key(|l| match l {
             LaneName::Actor(a) => ActorName::ALL.iter().position(|x| x == a).unwrap_or(99),
@@ -128,7 +128,7 @@ impl<'a> Page<'a> {
 
     /// Whether a row lies in a window. Those of a family follow one another, so only the last two
     /// that began before it can be its own.
-    fn inside(&self, row: &Row) -> bool {
+    fn inside(&self, row: &PageRow) -> bool {
         self.windows.iter().any(|windows| {
             let begun = windows.partition_point(|w| w.from <= row.t);
             let near = &windows[begun.saturating_sub(2)..begun];

@@ -10,8 +10,8 @@
 //! line, with the moments they left; a reason is spelled out when it is new.
 
 use super::describe::{Described, describe, describe_ip};
-use super::event::{ClientNews, Event, Fate, Ruling, Trace, Undone, What, is_dad, is_gateway};
-use super::page::{Glyphs, LaneName, Page, Row, Style, Tone, Window};
+use super::event::{ClientNews, Event, FrameFate, Ruling, Trace, Undone, What, is_dad, is_gateway};
+use super::page::{Glyphs, LaneName, Page, PageRow, Style, Tone, Window};
 use super::view::View;
 use super::words::{self, Precision};
 use crate::addr::Mac;
@@ -64,7 +64,7 @@ pub struct Timeline<'a> {
     style: Style,
     /// Of the times that answers took.
     precision: Precision,
-    rows: Vec<Row>,
+    rows: Vec<PageRow>,
     /// The gateway of IPv4, and that of IPv6.
     gates: [Gate; 2],
     /// IPv6 requests that are answered, at once or later.
@@ -115,7 +115,7 @@ impl Timeline<'_> {
 
     fn row(&mut self, t: Time, lane: Option<LaneName>, tone: Tone, text: String) {
         let number = self.rows.len();
-        self.rows.push(Row { t, lane, text, tone, more: Vec::new(), number });
+        self.rows.push(PageRow { t, lane, text, tone, more: Vec::new(), number });
     }
 
     fn event(&mut self, event: &Event) {
@@ -203,12 +203,12 @@ impl Timeline<'_> {
         self.row(t, Some(LaneName::Actor(actor)), tone, text);
     }
 
-    fn frame(&mut self, t: Time, (id, from, fate): (FrameId, Side, Fate), bytes: &[u8], view: &View) {
+    fn frame(&mut self, t: Time, (id, from, fate): (FrameId, Side, FrameFate), bytes: &[u8], view: &View) {
         let told = || arrow(from, &describe(bytes).summary);
         let six = view.is_ipv6();
         if from == Side::Pod && view.asks_gateway(self.trace.gateway4()) {
             let silent = if six { !self.answered.contains(&id) } else { self.gates[0].silent };
-            if silent || fate != Fate::Delivered {
+            if silent || fate != FrameFate::Delivered {
                 self.ask_in_vain(t, view, fate);
             } else {
                 self.flush(t, six, None);
@@ -232,7 +232,7 @@ impl Timeline<'_> {
     }
 
     /// A request that nobody answers.
-    fn ask_in_vain(&mut self, t: Time, view: &View, fate: Fate) {
+    fn ask_in_vain(&mut self, t: Time, view: &View, fate: FrameFate) {
         let first = self.rows.len();
         let gate = &mut self.gates[usize::from(view.is_ipv6())];
         if !core::mem::replace(&mut gate.asking, true) {

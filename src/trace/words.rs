@@ -1,6 +1,6 @@
 //! What happened, in words.
 
-use super::event::{Failed, Fate, HeldUntil, Loss, Trace, Undone, Why};
+use super::event::{Failed, FrameFate, HeldUntil, Loss, Trace, Undone, Why};
 use crate::control::{Act, Side, Until};
 use crate::host::Reason;
 use crate::neigh::Discarded;
@@ -19,13 +19,13 @@ impl fmt::Display for Loss {
     }
 }
 
-impl Fate {
+impl FrameFate {
     /// Why it never arrived; `None` when it did.
     #[must_use]
     pub const fn loss(self) -> Option<Loss> {
         match self {
-            Fate::Delivered => None,
-            Fate::Lost(loss) => Some(loss),
+            FrameFate::Delivered => None,
+            FrameFate::Lost(loss) => Some(loss),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::delay::{longest_wait, pause, set_delay};
 use super::record::{Record, Trial};
 use super::rig::{HOST_END, Rig, Side};
 use super::spread::Spread;
-use super::{Compared, Difference};
+use super::{Compared, Deviation};
 use crate::time::Span;
 use crate::wire::{Arp, EthFrame};
 use std::net::Ipv4Addr;
@@ -44,7 +44,7 @@ pub(super) fn replay(record: &Record) -> Result<Compared, String> {
     let delayed = runs.iter().any(|r| !r.in_order);
     if model.leaves_out(&kernel) || (delayed && model.contradicts(&kernel)) {
         let (kernel, model) = (kernel.to_string(), model.to_string());
-        differences.push(Difference { trial: None, what: "times of answers", kernel, model });
+        differences.push(Deviation { trial: None, what: "times of answers", kernel, model });
     }
     Ok((differences, Vec::new()))
 }
@@ -87,11 +87,11 @@ fn shoot(rig: &mut Rig, trial: &Trial) -> Result<Burst, String> {
     })
 }
 
-fn compare(trial: &Trial, at: usize, runs: &[Burst], out: &mut Vec<Difference>) {
+fn compare(trial: &Trial, at: usize, runs: &[Burst], out: &mut Vec<Deviation>) {
     let mut check = |what, kernel: Option<String>, model: &dyn Fn(&Burst) -> String| {
         let Some(kernel) = kernel else { return };
         if runs.iter().all(|r| model(r) != kernel) {
-            out.push(Difference { trial: Some(at), what, kernel, model: model(&runs[0]) });
+            out.push(Deviation { trial: Some(at), what, kernel, model: model(&runs[0]) });
         }
     };
     let flag = |key: &str| trial.client.get(key).and_then(serde_json::Value::as_bool).map(|b| b.to_string());

@@ -1,6 +1,6 @@
 //! One recording of whatever kind, held against the model.
 
-use super::{Record, Verdict, pod, replay};
+use super::{Record, Replayed, pod, replay};
 use serde::Serialize;
 
 /// Groups of recordings that were made with programs in the pod; all others are frames at a host's
@@ -9,7 +9,7 @@ const OF_THE_POD: [&str; 5] = ["X", "W", "K", "E", "Q"];
 
 /// What came of one recording.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Case {
+pub struct ConformCase {
     /// The record's name.
     pub name: String,
     /// What it shows.
@@ -35,7 +35,7 @@ pub enum CaseResult {
 
 /// Replays the recording of one line. Nothing for an empty line and for the line that says how the
 /// file was made; an error's text when the line is no recording.
-pub fn conform_line(line: &str) -> Result<Option<Case>, String> {
+pub fn conform_line(line: &str) -> Result<Option<ConformCase>, String> {
     if line.trim().is_empty() {
         return Ok(None);
     }
@@ -49,10 +49,10 @@ pub fn conform_line(line: &str) -> Result<Option<Case>, String> {
         (if faults.is_empty() { CaseResult::Agrees } else { CaseResult::Differs }, faults)
     } else {
         match replay(&record).verdict {
-            Verdict::Agrees => (CaseResult::Agrees, Vec::new()),
-            Verdict::Differs(d) => (CaseResult::Differs, d.iter().map(ToString::to_string).collect()),
-            Verdict::NotReplayed(why) => (CaseResult::NotReplayed, vec![why]),
+            Replayed::Agrees => (CaseResult::Agrees, Vec::new()),
+            Replayed::Differs(d) => (CaseResult::Differs, d.iter().map(ToString::to_string).collect()),
+            Replayed::NotReplayed(why) => (CaseResult::NotReplayed, vec![why]),
         }
     };
-    Ok(Some(Case { name: record.name, title: record.title, result, why }))
+    Ok(Some(ConformCase { name: record.name, title: record.title, result, why }))
 }

@@ -3,9 +3,9 @@
 
 use super::build::{Built, build};
 use super::record::{Record, Shot, Transition, Trial};
-use super::rig::{Change, HOST_END, POD_END, Rig, Side};
+use super::rig::{HOST_END, POD_END, Rig, Side, StateChange};
 use super::spread::Spread;
-use super::{AT_ONCE, Compared, Difference, span};
+use super::{AT_ONCE, Compared, Deviation, span};
 use crate::addr::{IfName, Mac};
 use crate::host::{Mutation, Op, SetNud};
 use crate::neigh::Nud;
@@ -29,7 +29,7 @@ pub(super) fn replay(record: &Record) -> Result<Compared, String> {
     for (at, trial) in record.trials.iter().enumerate() {
         let built = build(record, at as u64, false)?;
         adjusted.clone_from(&built.adjusted);
-        let run = Run::play_some_way(&built, record, trial, at, &mut differences)?;
+        let run = CraftRun::play_some_way(&built, record, trial, at, &mut differences)?;
         if run.is_delayed() {
             delayed.extend(run.latencies());
             late.extend(kernel_latencies(trial));
@@ -37,12 +37,12 @@ pub(super) fn replay(record: &Record) -> Result<Compared, String> {
     }
     if !delayed.is_empty() {
         for seed in 0..DRAWS {
-            let run = Run::play(build(record, 1000 + seed, false)?, &record.trials[0])?;
+            let run = CraftRun::play(build(record, 1000 + seed, false)?, &record.trials[0])?;
             delayed.extend(run.latencies());
         }
         let (model, kernel) = (Spread::new(delayed), Spread::new(late));
         if model.contradicts(&kernel) {
-            differences.push(Difference {
+            differences.push(Deviation {
                 trial: None,
                 what: "delays",
                 kernel: kernel.to_string(),
@@ -54,7 +54,7 @@ pub(super) fn replay(record: &Record) -> Result<Compared, String> {
 }
 
 /// One replay, finished.
-struct Run {
+struct CraftRun {
     rig: Rig,
     side: Side,
     zero: Time,
@@ -64,7 +64,7 @@ struct Run {
     after: Vec<String>,
 }
 
-impl Run {
+impl CraftRun {
     /// Plays a trial and compares it. Which way of a multipath route the kernel's hash took is
     /// not known, so any will do.
     fn play_some_way(
@@ -72,9 +72,9 @@ impl Run {
         record: &Record,
         trial: &Trial,
         at: usize,
-        differences: &mut Vec<Difference>,
-    ) -> Result<Run, String> {
-        let mut run = Run::play(built.clone(), trial)?;
+        differences: &mut Vec<Deviation>,
+    ) -> Result<CraftRun, String> {
+        let mut run = CraftRun::play(built.clone(), trial)?;
         let mut found = run.compare(record, trial, at);
         for leg in 0..LEGS_MAX {
             if found.is_empty() || !run.rig.draws.hashed {
@@ -82,14 +82,14 @@ impl Run {
             }
             let mut again = built.clone();
             again.rig.draws.leg = Some(leg);
-            run = Run::play(again, trial)?;
+            run = CraftRun::play(again, trial)?;
             found = run.compare(record, trial, at);
         }
         differences.extend(found);
         Ok(run)
     }
 
-    fn play(built: Built, trial: &Trial) -> Result<Run, String> {
+    fn play(built: Built, trial: &Trial) -> Result<CraftRun, String> {
         let mut rig = built.rig;
         let side = if trial.stimulus.iter().any(|s| s.dir == "host->pod") { Side::Pod } else { Side::Host };
         let lead = trial.neigh.iter().flatten().map(|n| n.t).fold(0.0, f64::min);
@@ -106,11 +106,12 @@ impl Run {
         }
         rig.run_for(LISTEN);
         let sender = trial.stimulus.last().and_then(|s| sender(&s.hex));
-        Ok(Run { rig, side, zero, shots, sender, after })
+        Ok(CraftRun { rig, side, zero, shots, sender, after })
     }
 
     fn answers(&self) -> impl Iterator<Item = (Time, &[u8])> {
-        let from = |s: &&super::rig::Seen| s.from == self.side && s.at >= self.zero && is_answer(&s.frame);
+        let from =
+            |s: &&super::rig::SeenFrame| s.from == self.side && s.at >= self.zero && is_answer(&s.frame);
         self.rig.seen().iter().filter(from).map(|s| (s.at, &s.frame[..]))
     }
 
@@ -126,11 +127,11 @@ impl Run {
         self.latencies().iter().any(|l| l.as_ns() > 0)
     }
 
-    fn compare(&self, record: &Record, trial: &Trial, at: usize) -> Vec<Difference> {
+    fn compare(&self, record: &Record, trial: &Trial, at: usize) -> Vec<Deviation> {
         let mut out = Vec::new();
         let mut differ = |what, kernel: String, model: String| {
             if kernel != model {
-                out.push(Difference { trial: Some(at), what, kernel, model });
+                out.push(Deviation { trial: Some(at), what, kernel, model });
             }
         };
         let (count, frames) = kernel_answers(trial);
@@ -195,7 +196,7 @@ impl Run {
         }
     }
 
-    fn concerns(&self, change: &Change, dev: IfName) -> bool {
+    fn concerns(&self, change: &StateChange, dev: IfName) -> bool {
         change.side == self.side
             && Some(change.dev) == self.rig.index(self.side, dev)
             && change.at >= self.zero
@@ -296,13 +297,10 @@ fn sender(frame: &[u8]) -> Option<IpAddr> {
     let eth = EthFrame::parse(frame).ok()?;
     match eth.ethertype {
         ETHERTYPE_ARP => Arp::parse(eth.payload).ok().map(|a| a.spa.into()),
-        ETHERTYPE_IPV6 => {
-            let (Ends::V6(src, dst), _, icmp) = wire::ip_parts(eth.payload)? else { return None };
-            match nd::parse(src, dst, icmp) {
-                Some(Ok(nd::NdMessage::Advert(na))) => Some(na.target.into()),
-                _ => Some(src.into()),
-            }
-        }
+        ETHERTYPE_IPV6 => match nd::in_packet(eth.payload).map(|p| p.message) {
+            Some(nd::NdMessage::Advert(na)) => Some(na.target.into()),
+            _ => wire::ip_parts(eth.payload).map(|parts| parts.0.src()),
+        },
         _ => None,
     }
 }
@@ -312,7 +310,7 @@ fn is_answer(frame: &[u8]) -> bool {
     let Ok(eth) = EthFrame::parse(frame) else { return false };
     match eth.ethertype {
         ETHERTYPE_ARP => Arp::parse(eth.payload).is_ok_and(|a| a.op == OP_REPLY),
-        ETHERTYPE_IPV6 => eth.payload.get(40) == Some(&nd::TYPE_ADVERT) && eth.payload[6] == 58,
+        ETHERTYPE_IPV6 => nd::type_in(eth.payload) == Some(nd::TYPE_ADVERT),
         _ => false,
     }
 }
@@ -343,7 +341,7 @@ fn kernel_changes(trial: &Trial, dev: IfName) -> Vec<String> {
     trial.neigh.iter().flatten().filter(ours).map(text).collect()
 }
 
-fn change_text(change: &Change) -> String {
+fn change_text(change: &StateChange) -> String {
     let state = change.state.map_or("gone", Nud::name);
     format!("{}>{state}{}", change.ip, change.lladdr.map(|m| format!(":{m}")).unwrap_or_default())
 }

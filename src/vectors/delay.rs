@@ -5,7 +5,7 @@ use super::build::{build, set};
 use super::record::Record;
 use super::rig::{POD_END, Rig, Side};
 use super::spread::{Spread, unlikely};
-use super::{AT_ONCE, Compared, Difference};
+use super::{AT_ONCE, Compared, Deviation};
 use crate::choice::{ChoiceKind, Chooser};
 use crate::host::Mutation;
 use crate::neigh::Nud;
@@ -67,17 +67,17 @@ pub(super) fn replay_requests(record: &Record) -> Result<Compared, String> {
     Ok((differences, Vec::new()))
 }
 
-fn compare_delays(model: &[Span], kernel: &Spread) -> Vec<Difference> {
+fn compare_delays(model: &[Span], kernel: &Spread) -> Vec<Deviation> {
     let at_once = model.iter().all(|d| d.as_ns() == 0);
     let model = Spread::new(model.iter().copied());
     let differs = if at_once { kernel.exceeds(AT_ONCE) } else { model.contradicts(kernel) };
     let model = if at_once { "at once".into() } else { model.to_string() };
-    let difference = Difference { trial: None, what: "delays", kernel: kernel.to_string(), model };
+    let difference = Deviation { trial: None, what: "delays", kernel: kernel.to_string(), model };
     differs.then_some(difference).into_iter().collect()
 }
 
-fn difference(what: &'static str, kernel: u64, model: u64) -> Difference {
-    Difference { trial: None, what, kernel: kernel.to_string(), model: model.to_string() }
+fn difference(what: &'static str, kernel: u64, model: u64) -> Deviation {
+    Deviation { trial: None, what, kernel: kernel.to_string(), model: model.to_string() }
 }
 
 /// A random while, so that requests meet every phase of the tick.
@@ -108,7 +108,7 @@ pub(super) fn replay_resolutions(record: &Record) -> Result<Compared, String> {
     let mut differences = Vec::new();
     if model.contradicts(&kernel) {
         let (kernel, model) = (kernel.to_string(), model.to_string());
-        differences.push(Difference { trial: None, what: "time to resolve", kernel, model });
+        differences.push(Deviation { trial: None, what: "time to resolve", kernel, model });
     }
     let failed = all.iter().filter(|r| r.took.is_none()).count() as u64;
     let failures: u64 = record.trials.iter().filter_map(|t| t.counted("failures")).sum();
@@ -136,7 +136,7 @@ fn resolve(rig: &mut Rig) -> Result<Resolution, String> {
         c.side == Side::Pod && c.at >= start && c.state.is_some_and(done)
     });
     let (end, state) = ended.map_or((Time::FOREVER, None), |c| (c.at, c.state));
-    let asked = |s: &&super::rig::Seen| s.from == Side::Pod && s.at <= end && is_request(&s.frame);
+    let asked = |s: &&super::rig::SeenFrame| s.from == Side::Pod && s.at <= end && is_request(&s.frame);
     let requests = rig.seen().iter().filter(asked).count() as u32;
     let gateway = rig.neighbours(Side::Pod).iter().any(|(d, ..)| d == dev);
     let took = state.filter(|s| s.is_valid() && gateway).map(|_| end.since(start));

@@ -37,7 +37,7 @@ mod rig;
 mod spread;
 mod start6;
 
-pub use conform::{Case, CaseResult, conform_line};
+pub use conform::{CaseResult, ConformCase, conform_line};
 pub use record::{Config, ReadError, Record, Shot, Transition, Trial, read};
 
 use crate::time::Span;
@@ -49,7 +49,7 @@ pub const AT_ONCE: Span = Span::from_ms(50);
 
 /// One way in which the model differs from a recording.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Difference {
+pub struct Deviation {
     /// In which repetition, from 0; `None` when it shows only over all of them.
     pub trial: Option<usize>,
     /// What differs.
@@ -60,7 +60,7 @@ pub struct Difference {
     pub model: String,
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for Deviation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.what)?;
         if let Some(trial) = self.trial {
@@ -72,11 +72,11 @@ impl fmt::Display for Difference {
 
 /// How a replay ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub enum Replayed {
     /// The model answers as the kernel did.
     Agrees,
     /// It does not.
-    Differs(Vec<Difference>),
+    Differs(Vec<Deviation>),
     /// The record cannot be replayed, and why: it needs the pod's clients, or says something the
     /// model does not understand.
     NotReplayed(String),
@@ -84,22 +84,22 @@ pub enum Verdict {
 
 /// The outcome of one replay.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Report {
+pub struct ReplayReport {
     /// The record's name.
     pub name: String,
     /// How it ended.
-    pub verdict: Verdict,
+    pub verdict: Replayed,
     /// Where the kernel's report of its state differs from what the recorded commands led the
     /// model to. Some steps were not recorded; anything else here is a fault of the model.
     pub adjusted: Vec<String>,
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ReplayReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.verdict {
-            Verdict::Agrees => write!(f, "agree   {}", self.name),
-            Verdict::NotReplayed(why) => write!(f, "skip    {}: {why}", self.name),
-            Verdict::Differs(differences) => {
+            Replayed::Agrees => write!(f, "agree   {}", self.name),
+            Replayed::NotReplayed(why) => write!(f, "skip    {}: {why}", self.name),
+            Replayed::Differs(differences) => {
                 write!(f, "differ  {}", self.name)?;
                 for difference in differences {
                     write!(f, "\n        {difference}")?;
@@ -111,17 +111,17 @@ impl fmt::Display for Report {
 }
 
 /// What comparing a record gave: the differences, and the adjustments of its state.
-type Compared = (Vec<Difference>, Vec<String>);
+type Compared = (Vec<Deviation>, Vec<String>);
 
 /// Replays a record on the model.
 #[must_use]
-pub fn replay(record: &Record) -> Report {
+pub fn replay(record: &Record) -> ReplayReport {
     let (verdict, adjusted) = match dispatch(record) {
-        Ok((differences, adjusted)) if differences.is_empty() => (Verdict::Agrees, adjusted),
-        Ok((differences, adjusted)) => (Verdict::Differs(differences), adjusted),
-        Err(why) => (Verdict::NotReplayed(why), Vec::new()),
+        Ok((differences, adjusted)) if differences.is_empty() => (Replayed::Agrees, adjusted),
+        Ok((differences, adjusted)) => (Replayed::Differs(differences), adjusted),
+        Err(why) => (Replayed::NotReplayed(why), Vec::new()),
     };
-    Report { name: record.name.clone(), verdict, adjusted }
+    ReplayReport { name: record.name.clone(), verdict, adjusted }
 }
 
 /// What kind of case a record is, by what it holds.

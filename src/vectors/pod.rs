@@ -11,7 +11,7 @@
 //!   zero may be early). A ping that was scheduled late keeps its lateness, because it arms each
 //!   sleep when it wakes from the last, and a timer that ran late may be armed again in another
 //!   bucket. Such a trial may be off by 100 ms, three buckets, and is counted
-//!   ([`Verdict::late`]).
+//!   ([`PodVerdict::late`]).
 //! * **The model stays within the recording's range.** Over drawn phases, each outcome of a kind
 //!   that was recorded lies within the recorded times widened by a twentieth and 50 ms, which is
 //!   what the wheel rounds.
@@ -23,10 +23,10 @@
 //! with the range over many seeds instead.
 
 use super::pod_client::same_client;
-use super::pod_fit::{Run, draw, fit, rel};
-use super::pod_plan::{Plan, plan};
-use super::pod_record::{Record, Trial};
-use super::pod_trace::{EXACT, Kind, LATE_PROCESS, Tolerance, Trace, same_states};
+use super::pod_fit::{FittedRun, draw, fit, rel};
+use super::pod_plan::{PodPlan, plan};
+use super::pod_record::{PodRecord, PodTrial};
+use super::pod_trace::{EXACT, LATE_PROCESS, MarkKind, PodMarks, Tolerance, same_states};
 use super::{pod_frame, pod_many, pod_queue};
 use crate::neigh::Nud;
 use crate::pod::{ClientSpec, Fate};
@@ -38,7 +38,7 @@ const LEVEL: f64 = 1e-3;
 
 /// What came of one record.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Verdict {
+pub struct PodVerdict {
     /// The record's name.
     pub name: String,
     /// Trials that were compared.
@@ -49,7 +49,7 @@ pub struct Verdict {
     pub faults: Vec<String>,
 }
 
-impl Verdict {
+impl PodVerdict {
     /// True when nothing differs.
     #[must_use]
     pub fn agrees(&self) -> bool {
@@ -68,10 +68,10 @@ pub struct VectorError {
 }
 
 /// Holds the model against every record of a file's text. `wanted` chooses records by name.
-pub fn conform(text: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Verdict>, VectorError> {
+pub fn conform(text: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<PodVerdict>, VectorError> {
     let mut verdicts = Vec::new();
     for (at, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
-        let record: Record =
+        let record: PodRecord =
             serde_json::from_str(line).map_err(|e| VectorError { line: at + 1, why: e.to_string() })?;
         if record.name != "_meta" && wanted(&record.name) {
             verdicts.push(judge(&record));
@@ -80,7 +80,7 @@ pub fn conform(text: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Verdict>
     Ok(verdicts)
 }
 
-fn judge(record: &Record) -> Verdict {
+fn judge(record: &PodRecord) -> PodVerdict {
     let mut late = 0;
     let faults = match (&*record.group, record.kind()) {
         ("X", _) => each_trial(record, pod_frame::replay),
@@ -92,15 +92,18 @@ fn judge(record: &Record) -> Verdict {
         ("W" | "K" | "E", _) => replay(record, &mut late),
         (group, _) => vec![format!("group {group:?} is not the pod's")],
     };
-    Verdict { name: record.name.clone(), trials: record.trials.len(), late, faults }
+    PodVerdict { name: record.name.clone(), trials: record.trials.len(), late, faults }
 }
 
-fn each_trial(record: &Record, replay: impl Fn(&Record, &Trial) -> Result<(), String>) -> Vec<String> {
+fn each_trial(
+    record: &PodRecord,
+    replay: impl Fn(&PodRecord, &PodTrial) -> Result<(), String>,
+) -> Vec<String> {
     let trial = |(at, trial)| replay(record, trial).err().map(|why| format!("trial {at}: {why}"));
     record.trials.iter().enumerate().filter_map(trial).collect()
 }
 
-fn replay(record: &Record, late: &mut usize) -> Vec<String> {
+fn replay(record: &PodRecord, late: &mut usize) -> Vec<String> {
     let (mut faults, mut recorded) = (Vec::new(), Vec::new());
     for (at, trial) in record.trials.iter().enumerate() {
         match replay_trial(record, trial) {
@@ -121,7 +124,7 @@ fn replay(record: &Record, late: &mut usize) -> Vec<String> {
 
 /// The first rule: some phase reproduces the trial. Gives the outcome in the model's words, and
 /// whether only a late process explains it.
-fn replay_trial(record: &Record, trial: &Trial) -> Result<(Seen, bool), String> {
+fn replay_trial(record: &PodRecord, trial: &PodTrial) -> Result<(SeenEnd, bool), String> {
     let plan = plan(record, trial)?;
     match reproduce(&plan, trial, EXACT) {
         Ok(seen) => Ok((seen, false)),
@@ -132,29 +135,29 @@ fn replay_trial(record: &Record, trial: &Trial) -> Result<(Seen, bool), String> 
     }
 }
 
-fn reproduce(plan: &Plan, trial: &Trial, tolerance: Tolerance) -> Result<Seen, String> {
-    let recorded = Trace::recorded(trial);
+fn reproduce(plan: &PodPlan, trial: &PodTrial, tolerance: Tolerance) -> Result<SeenEnd, String> {
+    let recorded = PodMarks::recorded(trial);
     let mut compared = [true; 6];
-    compared[Kind::Syn as usize] = plan.has_syns;
-    compared[Kind::Datagram as usize] = !trial.udp_on_wire.is_empty();
+    compared[MarkKind::Syn as usize] = plan.has_syns;
+    compared[MarkKind::Datagram as usize] = !trial.udp_on_wire.is_empty();
     // an answer crosses two namespaces in no time; only late ones have times of their own
-    compared[Kind::Reply as usize] = plan.late_answers.is_some();
-    let states = |run: &Run| {
+    compared[MarkKind::Reply as usize] = plan.late_answers.is_some();
+    let states = |run: &FittedRun| {
         same_states(&recorded.states, &run.trace.states, plan.before, plan.until - 0.05, tolerance)
     };
-    let client = |run: &Run| same_client(plan, &trial.client, run, tolerance);
+    let client = |run: &FittedRun| same_client(plan, &trial.client, run, tolerance);
     fit(plan, trial, compared, tolerance, &[&states, &client]).map(|run| seen(plan, &run))
 }
 
 /// The kind of an outcome, and the time that tells runs of one kind apart.
 #[derive(Clone, PartialEq, Debug)]
-struct Seen {
+struct SeenEnd {
     kind: String,
     at: Option<f64>,
 }
 
 /// The second and the third rule, over drawn phases.
-fn replay_range(record: &Record, recorded: &[Seen]) -> Result<(), String> {
+fn replay_range(record: &PodRecord, recorded: &[SeenEnd]) -> Result<(), String> {
     let Some(first) = record.trials.first() else { return Ok(()) };
     let mut plan = plan(record, first)?;
     // as long as the longest trial: the first may have been a lucky one
@@ -163,7 +166,7 @@ fn replay_range(record: &Record, recorded: &[Seen]) -> Result<(), String> {
         plan.until = plan.until.max(other.until);
         plan.client_until = plan.client_until.max(other.client_until);
     }
-    let drawn: Vec<Seen> =
+    let drawn: Vec<SeenEnd> =
         (0..DRAWS).map(|seed| draw(&plan, seed).map(|run| seen(&plan, &run))).collect::<Result<_, _>>()?;
     if plan.before != Some(Nud::Reachable) {
         check_range(recorded, &drawn)?;
@@ -171,7 +174,7 @@ fn replay_range(record: &Record, recorded: &[Seen]) -> Result<(), String> {
     check_share(recorded, &drawn)
 }
 
-fn seen(plan: &Plan, run: &Run) -> Seen {
+fn seen(plan: &PodPlan, run: &FittedRun) -> SeenEnd {
     let until = plan.client_until;
     let ended = |a: &&crate::pod::Attempt| a.ended.is_some_and(|t| rel(t) <= until);
     let answered = run.outcome.attempts.iter().filter(ended).find(|a| a.fate == Fate::Answered);
@@ -180,7 +183,7 @@ fn seen(plan: &Plan, run: &Run) -> Seen {
         _ => None,
     });
     let requests = |kind| run.trace.list(kind).iter().filter(|t| **t < until).count();
-    let retransmits = requests(Kind::Retransmit);
+    let retransmits = requests(MarkKind::Retransmit);
     let at = answered.and_then(|a| a.ended).or(failed.and_then(|f| f.1)).map(rel);
     // how many echoes a drawn REACHABLE time takes is no kind of outcome
     let drawn = plan.before == Some(Nud::Reachable) && matches!(plan.spec, ClientSpec::Ping(_));
@@ -189,10 +192,10 @@ fn seen(plan: &Plan, run: &Run) -> Seen {
         "answered {number:?}, first failure {:?}, {retransmits} retransmissions",
         failed.map(|f| f.0)
     );
-    Seen { kind, at }
+    SeenEnd { kind, at }
 }
 
-fn check_range(recorded: &[Seen], drawn: &[Seen]) -> Result<(), String> {
+fn check_range(recorded: &[SeenEnd], drawn: &[SeenEnd]) -> Result<(), String> {
     for ours in drawn {
         let of_kind = || recorded.iter().filter(|r| r.kind == ours.kind).filter_map(|r| r.at);
         let Some(at) = ours.at else { continue };
@@ -205,8 +208,8 @@ fn check_range(recorded: &[Seen], drawn: &[Seen]) -> Result<(), String> {
     Ok(())
 }
 
-fn check_share(recorded: &[Seen], drawn: &[Seen]) -> Result<(), String> {
-    let share = |wanted: &dyn Fn(&Seen) -> bool| {
+fn check_share(recorded: &[SeenEnd], drawn: &[SeenEnd]) -> Result<(), String> {
+    let share = |wanted: &dyn Fn(&SeenEnd) -> bool| {
         drawn.iter().filter(|d| wanted(d)).count() as f64 / drawn.len() as f64
     };
     let known = share(&|d| recorded.iter().any(|r| r.kind == d.kind));

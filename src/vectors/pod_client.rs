@@ -1,9 +1,9 @@
 //! What the client saw, held against what it was recorded to have seen: key by key, and a key
 //! that is not understood is a complaint.
 
-use super::pod_fit::{Run, at, rel};
-use super::pod_plan::Plan;
-use super::pod_trace::{Kind, StateMark, Tolerance};
+use super::pod_fit::{FittedRun, at, rel};
+use super::pod_plan::PodPlan;
+use super::pod_trace::{MarkKind, StateMark, Tolerance};
 use crate::neigh::Nud;
 use crate::pod::{Attempt, Failure, Fate};
 use serde_json::Value;
@@ -16,15 +16,15 @@ const ROUNDED_S: f64 = 0.012;
 /// Keys that are not the model's to answer: the machine's speed.
 const IGNORED: [&str; 2] = ["reply_latency_s", "started_after_up_s"];
 
-type Check = Result<(), String>;
+type Matches = Result<(), String>;
 
 /// Compares every fact of the recorded client.
 pub(super) fn same_client(
-    plan: &Plan,
+    plan: &PodPlan,
     recorded: &serde_json::Map<String, Value>,
-    run: &Run,
+    run: &FittedRun,
     tolerance: Tolerance,
-) -> Check {
+) -> Matches {
     let model = Model { plan, run, tolerance };
     for (key, value) in recorded {
         if IGNORED.contains(&&**key) {
@@ -43,8 +43,8 @@ pub(super) fn same_client(
 }
 
 struct Model<'a> {
-    plan: &'a Plan,
-    run: &'a Run,
+    plan: &'a PodPlan,
+    run: &'a FittedRun,
     tolerance: Tolerance,
 }
 
@@ -80,7 +80,7 @@ impl Model<'_> {
     }
 
     /// Keys that hold a time, or null for never.
-    fn time(&self, key: &str, value: &Value) -> Option<Check> {
+    fn time(&self, key: &str, value: &Value) -> Option<Matches> {
         let first = self.run.outcome.attempts.first();
         let ours = match key {
             "connect_s" | "poll_s" => first.and_then(Attempt::took).map(|t| t.as_ns() as f64 / 1e9),
@@ -118,7 +118,7 @@ impl Model<'_> {
     }
 
     #[allow(clippy::unused_self)] // reads like its neighbours
-    fn rounded(&self, ours: Option<f64>, value: &Value) -> Check {
+    fn rounded(&self, ours: Option<f64>, value: &Value) -> Matches {
         match (ours, value.as_f64()) {
             (None, None) => Ok(()),
             (Some(t), Some(recorded)) if (recorded - t).abs() < ROUNDED_S => Ok(()),
@@ -135,7 +135,7 @@ impl Model<'_> {
     }
 
     /// Keys that hold a number of things.
-    fn count(&self, key: &str, value: &Value) -> Option<Check> {
+    fn count(&self, key: &str, value: &Value) -> Option<Matches> {
         let recorded = value.as_u64();
         let ours = match key {
             "attempts" => Some(u64::from(self.run.outcome.sent)),
@@ -148,7 +148,7 @@ impl Model<'_> {
             }
             "requests_before_failed" => {
                 let end = self.state(Nud::Failed, true).unwrap_or(f64::MAX);
-                Some(self.run.trace.list(Kind::Broadcast).iter().filter(|t| **t < end).count() as u64)
+                Some(self.run.trace.list(MarkKind::Broadcast).iter().filter(|t| **t < end).count() as u64)
             }
             _ => return None,
         };
@@ -156,7 +156,7 @@ impl Model<'_> {
     }
 
     /// The echo that was answered first, or one that was answered in the same moment.
-    fn first_number(&self, recorded: Option<u64>) -> Check {
+    fn first_number(&self, recorded: Option<u64>) -> Matches {
         let first = self.first_answered();
         let together = |a: &&Attempt| a.ended == first.and_then(|f| f.ended);
         let fits = match recorded {
@@ -167,7 +167,7 @@ impl Model<'_> {
     }
 
     /// Keys that hold words, a round trip, or yes and no.
-    fn text(&self, key: &str, value: &Value) -> Option<Check> {
+    fn text(&self, key: &str, value: &Value) -> Option<Matches> {
         let recorded = value.as_str();
         let failure = self.failures().next().map(|(_, f)| f);
         let answered = self.first_answered();
@@ -206,7 +206,7 @@ impl Model<'_> {
     }
 
     #[allow(clippy::unused_self)] // reads like its neighbours
-    fn round_trip(&self, attempt: Option<&Attempt>, value: &Value) -> Check {
+    fn round_trip(&self, attempt: Option<&Attempt>, value: &Value) -> Matches {
         let ours = attempt.and_then(Attempt::took).map(|t| t.as_ns() as f64 / 1e6);
         match (ours, value.as_f64()) {
             (None, None) => Ok(()),
@@ -216,7 +216,7 @@ impl Model<'_> {
     }
 
     /// Keys that hold a list.
-    fn list(&self, key: &str, value: &Value) -> Option<Check> {
+    fn list(&self, key: &str, value: &Value) -> Option<Matches> {
         let recorded = value.as_array()?;
         Some(match key {
             "replies" => self.replies(recorded),
@@ -228,7 +228,7 @@ impl Model<'_> {
     }
 
     /// Every recorded reply to an echo sent while we look, by its number, with its round trip.
-    fn replies(&self, recorded: &[Value]) -> Check {
+    fn replies(&self, recorded: &[Value]) -> Matches {
         let sent = u64::from(self.run.outcome.sent);
         for reply in recorded.iter().filter(|r| r["seq"].as_u64().is_some_and(|n| n <= sent)) {
             let (seq, rtt) = (reply["seq"].as_u64(), reply["rtt_ms"].as_f64());
@@ -243,7 +243,7 @@ impl Model<'_> {
     }
 
     /// The lines a ping printed about what did not arrive.
-    fn unreachable(&self, recorded: &[Value]) -> Check {
+    fn unreachable(&self, recorded: &[Value]) -> Matches {
         let ours: Vec<_> = self.failures().collect();
         let seen = |line: &&Value| line["t"].as_f64().is_some_and(|t| t <= self.plan.client_until);
         let recorded: Vec<&Value> = recorded.iter().filter(seen).collect();
@@ -262,7 +262,7 @@ impl Model<'_> {
     }
 
     /// Each connect() of a client that tries again.
-    fn tries(&self, recorded: &[Value]) -> Check {
+    fn tries(&self, recorded: &[Value]) -> Matches {
         let ours = &self.run.outcome.attempts;
         let fits = |(attempt, line): (&Attempt, &Value)| {
             let began = self
@@ -285,7 +285,7 @@ impl Model<'_> {
     }
 
     /// What each send() returned.
-    fn sends(&self, recorded: &[Value]) -> Check {
+    fn sends(&self, recorded: &[Value]) -> Matches {
         let ours: Vec<&str> = self
             .run
             .outcome
@@ -302,6 +302,6 @@ impl Model<'_> {
     }
 }
 
-fn same<T: PartialEq + core::fmt::Debug + ?Sized>(ours: &T, recorded: &T) -> Check {
+fn same<T: PartialEq + core::fmt::Debug + ?Sized>(ours: &T, recorded: &T) -> Matches {
     if ours == recorded { Ok(()) } else { Err(format!("{ours:?}")) }
 }

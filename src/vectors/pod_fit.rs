@@ -7,9 +7,9 @@
 //! the race of a failing entry and a waking ping, how long REACHABLE was to last, when a lost
 //! carrier was noticed) is searched or read off the recording too.
 
-use super::pod_plan::{BEFORE_S, Plan, armed_again};
-use super::pod_record::{NeighMark, Trial};
-use super::pod_trace::{Kind, Matcher, StateMark, Tolerance, Trace};
+use super::pod_plan::{BEFORE_S, PodPlan, armed_again};
+use super::pod_record::{NeighMark, PodTrial};
+use super::pod_trace::{MarkKind, Matcher, PodMarks, StateMark, Tolerance};
 use crate::addr::Side;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
 use crate::gateway::ReflexOutside;
@@ -34,8 +34,8 @@ const PHASES: u64 = 512;
 const RUNS_MAX: u32 = 20_000;
 
 /// What one run of the model showed.
-pub(super) struct Run {
-    pub(super) trace: Trace,
+pub(super) struct FittedRun {
+    pub(super) trace: PodMarks,
     pub(super) outcome: Outcome,
 }
 
@@ -55,12 +55,12 @@ pub(super) fn rel(time: Time) -> f64 {
 
 /// Runs a plan in one phase. With a matcher the run ends at the first mark that does not fit.
 pub(super) fn simulate(
-    plan: &Plan,
+    plan: &PodPlan,
     phase_ns: u64,
     start: f64,
     chooser: &mut dyn Chooser,
     mut matcher: Option<&mut Matcher<'_>>,
-) -> Result<Run, String> {
+) -> Result<FittedRun, String> {
     let clock = KernelClock::new(HZ_DEFAULT, phase_ns);
     let world: ReflexOutside = plan.world.clone().into();
     let mut lab = bench(plan.setup.node.clone(), plan.setup.pod.clone(), world, clock, chooser);
@@ -70,7 +70,7 @@ pub(super) fn simulate(
         lab.at(at(*when), act.clone());
     }
     lab.at(at(start), Input::Start(client));
-    let mut trace = Trace::default();
+    let mut trace = PodMarks::default();
     let mut complaint = None;
     lab.run(at(plan.until.max(plan.client_until) + 0.02), chooser, &mut |now, output| {
         let found = watch(&mut trace, rel(now), output);
@@ -84,12 +84,12 @@ pub(super) fn simulate(
     });
     match complaint {
         Some(why) => Err(why),
-        None => Ok(Run { trace, outcome: lab.pair.outcome(client).clone() }),
+        None => Ok(FittedRun { trace, outcome: lab.pair.outcome(client).clone() }),
     }
 }
 
 /// Takes down what is seen; a mark that can be compared is given back.
-pub(super) fn watch(trace: &mut Trace, at: f64, output: &PairOutput) -> Option<(Kind, f64)> {
+pub(super) fn watch(trace: &mut PodMarks, at: f64, output: &PairOutput) -> Option<(MarkKind, f64)> {
     match output {
         PairOutput::Transmit { .. } if at < STATES_FROM_S => None,
         PairOutput::Transmit { from: Side::Pod, frame } => trace.frame_out(at, frame).map(|k| (k, at)),
@@ -97,8 +97,8 @@ pub(super) fn watch(trace: &mut Trace, at: f64, output: &PairOutput) -> Option<(
             trace.frame_in(at, frame, GATEWAY).map(|k| (k, at))
         }
         PairOutput::Client(_, ClientEvent::Retransmit { .. }) => {
-            trace.mark(Kind::Retransmit, at);
-            Some((Kind::Retransmit, at))
+            trace.mark(MarkKind::Retransmit, at);
+            Some((MarkKind::Retransmit, at))
         }
         PairOutput::Note(Side::Pod, Note::Neigh { ip, new, lladdr, cause, .. }) => {
             // an entry that fails because it may not ask passes by the tracepoints
@@ -148,18 +148,18 @@ fn next_script(made: &[(u64, u64)]) -> Option<Vec<u64>> {
 }
 
 /// Looks at a whole run.
-pub(super) type Judge<'a> = dyn Fn(&Run) -> Result<(), String> + 'a;
+pub(super) type RunJudge<'a> = dyn Fn(&FittedRun) -> Result<(), String> + 'a;
 
 /// Finds a phase in which the model does what was recorded, and in which no judge has a complaint
 /// about the whole run. Else the complaint of the run that came furthest.
 pub(super) fn fit(
-    plan: &Plan,
-    trial: &Trial,
+    plan: &PodPlan,
+    trial: &PodTrial,
     compared: [bool; 6],
     tolerance: Tolerance,
-    judges: &[&Judge<'_>],
-) -> Result<Run, String> {
-    let recorded = Trace::recorded(trial);
+    judges: &[&RunJudge<'_>],
+) -> Result<FittedRun, String> {
+    let recorded = PodMarks::recorded(trial);
     let mut furthest = (f64::MIN, String::from("no phase was tried"));
     let mut runs = 0;
     for start in &plan.starts {
@@ -195,7 +195,7 @@ pub(super) fn fit(
     Err(furthest.1)
 }
 
-fn fitted(plan: &Plan, trial: &Trial, script: Vec<u64>) -> Fitted {
+fn fitted(plan: &PodPlan, trial: &PodTrial, script: Vec<u64>) -> Fitted {
     Fitted {
         reachable: reachable(plan, trial),
         notice_ms: plan.carrier_notice_ms,
@@ -207,7 +207,7 @@ fn fitted(plan: &Plan, trial: &Trial, script: Vec<u64>) -> Fitted {
 
 /// Where a tick begins, read off the first timers of a recording, or anywhere else within a tick;
 /// or just after the start, between the arming of two timers.
-fn fractions(trial: &Trial, start: f64) -> [u64; 3] {
+fn fractions(trial: &PodTrial, start: f64) -> [u64; 3] {
     let states = trial.neigh.iter().filter(|n| n.via == "timer").map(|n| n.t);
     let first = trial.tcp_retransmits.iter().copied().chain(states).find(|t| *t > 0.0);
     let tick = tick().0;
@@ -218,7 +218,7 @@ fn fractions(trial: &Trial, start: f64) -> [u64; 3] {
 
 /// How long REACHABLE must have lasted, in ticks above half of its base, for the entry to leave
 /// it when it did: in the middle of the bucket in which its timer was kept.
-fn reachable(plan: &Plan, trial: &Trial) -> u64 {
+fn reachable(plan: &PodPlan, trial: &PodTrial) -> u64 {
     const NEVER: u64 = u64::MAX;
     let base_ms = base_reachable_ms(plan);
     let ticks = |s: f64| (s.max(0.0) * 1e9 / tick().0 as f64) as u64;
@@ -244,7 +244,7 @@ fn reachable(plan: &Plan, trial: &Trial) -> u64 {
     lasts.saturating_sub(bucket / 2).saturating_sub(half)
 }
 
-fn base_reachable_ms(plan: &Plan) -> f64 {
+fn base_reachable_ms(plan: &PodPlan) -> f64 {
     use crate::host::conf::NeighVar;
     let link = plan.setup.pod.link_named(crate::pair::lab::POD_END);
     link.map_or(30_000.0, |l| f64::from(l.neigh4().get(NeighVar::BaseReachableTimeMs)))
@@ -252,7 +252,7 @@ fn base_reachable_ms(plan: &Plan) -> f64 {
 
 /// A run with everything drawn from a seed: the phase of the wheel, when the process started, and
 /// what the kernel draws.
-pub(super) fn draw(plan: &Plan, seed: u64) -> Result<Run, String> {
+pub(super) fn draw(plan: &PodPlan, seed: u64) -> Result<FittedRun, String> {
     let mut chooser = Seeded::new(seed);
     let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(HZ_DEFAULT));
     let start = plan.starts[chooser.choose(ChoiceKind::ClientStart, plan.starts.len() as u64) as usize];

@@ -2,9 +2,9 @@
 
 use super::pod_fit::{at, rel, watch};
 use super::pod_plan::command;
-use super::pod_record::{Record, Trial, bytes};
+use super::pod_record::{PodRecord, PodTrial, bytes};
 use super::pod_setup::build;
-use super::pod_trace::Trace;
+use super::pod_trace::PodMarks;
 use crate::addr::Side;
 use crate::choice::Seeded;
 use crate::gateway::{Endpoint, Reflex, ReflexOutside, Service};
@@ -28,7 +28,7 @@ const FAILED_S: f64 = -1.8;
 const CLOSED: u16 = 9;
 
 /// Replays one trial in several phases.
-pub(super) fn replay(record: &Record, trial: &Trial) -> Result<(), String> {
+pub(super) fn replay(record: &PodRecord, trial: &PodTrial) -> Result<(), String> {
     for phase in 0..PHASES {
         let clock = KernelClock::new(HZ_DEFAULT, phase * KernelClock::phases_ns(HZ_DEFAULT) / PHASES + phase);
         replay_in(record, trial, clock).map_err(|why| format!("phase {phase}: {why}"))?;
@@ -36,7 +36,7 @@ pub(super) fn replay(record: &Record, trial: &Trial) -> Result<(), String> {
     Ok(())
 }
 
-fn replay_in(record: &Record, trial: &Trial, clock: KernelClock) -> Result<(), String> {
+fn replay_in(record: &PodRecord, trial: &PodTrial, clock: KernelClock) -> Result<(), String> {
     let setup = build(record)?;
     let world: ReflexOutside = Reflex::new(&[Endpoint { addr: SERVER, service: Service::Host }]).into();
     let mut chooser = Seeded::new(1);
@@ -46,7 +46,7 @@ fn replay_in(record: &Record, trial: &Trial, clock: KernelClock) -> Result<(), S
         let hex = bytes(&frame.hex).ok_or("the stimulus is not hexadecimal")?;
         lab.at(at(frame.t), Input::Frame(Side::Pod, SmallVec::from_vec(hex)));
     }
-    let mut trace = Trace::default();
+    let mut trace = PodMarks::default();
     lab.run(at(READ_S), &mut chooser, &mut |now, output| {
         watch(&mut trace, rel(now), output);
         ControlFlow::Continue(())
@@ -55,7 +55,7 @@ fn replay_in(record: &Record, trial: &Trial, clock: KernelClock) -> Result<(), S
 }
 
 /// Brings the entry into the state the frame is to meet.
-fn prepare(record: &Record, trial: &Trial, lab: &mut Bench<ReflexOutside>) -> Result<(), String> {
+fn prepare(record: &PodRecord, trial: &PodTrial, lab: &mut Bench<ReflexOutside>) -> Result<(), String> {
     let Some(prior) = record.text("prior") else { return Ok(()) };
     let before = |via: &str| trial.neigh.iter().find(|n| n.t < 0.0 && n.via == via).map(|n| n.t);
     let usual = match prior {
@@ -92,7 +92,7 @@ fn set_entry(nud: &str) -> Result<Input, String> {
     command(&text).map(Input::Pod)
 }
 
-fn compare(trial: &Trial, lab: &Bench<ReflexOutside>, trace: &Trace) -> Result<(), String> {
+fn compare(trial: &PodTrial, lab: &Bench<ReflexOutside>, trace: &PodMarks) -> Result<(), String> {
     // the entry that was looked at is the gateway's, whoever the frame spoke of
     let entry =
         lab.pair.pod().stack().neighbours().get(lab.pair.pod().dev(), IpAddr::V4(super::pod_fit::GATEWAY));

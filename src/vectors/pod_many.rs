@@ -3,7 +3,7 @@
 
 use super::pod_fit::{at, rel};
 use super::pod_plan::command;
-use super::pod_record::{Record, Trial};
+use super::pod_record::{PodRecord, PodTrial};
 use super::pod_setup::build;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
 use crate::gateway::{Endpoint, Reflex, ReflexOutside, Service};
@@ -25,7 +25,7 @@ const DEVIATIONS: f64 = 4.0;
 type Groups = BTreeMap<(String, i64), f64>;
 
 /// Compares, over all trials at once, each group "outcome at second".
-pub(super) fn replay(record: &Record) -> Vec<String> {
+pub(super) fn replay(record: &PodRecord) -> Vec<String> {
     let drawn: Result<Vec<Groups>, String> = (0..DRAWS).map(|seed| groups(record, seed)).collect();
     let mut drawn = match drawn {
         Ok(drawn) => drawn,
@@ -48,7 +48,7 @@ pub(super) fn replay(record: &Record) -> Vec<String> {
 }
 
 /// The recorder's groups, such as `EHOSTUNREACH@3`.
-fn recorded_groups(trial: &Trial) -> Groups {
+fn recorded_groups(trial: &PodTrial) -> Groups {
     let group = |(name, count): (&String, &u32)| {
         let (outcome, second) = name.split_once('@')?;
         Some(((outcome.to_owned(), second.parse().ok()?), f64::from(*count)))
@@ -90,7 +90,7 @@ fn plausible(theirs: f64, ours: &[f64]) -> Result<(), String> {
     if fits { Ok(()) } else { Err(format!("{low} to {high}, mean {mean:.1}; recorded {theirs}")) }
 }
 
-fn groups(record: &Record, seed: u64) -> Result<Groups, String> {
+fn groups(record: &PodRecord, seed: u64) -> Result<Groups, String> {
     let setup = build(record)?;
     let mut chooser = Seeded::new(seed);
     let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(HZ_DEFAULT));

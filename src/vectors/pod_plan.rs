@@ -4,7 +4,7 @@
 //! The recordings say most of it in their parameters; some of it only in the words of their names
 //! (`lodown`, `noicmp`), and a ping's interval in their titles.
 
-use super::pod_record::{Record, Trial, bytes};
+use super::pod_record::{PodRecord, PodTrial, bytes};
 use super::pod_setup::{Setup, build};
 use crate::addr::Side;
 use crate::gateway::{Endpoint, Reflex, Service};
@@ -42,7 +42,7 @@ const PROCESS_LATE_STEP_S: f64 = 0.008;
 const GRACE_S: f64 = 0.1;
 
 /// A trial, ready to be run.
-pub(super) struct Plan {
+pub(super) struct PodPlan {
     pub(super) setup: Setup,
     pub(super) world: Reflex,
     pub(super) spec: ClientSpec,
@@ -62,7 +62,7 @@ pub(super) struct Plan {
 }
 
 /// Plans a trial of a record of the groups W, K and E.
-pub(super) fn plan(record: &Record, trial: &Trial) -> Result<Plan, String> {
+pub(super) fn plan(record: &PodRecord, trial: &PodTrial) -> Result<PodPlan, String> {
     let mut setup = build(record)?;
     let spec = client(record, trial)?;
     let before = prior(record);
@@ -83,7 +83,7 @@ pub(super) fn plan(record: &Record, trial: &Trial) -> Result<Plan, String> {
     }
     let d = record.number("d").map(seconds);
     let (until, client_until) = until(record, trial, &spec);
-    Ok(Plan {
+    Ok(PodPlan {
         setup,
         world: world(&spec),
         starts: starts(record, trial, &spec),
@@ -116,7 +116,7 @@ fn world(spec: &ClientSpec) -> Reflex {
 }
 
 /// `ping -i 0.5` in a title; the cases about MACs and announcements all ping twice a second.
-fn ping_interval(record: &Record) -> Span {
+fn ping_interval(record: &PodRecord) -> Span {
     let stated = record.title.split("ping -i").nth(1).and_then(|rest| {
         let number: String =
             rest.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
@@ -126,7 +126,7 @@ fn ping_interval(record: &Record) -> Span {
     seconds(stated.unwrap_or(usual))
 }
 
-fn client(record: &Record, trial: &Trial) -> Result<ClientSpec, String> {
+fn client(record: &PodRecord, trial: &PodTrial) -> Result<ClientSpec, String> {
     let tcp: SocketAddr = (SERVER, PORT).into();
     let closed: SocketAddr = (SERVER, CLOSED).into();
     let once = ClientSpec::TcpConnect(ConnectSpec::once(tcp));
@@ -162,13 +162,13 @@ fn client(record: &Record, trial: &Trial) -> Result<ClientSpec, String> {
     })
 }
 
-fn ping(record: &Record) -> ClientSpec {
+fn ping(record: &PodRecord) -> ClientSpec {
     let count = (record.group == "E").then_some(END_TO_END_PINGS);
     ClientSpec::Ping(PingSpec { interval: ping_interval(record), count, ..PingSpec::to(SERVER) })
 }
 
 /// The state the recorder put the entry in before it began.
-fn prior(record: &Record) -> Option<Nud> {
+fn prior(record: &PodRecord) -> Option<Nud> {
     match record.kind() {
         "stale" => Some(Nud::Stale),
         "permanent" | "blackhole" => Some(Nud::Permanent),
@@ -180,7 +180,7 @@ fn prior(record: &Record) -> Option<Nud> {
     }
 }
 
-fn prepare_entry(record: &Record, trial: &Trial, acts: &mut Vec<(f64, Input)>) -> Result<(), String> {
+fn prepare_entry(record: &PodRecord, trial: &PodTrial, acts: &mut Vec<(f64, Input)>) -> Result<(), String> {
     let replace = |mac: &str, nud: &str| {
         command(&format!("ip neigh replace 169.254.1.1 dev eth0 lladdr {mac} nud {nud}")).map(Input::Pod)
     };
@@ -214,7 +214,7 @@ fn prepare_entry(record: &Record, trial: &Trial, acts: &mut Vec<(f64, Input)>) -
 /// The timer of a REACHABLE entry went off, found it confirmed since, and was armed again; then
 /// the entry is this old and was last confirmed at [`BEFORE_S`]. Gives when it was made, and how
 /// long REACHABLE lasts.
-pub(super) fn armed_again(trial: &Trial) -> Option<(f64, f64)> {
+pub(super) fn armed_again(trial: &PodTrial) -> Option<(f64, f64)> {
     let timer = |n: &&super::pod_record::NeighMark| n.via == "timer";
     let mut timers = trial.neigh.iter().filter(timer);
     let (first, second) = (timers.next()?, timers.next()?);
@@ -234,8 +234,8 @@ fn confirmation() -> Input {
 
 /// When and how the gateway begins to answer, and whatever else happens to the link.
 fn switch_gateway(
-    record: &Record,
-    trial: &Trial,
+    record: &PodRecord,
+    trial: &PodTrial,
     node: &HostState,
     acts: &mut Vec<(f64, Input)>,
 ) -> Result<(), String> {
@@ -272,7 +272,7 @@ fn switch_gateway(
 }
 
 /// Frames the recorder put on the wire itself.
-fn announcements(trial: &Trial) -> Vec<(f64, crate::packet::Frame)> {
+fn announcements(trial: &PodTrial) -> Vec<(f64, crate::packet::Frame)> {
     let crafted = trial.stimulus.iter().filter_map(|f| Some((f.t, bytes(&f.hex)?)));
     let gratuitous = |frame: &[u8]| {
         let eth = EthFrame::parse(frame).ok();
@@ -288,7 +288,7 @@ fn announcements(trial: &Trial) -> Vec<(f64, crate::packet::Frame)> {
 }
 
 /// When the client started: just before the first thing it did.
-fn starts(record: &Record, trial: &Trial, spec: &ClientSpec) -> Vec<f64> {
+fn starts(record: &PodRecord, trial: &PodTrial, spec: &ClientSpec) -> Vec<f64> {
     if record.kind() == "established" {
         return vec![OPENED_S];
     }
@@ -310,7 +310,7 @@ fn starts(record: &Record, trial: &Trial, spec: &ClientSpec) -> Vec<f64> {
 }
 
 /// How long the two traces are compared, and how long what the client saw.
-fn until(record: &Record, trial: &Trial, spec: &ClientSpec) -> (f64, f64) {
+fn until(record: &PodRecord, trial: &PodTrial, spec: &ClientSpec) -> (f64, f64) {
     let saw = |key: &str| trial.client.get(key).and_then(serde_json::Value::as_f64);
     let last_state = trial.neigh.last().map_or(0.0, |n| n.t);
     let until = match (record.kind(), spec) {
@@ -342,7 +342,7 @@ fn until(record: &Record, trial: &Trial, spec: &ClientSpec) -> (f64, f64) {
 
 /// As recorded when it shows; when nothing shows it, before the client had begun or after the
 /// carrier was back.
-fn carrier_notice_ms(record: &Record, trial: &Trial) -> u64 {
+fn carrier_notice_ms(record: &PodRecord, trial: &PodTrial) -> u64 {
     let down = match record.kind() {
         "linkup" => return 0,
         "e2e" => JUST_BEFORE_S,

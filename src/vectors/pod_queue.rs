@@ -3,9 +3,9 @@
 
 use super::pod_fit::{at, rel, watch};
 use super::pod_plan::command;
-use super::pod_record::{Record, Trial};
+use super::pod_record::{PodRecord, PodTrial};
 use super::pod_setup::build;
-use super::pod_trace::Trace;
+use super::pod_trace::PodMarks;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
 use crate::gateway::{Endpoint, Outside, Reflex, ReflexOutside, Service};
 use crate::neigh::{HZ_DEFAULT, KernelClock, Nud};
@@ -28,12 +28,12 @@ const DRAWS: u64 = 400;
 
 /// A world that keeps what reached it.
 #[derive(Clone)]
-struct Heard {
+struct KeptWorld {
     world: ReflexOutside,
     packets: Vec<IpBytes>,
 }
 
-impl Outside for Heard {
+impl Outside for KeptWorld {
     fn handle_packet(&mut self, now: Time, packet: &[u8], local: bool) {
         self.packets.push(IpBytes::from_slice(packet));
         self.world.handle_packet(now, packet, local);
@@ -50,14 +50,14 @@ impl Outside for Heard {
 }
 
 /// So many datagrams at once into an unresolved entry: which of them arrive.
-pub(super) fn replay_queue(record: &Record, trial: &Trial) -> Result<(), String> {
+pub(super) fn replay_queue(record: &PodRecord, trial: &PodTrial) -> Result<(), String> {
     let setup = build(record)?;
     let number = |key: &str| record.number(key).map(|n| n as u64);
     let (count, size) = (number("n").ok_or("no n")?, number("size").ok_or("no size")?);
     let endpoints = [Service::Host, Service::Udp(PORT)].map(|service| Endpoint { addr: SERVER, service });
     let mut chooser = Seeded::new(1);
     let clock = KernelClock::new(HZ_DEFAULT, 0);
-    let world = Heard { world: Reflex::new(&endpoints).into(), packets: Vec::new() };
+    let world = KeptWorld { world: Reflex::new(&endpoints).into(), packets: Vec::new() };
     let mut lab = bench(setup.node, setup.pod, world, clock, &mut chooser);
     let to: SocketAddr = (SERVER, PORT).into();
     let size = u16::try_from(size).map_err(|e| e.to_string())?;
@@ -87,7 +87,7 @@ pub(super) fn replay_queue(record: &Record, trial: &Trial) -> Result<(), String>
 
 /// REACHABLE's length over many resolutions, each after a write of base_reachable_time_ms: every
 /// recorded one is possible, and their quarters lie where the model's lie.
-pub(super) fn replay_distribution(record: &Record, trial: &Trial) -> Result<(), String> {
+pub(super) fn replay_distribution(record: &PodRecord, trial: &PodTrial) -> Result<(), String> {
     let mut ours = (0..DRAWS).map(|seed| reachable_for(record, seed)).collect::<Result<Vec<_>, _>>()?;
     ours.sort_by(f64::total_cmp);
     let mut theirs = trial.samples.clone();
@@ -107,7 +107,7 @@ pub(super) fn replay_distribution(record: &Record, trial: &Trial) -> Result<(), 
     Ok(())
 }
 
-fn reachable_for(record: &Record, seed: u64) -> Result<f64, String> {
+fn reachable_for(record: &PodRecord, seed: u64) -> Result<f64, String> {
     let setup = build(record)?;
     let mut chooser = Seeded::new(seed);
     let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(HZ_DEFAULT));
@@ -120,7 +120,7 @@ fn reachable_for(record: &Record, seed: u64) -> Result<f64, String> {
     let spec = UdpSpec { count: Some(1), ..UdpSpec::to((SERVER, 9).into()) };
     let id = lab.pair.add_client(ClientSpec::Udp(spec));
     lab.at(at(0.0), Input::Start(id));
-    let mut trace = Trace::default();
+    let mut trace = PodMarks::default();
     lab.run(at(2.0), &mut chooser, &mut |now, output| {
         watch(&mut trace, rel(now), output);
         ControlFlow::Continue(())

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// One line of a vector file.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Record {
+pub(super) struct PodRecord {
     pub(super) name: String,
     #[serde(default)]
     pub(super) group: String,
@@ -15,16 +15,16 @@ pub(super) struct Record {
     #[serde(default)]
     pub(super) params: Map<String, Value>,
     #[serde(default)]
-    pub(super) config: Option<Config>,
+    pub(super) config: Option<PodConfig>,
     #[serde(default)]
     pub(super) commands: Option<Commands>,
     #[serde(default)]
-    pub(super) trials: Vec<Trial>,
+    pub(super) trials: Vec<PodTrial>,
 }
 
 /// The configuration as it was read back from the kernel.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Config {
+pub(super) struct PodConfig {
     pub(super) node: SideConfig,
     pub(super) pod: SideConfig,
 }
@@ -54,7 +54,7 @@ pub(super) struct Commands {
 /// One run of a case. Times are seconds from the client's start or the first crafted frame.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Trial {
+pub(super) struct PodTrial {
     pub(super) client: Map<String, Value>,
     pub(super) arp_requests: Vec<f64>,
     pub(super) arp_requests_unicast: Vec<f64>,
@@ -109,7 +109,7 @@ pub(super) struct ReplyMark {
     pub(super) hex: String,
 }
 
-impl Record {
+impl PodRecord {
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         self.params.get(key).and_then(Value::as_str)
     }
@@ -129,7 +129,7 @@ impl Record {
     }
 }
 
-impl Trial {
+impl PodTrial {
     /// When the recorder did something, by the words of its note.
     pub(super) fn event(&self, words: &str) -> Option<f64> {
         self.events.iter().find(|e| e.what.contains(words)).map(|e| e.t)

@@ -1,6 +1,6 @@
 //! The two namespaces of a recorded case, from its commands or its configuration.
 
-use super::pod_record::{Commands, Config, Record, SideConfig};
+use super::pod_record::{Commands, PodConfig, PodRecord, SideConfig};
 use crate::addr::IfName;
 use crate::host::{HostState, Mutation};
 use crate::pair::lab::{HOST_END, POD_END, UPLINK, namespace};
@@ -19,7 +19,7 @@ pub(super) struct Setup {
 }
 
 /// Builds the states of a record.
-pub(super) fn build(record: &Record) -> Result<Setup, String> {
+pub(super) fn build(record: &PodRecord) -> Result<Setup, String> {
     match (&record.commands, &record.config) {
         (Some(commands), _) => from_commands(commands),
         (None, Some(config)) => from_config(config),
@@ -62,7 +62,7 @@ fn parse(command: &str) -> Result<Mutation, String> {
     text.parse::<Mutation>().map_err(|e| e.to_string())
 }
 
-fn from_config(config: &Config) -> Result<Setup, String> {
+fn from_config(config: &PodConfig) -> Result<Setup, String> {
     let mut node = namespace(&[HOST_END, UPLINK, OTHER_END]);
     let mut pod = namespace(&[POD_END]);
     let base = |dev: &str| format!("link set {dev} up");

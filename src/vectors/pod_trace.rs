@@ -1,11 +1,11 @@
 //! What was seen at the pod's device and in its neighbour table, recorded or modelled, and the
 //! comparison of the two.
 
-use super::pod_record::Trial;
+use super::pod_record::PodTrial;
 use crate::addr::Mac;
 use crate::neigh::Nud;
 use crate::wire::{
-    self, Arp, Control, ETHERTYPE_ARP, ETHERTYPE_IPV4, EthFrame, OP_REPLY, OP_REQUEST, Payload,
+    self, Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, EthFrame, OP_REPLY, OP_REQUEST, Payload, SegmentFlag,
 };
 use std::net::Ipv4Addr;
 
@@ -40,7 +40,7 @@ const BLINK_S: f64 = 0.006;
 
 /// The lists of a trace that are compared mark by mark.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Kind {
+pub(super) enum MarkKind {
     /// ARP requests of the pod to all.
     Broadcast,
     /// ARP requests of the pod to one station.
@@ -59,7 +59,7 @@ const KINDS: usize = 6;
 
 /// A trace.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trace {
+pub(super) struct PodMarks {
     pub(super) marks: [Vec<f64>; KINDS],
     pub(super) states: Vec<StateMark>,
     /// Destination MACs of the IP frames that left, with their times.
@@ -81,17 +81,17 @@ pub(super) struct StateMark {
     pub(super) timer: bool,
 }
 
-impl Trace {
-    pub(super) fn list(&self, kind: Kind) -> &[f64] {
+impl PodMarks {
+    pub(super) fn list(&self, kind: MarkKind) -> &[f64] {
         &self.marks[kind as usize]
     }
 
-    pub(super) fn mark(&mut self, kind: Kind, at: f64) {
+    pub(super) fn mark(&mut self, kind: MarkKind, at: f64) {
         self.marks[kind as usize].push(at);
     }
 
     /// A frame the pod sent; what kind of mark it made.
-    pub(super) fn frame_out(&mut self, at: f64, frame: &[u8]) -> Option<Kind> {
+    pub(super) fn frame_out(&mut self, at: f64, frame: &[u8]) -> Option<MarkKind> {
         let eth = EthFrame::parse(frame).ok()?;
         match eth.ethertype {
             ETHERTYPE_ARP => {
@@ -100,14 +100,14 @@ impl Trace {
                     self.replies_out.push((at, frame.to_vec()));
                     return None;
                 }
-                let kind = if eth.dst.is_broadcast() { Kind::Broadcast } else { Kind::Unicast };
+                let kind = if eth.dst.is_broadcast() { MarkKind::Broadcast } else { MarkKind::Unicast };
                 (arp.op == OP_REQUEST).then(|| self.mark(kind, at)).map(|()| kind)
             }
             ETHERTYPE_IPV4 => {
                 self.sent_to.push((at, eth.dst));
                 let kind = match wire::parse(eth.payload)?.1 {
-                    Payload::Tcp(s) if s.control == Control::Syn => Kind::Syn,
-                    Payload::Udp { .. } => Kind::Datagram,
+                    Payload::Tcp(s) if s.control == SegmentFlag::Syn => MarkKind::Syn,
+                    Payload::Udp { .. } => MarkKind::Datagram,
                     _ => return None,
                 };
                 self.mark(kind, at);
@@ -118,23 +118,23 @@ impl Trace {
     }
 
     /// A frame that reached the pod.
-    pub(super) fn frame_in(&mut self, at: f64, frame: &[u8], gateway: Ipv4Addr) -> Option<Kind> {
+    pub(super) fn frame_in(&mut self, at: f64, frame: &[u8], gateway: Ipv4Addr) -> Option<MarkKind> {
         let eth = EthFrame::parse(frame).ok().filter(|e| e.ethertype == ETHERTYPE_ARP)?;
         let arp = Arp::parse(eth.payload).ok()?;
         if arp.op != OP_REPLY || arp.spa != gateway {
             return None;
         }
         self.answered_by.push(arp.sha);
-        self.mark(Kind::Reply, at);
-        Some(Kind::Reply)
+        self.mark(MarkKind::Reply, at);
+        Some(MarkKind::Reply)
     }
 
     /// A recorded trial.
-    pub(super) fn recorded(trial: &Trial) -> Trace {
+    pub(super) fn recorded(trial: &PodTrial) -> PodMarks {
         let unicast = &trial.arp_requests_unicast;
         let near = |t: &f64| unicast.iter().any(|u| (u - t).abs() < 1e-6);
         let broadcast = trial.arp_requests.iter().copied().filter(|t| !near(t)).collect();
-        Trace {
+        PodMarks {
             marks: [
                 broadcast,
                 unicast.clone(),
@@ -152,7 +152,7 @@ impl Trace {
                     StateMark { at: n.t, state, mac, timer: n.via == "timer" }
                 })
                 .collect(),
-            ..Trace::default()
+            ..PodMarks::default()
         }
     }
 }
@@ -181,7 +181,7 @@ pub(super) fn settled(states: &[StateMark], before: Option<Nud>) -> Vec<StateMar
 /// Holds the model's marks against the recorded ones as they come, so that a wrong phase is
 /// given up early.
 pub(super) struct Matcher<'a> {
-    recorded: &'a Trace,
+    recorded: &'a PodMarks,
     compared: [bool; KINDS],
     next: [usize; KINDS],
     until: f64,
@@ -191,7 +191,7 @@ pub(super) struct Matcher<'a> {
 
 impl<'a> Matcher<'a> {
     pub(super) fn new(
-        recorded: &'a Trace,
+        recorded: &'a PodMarks,
         compared: [bool; KINDS],
         until: f64,
         tolerance: Tolerance,
@@ -200,7 +200,7 @@ impl<'a> Matcher<'a> {
     }
 
     /// A mark of the model; the complaint, if it is not in the recording.
-    pub(super) fn mark(&mut self, kind: Kind, at: f64) -> Result<(), String> {
+    pub(super) fn mark(&mut self, kind: MarkKind, at: f64) -> Result<(), String> {
         if !self.compared[kind as usize] {
             return Ok(());
         }
@@ -225,8 +225,14 @@ impl<'a> Matcher<'a> {
 
     /// What was recorded and is not in the model.
     pub(super) fn missing(&self) -> Result<(), String> {
-        for kind in [Kind::Broadcast, Kind::Unicast, Kind::Reply, Kind::Retransmit, Kind::Syn, Kind::Datagram]
-        {
+        for kind in [
+            MarkKind::Broadcast,
+            MarkKind::Unicast,
+            MarkKind::Reply,
+            MarkKind::Retransmit,
+            MarkKind::Syn,
+            MarkKind::Datagram,
+        ] {
             if !self.compared[kind as usize] {
                 continue;
             }

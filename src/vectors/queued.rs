@@ -5,7 +5,7 @@ use super::delay::{longest_wait, pause};
 use super::record::{Record, Trial};
 use super::rig::{HOST_END, POD_END, Rig, Side, UPLINK};
 use super::spread::{Spread, unlikely};
-use super::{Compared, Difference};
+use super::{Compared, Deviation};
 use crate::addr::{IfName, Mac};
 use crate::host::{IfIndex, LinkChange, Mutation};
 use crate::time::{Span, Time};
@@ -37,7 +37,7 @@ enum Deed {
 }
 
 /// What came of one request.
-struct Asked {
+struct QueuedAsk {
     latencies: Vec<Span>,
     macs_after: Vec<Mac>,
     entry: Option<&'static str>,
@@ -66,7 +66,7 @@ pub(super) fn replay(record: &Record) -> Result<Compared, String> {
     let few = |s: &Spread| s.len() * 20 < REQUESTS as usize;
     if !(few(&model) && kernel.len() <= 2) && model.contradicts(&kernel) {
         let (kernel, model) = (kernel.to_string(), model.to_string());
-        differences.push(Difference { trial: None, what: "delays", kernel, model });
+        differences.push(Deviation { trial: None, what: "delays", kernel, model });
     }
     Ok((differences, Vec::new()))
 }
@@ -142,7 +142,7 @@ fn interface(words: &[&str], rig: &Rig) -> Option<IfName> {
     })
 }
 
-fn ask(mut rig: Rig, deed: &Deed) -> Result<Asked, String> {
+fn ask(mut rig: Rig, deed: &Deed) -> Result<QueuedAsk, String> {
     let (start, request) = (rig.now(), request(&rig, false)?);
     rig.forget();
     rig.inject(Side::Host, &request);
@@ -162,7 +162,7 @@ fn ask(mut rig: Rig, deed: &Deed) -> Result<Asked, String> {
         })
         .collect();
     let after = |at: Time| at >= changed && at.since(start) >= COUNTED_AFTER;
-    Ok(Asked {
+    Ok(QueuedAsk {
         latencies: replies.iter().map(|(at, _)| at.since(start)).collect(),
         macs_after: replies.iter().filter(|(at, _)| after(*at)).map(|r| r.1).collect(),
         entry,
@@ -212,7 +212,7 @@ fn entry(rig: &Rig) -> Option<&'static str> {
     rig.neighbours(Side::Host).get(dev, ip.into()).map(|e| e.state().name())
 }
 
-fn compare(trial: &Trial, at: usize, model: &[Asked], out: &mut Vec<Difference>) {
+fn compare(trial: &Trial, at: usize, model: &[QueuedAsk], out: &mut Vec<Deviation>) {
     let of = model.len() as u64;
     let requests = trial.counted("requests").unwrap_or(0);
     let answered = model.iter().filter(|a| !a.latencies.is_empty()).count() as u64;
@@ -225,7 +225,7 @@ fn compare(trial: &Trial, at: usize, model: &[Asked], out: &mut Vec<Difference>)
         let Some(kernel) = trial.counted(key) else { continue };
         if unlikely(kernel, requests, hits, of) {
             let kernel = format!("{kernel} of {requests}");
-            out.push(Difference { trial: Some(at), what, kernel, model: format!("{hits} of {of}") });
+            out.push(Deviation { trial: Some(at), what, kernel, model: format!("{hits} of {of}") });
         }
     }
     let mut macs: Vec<String> = model.iter().flat_map(|a| &a.macs_after).map(Mac::to_string).collect();
@@ -233,18 +233,13 @@ fn compare(trial: &Trial, at: usize, model: &[Asked], out: &mut Vec<Difference>)
     macs.dedup();
     let kernel = trial.noted("macs_after_change").unwrap_or_default().to_owned();
     if macs.join(" ") != kernel && trial.counted("answered_after_the_change") != Some(0) {
-        out.push(Difference {
-            trial: Some(at),
-            what: "MACs after the change",
-            kernel,
-            model: macs.join(" "),
-        });
+        out.push(Deviation { trial: Some(at), what: "MACs after the change", kernel, model: macs.join(" ") });
     }
     if let Some(kernel) = trial.noted("host_entry_while_waiting")
         && model.iter().all(|a| a.entry != Some(kernel))
     {
         let model = model.first().and_then(|a| a.entry).unwrap_or("none").to_owned();
         let kernel = kernel.to_owned();
-        out.push(Difference { trial: Some(at), what: "entry while waiting", kernel, model });
+        out.push(Deviation { trial: Some(at), what: "entry while waiting", kernel, model });
     }
 }

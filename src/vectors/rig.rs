@@ -1,7 +1,7 @@
 //! The laboratory the recordings were made in, as a model: a pair of pod and node with nobody behind
 //! the node, and the other ends of the node's other interfaces, which say nothing.
 
-use crate::addr::{Ends, IfName, Mac};
+use crate::addr::{IfName, Mac, VethEnds};
 use crate::choice::{ChoiceKind, Chooser, First, Seeded};
 use crate::gateway::{Reflex, ReflexOutside};
 use crate::host::{HostState, IfIndex, LinkChange, Mutation, Refused};
@@ -28,7 +28,7 @@ pub(super) use crate::addr::Side;
 /// Draws what is drawn; link events are handled at once unless told otherwise, because the
 /// machine was quiet.
 #[derive(Clone)]
-pub(super) struct Draws {
+pub(super) struct RigDraws {
     seeded: Seeded,
     pub(super) link_events_wait: bool,
     /// The way that a flow takes where there are several; drawn when not given.
@@ -37,7 +37,7 @@ pub(super) struct Draws {
     pub(super) hashed: bool,
 }
 
-impl Chooser for Draws {
+impl Chooser for RigDraws {
     fn choose(&mut self, kind: ChoiceKind, options: u64) -> u64 {
         match kind {
             ChoiceKind::CarrierNotice if !self.link_events_wait => First.choose(kind, options),
@@ -52,7 +52,7 @@ impl Chooser for Draws {
 
 /// A frame on the pod's veth.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct SeenFrame {
     pub(super) at: Time,
     pub(super) from: Side,
     pub(super) frame: Frame,
@@ -60,7 +60,7 @@ pub(super) struct Seen {
 
 /// A change of a neighbour entry.
 #[derive(Clone, Debug)]
-pub(super) struct Change {
+pub(super) struct StateChange {
     pub(super) at: Time,
     pub(super) side: Side,
     pub(super) dev: IfIndex,
@@ -73,7 +73,7 @@ pub(super) struct Change {
 #[derive(Clone)]
 pub(super) struct Rig {
     bench: Bench<ReflexOutside>,
-    pub(super) draws: Draws,
+    pub(super) draws: RigDraws,
     /// The host's other interfaces, and whether their far ends are up.
     others: Vec<(IfName, bool)>,
     log: Log,
@@ -82,18 +82,18 @@ pub(super) struct Rig {
 /// What was seen.
 #[derive(Clone, Default)]
 struct Log {
-    seen: Vec<Seen>,
-    changes: Vec<Change>,
+    seen: Vec<SeenFrame>,
+    changes: Vec<StateChange>,
 }
 
 impl Log {
     fn note(&mut self, at: Time, output: &PairOutput) -> ControlFlow<()> {
         match output {
             PairOutput::Transmit { from, frame } => {
-                self.seen.push(Seen { at, from: *from, frame: frame.clone() });
+                self.seen.push(SeenFrame { at, from: *from, frame: frame.clone() });
             }
             PairOutput::Note(side, Note::Neigh { dev, ip, new, lladdr, .. }) => {
-                self.changes.push(Change {
+                self.changes.push(StateChange {
                     at,
                     side: *side,
                     dev: *dev,
@@ -112,7 +112,7 @@ impl Rig {
     /// New namespaces with the pod's veth and those other interfaces of the host, all down.
     pub(super) fn new(seed: u64, others: &[IfName]) -> Rig {
         let seeded = Seeded::new(seed);
-        let mut draws = Draws { seeded, link_events_wait: false, leg: None, hashed: false };
+        let mut draws = RigDraws { seeded, link_events_wait: false, leg: None, hashed: false };
         let phase = draws.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(HZ_DEFAULT));
         let (mut node, mut pod) = (HostState::new(), HostState::new());
         for name in [HOST_END].iter().chain(others) {
@@ -122,7 +122,7 @@ impl Rig {
         let _ = pod.apply(&veth_end(POD_END, None));
         let spec = PairSpec {
             wire: Wire {
-                ends: Ends { cali: HOST_END, eth: POD_END, pod_mac: Mac::ZERO },
+                ends: VethEnds { cali: HOST_END, eth: POD_END, pod_mac: Mac::ZERO },
                 latency: Span::ZERO,
                 plain: false,
                 purged_by_all: false,
@@ -158,12 +158,12 @@ impl Rig {
     }
 
     /// Frames on the pod's veth.
-    pub(super) fn seen(&self) -> &[Seen] {
+    pub(super) fn seen(&self) -> &[SeenFrame] {
         &self.log.seen
     }
 
     /// Changes of neighbour entries.
-    pub(super) fn changes(&self) -> &[Change] {
+    pub(super) fn changes(&self) -> &[StateChange] {
         &self.log.changes
     }
 

@@ -5,11 +5,11 @@ use super::build::{build, set, set_up};
 use super::record::Record;
 use super::rig::{HOST_END, Rig, Side};
 use super::spread::Spread;
-use super::{Compared, Difference, span};
+use super::{Compared, Deviation, span};
 use crate::addr::Mac;
 use crate::time::{Span, Time};
 use crate::wire::{
-    self, ETHERTYPE_IPV6, Ends, EthFrame,
+    ETHERTYPE_IPV6, EthFrame,
     nd::{self, Advert, NdMessage, Solicit},
 };
 use std::net::Ipv6Addr;
@@ -22,7 +22,7 @@ const PATIENCE: Span = Span::from_secs(8);
 const RUNS: u64 = 200;
 
 /// What to look at in the times of a test, and its name.
-type View<'a> = (&'static str, &'a dyn Fn(&[Span]) -> Vec<Span>);
+type StartView<'a> = (&'static str, &'a dyn Fn(&[Span]) -> Vec<Span>);
 
 /// One start.
 struct Start {
@@ -55,23 +55,23 @@ pub(super) fn replay(record: &Record) -> Result<Compared, String> {
     // how long a link event waits depends on what else happened, which was not recorded
     if model.leaves_out(&kernel) || (!busy && model.contradicts(&kernel)) {
         let (kernel, model) = (kernel.to_string(), model.to_string());
-        differences.push(Difference { trial: None, what: "first answer", kernel, model });
+        differences.push(Deviation { trial: None, what: "first answer", kernel, model });
     }
     compare_tests(record, &runs, &mut differences);
     Ok((differences, Vec::new()))
 }
 
-fn compare_tests(record: &Record, runs: &[Start], out: &mut Vec<Difference>) {
+fn compare_tests(record: &Record, runs: &[Start], out: &mut Vec<Deviation>) {
     let sent: Vec<Vec<f64>> =
         record.trials.iter().filter_map(|t| serde_json::from_str(t.noted("dad_probes_at")?).ok()).collect();
     let count = runs.first().map_or(0, |r| r.tests.len());
     for (at, kernel) in sent.iter().enumerate().filter(|(_, s)| s.len() != count) {
         let (kernel, model) = (kernel.len().to_string(), count.to_string());
-        out.push(Difference { trial: Some(at), what: "solicitations of the test", kernel, model });
+        out.push(Deviation { trial: Some(at), what: "solicitations of the test", kernel, model });
     }
     let gaps = |times: &[Span]| times.windows(2).map(|w| w[1] - w[0]).collect::<Vec<_>>();
     let first = |times: &[Span]| times.first().copied().into_iter().collect::<Vec<_>>();
-    let views: [View<'_>; 2] =
+    let views: [StartView<'_>; 2] =
         [("first solicitation of the test", &first), ("time between two solicitations", &gaps)];
     for (what, view) in views {
         let kernel = Spread::new(sent.iter().flat_map(|s| {
@@ -81,7 +81,7 @@ fn compare_tests(record: &Record, runs: &[Start], out: &mut Vec<Difference>) {
         let model = Spread::new(runs.iter().flat_map(|r| view(&r.tests)));
         if model.contradicts(&kernel) {
             let (kernel, model) = (kernel.to_string(), model.to_string());
-            out.push(Difference { trial: None, what, kernel, model });
+            out.push(Deviation { trial: None, what, kernel, model });
         }
     }
 }
@@ -108,8 +108,7 @@ fn start(rig: &mut Rig) -> Result<Start, String> {
 
 fn message(frame: &[u8]) -> Option<(Ipv6Addr, NdMessage)> {
     let eth = EthFrame::parse(frame).ok().filter(|e| e.ethertype == ETHERTYPE_IPV6)?;
-    let (Ends::V6(src, dst), _, icmp) = wire::ip_parts(eth.payload)? else { return None };
-    nd::parse(src, dst, icmp)?.ok().map(|m| (src, m))
+    nd::in_packet(eth.payload).map(|p| (p.src, p.message))
 }
 
 fn answered(rig: &Rig, gateway: Ipv6Addr) -> Option<Time> {

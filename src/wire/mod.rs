@@ -102,7 +102,7 @@ pub struct Segment<'a> {
     /// Destination port.
     pub dst_port: u16,
     /// SYN, FIN, RST or none.
-    pub control: Control,
+    pub control: SegmentFlag,
     /// Sequence number.
     pub seq: u32,
     /// Acknowledgment, when the flag is set.
@@ -114,7 +114,7 @@ pub struct Segment<'a> {
 /// The control flag of a segment; at most one is set in what the model sends.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
-pub enum Control {
+pub enum SegmentFlag {
     None,
     Syn,
     Fin,
@@ -208,11 +208,11 @@ pub fn udp(ends: Ends, src_port: u16, dst_port: u16, data: &[u8]) -> IpBytes {
 #[must_use]
 pub fn tcp(ends: Ends, segment: &Segment<'_>) -> IpBytes {
     let control = match segment.control {
-        Control::None if segment.data.is_empty() => TcpControl::None,
-        Control::None => TcpControl::Psh,
-        Control::Syn => TcpControl::Syn,
-        Control::Fin => TcpControl::Fin,
-        Control::Rst => TcpControl::Rst,
+        SegmentFlag::None if segment.data.is_empty() => TcpControl::None,
+        SegmentFlag::None => TcpControl::Psh,
+        SegmentFlag::Syn => TcpControl::Syn,
+        SegmentFlag::Fin => TcpControl::Fin,
+        SegmentFlag::Rst => TcpControl::Rst,
     };
     let repr = TcpRepr {
         src_port: segment.src_port,
@@ -222,7 +222,7 @@ pub fn tcp(ends: Ends, segment: &Segment<'_>) -> IpBytes {
         ack_number: segment.ack.map(|a| TcpSeqNumber(a.cast_signed())),
         window_len: 64240,
         window_scale: None,
-        max_seg_size: (segment.control == Control::Syn).then_some(1460),
+        max_seg_size: (segment.control == SegmentFlag::Syn).then_some(1460),
         sack_permitted: false,
         sack_ranges: [None; 3],
         timestamp: None,
@@ -344,10 +344,10 @@ pub fn segment(payload: &[u8]) -> Option<Segment<'_>> {
     let word = |at: usize| payload.get(at..at + 4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
     let flags = payload.get(13).copied().unwrap_or(0);
     let control = match flags & 7 {
-        f if f & 4 != 0 => Control::Rst,
-        f if f & 2 != 0 => Control::Syn,
-        f if f & 1 != 0 => Control::Fin,
-        _ => Control::None,
+        f if f & 4 != 0 => SegmentFlag::Rst,
+        f if f & 2 != 0 => SegmentFlag::Syn,
+        f if f & 1 != 0 => SegmentFlag::Fin,
+        _ => SegmentFlag::None,
     };
     let header = payload.get(12).map_or(20, |b| usize::from(b >> 4) * 4);
     Some(Segment {
@@ -385,7 +385,7 @@ mod tests {
             let s = Segment {
                 src_port: 40_000,
                 dst_port: 443,
-                control: Control::Syn,
+                control: SegmentFlag::Syn,
                 seq: 9,
                 ack: None,
                 data: b"",

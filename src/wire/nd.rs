@@ -1,9 +1,11 @@
 //! Neighbour solicitations and advertisements as bytes (RFC 4861 sections 4.3, 4.4 and 4.6; the
 //! nonce of RFC 7527), as far as the kernel looks at them (ndisc_parse_options).
 
+use super::{Ends, ip_parts};
 use crate::addr::Mac;
 use crate::packet::IpBytes;
 use smallvec::SmallVec;
+use smoltcp::wire::IpProtocol;
 use std::net::Ipv6Addr;
 
 /// ICMPv6 type of a solicitation.
@@ -93,12 +95,17 @@ pub struct NdPacket {
 /// The message in an IPv6 packet without extension headers, if it is one, and a sound one.
 #[must_use]
 pub fn in_packet(ip: &[u8]) -> Option<NdPacket> {
-    let address =
-        |at: usize| -> Option<Ipv6Addr> { Some(<[u8; 16]>::try_from(ip.get(at..at + 16)?).ok()?.into()) };
-    let (src, dst) = (address(8)?, address(24)?);
-    let icmp = ip.get(IPV6_HEADER_LEN..).filter(|_| ip[6] == NEXT_HEADER_ICMPV6)?;
+    let (Ends::V6(src, dst), IpProtocol::Icmpv6, icmp) = ip_parts(ip)? else { return None };
     let message = parse(src, dst, icmp)?.ok()?;
     Some(NdPacket { src, dst, hop_limit: ip[7], message })
+}
+
+/// [`TYPE_SOLICIT`] or [`TYPE_ADVERT`], where an IPv6 packet without extension headers holds such a
+/// message, sound or not.
+#[must_use]
+pub fn type_in(ip: &[u8]) -> Option<u8> {
+    let (Ends::V6(..), IpProtocol::Icmpv6, icmp) = ip_parts(ip)? else { return None };
+    icmp.first().copied().filter(|kind| matches!(*kind, TYPE_SOLICIT | TYPE_ADVERT))
 }
 
 /// Why a message is put aside.

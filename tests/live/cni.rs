@@ -3,7 +3,7 @@
 //! Without the plugins, strace or root the tests say so and pass; with `ARPLAB_REQUIRE_CNI=1` they
 //! fail instead.
 
-use arplab::cni::{self, Conflist, Options, Stage, Trace};
+use arplab::cni::{self, Conflist, PluginStage, PluginTrace, TraceOptions};
 use arplab::time::Span;
 use netns_lab::supervise::{Answer, Kind, Record};
 use std::collections::BTreeMap;
@@ -48,10 +48,10 @@ fn list(plugins: &str) -> Conflist {
 
 const IPAM: &str = r#""ipam":{"type":"host-local","subnet":"10.88.0.0/24","routes":[{"dst":"0.0.0.0/0"}]}"#;
 
-fn options(folders: Vec<PathBuf>) -> Options {
+fn options(folders: Vec<PathBuf>) -> TraceOptions {
     let ports =
         serde_json::json!({"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]});
-    Options {
+    TraceOptions {
         folders,
         args: None,
         capability_args: ports.as_object().unwrap().clone(),
@@ -190,8 +190,8 @@ fn of_records<'a>(records: impl Iterator<Item = &'a Record>) -> Counts {
     counts
 }
 
-fn run(list: &Conflist, folders: Vec<PathBuf>) -> (Stage, Trace) {
-    let stage = Stage::new().unwrap();
+fn run(list: &Conflist, folders: Vec<PathBuf>) -> (PluginStage, PluginTrace) {
+    let stage = PluginStage::new().unwrap();
     let trace = cni::trace(&stage, list, &options(folders)).unwrap();
     (stage, trace)
 }
@@ -224,7 +224,7 @@ fn all_that_strace_shows_is_shown_once() {
     }
 }
 
-fn words(trace: &Trace) -> Vec<String> {
+fn words(trace: &PluginTrace) -> Vec<String> {
     let invocations = trace.operations.iter().flat_map(|it| &it.invocations);
     let steps = invocations.flat_map(|it| &it.steps);
     steps.map(|step| format!("{} {}", step.place.netns, step.record.request)).collect()

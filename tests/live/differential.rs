@@ -2,7 +2,7 @@
 //!
 //! `ARPLAB_DIFFERENTIAL_STATES` and `ARPLAB_DIFFERENTIAL_SEED` change how many and which.
 
-use arplab::differential::{Options, default_jobs, run};
+use arplab::differential::{DifferentialOptions, default_jobs, run};
 use arplab::host::conf::{Conf4, Scope, SysctlKey};
 use arplab::host::{HostState, LinkKind, Mutation};
 use netns_lab::Netns;
@@ -28,7 +28,7 @@ fn the_model_of_the_host_is_this_kernel() {
     let seed = number("ARPLAB_DIFFERENTIAL_SEED").unwrap_or_else(fresh);
     let states = number("ARPLAB_DIFFERENTIAL_STATES").unwrap_or(STATES);
     eprintln!("seed {seed}");
-    let options = Options { seed, first: 0, states, keep_going: false, jobs: default_jobs() };
+    let options = DifferentialOptions { seed, first: 0, states, keep_going: false, jobs: default_jobs() };
     let summary = run(&options, &AtomicBool::new(false), &|_| {}).expect("the lab");
     eprintln!("{summary}");
     if let Some(disagreement) = summary.disagreements.first() {

@@ -68,13 +68,13 @@ fn simulated(plan: Plan) -> Observed {
     observe(&events)
 }
 
-fn options(responder: live::Responder) -> LiveOptions {
+fn options(responder: live::LiveNode) -> LiveOptions {
     LiveOptions { responder, seed: 1, link: None, progress: false }
 }
 
 fn played(plan: Plan) -> Observed {
     let mut events = Trace::new(&Arc::new(plan));
-    let end = live::run(&options(live::Responder::Smoltcp), &mut events).unwrap();
+    let end = live::run(&options(live::LiveNode::Smoltcp), &mut events).unwrap();
     assert_eq!(end, LiveEnd::ClientsDone);
     observe(&events)
 }
@@ -99,7 +99,7 @@ fn a_responder_of_ones_own_keeps_a_real_pod_waiting() {
 
 fn a_real_node_answers_for_itself() {
     let mut events = Trace::new(&Arc::new(plan(true)));
-    let refused = live::run(&options(live::Responder::Kernel), &mut events).unwrap_err();
+    let refused = live::run(&options(live::LiveNode::Kernel), &mut events).unwrap_err();
     assert!(refused.to_string().contains("a responder of one's own"), "{refused}");
 }
 

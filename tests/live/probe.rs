@@ -3,7 +3,7 @@
 use crate::process;
 use crate::program::arplab;
 use arplab::addr::Mac;
-use arplab::probe::{Clause, Report, Setting, WireAnswerer, probe};
+use arplab::probe::{Asker, Clause, Findings, WireAnswerer, probe};
 use arplab::wire::Arp;
 use netns_lab::rtnl::{Address, Route, VethEnd};
 use netns_lab::{MacAddr, Netns, PacketOptions, PacketSocket, RecvBatch};
@@ -26,12 +26,12 @@ crate::live_tests! {
 const POD: Ipv4Addr = Ipv4Addr::new(10, 65, 0, 2);
 const POD_MAC: Mac = Mac([2, 0, 0x0a, 0x41, 0, 2]);
 
-fn setting() -> Setting {
-    Setting { mac: Some(Mac::CALICO), ..Setting::of_pod(POD, POD_MAC) }
+fn setting() -> Asker {
+    Asker { mac: Some(Mac::CALICO), ..Asker::of_pod(POD, POD_MAC) }
 }
 
 /// The clauses that are broken.
-fn broken(report: &Report) -> Vec<Clause> {
+fn broken(report: &Findings) -> Vec<Clause> {
     report.broken().map(|(clause, _)| clause).collect()
 }
 
@@ -70,8 +70,8 @@ fn calico() -> (Netns, Netns) {
 }
 
 /// A loaded machine may be late, and that is not the subject here.
-fn patient() -> arplab::probe::Setting {
-    arplab::probe::Setting { at_once: arplab::time::Span::from_ms(700), ..setting() }
+fn patient() -> arplab::probe::Asker {
+    arplab::probe::Asker { at_once: arplab::time::Span::from_ms(700), ..setting() }
 }
 
 fn a_kernels_host_end_conforms() {
@@ -85,7 +85,7 @@ fn a_kernel_that_owns_the_gateway_answers_probes() {
     let (node, pod) = calico();
     let gateway = Address::new("cali0", "169.254.1.1/32".parse().unwrap());
     node.blocking().add_address(&gateway).unwrap();
-    let owner = arplab::probe::Setting { owns_gateway: true, ..patient() };
+    let owner = arplab::probe::Asker { owns_gateway: true, ..patient() };
     let mut wire = WireAnswerer::open(&pod, "eth0").unwrap();
     assert_eq!(broken(&probe(&owner, &mut wire).unwrap()), []);
     assert_eq!(broken(&probe(&patient(), &mut wire).unwrap()), [Clause::Probe]);

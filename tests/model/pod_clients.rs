@@ -8,8 +8,8 @@ use arplab::neigh::{KernelClock, Nud};
 use arplab::packet::IpBytes;
 use arplab::pair::{Bench, Input, PairOutput, lab};
 use arplab::pod::{
-    ArpingSpec, ClientEvent, ClientId, ClientSpec, ConnectSpec, Failure, Fate, Line, Outcome, PingSpec,
-    SocketError, StreamSpec, UdpSpec,
+    ArpingSpec, ClientEvent, ClientId, ClientSpec, ConnectSpec, Failure, Fate, Outcome, PingSpec,
+    SocketError, StreamSpec, ToolLine, UdpSpec,
 };
 use arplab::time::{Span, Time};
 use arplab::wire::{Arp, EthFrame};
@@ -71,7 +71,7 @@ fn run_with(
     let (mut lines, mut requests) = (Vec::new(), Vec::new());
     pair.run(at(seconds), chooser, &mut |now, seen| {
         match seen {
-            PairOutput::Client(_, event) => lines.push(Line(spec, *event).to_string()),
+            PairOutput::Client(_, event) => lines.push(ToolLine(spec, *event).to_string()),
             PairOutput::Transmit { from: Side::Pod, frame } => {
                 let eth = EthFrame::parse(frame).unwrap();
                 if Arp::parse(eth.payload).is_ok_and(|a| a.op == 1) && eth.ethertype == 0x0806 {
@@ -319,7 +319,7 @@ fn the_pod_answers_for_itself() {
     let syn = arplab::wire::Segment {
         src_port: 1,
         dst_port: 2,
-        control: arplab::wire::Control::Syn,
+        control: arplab::wire::SegmentFlag::Syn,
         seq: 3,
         ack: None,
         data: &[],

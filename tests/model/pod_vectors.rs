@@ -1,9 +1,9 @@
 //! The pod's model against the recordings of a kernel; the rules of agreement stand at the head of
 //! `arplab::vectors::pod`.
 
-use arplab::vectors::pod::{Verdict, conform};
+use arplab::vectors::pod::{PodVerdict, conform};
 
-fn verdicts(file: &str) -> Vec<Verdict> {
+fn verdicts(file: &str) -> Vec<PodVerdict> {
     let path = format!("{}/tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
     // ARPLAB_RECORD=name looks at one record
@@ -62,11 +62,11 @@ fn other_recordings() {
         let late = if verdict.late > 0 { format!(" ({} late)", verdict.late) } else { String::new() };
         println!("{} {}{late} {:#?}", verdict.name, verdict.agrees(), verdict.faults);
     }
-    assert!(verdicts.iter().all(Verdict::agrees));
+    assert!(verdicts.iter().all(PodVerdict::agrees));
 }
 
 /// A record of a file, with something changed.
-fn altered(file: &str, name: &str, change: impl Fn(&mut serde_json::Value)) -> Verdict {
+fn altered(file: &str, name: &str, change: impl Fn(&mut serde_json::Value)) -> PodVerdict {
     let path = format!("{}/tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).unwrap();
     let records = text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());

@@ -3,15 +3,17 @@
 use arplab::addr::Mac;
 use arplab::host::HostState;
 use arplab::pair::lab;
-use arplab::probe::{Answerer, AskError, Clause, Finding, Heard, ModelAnswerer, Report, Setting, probe};
+use arplab::probe::{
+    Answerer, AnswererFrame, AskError, Asker, Clause, Finding, Findings, ModelAnswerer, probe,
+};
 use arplab::time::Span;
 use std::net::Ipv4Addr;
 
 const POD: Ipv4Addr = Ipv4Addr::new(10, 65, 0, 2);
 const POD_MAC: Mac = Mac([2, 0, 0x0a, 0x41, 0, 2]);
 
-fn setting() -> Setting {
-    Setting { mac: Some(Mac::CALICO), ..Setting::of_pod(POD, POD_MAC) }
+fn setting() -> Asker {
+    Asker { mac: Some(Mac::CALICO), ..Asker::of_pod(POD, POD_MAC) }
 }
 
 fn node(commands: &[&str]) -> HostState {
@@ -27,15 +29,20 @@ fn model(commands: &[&str]) -> ModelAnswerer {
 }
 
 /// The clauses that are broken.
-fn broken(report: &Report) -> Vec<Clause> {
+fn broken(report: &Findings) -> Vec<Clause> {
     report.broken().map(|(clause, _)| clause).collect()
 }
 
 /// A right answerer whose frames are tampered with on their way: what goes in, what comes out.
 struct Tampered<F>(ModelAnswerer, F);
 
-impl<F: FnMut(&[Vec<u8>], &mut Vec<Heard>)> Answerer for Tampered<F> {
-    fn ask(&mut self, frames: &[Vec<u8>], patience: Span, enough: usize) -> Result<Vec<Heard>, AskError> {
+impl<F: FnMut(&[Vec<u8>], &mut Vec<AnswererFrame>)> Answerer for Tampered<F> {
+    fn ask(
+        &mut self,
+        frames: &[Vec<u8>],
+        patience: Span,
+        enough: usize,
+    ) -> Result<Vec<AnswererFrame>, AskError> {
         let mut heard = self.0.ask(frames, patience, enough)?;
         (self.1)(frames, &mut heard);
         Ok(heard)
@@ -43,8 +50,8 @@ impl<F: FnMut(&[Vec<u8>], &mut Vec<Heard>)> Answerer for Tampered<F> {
 }
 
 /// What is found about answers that `change` makes of the right ones.
-fn answers(change: impl Fn(&mut Vec<u8>)) -> Report {
-    let tamper = |_: &[Vec<u8>], heard: &mut Vec<Heard>| {
+fn answers(change: impl Fn(&mut Vec<u8>)) -> Findings {
+    let tamper = |_: &[Vec<u8>], heard: &mut Vec<AnswererFrame>| {
         heard.iter_mut().filter(|h| h.bytes[12..14] == [8, 6]).for_each(|h| change(&mut h.bytes));
     };
     probe(&setting(), &mut Tampered(model(&[]), tamper)).unwrap()
@@ -52,7 +59,7 @@ fn answers(change: impl Fn(&mut Vec<u8>)) -> Report {
 
 /// Answers, whatever is asked for, every frame of ARP that `takes`.
 fn also_answers(takes: impl Fn(&[u8]) -> bool) -> Vec<Clause> {
-    let tamper = |frames: &[Vec<u8>], heard: &mut Vec<Heard>| {
+    let tamper = |frames: &[Vec<u8>], heard: &mut Vec<AnswererFrame>| {
         let silent = heard.is_empty();
         for frame in frames.iter().filter(|f| silent && f.len() >= 14 && takes(f)) {
             let mut bytes = frame.clone();
@@ -61,7 +68,7 @@ fn also_answers(takes: impl Fn(&[u8]) -> bool) -> Vec<Clause> {
             bytes[6..12].copy_from_slice(&Mac::CALICO.0);
             bytes[12..22].copy_from_slice(&[8, 6, 0, 1, 8, 0, 6, 4, 0, 2]);
             bytes[22..28].copy_from_slice(&Mac::CALICO.0);
-            heard.push(Heard { after: Span::ZERO, bytes });
+            heard.push(AnswererFrame { after: Span::ZERO, bytes });
         }
     };
     broken(&probe(&setting(), &mut Tampered(model(&[]), tamper)).unwrap())
@@ -135,7 +142,7 @@ fn wrong_silences_are_caught_one_by_one() {
 
 #[test]
 fn two_answers_late_answers_and_unasked_ones_are_caught() {
-    let twice = |_: &[Vec<u8>], heard: &mut Vec<Heard>| {
+    let twice = |_: &[Vec<u8>], heard: &mut Vec<AnswererFrame>| {
         if let Some(mut second) = heard.first().cloned() {
             second.bytes[11] ^= 1;
             second.bytes[27] ^= 1;
@@ -146,16 +153,16 @@ fn two_answers_late_answers_and_unasked_ones_are_caught() {
     assert_eq!(broken(&report), [Clause::OneAnswer, Clause::SenderHardware, Clause::OneMac]);
     let late = probe(&setting(), &mut model(&["sysctl -w net.ipv4.neigh.cali0.proxy_delay=80"])).unwrap();
     assert_eq!(broken(&late), [Clause::AtOnce]);
-    let talkative = |frames: &[Vec<u8>], heard: &mut Vec<Heard>| {
+    let talkative = |frames: &[Vec<u8>], heard: &mut Vec<AnswererFrame>| {
         if frames.is_empty() {
             let frame = arplab::wire::Arp::reply(Mac::CALICO, setting().gateway, POD_MAC, POD);
             let bytes = frame.frame(POD_MAC, Mac::CALICO).to_vec();
-            heard.push(Heard { after: Span::ZERO, bytes });
+            heard.push(AnswererFrame { after: Span::ZERO, bytes });
         }
     };
     let report = probe(&setting(), &mut Tampered(model(&[]), talkative)).unwrap();
     assert_eq!(broken(&report), [Clause::Unasked]);
-    let dies = |frames: &[Vec<u8>], heard: &mut Vec<Heard>| {
+    let dies = |frames: &[Vec<u8>], heard: &mut Vec<AnswererFrame>| {
         use std::cell::Cell;
         thread_local!(static DEAD: Cell<bool> = const { Cell::new(false) });
         // a truncated frame kills it
@@ -174,6 +181,6 @@ fn an_owner_of_the_address_answers_probes() {
     let as_proxy = probe(&setting(), &mut model(&own)).unwrap();
     assert_eq!(broken(&as_proxy), [Clause::Probe]);
     assert!(as_proxy.conforms(false) && !as_proxy.conforms(true));
-    let as_owner = Setting { owns_gateway: true, ..setting() };
+    let as_owner = Asker { owns_gateway: true, ..setting() };
     assert_eq!(broken(&probe(&as_owner, &mut model(&own)).unwrap()), []);
 }

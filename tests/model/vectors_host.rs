@@ -1,8 +1,8 @@
 //! The model against recordings of a real kernel: the host's side of ARP.
 
-use arplab::vectors::{self, Report, Verdict};
+use arplab::vectors::{self, ReplayReport, Replayed};
 
-fn replay(file: &str) -> Vec<Report> {
+fn replay(file: &str) -> Vec<ReplayReport> {
     let path = format!("{}/tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
     let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
     vectors::read(file).unwrap().iter().map(vectors::replay).collect()
@@ -14,7 +14,7 @@ fn all_agree(file: &str, at_least: usize, unrecorded: &[&str]) {
     let reports = replay(file);
     assert!(reports.len() >= at_least, "{} records", reports.len());
     let wrong: Vec<String> =
-        reports.iter().filter(|r| r.verdict != Verdict::Agrees).map(ToString::to_string).collect();
+        reports.iter().filter(|r| r.verdict != Replayed::Agrees).map(ToString::to_string).collect();
     assert!(wrong.is_empty(), "{} of {} differ\n{}", wrong.len(), reports.len(), wrong.join("\n"));
     for report in reports.iter().filter(|r| !r.adjusted.is_empty()) {
         assert!(unrecorded.contains(&report.name.as_str()), "{}: {:?}", report.name, report.adjusted);

@@ -1,7 +1,7 @@
 //! The model against recordings of a real kernel: neighbour discovery, on the host and by the
 //! state of the pod's entry.
 
-use arplab::vectors::{self, Verdict};
+use arplab::vectors::{self, Replayed};
 
 /// Records that need a program in the pod (connect, ping, bind): they wait for the pod's clients.
 const NEED_CLIENTS: [&str; 8] = [
@@ -24,8 +24,8 @@ fn neighbour_discovery_is_that_of_the_kernel() {
     for record in vectors::read(file).unwrap() {
         let report = vectors::replay(&record);
         match report.verdict {
-            Verdict::Agrees => agreed += 1,
-            Verdict::NotReplayed(_) if NEED_CLIENTS.contains(&record.name.as_str()) => {}
+            Replayed::Agrees => agreed += 1,
+            Replayed::NotReplayed(_) if NEED_CLIENTS.contains(&record.name.as_str()) => {}
             _ => wrong.push(report.to_string()),
         }
         // the route was taken away by a step that is not among the commands
@@ -42,6 +42,6 @@ fn random_states_are_answered_as_the_kernel_answered_them() {
     let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
     let reports: Vec<_> = vectors::read(file).unwrap().iter().map(vectors::replay).collect();
     let wrong: Vec<String> =
-        reports.iter().filter(|r| r.verdict != Verdict::Agrees).map(ToString::to_string).collect();
+        reports.iter().filter(|r| r.verdict != Replayed::Agrees).map(ToString::to_string).collect();
     assert!(wrong.is_empty() && reports.len() >= 120, "{}", wrong.join("\n"));
 }

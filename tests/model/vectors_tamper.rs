@@ -1,7 +1,7 @@
 //! A replay that could not fail would prove nothing: recordings that were tampered with must be
 //! found to differ, each in the right way.
 
-use arplab::vectors::{self, Record, Verdict};
+use arplab::vectors::{self, Record, Replayed};
 
 fn records(file: &str) -> Vec<Record> {
     let path = format!("{}/tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
@@ -17,7 +17,7 @@ fn found(file: &str, what: &str, at_least: usize, tamper: impl Fn(&mut Record) -
         }
         tampered += 1;
         let report = vectors::replay(&record);
-        let Verdict::Differs(differences) = &report.verdict else { panic!("{what} passes: {report}") };
+        let Replayed::Differs(differences) = &report.verdict else { panic!("{what} passes: {report}") };
         assert!(differences.iter().any(|d| d.what == what), "{what}: {report}");
     }
     assert!(tampered >= at_least, "{what}: {tampered}");
@@ -126,7 +126,7 @@ fn another_state_is_noticed() {
     // a command that cannot be played is said, not passed over
     for mut record in records("host-decision.jsonl") {
         if touched(&mut record) {
-            assert!(matches!(vectors::replay(&record).verdict, Verdict::NotReplayed(_)));
+            assert!(matches!(vectors::replay(&record).verdict, Replayed::NotReplayed(_)));
         }
     }
     found("host-decision.jsonl", "number of answers", 20, |r| {

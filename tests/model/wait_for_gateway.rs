@@ -5,7 +5,7 @@ use arplab::matrix::{Played, matrix, outages, play};
 use arplab::scenario::file::FixEffect;
 use arplab::scenario::{Overrides, Scenario, WAITER, catalogue, mitigation};
 use arplab::time::Time;
-use arplab::trace::{Line, LineNews, LineWhat, What};
+use arplab::trace::{JsonLine, LineNews, LineWhat, What};
 use std::time::Duration;
 
 /// The plugin writes no route, and Felix is late by the length of the hold.
@@ -192,7 +192,7 @@ fn the_runs_events_tell_of_every_start_of_the_init_container() {
         matches!(w, LineWhat::Client { client, news: LineNews::Start { title } }
             if client == WAITER && title == "arping 169.254.1.1")
     };
-    let starts = run.events.iter().filter(|e| is(&Line::of(&run.events, e).what)).count();
+    let starts = run.events.iter().filter(|e| is(&JsonLine::of(&run.events, e).what)).count();
     assert_eq!(starts, times(&run, "kubelet.init-start").len());
     assert!(starts >= 2, "{starts}");
 }

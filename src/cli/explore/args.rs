@@ -32,8 +32,8 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     pub(super) list_properties: bool,
     /// How schedules are picked
-    #[arg(long, value_enum, default_value_t = Way::Exhaustive)]
-    pub(super) strategy: Way,
+    #[arg(long, value_enum, default_value_t = SearchWay::Exhaustive)]
+    pub(super) strategy: SearchWay,
     /// How many steps may be late in one schedule, or "any"
     #[arg(long, value_name = "N", default_value = "1", value_parser = bound)]
     pub(super) late: Bound,
@@ -107,7 +107,7 @@ pub(in crate::cli) struct Args {
 
 /// How schedules are picked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub(super) enum Way {
+pub(super) enum SearchWay {
     /// Every one within the bounds
     Exhaustive,
     /// Every decision is drawn

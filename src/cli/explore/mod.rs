@@ -8,12 +8,12 @@ mod watch;
 use super::fail::Fail;
 use super::{change, output, show};
 use crate::explore::{
-    Budget, Case, Covered, Explorer, Failing, KNOWN, LeftOut, PROPERTIES_MAX, Property, Stands, Strategy,
-    basic,
+    Budget, Case, Covered, Explorer, FailingSchedule, KNOWN, LeftOut, PROPERTIES_MAX, Property, Stands,
+    Strategy, basic,
 };
 use crate::scenario::{Overrides, Plan, Scenario};
 pub(super) use args::Args;
-use args::{Way, bounds};
+use args::{SearchWay, bounds};
 #[cfg(feature = "live")]
 pub(super) use replay::verdict;
 pub(super) use replay::{Shown, load_case, replay, warn_unfit};
@@ -106,9 +106,9 @@ fn load(word: &str) -> Result<(Scenario, Option<Plan>), Fail> {
 
 fn strategy(args: &Args) -> Strategy {
     match args.strategy {
-        Way::Exhaustive => Strategy::Exhaustive,
-        Way::Random => Strategy::Random { seed: args.seed },
-        Way::Pct => Strategy::Pct { seed: args.seed, depth: args.depth },
+        SearchWay::Exhaustive => Strategy::Exhaustive,
+        SearchWay::Random => Strategy::Random { seed: args.seed },
+        SearchWay::Pct => Strategy::Pct { seed: args.seed, depth: args.depth },
     }
 }
 
@@ -130,7 +130,7 @@ fn case(
     overrides: &Overrides,
     lifted: Vec<String>,
     properties: &[Property],
-    failing: &Failing,
+    failing: &FailingSchedule,
 ) -> Case {
     let mut left_out = failing.left_out.clone();
     left_out.holds.extend(lifted);

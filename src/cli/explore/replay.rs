@@ -1,6 +1,6 @@
 //! Schedules from files, replayed.
 
-use crate::cli::capture::Capture;
+use crate::cli::capture::CaptureFile;
 use crate::cli::fail::Fail;
 use crate::cli::{AS_EXPECTED, UNEXPECTED, complain, matrix, output};
 #[cfg(feature = "live")]
@@ -108,7 +108,7 @@ fn tell(
     lacking: &[String],
     how: Shown<'_>,
 ) -> Result<u8, Fail> {
-    let capture = how.capture.map(Capture::at).transpose()?;
+    let capture = how.capture.map(CaptureFile::at).transpose()?;
     let as_recorded = case.is_as_recorded(lacking);
     // a kernel of which the model is wrong has not been shown the schedule of the model
     let differs = observe(events).differs;

@@ -3,7 +3,7 @@
 use super::args::{Args, bounds};
 use crate::cli::fail::Fail;
 use crate::cli::output;
-use crate::explore::{Covered, Failing, Report};
+use crate::explore::{Covered, FailingSchedule, Report};
 use crate::scenario::Scenario;
 use crate::trace::{HeldUntil, Timeline, What};
 use std::io::Write;
@@ -74,7 +74,7 @@ fn covered(args: &Args, r: &Report, out: &mut dyn Write) -> Result<(), Fail> {
     Ok(())
 }
 
-fn shortest(args: &Args, r: &Report, f: &Failing, out: &mut dyn Write) -> Result<(), Fail> {
+fn shortest(args: &Args, r: &Report, f: &FailingSchedule, out: &mut dyn Write) -> Result<(), Fail> {
     let which = if matches!(r.covered, Covered::Every(_)) { "The shortest" } else { "A" };
     let steps = match f.cost.late {
         0 => "no step late".to_owned(),

@@ -18,7 +18,7 @@
 //!   out.
 //!
 //! The function is pure. What it needs beyond the namespace's state is in the [`Request`];
-//! what follows from it beyond the answer is in [`Outcome::learn`].
+//! what follows from it beyond the answer is in [`Processed::learn`].
 
 use super::condition::Nobody;
 use super::process::process_with;
@@ -105,16 +105,16 @@ pub enum Learn {
 
 /// A decision with its side effects.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Outcome {
+pub struct Processed {
     /// Answered or not.
     pub decision: Decision,
     /// What is learned.
     pub learn: Learn,
 }
 
-impl Outcome {
-    pub(in crate::host) fn silent(reason: Reason) -> Outcome {
-        Outcome { decision: Decision::Silent(reason), learn: Learn::Nothing }
+impl Processed {
+    pub(in crate::host) fn silent(reason: Reason) -> Processed {
+        Processed { decision: Decision::Silent(reason), learn: Learn::Nothing }
     }
 }
 
@@ -126,7 +126,7 @@ pub fn decide(state: &HostState, request: &Request) -> Decision {
 
 /// As [`decide`], with what is learned (`arp_rcv`, `arp_process`).
 #[must_use]
-pub fn process(state: &HostState, request: &Request) -> Outcome {
+pub fn process(state: &HostState, request: &Request) -> Processed {
     process_with(state, request, &mut Nobody)
 }
 
@@ -138,9 +138,9 @@ pub fn process_frame(
     dev: IfIndex,
     frame: &[u8],
     sender_known: impl Fn(Ipv4Addr) -> bool,
-) -> Option<(Outcome, Option<Request>)> {
-    let fault = |f| Some((Outcome::silent(Reason::Frame(f)), None));
-    let Some(link) = state.link(dev) else { return Some((Outcome::silent(Reason::NoInterface), None)) };
+) -> Option<(Processed, Option<Request>)> {
+    let fault = |f| Some((Processed::silent(Reason::Frame(f)), None));
+    let Some(link) = state.link(dev) else { return Some((Processed::silent(Reason::NoInterface), None)) };
     let eth = match EthFrame::parse(frame) {
         Ok(eth) => eth,
         Err(f) => return fault(f),

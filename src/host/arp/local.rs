@@ -2,7 +2,7 @@
 //! matter to them; `arp_ignore` and `arp_filter` matter to nothing else.
 
 use super::condition::{Branch, Condition, Witness};
-use super::decide::{After, Learn, Outcome};
+use super::decide::{After, Learn, Processed};
 use super::met;
 use super::process::Judge;
 use super::reason::Reason;
@@ -15,7 +15,7 @@ use crate::wire::Arp;
 use std::net::Ipv4Addr;
 
 impl<W: Witness> Judge<'_, W> {
-    pub(in crate::host) fn local(&mut self) -> Result<Outcome, Reason> {
+    pub(in crate::host) fn local(&mut self) -> Result<Processed, Reason> {
         self.witness.branch(Branch::Local);
         self.arp_ignore()?;
         let filtered = self.state.on4(self.link, Conf4::ArpFilter) && !self.way_back_is_here();
@@ -29,7 +29,7 @@ impl<W: Witness> Judge<'_, W> {
         let limit = self.state.global(Global::GcThresh3);
         let full = !self.request.sender_known && table_full(self.state);
         self.require(Condition::TableRoom, !full, || Reason::TableFull { limit }, |s, _| met::table(s))?;
-        Ok(Outcome { decision: self.reply(After::Now), learn: Learn::Sender })
+        Ok(Processed { decision: self.reply(After::Now), learn: Learn::Sender })
     }
 
     /// Which own addresses arp_ignore lets through (arp_ignore, inet_confirm_addr).

@@ -2,11 +2,11 @@
 //! listens (see [`crate::host::arp::condition`]).
 
 use super::condition::{Branch, Condition, Witness, require};
-use super::decide::{After, Decision, Learn, Outcome, Request};
+use super::decide::{After, Decision, Learn, Processed, Request};
 use super::met;
 use super::reason::Reason;
 use crate::host::fib::AddrType;
-use crate::host::fib::input::{Input, InputRoute};
+use crate::host::fib::input::{InputPacket, InputRoute};
 use crate::host::state::HostState;
 use crate::host::state::conf::Conf4;
 use crate::host::state::hook::{HookFrame, HookPoint};
@@ -18,7 +18,7 @@ pub(in crate::host) fn process_with<W: Witness>(
     state: &HostState,
     request: &Request,
     witness: &mut W,
-) -> Outcome {
+) -> Processed {
     let link = state.link(request.dev);
     let exists = require(
         witness,
@@ -29,7 +29,7 @@ pub(in crate::host) fn process_with<W: Witness>(
     );
     match (link, exists) {
         (Some(link), Ok(())) => Judge { state, link, request, witness }.process(),
-        _ => Outcome::silent(Reason::NoInterface),
+        _ => Processed::silent(Reason::NoInterface),
     }
 }
 
@@ -53,18 +53,18 @@ impl<'a, W: Witness> Judge<'a, W> {
         require(self.witness, condition, holds, reason, || met(state, link))
     }
 
-    fn process(mut self) -> Outcome {
+    fn process(mut self) -> Processed {
         if let Err(reason) = self.receive().and_then(|()| self.header()) {
-            return Outcome::silent(reason);
+            return Processed::silent(reason);
         }
         if self.request.arp.spa.is_unspecified() {
             self.witness.branch(Branch::Probe);
-            return self.probe().unwrap_or_else(Outcome::silent);
+            return self.probe().unwrap_or_else(Processed::silent);
         }
         if let Err(reason) = self.is_request() {
             return self.update(reason);
         }
-        let input = Input {
+        let input = InputPacket {
             dst: self.request.arp.tpa,
             src: self.request.arp.spa,
             dev: self.request.dev,
@@ -74,7 +74,7 @@ impl<'a, W: Witness> Judge<'a, W> {
         };
         match self.state.route_input_with(&input, self.witness) {
             // what is not answered of an own address is not learned either
-            Ok(InputRoute::Local(_)) => self.local().unwrap_or_else(Outcome::silent),
+            Ok(InputRoute::Local(_)) => self.local().unwrap_or_else(Processed::silent),
             Ok(InputRoute::Unicast(hit)) => match self.may_proxy(&hit) {
                 Ok(()) => self.proxied(),
                 Err(reason) => self.update(reason),
@@ -144,7 +144,7 @@ impl<'a, W: Witness> Judge<'a, W> {
 
     /// A probe of duplicate-address detection (RFC 5227; RFC 2131 section 4.4.1). Nothing is
     /// learned from it.
-    fn probe(&mut self) -> Result<Outcome, Reason> {
+    fn probe(&mut self) -> Result<Processed, Reason> {
         self.is_request()?;
         let tpa = self.request.arp.tpa;
         let kind = self.state.addr_type(tpa);
@@ -155,7 +155,7 @@ impl<'a, W: Witness> Judge<'a, W> {
             |_, _| met::addr_type(tpa, kind),
         )?;
         self.arp_ignore()?;
-        Ok(Outcome { decision: self.reply(After::Now), learn: Learn::Nothing })
+        Ok(Processed { decision: self.reply(After::Now), learn: Learn::Nothing })
     }
 
     /// The answer, unless the output hook drops it.
@@ -173,7 +173,7 @@ impl<'a, W: Witness> Judge<'a, W> {
     }
 
     /// Everything not answered may still refresh an entry ("Update our ARP tables").
-    fn update(&self, reason: Reason) -> Outcome {
+    fn update(&self, reason: Reason) -> Processed {
         let Arp { op, sha, spa, tha, tpa, .. } = self.request.arp;
         let accept = match self.state.effective4(self.link, Conf4::ArpAccept) {
             1 => true,
@@ -188,6 +188,6 @@ impl<'a, W: Witness> Judge<'a, W> {
         let create = accept && unicast && (gratuitous || op == OP_REPLY);
         let reachable = op == OP_REPLY && self.request.cast == Cast::Host;
         let learn = Learn::Update { reachable, gratuitous, create };
-        Outcome { decision: Decision::Silent(reason), learn }
+        Processed { decision: Decision::Silent(reason), learn }
     }
 }

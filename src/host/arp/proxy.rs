@@ -2,7 +2,7 @@
 //! the wait (pneigh_enqueue).
 
 use super::condition::{Branch, Condition, Witness};
-use super::decide::{After, Decision, Learn, Outcome};
+use super::decide::{After, Decision, Learn, Processed};
 use super::met;
 use super::process::Judge;
 use super::reason::Reason;
@@ -55,7 +55,7 @@ impl<W: Witness> Judge<'_, W> {
 
     /// The answer for somebody beyond: at once, or after a wait. The sender is learned in any
     /// case, even when the answer is then lost.
-    pub(in crate::host) fn proxied(&mut self) -> Outcome {
+    pub(in crate::host) fn proxied(&mut self) -> Processed {
         let link = self.link;
         let delay = link.neigh4().get(NeighVar::ProxyDelay);
         let limit = link.neigh4().get(NeighVar::ProxyQlen);
@@ -75,6 +75,6 @@ impl<W: Witness> Judge<'_, W> {
                 Decision::Reply { mac: link.mac(), after: After::Delay { below: delay.unsigned_abs() } }
             }
         };
-        Outcome { decision, learn: Learn::Sender }
+        Processed { decision, learn: Learn::Sender }
     }
 }

@@ -14,7 +14,7 @@ use std::net::Ipv4Addr;
 
 /// The packet whose way is sought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Input {
+pub struct InputPacket {
     /// Destination; for ARP the target address.
     pub dst: Ipv4Addr,
     /// Source; for ARP the sender address.
@@ -83,14 +83,14 @@ pub enum SourceFault {
 
 impl HostState {
     /// The input route of a packet, or why there is none.
-    pub fn route_input(&self, input: &Input) -> Result<InputRoute<'_>, InputFault> {
+    pub fn route_input(&self, input: &InputPacket) -> Result<InputRoute<'_>, InputFault> {
         self.route_input_with(input, &mut Nobody)
     }
 
     /// [`HostState::route_input`], with a listener.
     pub(in crate::host) fn route_input_with<W: Witness>(
         &self,
-        input: &Input,
+        input: &InputPacket,
         w: &mut W,
     ) -> Result<InputRoute<'_>, InputFault> {
         let link = self.link(input.dev).ok_or(InputFault::MartianDestination)?;
@@ -132,8 +132,8 @@ impl HostState {
     }
 
     /// Can these be anybody's addresses?
-    fn plausible<W: Witness>(&self, link: &Link, input: &Input, w: &mut W) -> Result<(), InputFault> {
-        let Input { src, dst, .. } = *input;
+    fn plausible<W: Witness>(&self, link: &Link, input: &InputPacket, w: &mut W) -> Result<(), InputFault> {
+        let InputPacket { src, dst, .. } = *input;
         let localnet = self.on4(link, Conf4::RouteLocalnet);
         let to_all = dst.is_broadcast();
         let bad_src = src.is_multicast()
@@ -151,7 +151,7 @@ impl HostState {
     fn credible<W: Witness>(
         &self,
         link: &Link,
-        input: &Input,
+        input: &InputPacket,
         out: Option<IfIndex>,
         w: &mut W,
     ) -> Result<(), InputFault> {
@@ -197,7 +197,7 @@ impl HostState {
     pub fn validate_source(
         &self,
         link: &Link,
-        input: &Input,
+        input: &InputPacket,
         out: Option<IfIndex>,
     ) -> Result<(), SourceFault> {
         let level = self.effective4(link, Conf4::RpFilter);
@@ -215,7 +215,7 @@ impl HostState {
     }
 
     /// The lookup of the way back: as if the answer came in by the way out.
-    fn reverse_flow(&self, link: &Link, input: &Input, out: Option<IfIndex>) -> Flow {
+    fn reverse_flow(&self, link: &Link, input: &InputPacket, out: Option<IfIndex>) -> Flow {
         let mark = if self.on4(link, Conf4::SrcValidMark) { input.mark } else { 0 };
         Flow { iif: out.unwrap_or(LOOPBACK), mark, ..Flow::output(input.src, input.dst) }
     }
@@ -223,7 +223,7 @@ impl HostState {
     fn full_source_check(
         &self,
         link: &Link,
-        input: &Input,
+        input: &InputPacket,
         out: Option<IfIndex>,
         level: i32,
         accept_local: bool,
@@ -253,7 +253,7 @@ fn unroutable(fault: &InputFault) -> Reason {
     Reason::Unroutable(*fault)
 }
 
-fn broadcast<W: Witness>(input: &Input, w: &mut W) -> InputRoute<'static> {
+fn broadcast<W: Witness>(input: &InputPacket, w: &mut W) -> InputRoute<'static> {
     w.saw(Condition::NotBroadcast, Some(Reason::TargetBroadcast), || format!("{} is one", input.dst));
     InputRoute::Broadcast
 }

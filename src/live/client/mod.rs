@@ -27,11 +27,11 @@ pub(super) struct Message {
     pub(super) client: usize,
     /// Which of its lives: a pod that is made anew starts its clients anew.
     pub(super) life: u32,
-    pub(super) what: Report,
+    pub(super) what: ClientReport,
 }
 
 /// What a client tells.
-pub(super) enum Report {
+pub(super) enum ClientReport {
     News(ClientNews),
     /// It is done, with what it sent and what was answered.
     Finished,
@@ -53,7 +53,7 @@ impl Context {
         Time(monotonic_ns().saturating_sub(self.zero_ns))
     }
 
-    fn report(&self, at: Time, what: Report) {
+    fn report(&self, at: Time, what: ClientReport) {
         // nobody listens any more only when the run is over
         let _ = self.tx.send(Message { at, client: self.client, life: self.life, what });
     }
@@ -61,21 +61,21 @@ impl Context {
     /// Begins an attempt and gives it its number.
     fn began(&self) -> (u32, Time) {
         let (at, number) = (self.now(), self.sent.fetch_add(1, Ordering::Relaxed) + 1);
-        self.report(at, Report::News(ClientNews::Try { seq: number }));
+        self.report(at, ClientReport::News(ClientNews::Try { seq: number }));
         (number, at)
     }
 
     fn answered(&self, seq: u32, began: Time) {
         let at = self.now();
-        self.report(at, Report::News(ClientNews::Success { seq, took: at.since(began) }));
+        self.report(at, ClientReport::News(ClientNews::Success { seq, took: at.since(began) }));
     }
 
     fn failed(&self, seq: u32, failed: Failed) {
-        self.report(self.now(), Report::News(ClientNews::Failure { seq, failed }));
+        self.report(self.now(), ClientReport::News(ClientNews::Failure { seq, failed }));
     }
 
     fn finished(&self) {
-        self.report(self.now(), Report::Finished);
+        self.report(self.now(), ClientReport::Finished);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Captures as tcpdump and Wireshark write them: pcap and pcapng. Nothing of them is used but the
 //! frames and their times; comments are not.
 
-use super::frames::{Heard, read};
+use super::frames::{HeardFrame, read};
 use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption,
@@ -38,8 +38,8 @@ pub enum CaptureError {
 
 /// A capture's telling frames.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Captured {
-    pub(super) frames: Vec<Heard>,
+pub(super) struct CaptureRead {
+    pub(super) frames: Vec<HeardFrame>,
     /// Time of the last frame of any kind.
     pub(super) end: u64,
     /// What a person should know about the reading.
@@ -49,7 +49,7 @@ pub(super) struct Captured {
 /// Frames as they come, with absolute times.
 #[derive(Default)]
 struct Gather {
-    seen: Vec<Heard>,
+    seen: Vec<HeardFrame>,
     first: Option<u64>,
     last: u64,
     any: bool,
@@ -80,14 +80,14 @@ impl Gather {
         Ok(())
     }
 
-    fn finish(mut self) -> Captured {
+    fn finish(mut self) -> CaptureRead {
         let base = self.first.unwrap_or(0);
         // several interfaces, or a merged file
         self.seen.sort_by_key(|f| f.t);
         for f in &mut self.seen {
             f.t -= base;
         }
-        Captured { frames: self.seen, end: self.last.saturating_sub(base), warnings: self.warnings }
+        CaptureRead { frames: self.seen, end: self.last.saturating_sub(base), warnings: self.warnings }
     }
 }
 
@@ -102,7 +102,7 @@ fn reason(why: &pcap_file::PcapError) -> String {
 }
 
 /// Reads either format.
-pub(super) fn capture(input: impl Read) -> Result<Captured, CaptureError> {
+pub(super) fn capture(input: impl Read) -> Result<CaptureRead, CaptureError> {
     let mut input = BufReader::new(input);
     let head = input.fill_buf()?;
     let magic: Option<[u8; 4]> = head.get(..4).and_then(|b| b.try_into().ok());
@@ -121,7 +121,7 @@ pub(super) fn capture(input: impl Read) -> Result<Captured, CaptureError> {
     }
 }
 
-fn pcap(input: impl Read) -> Result<Captured, CaptureError> {
+fn pcap(input: impl Read) -> Result<CaptureRead, CaptureError> {
     let mut reader = PcapReader::new(input).map_err(|e| CaptureError::Broken(reason(&e)))?;
     let header = reader.header();
     if header.datalink != DataLink::ETHERNET {
@@ -147,7 +147,7 @@ fn pcap(input: impl Read) -> Result<Captured, CaptureError> {
     Ok(all.finish())
 }
 
-fn pcapng(input: impl Read) -> Result<Captured, CaptureError> {
+fn pcapng(input: impl Read) -> Result<CaptureRead, CaptureError> {
     let mut reader = PcapNgReader::new(input).map_err(|e| CaptureError::Broken(reason(&e)))?;
     let mut all = Gather::default();
     let mut clocks: Vec<Result<Clock, DataLink>> = Vec::new();

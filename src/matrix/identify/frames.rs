@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What a frame is, as far as it matters here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(super) enum FrameTells {
     /// ARP request or neighbour solicitation.
     Ask { sender: IpAddr, target: IpAddr },
     /// ARP reply or neighbour advertisement.
@@ -23,16 +23,16 @@ pub(super) enum Kind {
 
 /// A frame of a capture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Heard {
+pub(super) struct HeardFrame {
     /// Nanoseconds since the capture's first frame.
     pub(super) t: u64,
     pub(super) src: Mac,
     pub(super) dst: Mac,
-    pub(super) kind: Kind,
+    pub(super) kind: FrameTells,
 }
 
 /// Reads an Ethernet frame; `None` where it tells nothing.
-pub(super) fn read(t: u64, frame: &[u8]) -> Option<Heard> {
+pub(super) fn read(t: u64, frame: &[u8]) -> Option<HeardFrame> {
     let packet = LaxSlicedPacket::from_ethernet(frame).ok()?;
     let Some(LinkSlice::Ethernet2(eth)) = &packet.link else { return None };
     let (src, dst) = (Mac(eth.source()), Mac(eth.destination()));
@@ -43,45 +43,45 @@ pub(super) fn read(t: u64, frame: &[u8]) -> Option<Heard> {
             let to_one = !to.is_multicast() && !to.is_broadcast();
             let unreachable = matches!(&packet.transport,
                 Some(TransportSlice::Icmpv4(i)) if matches!(i.icmp_type(), Icmpv4Type::DestinationUnreachable(_)));
-            to_one.then_some(Kind::Ip { src: from.into(), dst: to.into(), unreachable })?
+            to_one.then_some(FrameTells::Ip { src: from.into(), dst: to.into(), unreachable })?
         }
         LaxNetSlice::Ipv6(ip) => {
             let (from, to) = (ip.header().source_addr(), ip.header().destination_addr());
             six(from, to, src, packet.transport.as_ref())?
         }
     };
-    Some(Heard { t, src, dst, kind })
+    Some(HeardFrame { t, src, dst, kind })
 }
 
-fn arp_kind(arp: &ArpEthIpv4Packet) -> Option<Kind> {
+fn arp_kind(arp: &ArpEthIpv4Packet) -> Option<FrameTells> {
     let (sender, target) = (Ipv4Addr::from(arp.sender_ipv4), Ipv4Addr::from(arp.target_ipv4));
     match arp.operation {
         ArpOperation::REQUEST if sender == target => {
-            Some(Kind::Claim { about: sender.into(), mac: Mac(arp.sender_mac) })
+            Some(FrameTells::Claim { about: sender.into(), mac: Mac(arp.sender_mac) })
         }
-        ArpOperation::REQUEST => Some(Kind::Ask { sender: sender.into(), target: target.into() }),
-        ArpOperation::REPLY => Some(Kind::Tell { about: sender.into(), mac: Mac(arp.sender_mac) }),
+        ArpOperation::REQUEST => Some(FrameTells::Ask { sender: sender.into(), target: target.into() }),
+        ArpOperation::REPLY => Some(FrameTells::Tell { about: sender.into(), mac: Mac(arp.sender_mac) }),
         _ => None,
     }
 }
 
-fn six(from: Ipv6Addr, to: Ipv6Addr, src: Mac, transport: Option<&TransportSlice<'_>>) -> Option<Kind> {
+fn six(from: Ipv6Addr, to: Ipv6Addr, src: Mac, transport: Option<&TransportSlice<'_>>) -> Option<FrameTells> {
     if let Some(TransportSlice::Icmpv6(icmp)) = transport {
         let target = icmp.payload().get(..16).and_then(|b| <[u8; 16]>::try_from(b).ok()).map(Ipv6Addr::from);
         match icmp.icmp_type() {
             Icmpv6Type::NeighborSolicitation => {
-                return Some(Kind::Ask { sender: from.into(), target: target?.into() });
+                return Some(FrameTells::Ask { sender: from.into(), target: target?.into() });
             }
             Icmpv6Type::NeighborAdvertisement(_) => {
-                return Some(Kind::Tell { about: target?.into(), mac: src });
+                return Some(FrameTells::Tell { about: target?.into(), mac: src });
             }
             Icmpv6Type::DestinationUnreachable(_) if !to.is_multicast() => {
-                return Some(Kind::Ip { src: from.into(), dst: to.into(), unreachable: true });
+                return Some(FrameTells::Ip { src: from.into(), dst: to.into(), unreachable: true });
             }
             _ => {}
         }
     }
-    (!to.is_multicast()).then_some(Kind::Ip { src: from.into(), dst: to.into(), unreachable: false })
+    (!to.is_multicast()).then_some(FrameTells::Ip { src: from.into(), dst: to.into(), unreachable: false })
 }
 
 /// A test for duplicates of the sender's own address (RFC 5227, RFC 4862).
@@ -100,15 +100,18 @@ pub(super) fn is_gateway(ip: IpAddr) -> bool {
 /// The pod's MAC. Who asks for 169.254.1.1 is the pod; else who asks from an address of its own
 /// for a link-local one; else who sends the first packet, or announces itself, and is not Calico's
 /// host end.
-pub(super) fn pod_mac(frames: &[Heard]) -> Option<Mac> {
-    let four = |f: &Heard| matches!(f.kind, Kind::Ask { target, .. } if target == IpAddr::V4(GATEWAY));
-    let six = |f: &Heard| match f.kind {
-        Kind::Ask { sender: IpAddr::V6(s), target: IpAddr::V6(t) } => {
+pub(super) fn pod_mac(frames: &[HeardFrame]) -> Option<Mac> {
+    let four =
+        |f: &HeardFrame| matches!(f.kind, FrameTells::Ask { target, .. } if target == IpAddr::V4(GATEWAY));
+    let six = |f: &HeardFrame| match f.kind {
+        FrameTells::Ask { sender: IpAddr::V6(s), target: IpAddr::V6(t) } => {
             t.is_unicast_link_local() && !s.is_unspecified() && !s.is_unicast_link_local()
         }
         _ => false,
     };
-    let sends = |f: &Heard| matches!(f.kind, Kind::Ip { .. } | Kind::Claim { .. }) && f.src != Mac::CALICO;
-    let first = |test: &dyn Fn(&Heard) -> bool| frames.iter().find(|f| test(f)).map(|f| f.src);
+    let sends = |f: &HeardFrame| {
+        matches!(f.kind, FrameTells::Ip { .. } | FrameTells::Claim { .. }) && f.src != Mac::CALICO
+    };
+    let first = |test: &dyn Fn(&HeardFrame) -> bool| frames.iter().find(|f| test(f)).map(|f| f.src);
     first(&four).or_else(|| first(&six)).or_else(|| first(&sends))
 }

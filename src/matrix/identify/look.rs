@@ -1,7 +1,7 @@
 //! The features of a capture: what requests and packets met, one word each, and how long silences
 //! lasted.
 
-use super::frames::{Heard, Kind, is_gateway, is_probe, pod_mac};
+use super::frames::{FrameTells, HeardFrame, is_gateway, is_probe, pod_mac};
 use crate::addr::Mac;
 use crate::time::Span;
 use serde::Serialize;
@@ -204,16 +204,16 @@ struct Pass {
 }
 
 /// Reads the features of frames; `end` is when the watching ended.
-pub(super) fn look(frames: &[Heard], end: u64) -> (Look, Counts) {
+pub(super) fn look(frames: &[HeardFrame], end: u64) -> (Look, Counts) {
     let pod = pod_mac(frames);
     let mut p = Pass::new();
     // whose address is whose is known before the first frame is judged
     for f in frames {
         if Some(f.src) == pod {
             match f.kind {
-                Kind::Ask { sender: own, .. } if !is_probe(own) => p.own.insert(own),
-                Kind::Claim { about, .. } => p.own.insert(about),
-                Kind::Ip { src, .. } => p.own.insert(src),
+                FrameTells::Ask { sender: own, .. } if !is_probe(own) => p.own.insert(own),
+                FrameTells::Claim { about, .. } => p.own.insert(about),
+                FrameTells::Ip { src, .. } => p.own.insert(src),
                 _ => false,
             };
         } else {
@@ -249,9 +249,9 @@ impl Pass {
         }
     }
 
-    fn pod_sent(&mut self, f: &Heard) {
+    fn pod_sent(&mut self, f: &HeardFrame) {
         match f.kind {
-            Kind::Ask { sender, target } if is_gateway(target) && !is_probe(sender) => {
+            FrameTells::Ask { sender, target } if is_gateway(target) && !is_probe(sender) => {
                 self.counts.asked += 1;
                 self.six |= target.is_ipv6();
                 self.gateway.ask(f.t);
@@ -262,38 +262,38 @@ impl Pass {
                     }
                 }
             }
-            Kind::Ask { sender, .. } if is_probe(sender) => {}
-            Kind::Ask { .. } => self.others.ask(f.t),
-            Kind::Tell { about, .. } if self.own.contains(&about) => self.host_asks.answer(f.t),
-            Kind::Ip { .. } => {
+            FrameTells::Ask { sender, .. } if is_probe(sender) => {}
+            FrameTells::Ask { .. } => self.others.ask(f.t),
+            FrameTells::Tell { about, .. } if self.own.contains(&about) => self.host_asks.answer(f.t),
+            FrameTells::Ip { .. } => {
                 self.counts.sent += 1;
                 self.sent_to.insert(f.dst);
                 self.packets.ask(f.t);
             }
-            Kind::Tell { .. } | Kind::Claim { .. } => {}
+            FrameTells::Tell { .. } | FrameTells::Claim { .. } => {}
         }
     }
 
-    fn host_sent(&mut self, f: &Heard, pod: Option<Mac>) {
+    fn host_sent(&mut self, f: &HeardFrame, pod: Option<Mac>) {
         let elsewhere = |dst: Mac| !dst.is_group() && pod.is_some_and(|p| p != dst);
         match f.kind {
-            Kind::Tell { about, mac } if is_gateway(about) => {
+            FrameTells::Tell { about, mac } if is_gateway(about) => {
                 self.counts.replies += 1;
                 self.macs.insert(mac);
                 self.unicast_open = None;
                 self.gateway.answer(f.t);
             }
-            Kind::Tell { about, .. } => {
+            FrameTells::Tell { about, .. } => {
                 self.own_claimed |= self.own.contains(&about);
                 self.others.answer(f.t);
             }
-            Kind::Claim { about, .. } => self.own_claimed |= self.own.contains(&about),
-            Kind::Ask { sender, .. } if is_probe(sender) => {}
-            Kind::Ask { .. } => {
+            FrameTells::Claim { about, .. } => self.own_claimed |= self.own.contains(&about),
+            FrameTells::Ask { sender, .. } if is_probe(sender) => {}
+            FrameTells::Ask { .. } => {
                 self.past_the_pod |= elsewhere(f.dst);
                 self.host_asks.ask(f.t);
             }
-            Kind::Ip { unreachable, .. } => {
+            FrameTells::Ip { unreachable, .. } => {
                 self.counts.back += 1;
                 self.unreachable |= unreachable;
                 self.past_the_pod |= elsewhere(f.dst);

@@ -1,14 +1,14 @@
 //! What was seen of a run from one place, as features to compare. The same for a capture that a
 //! person brings and for the scenarios' own runs.
 
-use super::capture::{CaptureError, Captured, capture};
-use super::frames::{Heard, Kind, is_gateway, read};
+use super::capture::{CaptureError, CaptureRead, capture};
+use super::frames::{FrameTells, HeardFrame, is_gateway, read};
 use super::look::{Counts, Course, Look, look};
 use crate::addr::Mac;
 use crate::control::{GATEWAY, Side};
 use crate::neigh::Nud;
 use crate::time::Span;
-use crate::trace::{ClientNews, Event, Fate, Line, LineFate, LineNews, LineWhat, What};
+use crate::trace::{ClientNews, Event, FrameFate, JsonLine, LineFate, LineNews, LineWhat, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Read};
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ pub enum Vantage {
 pub struct Sight {
     /// Where; `None` when nobody said.
     pub vantage: Option<Vantage>,
-    frames: Vec<Heard>,
+    frames: Vec<HeardFrame>,
     /// Nanoseconds from the first frame to the end of the watching.
     end: u64,
     /// Known from a trace only.
@@ -40,7 +40,7 @@ pub struct Sight {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct More {
     /// Frames at the host's end.
-    host: Vec<Heard>,
+    host: Vec<HeardFrame>,
     /// States of the pod's entry for its gateway.
     pod_states: Vec<(u64, Nud)>,
     /// States of the host's entries for the pod, and for the gateway's address.
@@ -109,7 +109,7 @@ pub enum TraceError {
 impl Sight {
     /// Reads a capture, pcap or pcapng.
     pub fn from_capture(input: impl Read, vantage: Option<Vantage>) -> Result<Sight, CaptureError> {
-        let Captured { frames, end, warnings } = capture(input)?;
+        let CaptureRead { frames, end, warnings } = capture(input)?;
         Ok(Sight { vantage, frames, end, more: None, warnings })
     }
 
@@ -123,7 +123,7 @@ impl Sight {
                 continue;
             }
             let why = |e: serde_json::Error| TraceError::Line { line: at + 1, why: e.to_string() };
-            events.push(serde_json::from_str::<Line>(&line).map_err(why)?);
+            events.push(serde_json::from_str::<JsonLine>(&line).map_err(why)?);
         }
         if events.is_empty() {
             return Err(TraceError::Empty);
@@ -188,7 +188,7 @@ impl Sight {
     pub(super) fn two_macs(&self) -> bool {
         let mut claims: BTreeMap<IpAddr, BTreeSet<Mac>> = BTreeMap::new();
         for frame in &self.frames {
-            if let Kind::Tell { about, mac } | Kind::Claim { about, mac } = frame.kind {
+            if let FrameTells::Tell { about, mac } | FrameTells::Claim { about, mac } = frame.kind {
                 claims.entry(about).or_default().insert(mac);
             }
         }
@@ -223,7 +223,7 @@ impl Sight {
     #[must_use]
     pub fn features_until(&self, cut: Span) -> Vec<(&'static str, Value)> {
         let end = self.end.min(cut.as_ns());
-        let upto = |frames: &[Heard]| {
+        let upto = |frames: &[HeardFrame]| {
             let there = frames.partition_point(|f| f.t <= end);
             look(&frames[..there], end).0
         };
@@ -294,7 +294,7 @@ impl<'a> Told<'a> {
     fn of(event: &'a Event) -> (u64, Told<'a>) {
         let told = match &event.what {
             What::Frame { from, bytes, fate, .. } => {
-                Told::Frame { from: *from, bytes, arrives: *fate == Fate::Delivered }
+                Told::Frame { from: *from, bytes, arrives: *fate == FrameFate::Delivered }
             }
             What::Neigh { side, dev, ip, new: Some(new), .. } => {
                 Told::Entry { side: *side, dev: dev.as_str(), ip: *ip, new: *new }
@@ -305,7 +305,7 @@ impl<'a> Told<'a> {
         (event.t_ns.0, told)
     }
 
-    fn of_line(line: &'a Line) -> (u64, Told<'a>) {
+    fn of_line(line: &'a JsonLine) -> (u64, Told<'a>) {
         let told = match &line.what {
             LineWhat::Frame { from, bytes, fate, .. } => {
                 Told::Frame { from: *from, bytes, arrives: *fate == LineFate::Delivered }

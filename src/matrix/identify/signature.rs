@@ -8,7 +8,7 @@ use crate::neigh::Nud;
 use crate::scenario::Scenario;
 use crate::stack::DropWhy;
 use crate::time::{Span, Time};
-use crate::trace::{Event, Fate, What};
+use crate::trace::{Event, FrameFate, What};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -141,7 +141,7 @@ fn questions(run: &Played, worst: &Outage) -> (bool, bool, bool) {
         if *from == Side::Pod && question {
             let in_vain = worst.longest <= AT_ONCE || before(event.t_ns, AT_ONCE);
             asked |= in_vain;
-            heard |= in_vain && *fate == Fate::Delivered;
+            heard |= in_vain && *fate == FrameFate::Delivered;
         }
         answered |= *from == Side::Host && view.answers().is_some() && before(event.t_ns, LAST_REPLY);
     }

@@ -6,7 +6,7 @@ use crate::choice::Chooser;
 use crate::gateway::{Answer, Outside};
 use crate::packet::Frame;
 use crate::pair::{InFlight, Passage};
-use crate::trace::{Fate, Kinds, Loss, Sink, View, What};
+use crate::trace::{FrameFate, Kinds, Loss, Sink, View, What};
 
 impl<O: Outside> World<O> {
     /// A frame leaves an end of the pair, and is read.
@@ -24,9 +24,9 @@ impl<O: Outside> World<O> {
         let (id, passage) = self.pair.carry(self.now, from, frame, chooser);
         if S::WANTS.has(Kinds::FRAME) {
             let fate = match passage {
-                Passage::Arrives => Fate::Delivered,
-                Passage::NoCarrier(reason) => Fate::Lost(Loss::Carrier(reason)),
-                Passage::Lost => Fate::Lost(Loss::Fault),
+                Passage::Arrives => FrameFate::Delivered,
+                Passage::NoCarrier(reason) => FrameFate::Lost(Loss::Carrier(reason)),
+                Passage::Lost => FrameFate::Lost(Loss::Fault),
             };
             let (bytes, host_mac) = (frame.clone(), self.pair.host_mac());
             sink.take(self.now, What::Frame { id, from, bytes, view, fate, host_mac });

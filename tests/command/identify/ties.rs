@@ -5,7 +5,7 @@ use arplab::control::Side;
 use arplab::matrix::{Observation, Sight, Value, Vantage, play};
 use arplab::scenario::{Overrides, Scenario};
 use arplab::time::Span;
-use arplab::trace::{Event, Fate, Trace, What, write_json, write_pcapng};
+use arplab::trace::{Event, FrameFate, Trace, What, write_json, write_pcapng};
 use pcap_file::pcap::{PcapPacket, PcapWriter};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -36,7 +36,7 @@ fn tcpdump(events: &[Event], at: Side) -> Vec<u8> {
     let mut writer = PcapWriter::new(Vec::new()).unwrap();
     for event in events {
         let What::Frame { from, bytes, fate, .. } = &event.what else { continue };
-        if *from == at || *fate == Fate::Delivered {
+        if *from == at || *fate == FrameFate::Delivered {
             let t = Duration::from_secs(1_700_000_000) + Duration::from_nanos(event.t_ns.0);
             writer.write_packet(&PcapPacket::new(t, bytes.len() as u32, bytes)).unwrap();
         }

@@ -5,7 +5,7 @@ pub(crate) mod pair;
 use arplab::addr::Mac;
 use arplab::choice::First;
 use arplab::host::{
-    Decision, HostState, IfIndex, LinkChange, LinkKind, Mutation, Outcome, Reason, Request, decide, process,
+    Decision, HostState, IfIndex, LinkChange, LinkKind, Mutation, Processed, Reason, Request, decide, process,
 };
 use arplab::neigh::KernelClock;
 use arplab::stack::{Note, Output, Stack};
@@ -102,7 +102,7 @@ impl Node {
         Request { dev, cast, arp, sender_known: false, again: false, leg: 0 }
     }
 
-    pub(crate) fn outcome(&self, sender: &str, target: &str) -> Outcome {
+    pub(crate) fn outcome(&self, sender: &str, target: &str) -> Processed {
         process(&self.0, &self.request(sender, target))
     }
 

@@ -1,7 +1,7 @@
 //! Host and pod on a bench, with all that was seen of them, and an IPv6 host in the world.
 
 use super::POD_MAC;
-use arplab::addr::{Ends, Mac, Side};
+use arplab::addr::{Mac, Side, VethEnds};
 use arplab::choice::{ChoiceKind, Chooser, First};
 use arplab::gateway::{Endpoint, Outside, Reflex, ReflexOutside, Service};
 use arplab::host::{HostState, IfIndex, LinkKind, Mutation, NsDecision, NsReason};
@@ -11,7 +11,7 @@ use arplab::pair::{Bench, Input, Pair as Joined, PairOutput, PairSpec, Wire};
 use arplab::stack::Note;
 use arplab::time::{Span, Time};
 use arplab::wire::{
-    self, ETHERTYPE_IPV6, Ends as Talk,
+    self, ETHERTYPE_IPV6, Ends,
     nd::{self, Advert, NdMessage, Solicit},
 };
 use core::ops::ControlFlow;
@@ -104,7 +104,11 @@ impl Pair {
         };
         let spec = PairSpec {
             wire: Wire {
-                ends: Ends { cali: "cali0".parse().unwrap(), eth: "eth0".parse().unwrap(), pod_mac: POD_MAC },
+                ends: VethEnds {
+                    cali: "cali0".parse().unwrap(),
+                    eth: "eth0".parse().unwrap(),
+                    pod_mac: POD_MAC,
+                },
                 latency: Span::ZERO,
                 plain: false,
                 purged_by_all: false,
@@ -215,7 +219,7 @@ impl Pair {
     /// Messages of neighbour discovery a side has sent.
     pub(crate) fn said(&self, side: Side) -> Vec<(Time, Ipv6Addr, Ipv6Addr, NdMessage)> {
         let read = |(at, from, frame): &(Time, Side, Frame)| {
-            let (Talk::V6(src, dst), _, icmp) = wire::ip_parts(&frame[14..])? else { return None };
+            let (Ends::V6(src, dst), _, icmp) = wire::ip_parts(&frame[14..])? else { return None };
             let message = nd::parse(src, dst, icmp)?.ok()?;
             (*from == side).then_some((*at, src, dst, message))
         };
