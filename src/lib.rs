@@ -24,12 +24,14 @@
 //! * [`matrix`]: many plans against many mitigations; [`explore`]: every order of events up to a bound;
 //! * [`host`]: would Linux answer this request, and if not, which condition failed: a pure function;
 //! * `live` (feature `live`): a plan in real time; [`probe`]: question whoever answers behind an interface;
-//!   `cni` (feature `live`): a real CNI plugin with every request of it seen;
+//!   `cni` (feature `live`): a real CNI plugin with every request of it seen; `plugin` (feature `live`): the lab
+//!   as a CNI plugin, `arplab-cni`;
 //! * `cli` (feature `cli`): the program, `arplab`.
 //!
 //! # What it does not do
 //!
-//! It is no CNI plugin and no part of Calico, and changes nothing outside namespaces that it makes itself.
+//! It is no part of Calico, and changes nothing outside namespaces that it makes itself, but for `arplab-cni`,
+//! which wires the containers that a runtime hands to it.
 //! It models what decides about ARP and neighbour discovery: no iptables chains, no IP sets, no datastore.
 //! Where a modelled kernel and a real one disagree, the real one is right and the model has a fault.
 //!
@@ -62,6 +64,8 @@ pub mod namespace;
 pub mod neigh;
 pub mod packet;
 pub mod pair;
+#[cfg(feature = "live")]
+pub mod plugin;
 pub mod pod;
 pub mod probe;
 pub mod run;

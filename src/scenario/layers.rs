@@ -131,7 +131,12 @@ impl<'a> Layers<'a> {
 impl Scenario {
     /// Makes the scenario ready to run, with fixes and the command line's changes.
     pub fn plan(&self, overrides: &Overrides) -> Result<Plan, PlanError> {
-        self.plan_of(overrides, Layers::of(self))
+        self.plan_of(overrides, Layers::of(self), self.setting())
+    }
+
+    /// As [`Scenario::plan`], for a pod with other names and addresses than the file's.
+    pub fn plan_for(&self, setting: Setting) -> Result<Plan, PlanError> {
+        self.plan_of(&Overrides::default(), Layers::of(self), setting)
     }
 
     /// As [`Scenario::plan`], in the shorter form that `[live]` describes; and what that changed.
@@ -140,7 +145,7 @@ impl Scenario {
         let mut layers = Layers::of(self);
         let before_start = &self.file.live.pod_before_start;
         layers.before_start.extend(before_start);
-        let mut plan = self.plan_of(overrides, layers)?;
+        let mut plan = self.plan_of(overrides, layers, self.setting())?;
         let setting = Arc::clone(&plan.setting);
         let said =
             before_start.iter().map(|c| format!("the pod begins with `{}`", setting.expand(c.as_str())));
@@ -149,12 +154,16 @@ impl Scenario {
         Ok((plan, said))
     }
 
-    fn plan_of<'a>(&'a self, overrides: &Overrides, mut layers: Layers<'a>) -> Result<Plan, PlanError> {
+    fn plan_of<'a>(
+        &'a self,
+        overrides: &Overrides,
+        mut layers: Layers<'a>,
+        setting: Setting,
+    ) -> Result<Plan, PlanError> {
         let f = &self.file;
         for name in &overrides.fixes {
             layers.change(self.change_named(name).ok_or_else(|| self.no_fix(name))?);
         }
-        let setting = self.setting();
         let mut c = Checker { flaws: Vec::new() };
         let mut steps = StepTable::default();
         for step in &layers.steps {

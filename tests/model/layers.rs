@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["explore"],
     &["matrix", "strategies"],
     &["vectors", "probe", "differential", "cni"],
-    &["fuzzing"],
+    &["fuzzing", "plugin"],
     &["cli"],
 ];
 

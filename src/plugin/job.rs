@@ -1,0 +1,159 @@
+//! One ADD, made ready: which pod, which steps, and whether all of them are the pod's own.
+
+use super::call::Call;
+use super::config::{self, Wanted};
+use super::failure::Failure;
+use crate::addr::{IfName, Mac};
+use crate::control::{Act, Actors, Ask, Setting, Side, Until};
+use crate::host::{LinkChange, Mutation, Op, RouteKind, RouteSpec};
+use crate::scenario::Plan;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha1::{Digest, Sha1};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+/// One ADD, as a worker is told of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Job {
+    pub(super) network: String,
+    pub(super) container: String,
+    pub(super) netns: PathBuf,
+    pub(super) ifname: IfName,
+    pub(super) args: BTreeMap<String, String>,
+    pub(super) config: Map<String, Value>,
+    pub(super) ip: Ipv4Addr,
+    pub(super) ip6: Option<Ipv6Addr>,
+}
+
+/// A job with its steps.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) plan: Plan,
+    pub(super) wanted: Wanted,
+}
+
+/// The name of the host end, by Calico's rule: of a Kubernetes pod from its name, of any other
+/// container from its ID (`VethNameForWorkload`; calico.go of the plugin). A second interface of a
+/// container, which Calico does not know, has a name of its own.
+pub(super) fn host_end(call: &Call) -> IfName {
+    let known = |key: &str| call.args.get(key).filter(|value| !value.is_empty());
+    if let (Some(namespace), Some(pod)) = (known("K8S_POD_NAMESPACE"), known("K8S_POD_NAME")) {
+        return Setting::host_end(namespace, pod);
+    }
+    let begin: String = call.container.chars().take(11).collect();
+    let plain = format!("cali{begin}").parse().ok().filter(|_| call.ifname.as_str() == "eth0");
+    plain.unwrap_or_else(|| Setting::host_end(&call.container, call.ifname.as_str()))
+}
+
+/// The MAC of the pod end: the one that the runtime asks for, else one that follows from the
+/// container, so that what is ours is known again.
+pub(super) fn pod_mac(call: &Call) -> Result<Mac, Failure> {
+    let asked = call.config.get("runtimeConfig").and_then(|it| it.get("mac")).and_then(Value::as_str);
+    if let Some(text) = asked {
+        return text.parse().map_err(|e| Failure::config(format!("`runtimeConfig.mac`: {e}"), text));
+    }
+    let sum = Sha1::digest(format!("{}.{}", call.container, call.ifname));
+    Ok(Mac([0x02, sum[0], sum[1], sum[2], sum[3], sum[4]]))
+}
+
+impl Job {
+    /// The call again, as the worker needs it.
+    pub(super) fn call(&self) -> Call {
+        Call {
+            verb: super::call::Verb::Add,
+            container: self.container.clone(),
+            netns: Some(self.netns.clone()),
+            ifname: self.ifname,
+            args: self.args.clone(),
+            path: Vec::new(),
+            config: self.config.clone(),
+        }
+    }
+
+    /// Puts its steps together.
+    pub(super) fn ready(&self) -> Result<Ready, Failure> {
+        let call = self.call();
+        let known = |key: &str, or: &str| call.args.get(key).cloned().unwrap_or_else(|| or.to_owned());
+        let mut setting =
+            Setting::new(&known("K8S_POD_NAMESPACE", "default"), &known("K8S_POD_NAME", &self.container));
+        setting.cali = host_end(&call);
+        setting.eth = self.ifname;
+        setting.pod_ip = self.ip;
+        setting.pod_ip6 = self.ip6;
+        setting.pod_mac = pod_mac(&call)?;
+        let wanted = config::wanted(&self.config, &self.args)?;
+        let plan = wanted.scenario.plan_for(setting);
+        let plan =
+            plan.map_err(|e| Failure::config("`arplab` of the configuration cannot be used", e.to_string()))?;
+        check(&plan)?;
+        Ok(Ready { plan, wanted })
+    }
+}
+
+/// Refuses what cannot be watched here, and what would reach beyond the pod: other containers and the
+/// node itself live beside it.
+fn check(plan: &Plan) -> Result<(), Failure> {
+    for hold in &plan.holds {
+        if matches!(hold.until, Until::Requests(_) | Until::Tries(_)) {
+            let step = &plan.steps.info(hold.step).name;
+            let msg = format!("the window at {step} waits for what the pod sends, which nobody counts here");
+            return Err(Failure::config(msg, "`for`, `until-time`, `until` and `never` end a window"));
+        }
+    }
+    let scripts = plan.actors.iter().filter_map(|actor| match actor {
+        Actors::Script(script) => Some(script),
+        _ => None,
+    });
+    for act in scripts.flat_map(crate::control::Script::all_acts) {
+        if !is_of_pod(act, &plan.setting) {
+            let msg = format!("a step of `arplab.steps` reaches beyond the container: {act}");
+            let allowed = "on the node a step may change the host end, its switches, its neighbours and the routes to the container's own addresses";
+            return Err(Failure::config(msg, allowed));
+        }
+    }
+    Ok(())
+}
+
+fn is_of_pod(act: &Act, s: &Setting) -> bool {
+    match act {
+        Act::Change(Side::Pod, _) | Act::Try(Side::Pod, _) | Act::Mark | Act::AnnounceGateway => true,
+        Act::Ask(ask) => *ask != Ask::PodRecreate,
+        Act::Change(Side::Host, change) | Act::Try(Side::Host, change) => on_node(change, s),
+        Act::VethCreate { .. }
+        | Act::VethMove
+        | Act::VethDelete { .. }
+        | Act::PodReset
+        | Act::DownElsewhere
+        | Act::LookAtEntry => false,
+    }
+}
+
+fn on_node(change: &Mutation, s: &Setting) -> bool {
+    let own = |net: &IpNet| match net {
+        IpNet::V4(net) => net.prefix_len() == 32 && net.addr() == s.pod_ip,
+        IpNet::V6(net) => net.prefix_len() == 128 && Some(net.addr()) == s.pod_ip6,
+    };
+    // any other outlives the host end, or takes more than the container's own packets
+    let route = |op: Op, spec: &RouteSpec| {
+        let over = spec.hops.iter().all(|hop| hop.dev == Some(s.cali));
+        own(&spec.dst) && spec.kind == RouteKind::Unicast && over && (op == Op::Del || !spec.hops.is_empty())
+    };
+    match change {
+        Mutation::Sysctl { key, .. } => key.device() == Some(s.cali),
+        Mutation::LinkSet { dev, change } => {
+            use LinkChange::{Address, Arp, Promisc, Up};
+            *dev == s.cali && matches!(change, Up(_) | Address(_) | Arp(_) | Promisc(_))
+        }
+        // a wider one brings a route of its own
+        Mutation::AddrAdd { dev, net, .. } => *dev == s.cali && net.prefix_len() == net.max_prefix_len(),
+        Mutation::AddrDel { dev, .. }
+        | Mutation::Neigh { dev, .. }
+        | Mutation::NeighFlush { dev }
+        | Mutation::Proxy { dev, .. } => *dev == s.cali,
+        Mutation::Route { op, spec } => route(*op, spec),
+        _ => false,
+    }
+}
