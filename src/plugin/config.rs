@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use crate::scenario::Overrides;
 
-    fn read(own: Value, args: &str) -> Result<Wanted, Failure> {
+    fn read(own: &Value, args: &str) -> Result<Wanted, Failure> {
         let config = json!({ "name": "n", "arplab": own });
         let args =
             args.split(';').filter_map(|p| p.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned()));
@@ -222,28 +222,30 @@ mod tests {
 
     #[test]
     fn a_window_is_a_hold_and_brings_felix_along() {
-        let plain = read(json!({"calico": "v3.27"}), "").expect("plain");
-        assert!(!plain.goes_on);
-        let window =
-            read(json!({"calico": "felix-only", "windows": [{"hold": "felix.iface-seen", "for": "5s"}]}), "");
+        let alone = read(&json!({"calico": "v3.27"}), "").expect("without a window");
+        assert!(!alone.goes_on);
+        let window = read(
+            &json!({"calico": "felix-only", "windows": [{"hold": "felix.iface-seen", "for": "5s"}]}),
+            "",
+        );
         let window = window.expect("a window");
         assert!(window.goes_on);
         let plan = window.scenario.plan(&Overrides::default()).expect("a plan");
         assert_eq!(plan.holds.len(), 1);
         let other =
-            read(json!({"windows": [{"hold": "cni.host-up", "for": "5s"}]}), "ARPLAB_HOLD=cni.host-up:1s");
+            read(&json!({"windows": [{"hold": "cni.host-up", "for": "5s"}]}), "ARPLAB_HOLD=cni.host-up:1s");
         let plan = other.expect("a window").scenario.plan(&Overrides::default()).expect("a plan");
         assert_eq!(plan.holds[0].until, crate::control::Until::Elapsed(Span::from_secs(1)));
     }
 
     #[test]
     fn what_is_wrong_is_said_by_the_codes() {
-        let code = |own| read(own, "").expect_err("wrong").code;
+        let code = |own: Value| read(&own, "").expect_err("wrong").code;
         assert_eq!(code(json!({"windwos": []})), 2);
         assert_eq!(code(json!({"windows": {}})), 7);
         assert_eq!(code(json!({"calico": 3})), 7);
         assert_eq!(code(json!({"limit": "soon"})), 7);
-        let wrong = read(json!({"windows": [{"hold": "felix.route-add", "for": "5s"}]}), "")
+        let wrong = read(&json!({"windows": [{"hold": "felix.route-add", "for": "5s"}]}), "")
             .expect_err("no such step");
         assert!(wrong.msg.contains("felix.host-route-add"), "{}", wrong.msg);
     }

@@ -4,7 +4,7 @@ use super::call::Call;
 use super::config::{self, Wanted};
 use super::failure::Failure;
 use crate::addr::{IfName, Mac};
-use crate::control::{Act, Actors, Ask, Setting, Side, Until};
+use crate::control::{Act, ActorName, Actors, Ask, Setting, Side, Until};
 use crate::host::{LinkChange, Mutation, Op, RouteKind, RouteSpec};
 use crate::scenario::Plan;
 use ipnet::IpNet;
@@ -97,8 +97,13 @@ impl Job {
 /// node itself live beside it.
 fn check(plan: &Plan) -> Result<(), Failure> {
     for hold in &plan.holds {
+        let info = plan.steps.info(hold.step);
+        if hold.until == Until::Never && info.actor == ActorName::Cni {
+            let msg = format!("the window at {} never ends, and so ADD would not", info.name);
+            return Err(Failure::config(msg, "what the plugin does itself is done before ADD returns"));
+        }
         if matches!(hold.until, Until::Requests(_) | Until::Tries(_)) {
-            let step = &plan.steps.info(hold.step).name;
+            let step = &info.name;
             let msg = format!("the window at {step} waits for what the pod sends, which nobody counts here");
             return Err(Failure::config(msg, "`for`, `until-time`, `until` and `never` end a window"));
         }

@@ -22,7 +22,7 @@ crate::live_tests! {
 const PLUGINS: &str = "/usr/lib/cni";
 
 /// Whether the plugins can be run here.
-fn ready() -> bool {
+pub(crate) fn ready() -> bool {
     let tool = |name: &str| Path::new(name).exists();
     let missing = if !Path::new(PLUGINS).join("ptp").exists() {
         Some("containernetworking-plugins is not installed")

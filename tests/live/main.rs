@@ -14,6 +14,7 @@ mod front;
 mod identify;
 mod kernel;
 mod leftovers;
+mod plugin;
 mod probe;
 mod process;
 mod program;
@@ -60,6 +61,7 @@ fn main() {
         ("explore_verdicts", explore_verdicts::TESTS),
         ("wait_for_gateway", wait_for_gateway::TESTS),
         ("cni", cni::TESTS),
+        ("plugin", plugin::TESTS),
         ("probe", probe::TESTS),
         ("leftovers", leftovers::TESTS),
         ("agreement", agreement::TESTS),

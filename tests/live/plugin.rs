@@ -1,0 +1,374 @@
+//! `arplab-cni`, the lab as a CNI plugin: the steps of its versions in their order, what it answers to
+//! calls that make no sense, and nothing left of a container.
+
+use crate::cni::ready;
+use arplab::addr::{IfName, Mac};
+use arplab::choice::First;
+use arplab::cni::{self, Conflist, Options, Stage, Trace};
+use arplab::control::{Act, ActorName, CalicoVersion, Setting, Side};
+use arplab::gateway::ReflexOutside;
+use arplab::scenario::Scenario;
+use arplab::sim;
+use arplab::time::Span;
+use arplab::trace::{Event, What};
+use netns_lab::supervise::{Answer, Kind, watch};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+crate::live_tests! {
+    every_version_has_its_own_steps_in_their_order,
+    calls_that_make_no_sense_are_answered_by_the_specification,
+    an_undone_step_fails_check_and_an_ipv6_pod_is_wired_too,
+    gc_takes_away_what_is_not_valid_and_status_answers,
+}
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_arplab-cni");
+const HOST_LOCAL: &str = "/usr/lib/cni";
+/// The first address that host-local gives of its subnet.
+const FIRST: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 2);
+
+fn folders() -> Vec<PathBuf> {
+    vec![Path::new(PROGRAM).parent().unwrap().to_owned(), HOST_LOCAL.into()]
+}
+
+/// A list with the plugin alone.
+fn list(version: &str, own: &Value, ranges: &Value) -> Conflist {
+    let plugin = json!({
+        "type": "arplab-cni", "arplab": own, "ipam": { "type": "host-local", "ranges": ranges },
+    });
+    let text = json!({ "cniVersion": version, "name": "net", "plugins": [plugin] }).to_string();
+    Conflist::parse("test", text.as_bytes()).unwrap()
+}
+
+fn v4() -> Value {
+    json!([[{ "subnet": "10.88.0.0/24" }]])
+}
+
+fn traced(list: &Conflist) -> (Stage, Trace) {
+    let options = Options {
+        folders: folders(),
+        args: None,
+        capability_args: serde_json::Map::new(),
+        ifname: "eth0".into(),
+        timeout: Span::from_secs(60),
+        patience: Span::from_secs(5),
+        gateway: None,
+        check: true,
+        del: true,
+    };
+    let stage = Stage::new().unwrap();
+    let trace = cni::trace(&stage, list, &options).unwrap();
+    for operation in &trace.operations {
+        for invocation in &operation.invocations {
+            assert!(invocation.answer.is_ok(), "{:?}: {:?}", operation.verb, invocation.answer);
+            assert!(!invocation.left_behind, "{:?} left a process behind", operation.verb);
+        }
+    }
+    (stage, trace)
+}
+
+/// Nothing is there that a new stage does not have.
+fn assert_bare(stage: &Stage) {
+    assert_eq!(stage.pod.blocking().links().unwrap().len(), 1);
+    assert_eq!(stage.node.blocking().links().unwrap().len(), 2);
+    let routes = stage.node.blocking().routes().unwrap();
+    assert!(!routes.iter().any(|it| it.destination.addr() == FIRST), "{routes:?}");
+    assert!(stage.node.blocking().neighbours().unwrap().iter().all(|it| it.address != FIRST));
+    let found = find(stage, "/run", &["-name", "*arplab*", "-o", "-name", "10.88.*"]);
+    assert!(found.is_empty(), "{found}");
+    let leases = find(stage, "/var/lib", &["-name", "10.88.*"]);
+    assert!(leases.is_empty(), "{leases}");
+}
+
+fn find(stage: &Stage, folder: &str, what: &[&str]) -> String {
+    let program = Path::new("/usr/bin/find");
+    let command = stage.command(program, Span::from_secs(10)).unwrap();
+    let arguments = std::iter::once("find").chain([folder]).chain(what.iter().copied()).skip(1);
+    let outcome = command.args(arguments).run(&mut watch()).unwrap();
+    String::from_utf8(outcome.stdout.bytes).unwrap()
+}
+
+/// What the plugin of that version does, by the simulator.
+fn program(version: CalicoVersion, setting: &Setting) -> Vec<String> {
+    let text = format!("id = \"a\"\ntitle = \"a\"\n[calico]\nversion = \"{version}\"\nno-felix = true\n");
+    let scenario = Scenario::parse("test", &text).unwrap();
+    let plan = scenario.plan_for(setting.clone()).unwrap();
+    let mut events: Vec<Event> = Vec::new();
+    let outside = ReflexOutside::new(&plan.outside);
+    sim::run(plan, outside, &mut First, &mut events);
+    let steps = events.into_iter().filter_map(|event| match event.what {
+        What::Step { actor: ActorName::Cni, acts, .. } => Some(acts),
+        _ => None,
+    });
+    steps.flatten().flat_map(|act| words(&act, setting)).collect()
+}
+
+/// An act in the words of the trace.
+fn words(act: &Act, s: &Setting) -> Vec<String> {
+    let (cali, eth, mac) = (s.cali, s.eth, s.pod_mac);
+    let born = |place| format!("{place} ip link add {cali} type veth peer name {eth} address {mac}");
+    match act {
+        Act::Change(side, change) | Act::Try(side, change) => {
+            let place = if *side == Side::Host { "node" } else { "pod" };
+            vec![format!("{place} {}", change.to_string().replace("ip addr add", "ip address add"))]
+        }
+        Act::VethCreate { host_end: Side::Host, .. } => vec![format!("{} netns pod", born("node"))],
+        Act::VethCreate { pod_up: true, .. } => vec![born("pod"), format!("pod ip link set {eth} up")],
+        Act::VethCreate { .. } => vec![born("pod")],
+        Act::VethMove => vec![format!("pod ip link set {cali} netns node")],
+        // nothing of that name is there
+        Act::VethDelete { .. } | Act::Mark => Vec::new(),
+        other => panic!("{other:?} is nothing that the plugin does"),
+    }
+}
+
+fn every_version_has_its_own_steps_in_their_order() {
+    if !ready() {
+        return;
+    }
+    for version in CalicoVersion::ALL {
+        let (stage, trace) = traced(&list("1.0.0", &json!({ "calico": version, "felix": false }), &v4()));
+        let changes =
+            trace.operations[0].invocations[0].steps.iter().filter(|step| match &step.record.request.kind {
+                Kind::Netlink { .. } => !step.record.request.is_question(),
+                Kind::Sysctl { .. } => true,
+                _ => false,
+            });
+        let changes: Vec<_> = changes.collect();
+        assert!(changes.iter().all(|step| step.record.answer == Answer::Done), "{version}");
+        let done: Vec<String> = changes
+            .iter()
+            .map(|step| {
+                format!("{} {}", step.place.netns, step.record.request).replace(" scope global dev", " dev")
+            })
+            .collect();
+        let result = trace.result.as_ref().unwrap();
+        let mut setting = Setting::new("default", "web-0");
+        setting.cali = result["interfaces"][0]["name"].as_str().unwrap().parse().unwrap();
+        setting.pod_mac = result["interfaces"][1]["mac"].as_str().unwrap().parse::<Mac>().unwrap();
+        setting.pod_ip = FIRST;
+        assert_eq!(done, program(version, &setting), "{version}");
+        assert_eq!(setting.cali, "caliarplab-pod".parse::<IfName>().unwrap());
+        let answers = trace.gateway.first_answer_ns.is_some();
+        assert_eq!(answers, version.plugin_configures_host(), "{version}");
+        assert_bare(&stage);
+    }
+}
+
+/// Calls it as a runtime would, outside of any stage: all of these fail before anything is made.
+fn called(env: &[(&str, &str)], stdin: &str) -> (Option<i32>, Value) {
+    let mut child = Command::new(PROGRAM)
+        .env_clear()
+        .envs(env.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // it may not read it all
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let out = child.wait_with_output().unwrap();
+    (out.status.code(), serde_json::from_slice(&out.stdout).unwrap_or(Value::Null))
+}
+
+/// What is wrong, the environment, standard input; the code, and a word of the message.
+type Case = (&'static str, Vec<(&'static str, &'static str)>, String, u64, &'static str);
+
+fn calls_that_make_no_sense_are_answered_by_the_specification() {
+    let good = r#"{"cniVersion":"1.0.0","name":"net","type":"arplab-cni","ipam":{"type":"host-local"}}"#;
+    let base = [
+        ("CNI_COMMAND", "ADD"),
+        ("CNI_CONTAINERID", "c1"),
+        ("CNI_NETNS", "/nowhere/netns"),
+        ("CNI_IFNAME", "eth0"),
+        ("CNI_PATH", HOST_LOCAL),
+    ];
+    let with = |over: &[(&'static str, &'static str)]| {
+        let mut env: Vec<(&str, &str)> = base.to_vec();
+        for (name, value) in over {
+            env.retain(|(known, _)| known != name);
+            env.push((name, value));
+        }
+        env
+    };
+    let config = |json: &str| good.replace("\"type\":\"arplab-cni\"", json);
+    let own = |json: &str| config(&format!("\"arplab\":{json}"));
+    let no_name = good.replace("\"name\":\"net\",", "");
+    let cases: Vec<Case> = vec![
+        ("no command", with(&[("CNI_COMMAND", "")]), good.into(), 4, "CNI_COMMAND"),
+        ("another command", with(&[("CNI_COMMAND", "JUMP")]), good.into(), 4, "JUMP"),
+        (
+            "nothing set",
+            vec![("CNI_COMMAND", "ADD")],
+            good.into(),
+            4,
+            "CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME, CNI_PATH",
+        ),
+        ("a container's ID", with(&[("CNI_CONTAINERID", "../c1")]), good.into(), 4, "../c1"),
+        ("an interface's name", with(&[("CNI_IFNAME", "a/b")]), good.into(), 4, "a/b"),
+        ("arguments", with(&[("CNI_ARGS", "X=1")]), good.into(), 4, "\"X\""),
+        ("no input", with(&[]), String::new(), 6, "empty"),
+        ("garbage", with(&[]), "{\"cniVersion\": ".into(), 6, "no JSON"),
+        ("a list", with(&[]), "[1]".into(), 6, "no JSON object"),
+        ("no version", with(&[]), "{\"name\":\"net\"}".into(), 1, "no cniVersion"),
+        ("a version", with(&[]), good.replace("1.0.0", "9.9.9"), 1, "9.9.9"),
+        ("a verb of later", with(&[("CNI_COMMAND", "GC")]), good.into(), 1, "1.1.0"),
+        ("no name", with(&[]), no_name, 7, "`name`"),
+        ("no IPAM", with(&[]), good.replace("host-local", ""), 7, "ipam.type"),
+        ("an IPAM plugin that is not there", with(&[]), good.replace("host-local", "nobody"), 5, "nobody"),
+        ("a path as IPAM plugin", with(&[]), good.replace("host-local", "../x"), 7, "../x"),
+        ("no netns", with(&[]), good.into(), 3, "/nowhere/netns"),
+        (
+            "the node's own netns",
+            with(&[("CNI_NETNS", "/proc/self/ns/net")]),
+            good.into(),
+            4,
+            "/proc/self/ns/net",
+        ),
+        ("no netns at all", with(&[("CNI_NETNS", "/dev/null")]), good.into(), 4, "/dev/null"),
+        ("not the first", with(&[]), config("\"prevResult\":{\"cniVersion\":\"1.0.0\"}"), 7, "prevResult"),
+        ("an unknown key", with(&[]), own("{\"windwos\":[]}"), 2, "windwos"),
+        ("an unknown version", with(&[]), own("{\"calico\":\"v1.0\"}"), 7, "v3.13"),
+        (
+            "an unknown step",
+            with(&[]),
+            own("{\"windows\":[{\"hold\":\"felix.x\",\"for\":\"1s\"}]}"),
+            7,
+            "felix.host-route-add",
+        ),
+        ("a window without an end", with(&[]), own("{\"windows\":[{\"hold\":\"cni.host-up\"}]}"), 7, ""),
+        (
+            "a window for ever",
+            with(&[]),
+            own("{\"windows\":[{\"hold\":\"cni.host-up\",\"never\":true}]}"),
+            7,
+            "cni.host-up",
+        ),
+        (
+            "a window that counts",
+            with(&[]),
+            own("{\"windows\":[{\"hold\":\"felix.iface-seen\",\"until-requests\":3}]}"),
+            7,
+            "counts",
+        ),
+        (
+            "a step beyond the container",
+            with(&[]),
+            own("{\"steps\":[{\"id\":\"operator.a\",\"node\":[\"ip route del default\"]}]}"),
+            7,
+            "beyond",
+        ),
+        ("MTU", with(&[]), config("\"mtu\":12"), 7, "mtu"),
+        ("CHECK without a result", with(&[("CNI_COMMAND", "CHECK")]), good.into(), 7, "prevResult"),
+    ];
+    for (what, env, stdin, code, word) in cases {
+        let (status, answer) = called(&env, &stdin);
+        assert_eq!((status, &answer["code"]), (Some(1), &json!(code)), "{what}: {answer}");
+        assert!(answer["msg"].as_str().unwrap().contains(word), "{what}: {answer}");
+        assert!(answer["details"].is_string() && answer["cniVersion"].is_string(), "{what}: {answer}");
+    }
+    for stdin in ["", r#"{"cniVersion":"0.4.0"}"#] {
+        let (status, answer) = called(&[("CNI_COMMAND", "VERSION")], stdin);
+        assert_eq!((status, &answer["supportedVersions"]), (Some(0), &json!(cni::VERSIONS)), "{answer}");
+    }
+}
+
+/// Calls it on a stage, as a runtime calls it on a node.
+fn on_stage(stage: &Stage, verb: &str, config: &Value) -> (bool, Value) {
+    let path: Vec<_> = folders().iter().map(|folder| folder.display().to_string()).collect();
+    let command = stage.command(Path::new(PROGRAM), Span::from_secs(30)).unwrap();
+    let outcome = command
+        .env("CNI_COMMAND", verb)
+        .env("CNI_CONTAINERID", "c1")
+        .env("CNI_NETNS", stage.pod_file())
+        .env("CNI_IFNAME", "eth0")
+        .env("CNI_PATH", path.join(":"))
+        .input(config.to_string())
+        .run(&mut watch())
+        .unwrap();
+    (outcome.success(), serde_json::from_slice(&outcome.stdout.bytes).unwrap_or(Value::Null))
+}
+
+fn config(version: &str, ranges: &Value) -> Value {
+    json!({
+        "cniVersion": version, "name": "net", "type": "arplab-cni", "arplab": { "calico": "v3.32" },
+        "ipam": { "type": "host-local", "ranges": ranges },
+    })
+}
+
+fn an_undone_step_fails_check_and_an_ipv6_pod_is_wired_too() {
+    if !ready() {
+        return;
+    }
+    let stage = Stage::new().unwrap();
+    let mut config =
+        config("0.4.0", &json!([[{ "subnet": "10.88.0.0/24" }], [{ "subnet": "fd00:88::/64" }]]));
+    let (done, result) = on_stage(&stage, "ADD", &config);
+    assert!(done, "{result}");
+    assert_eq!(result["ips"][0]["version"], "4");
+    assert_eq!(
+        result["ips"][1],
+        json!({
+            "version": "6", "address": "fd00:88::2/128", "gateway": "fe80::ecee:eeff:feee:eeee", "interface": 1,
+        })
+    );
+    let (again, refused) = on_stage(&stage, "ADD", &config);
+    assert_eq!((again, &refused["code"]), (false, &json!(101)), "an interface of that name is there");
+
+    config["prevResult"] = result;
+    let check = |wanted: &str| {
+        let (done, answer) = on_stage(&stage, "CHECK", &config);
+        let details = answer["details"].as_str().unwrap_or_default();
+        assert_eq!(done, wanted.is_empty(), "{answer}");
+        assert!(details.contains(wanted), "{answer}");
+    };
+    check("");
+    let (node, pod) = (&stage.node, &stage.pod);
+    for (key, undone) in [("proxy_arp", "0"), ("forwarding", "0")] {
+        let key = netns_lab::SysctlKey::ipv4_conf("calic1", key);
+        node.sysctl().write(&key, undone).unwrap();
+        check(&key.to_string());
+        node.sysctl().write(&key, "1").unwrap();
+    }
+    let route = netns_lab::rtnl::Route::unicast("10.88.0.2/32".parse().unwrap()).dev("calic1");
+    node.blocking().delete_route(&route).unwrap();
+    check("ip route add 10.88.0.2 dev calic1");
+    node.blocking().add_route(&route).unwrap();
+    pod.blocking().set_down("eth0").unwrap();
+    check("ip link set eth0 up");
+
+    for _ in 0..2 {
+        let (done, answer) = on_stage(&stage, "DEL", &config);
+        assert!(done, "{answer}");
+    }
+    let (done, answer) = on_stage(&stage, "CHECK", &config);
+    assert_eq!((done, &answer["code"]), (false, &json!(3)));
+    assert_bare(&stage);
+}
+
+fn gc_takes_away_what_is_not_valid_and_status_answers() {
+    if !ready() {
+        return;
+    }
+    let stage = Stage::new().unwrap();
+    // host-local 1.1.1 does not speak 1.1.0, and is asked in the words of 1.0.0
+    let mut config = config("1.1.0", &v4());
+    let (done, answer) = on_stage(&stage, "STATUS", &config);
+    assert!(done, "{answer}");
+    let (done, answer) = on_stage(&stage, "ADD", &config);
+    assert!(done, "{answer}");
+    let (done, answer) = on_stage(&stage, "GC", &config);
+    assert_eq!((done, &answer["code"]), (false, &json!(7)), "without a list nothing is taken away");
+    config["cni.dev/valid-attachments"] = json!([{ "containerID": "c1", "ifname": "eth0" }]);
+    assert!(on_stage(&stage, "GC", &config).0);
+    assert_eq!(stage.node.blocking().links().unwrap().len(), 3, "it is valid");
+    config["cni.dev/valid-attachments"] = json!([{ "containerID": "c1", "ifname": "eth1" }]);
+    assert!(on_stage(&stage, "GC", &config).0);
+    assert_bare(&stage);
+    config["ipam"]["type"] = json!("nobody");
+    let (done, answer) = on_stage(&stage, "STATUS", &config);
+    assert_eq!((done, &answer["code"]), (false, &json!(50)), "{answer}");
+}
