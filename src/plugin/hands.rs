@@ -4,7 +4,7 @@ use super::failure::Failure;
 use crate::addr::Side;
 use crate::control::{Refusal, Setting};
 use crate::host::Mutation;
-use crate::namespace::{ApplyError, Place, apply, mac_of};
+use crate::namespace::{ApplyError, RealNamespace, apply, mac_of};
 use crate::run::{Came, Deed};
 use netns_lab::rtnl::VethEnd;
 use netns_lab::{Netns, NetnsId, PacketOptions, PacketSocket, Rtnl, RtnlError};
@@ -121,7 +121,7 @@ impl Hands {
 
     async fn change(&self, space: &Space, change: &Mutation) -> Result<(), Refusal> {
         let mut filters = Vec::new();
-        let mut place = Place { netns: &space.netns, rtnl: &space.rtnl, filters: &mut filters };
+        let mut place = RealNamespace { netns: &space.netns, rtnl: &space.rtnl, filters: &mut filters };
         apply(&mut place, change)
             .await
             .map_err(|e: ApplyError| Refusal::Kernel { errno: e.errno(), words: e.to_string() })
