@@ -4,7 +4,7 @@
 use crate::cni::ready;
 use arplab::addr::{IfName, Mac};
 use arplab::choice::First;
-use arplab::cni::{self, Conflist, Options, Stage, Trace};
+use arplab::cni::{self, Conflist, PluginStage, PluginTrace, TraceOptions};
 use arplab::control::{Act, ActorName, CalicoVersion, Setting, Side};
 use arplab::gateway::ReflexOutside;
 use arplab::scenario::Scenario;
@@ -47,8 +47,8 @@ fn v4() -> Value {
     json!([[{ "subnet": "10.88.0.0/24" }]])
 }
 
-fn traced(list: &Conflist) -> (Stage, Trace) {
-    let options = Options {
+fn traced(list: &Conflist) -> (PluginStage, PluginTrace) {
+    let options = TraceOptions {
         folders: folders(),
         args: None,
         capability_args: serde_json::Map::new(),
@@ -59,7 +59,7 @@ fn traced(list: &Conflist) -> (Stage, Trace) {
         check: true,
         del: true,
     };
-    let stage = Stage::new().unwrap();
+    let stage = PluginStage::new().unwrap();
     let trace = cni::trace(&stage, list, &options).unwrap();
     for operation in &trace.operations {
         for invocation in &operation.invocations {
@@ -71,7 +71,7 @@ fn traced(list: &Conflist) -> (Stage, Trace) {
 }
 
 /// Nothing is there that a new stage does not have.
-fn assert_bare(stage: &Stage) {
+fn assert_bare(stage: &PluginStage) {
     assert_eq!(stage.pod.blocking().links().unwrap().len(), 1);
     assert_eq!(stage.node.blocking().links().unwrap().len(), 2);
     let routes = stage.node.blocking().routes().unwrap();
@@ -83,7 +83,7 @@ fn assert_bare(stage: &Stage) {
     assert!(leases.is_empty(), "{leases}");
 }
 
-fn find(stage: &Stage, folder: &str, what: &[&str]) -> String {
+fn find(stage: &PluginStage, folder: &str, what: &[&str]) -> String {
     let program = Path::new("/usr/bin/find");
     let command = stage.command(program, Span::from_secs(10)).unwrap();
     let arguments = std::iter::once("find").chain([folder]).chain(what.iter().copied()).skip(1);
@@ -277,7 +277,7 @@ fn calls_that_make_no_sense_are_answered_by_the_specification() {
 }
 
 /// Calls it on a stage, as a runtime calls it on a node.
-fn on_stage(stage: &Stage, verb: &str, config: &Value) -> (bool, Value) {
+fn on_stage(stage: &PluginStage, verb: &str, config: &Value) -> (bool, Value) {
     let path: Vec<_> = folders().iter().map(|folder| folder.display().to_string()).collect();
     let command = stage.command(Path::new(PROGRAM), Span::from_secs(30)).unwrap();
     let outcome = command
@@ -303,7 +303,7 @@ fn an_undone_step_fails_check_and_an_ipv6_pod_is_wired_too() {
     if !ready() {
         return;
     }
-    let stage = Stage::new().unwrap();
+    let stage = PluginStage::new().unwrap();
     let mut config =
         config("0.4.0", &json!([[{ "subnet": "10.88.0.0/24" }], [{ "subnet": "fd00:88::/64" }]]));
     let (done, result) = on_stage(&stage, "ADD", &config);
@@ -353,7 +353,7 @@ fn gc_takes_away_what_is_not_valid_and_status_answers() {
     if !ready() {
         return;
     }
-    let stage = Stage::new().unwrap();
+    let stage = PluginStage::new().unwrap();
     // host-local 1.1.1 does not speak 1.1.0, and is asked in the words of 1.0.0
     let mut config = config("1.1.0", &v4());
     let (done, answer) = on_stage(&stage, "STATUS", &config);
