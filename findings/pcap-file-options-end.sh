@@ -5,7 +5,7 @@
 #           block as well.
 # Seen:     "Invalid option" for an interface with if_tsresol and nothing behind it; nothing after it can be read.
 #           tshark, tcpdump, Scapy, dpkt and pcap-parser read the same file.
-# Meets it: who gives a capture of such a writer to a Rust program, arplab's `identify --pcap` among them.
+# Meets it: who gives a capture of such a writer to a Rust program; arplab's `identify --pcap` was one of them.
 set -eu
 . "$(dirname "$0")/lib/common.sh"
 

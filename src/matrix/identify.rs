@@ -5,6 +5,7 @@ mod capture;
 mod frames;
 mod look;
 mod next;
+mod pcapng;
 mod sight;
 mod signature;
 

@@ -2,11 +2,8 @@
 //! frames and their times; comments are not.
 
 use super::frames::{HeardFrame, read};
+use super::pcapng::pcapng;
 use pcap_file::pcap::PcapReader;
-use pcap_file::pcapng::blocks::interface_description::{
-    InterfaceDescriptionBlock, InterfaceDescriptionOption,
-};
-use pcap_file::pcapng::{Block, PcapNgReader};
 use pcap_file::{DataLink, TsResolution};
 use std::io::{BufRead, BufReader, Read};
 
@@ -34,6 +31,20 @@ pub enum CaptureError {
          on the interface itself, `tcpdump -ni eth0 -w FILE` in the pod or on its cali interface"
     )]
     Link(DataLink),
+    /// Its frames are in Simple Packet Blocks.
+    #[error(
+        "its {frames} frames about this have no times (Simple Packet Blocks): {asked} requests for the gateway, \
+         {replies} replies; how long nobody answered cannot be read from it. Capture with tcpdump or dumpcap, \
+         which write times, or give what you saw with --asked, --heard and --answered"
+    )]
+    Timeless {
+        /// Those that tell something: ARP, neighbour discovery, packets to one station.
+        frames: usize,
+        /// Requests for the gateway among them.
+        asked: usize,
+        /// Its replies.
+        replies: usize,
+    },
 }
 
 /// A capture's telling frames.
@@ -48,17 +59,17 @@ pub(super) struct CaptureRead {
 
 /// Frames as they come, with absolute times.
 #[derive(Default)]
-struct Gather {
+pub(super) struct Gather {
     seen: Vec<HeardFrame>,
     first: Option<u64>,
     last: u64,
-    any: bool,
+    pub(super) any: bool,
     warnings: Vec<String>,
 }
 
 impl Gather {
     /// False when there is no room for more.
-    fn take(&mut self, t: u64, frame: &[u8]) -> bool {
+    pub(super) fn take(&mut self, t: u64, frame: &[u8]) -> bool {
         self.any = true;
         self.first = Some(self.first.map_or(t, |f| f.min(t)));
         self.last = self.last.max(t);
@@ -71,8 +82,7 @@ impl Gather {
     }
 
     /// What is before a break is used.
-    fn broken(&mut self, why: &pcap_file::PcapError) -> Result<(), CaptureError> {
-        let why = reason(why);
+    pub(super) fn broken(&mut self, why: String) -> Result<(), CaptureError> {
         if !self.any {
             return Err(CaptureError::Broken(why));
         }
@@ -80,7 +90,7 @@ impl Gather {
         Ok(())
     }
 
-    fn finish(mut self) -> CaptureRead {
+    pub(super) fn finish(mut self) -> CaptureRead {
         let base = self.first.unwrap_or(0);
         // several interfaces, or a merged file
         self.seen.sort_by_key(|f| f.t);
@@ -91,10 +101,13 @@ impl Gather {
     }
 }
 
+/// Where a file breaks off.
+pub(super) const CUT_OFF: &str = "the file ends in the middle of a block";
+
 fn reason(why: &pcap_file::PcapError) -> String {
     match why {
         pcap_file::PcapError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            "the file ends in the middle of a block".to_owned()
+            CUT_OFF.to_owned()
         }
         pcap_file::PcapError::IoError(e) => e.to_string(),
         other => other.to_string(),
@@ -139,79 +152,10 @@ fn pcap(input: impl Read) -> Result<CaptureRead, CaptureError> {
                 }
             }
             Err(e) => {
-                all.broken(&e)?;
+                all.broken(reason(&e))?;
                 break;
             }
         }
     }
     Ok(all.finish())
-}
-
-fn pcapng(input: impl Read) -> Result<CaptureRead, CaptureError> {
-    let mut reader = PcapNgReader::new(input).map_err(|e| CaptureError::Broken(reason(&e)))?;
-    let mut all = Gather::default();
-    let mut clocks: Vec<Result<Clock, DataLink>> = Vec::new();
-    let mut other = None;
-    while let Some(block) = reader.next_block() {
-        let more = match block {
-            Ok(Block::SectionHeader(_)) => {
-                clocks.clear();
-                true
-            }
-            Ok(Block::InterfaceDescription(i)) => {
-                clocks.push(Clock::of(&i));
-                true
-            }
-            Ok(Block::EnhancedPacket(p)) => match clocks.get(p.interface_id as usize) {
-                // the crate hands the count of ticks on as nanoseconds
-                Some(Ok(clock)) => all.take(clock.ns(p.timestamp.as_nanos()), &p.data),
-                Some(Err(link)) => {
-                    other = Some(*link);
-                    true
-                }
-                None => true,
-            },
-            Ok(_) => true,
-            Err(e) => {
-                all.broken(&e)?;
-                false
-            }
-        };
-        if !more {
-            break;
-        }
-    }
-    match other {
-        Some(link) if !all.any => Err(CaptureError::Link(link)),
-        _ => Ok(all.finish()),
-    }
-}
-
-/// How an interface counts time.
-#[derive(Clone, Copy)]
-struct Clock {
-    /// Ticks in a second.
-    rate: u128,
-}
-
-impl Clock {
-    fn of(interface: &InterfaceDescriptionBlock<'_>) -> Result<Clock, DataLink> {
-        if interface.linktype != DataLink::ETHERNET {
-            return Err(interface.linktype);
-        }
-        let resolution = interface.options.iter().find_map(|o| match o {
-            InterfaceDescriptionOption::IfTsResol(r) => Some(*r),
-            _ => None,
-        });
-        // if_tsresol: a power of ten, or of two when the highest bit is set; microseconds else
-        let rate = match resolution.unwrap_or(6) {
-            r if r & 0x80 != 0 => 1u128 << (r & 0x7f).min(63),
-            r => 10u128.pow(u32::from(r).min(19)),
-        };
-        Ok(Clock { rate })
-    }
-
-    fn ns(self, ticks: u128) -> u64 {
-        u64::try_from(ticks.saturating_mul(1_000_000_000) / self.rate).unwrap_or(u64::MAX)
-    }
 }

@@ -2,6 +2,7 @@
 //! it, and what is tied with it cannot be told from it.
 
 mod bad;
+mod blocks;
 mod table;
 mod ties;
 
