@@ -2,7 +2,7 @@
 
 use super::fail::Fail;
 use crate::pair::crowd::{Crowd, crowd};
-use crate::pair::delay::{DelayCase, DelayCell, Trouble, delay_table, standard_cases};
+use crate::pair::delay::{DelayCase, DelayCell, ToldFailure, Trouble, delay_table, standard_cases};
 use crate::time::Span;
 use std::fmt::Write as _;
 use std::io::Write;
@@ -50,10 +50,12 @@ fn crowds(windows: &[Span]) -> Vec<(u32, Vec<(Span, Crowd)>)> {
 
 fn json(table: &Table, crowds: &Crowds, out: &mut dyn Write) -> Result<(), Fail> {
     for (case, cell) in table.iter().flat_map(|(case, cells)| cells.iter().map(move |c| (case, c))) {
-        let failure = cell.failure.map(|(f, at)| serde_json::json!({ "error": f.name(), "at": at }));
+        let told =
+            |t: &ToldFailure| serde_json::json!({ "error": t.failure.name(), "min": t.min, "max": t.max });
+        let failures: Vec<_> = cell.failures.iter().map(told).collect();
         let line = serde_json::json!({
             "case": name_of(table, case), "window": cell.window, "runs": cell.runs, "answered": cell.answered,
-            "min": cell.min, "median": cell.median, "max": cell.max, "failure": failure,
+            "min": cell.min, "median": cell.median, "max": cell.max, "failures": failures,
         });
         writeln!(out, "{line}")?;
     }
@@ -82,23 +84,21 @@ fn seconds(span: Span) -> String {
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
+fn range(min: Span, max: Span) -> String {
+    let (min, max) = (seconds(min), seconds(max));
+    if min == max { min } else { format!("{min} to {max}") }
+}
+
 fn cell(c: &DelayCell) -> String {
-    let told = |(failure, at): (crate::pod::Failure, Span)| format!("{} at {}", failure.name(), seconds(at));
-    let times = c.min.zip(c.max).map(|(min, max)| {
-        if seconds(min) == seconds(max) {
-            seconds(min)
-        } else {
-            format!("{} to {}", seconds(min), seconds(max))
-        }
-    });
-    match (times, c.failure) {
-        (None, None) => "never".into(),
-        (None, Some(failure)) => told(failure),
-        (Some(times), _) if c.answered == c.runs => times,
-        (Some(times), failure) => {
-            let else_ = failure.map_or("never".into(), told);
-            format!("{times} ({} of {}), else {else_}", c.answered, c.runs)
-        }
+    let told = |t: &ToldFailure| format!("{} at {}", t.failure.name(), range(t.min, t.max));
+    let failures = match &c.failures[..] {
+        [] => "never".to_owned(),
+        failures => failures.iter().map(told).collect::<Vec<_>>().join(" or "),
+    };
+    match c.min.zip(c.max).map(|(min, max)| range(min, max)) {
+        None => failures,
+        Some(times) if c.answered == c.runs => times,
+        Some(times) => format!("{times} ({} of {}), else {failures}", c.answered, c.runs),
     }
 }
 

@@ -43,8 +43,19 @@ pub struct DelayCase {
     pub linear_timeouts: i32,
 }
 
-/// A cell of the table: when the client was first answered, over all phases.
+/// An error that clients ended with, and when: the wheel decides about the moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ToldFailure {
+    /// The error.
+    pub failure: Failure,
+    /// When the first of them was told, from the client's start.
+    pub min: Span,
+    /// When the last of them was.
+    pub max: Span,
+}
+
+/// A cell of the table: when the client was first answered, over all phases.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DelayCell {
     /// The window.
     pub window: Span,
@@ -58,8 +69,8 @@ pub struct DelayCell {
     pub median: Option<Span>,
     /// The latest.
     pub max: Option<Span>,
-    /// What the first client that failed for good was told, and when.
-    pub failure: Option<(Failure, Span)>,
+    /// What the clients that failed for good were told, each error once, in the order of the phases.
+    pub failures: Vec<ToldFailure>,
 }
 
 /// The lines of the table that people ask about.
@@ -166,18 +177,26 @@ fn prepare(case: &DelayCase) -> Prepared {
 
 fn cell(prepared: &Prepared, case: &DelayCase, window: Span, phases: u32) -> DelayCell {
     let mut times: Vec<Span> = Vec::new();
-    let mut failure = None;
+    let mut failures: Vec<ToldFailure> = Vec::new();
     for phase in 0..phases {
         match observe(prepared, case, window, phase) {
             Ok(time) => times.push(time),
-            Err(told) => failure = failure.or(told),
+            Err(Some((failure, at))) => note(&mut failures, failure, at),
+            Err(None) => {}
         }
     }
     times.sort();
     let (answered, runs) = (times.len() as u32, phases);
     let (min, max) = (times.first().copied(), times.last().copied());
     let median = times.get(times.len() / 2).copied();
-    DelayCell { window, runs, answered, min, median, max, failure }
+    DelayCell { window, runs, answered, min, median, max, failures }
+}
+
+fn note(failures: &mut Vec<ToldFailure>, failure: Failure, at: Span) {
+    match failures.iter_mut().find(|t| t.failure == failure) {
+        Some(told) => (told.min, told.max) = (told.min.min(at), told.max.max(at)),
+        None => failures.push(ToldFailure { failure, min: at, max: at }),
+    }
 }
 
 /// Where the wheel stands in the run of that number: steps of the golden section, which are spread

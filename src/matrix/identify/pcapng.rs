@@ -2,7 +2,7 @@
 //! the format lets them; pcap-file, which writes the captures, refuses these.
 
 use super::capture::{CUT_OFF, CaptureError, CaptureRead, Gather};
-use super::frames::{Kind, is_gateway, is_probe, read};
+use super::frames::{FrameTells, is_gateway, is_probe, read};
 use pcap_file::DataLink;
 use pcap_parser::pcapng::{Block, InterfaceDescriptionBlock, SimplePacketBlock};
 use pcap_parser::traits::{PcapNGPacketBlock, PcapReaderIterator};
@@ -132,8 +132,10 @@ impl File {
         let kept = if first.snaplen == 0 { usize::MAX } else { first.snaplen as usize };
         let data = p.packet_data();
         match read(0, &data[..data.len().min(kept)]).map(|f| f.kind) {
-            Some(Kind::Ask { sender, target }) if is_gateway(target) && !is_probe(sender) => self.asked += 1,
-            Some(Kind::Tell { about, .. }) if is_gateway(about) => self.replies += 1,
+            Some(FrameTells::Ask { sender, target }) if is_gateway(target) && !is_probe(sender) => {
+                self.asked += 1;
+            }
+            Some(FrameTells::Tell { about, .. }) if is_gateway(about) => self.replies += 1,
             Some(_) => {}
             None => return,
         }
