@@ -89,7 +89,8 @@ impl OutFile {
         file.write_all(bytes)
     }
 
-    fn fail(&self, why: &dyn core::fmt::Display) -> Fail {
+    /// What went wrong, with the path.
+    pub(super) fn fail(&self, why: &dyn core::fmt::Display) -> Fail {
         Fail::usage(format!("writing the {} {} failed: {why}", self.what, self.path.display()))
     }
 }

@@ -1,6 +1,7 @@
 //! `arplab compare`.
 
 use super::fail::Fail;
+use super::picture::{PictureFile, begun};
 use super::show;
 use crate::choice::Seeded;
 use crate::gateway::SmoltcpOutside;
@@ -10,6 +11,7 @@ use crate::trace::{Comparison, Difference, Told, Trace, compare, many, outcome};
 use core::fmt::Write as _;
 use serde::Serialize;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,6 +59,9 @@ pub(super) struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Write the runs as a page to look at, one below the other: one file, no network needed
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Seed of what the actors draw in the live runs
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -105,11 +110,13 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     let (plan, shortened) =
         if args.full { (scenario.plan(&overrides)?, Vec::new()) } else { scenario.short_plan(&overrides)? };
     let plan = Arc::new(plan);
-    let (runs, missing) = live_runs(args, &scenario, &plan)?;
+    let page = args.html.as_deref().map(PictureFile::at).transpose()?;
+    let (runs, missing) = live_runs(args, &scenario, &plan, &overrides)?;
     if runs.is_empty() {
         let why: Vec<String> = missing.iter().map(|m| format!("{}: {}", m.corner, m.why)).collect();
         return Err(Fail::cannot(format!("there is nothing to compare the model with; {}", why.join("; "))));
     }
+    let (runs, traces) = runs.into_iter().unzip();
     let (columns, tried) = pair(&plan, runs);
     let agree = columns.iter().all(|c| c.comparison.differences.is_empty());
     let mut out = std::io::stdout().lock();
@@ -135,15 +142,46 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         }
         out.write_all(render(&columns, &missing, (agree, tried)).as_bytes())?;
     }
+    if let Some(mut page) = page {
+        draw(&mut page, &scenario, (&plan, &overrides), &columns, traces)?;
+    }
     Ok(if agree { super::AS_EXPECTED } else { super::UNEXPECTED })
 }
 
-/// The model's run with one seed.
-fn model_run(plan: &Arc<Plan>, seed: u64) -> Told {
-    let mut events = Trace::new(plan);
+/// The model's run with one seed, after what `events` has already.
+fn simulate(plan: &Arc<Plan>, seed: u64, mut events: Trace) -> Trace {
     let outside = SmoltcpOutside::new(plan.outside.clone(), seed);
     let _ = sim::run(Arc::clone(plan), outside, &mut Seeded::new(seed), &mut events);
-    Told::new(Corner::Sim, seed, &events)
+    events
+}
+
+fn model_run(plan: &Arc<Plan>, seed: u64) -> Told {
+    Told::new(Corner::Sim, seed, &simulate(plan, seed, Trace::new(plan)))
+}
+
+/// The live runs, and below them the model's that are nearest to them.
+fn draw(
+    page: &mut PictureFile,
+    scenario: &Scenario,
+    (plan, overrides): (&Arc<Plan>, &Overrides),
+    columns: &[Column],
+    traces: Vec<Trace>,
+) -> Result<(), Fail> {
+    let mut runs: Vec<(String, Trace)> = Vec::new();
+    for (column, trace) in columns.iter().zip(traces) {
+        runs.push((column.live.corner.to_string(), trace));
+        let name = format!("sim, seed {}", column.twin.seed);
+        let name = if column.plain { format!("{name}, with the pod's end as a TAP") } else { name };
+        if !runs.iter().any(|(there, _)| *there == name) {
+            let plan = Arc::new(Plan { eth_is_plain: column.plain, ..(**plan).clone() });
+            let begun = begun(scenario, &plan, overrides, Corner::Sim, column.twin.seed);
+            runs.push((name, simulate(&plan, column.twin.seed, begun)));
+        }
+    }
+    let mut runs = runs.into_iter();
+    let Some((name, first)) = runs.next() else { return Ok(()) };
+    runs.for_each(|(name, trace)| page.add(name, trace));
+    page.write(&name, &first)
 }
 
 /// The better of two comparisons has fewer differences, then smaller ones.
@@ -215,10 +253,18 @@ fn as_plain(plan: &Arc<Plan>, column: Column) -> Column {
     best
 }
 
+/// The live runs, as they are compared and as they were, and what could not be run.
+type LiveRuns = (Vec<(Told, Trace)>, Vec<Missing>);
+
 /// Runs the live corners at the same time.
 #[cfg(feature = "live")]
-fn live_runs(args: &Args, scenario: &Scenario, plan: &Arc<Plan>) -> Result<(Vec<Told>, Vec<Missing>), Fail> {
-    use crate::live::{self, LiveEnd, LiveNode, LiveOptions};
+fn live_runs(
+    args: &Args,
+    scenario: &Scenario,
+    plan: &Arc<Plan>,
+    overrides: &Overrides,
+) -> Result<LiveRuns, Fail> {
+    use crate::live::{self, LiveEnd, LiveError, LiveNode, LiveOptions};
     let (mut runs, mut missing) = (Vec::new(), Vec::new());
     let mut wanted = vec![(Corner::LiveSmoltcp, LiveNode::Smoltcp), (Corner::LiveKernel, LiveNode::Kernel)];
     wanted.retain(|(corner, _)| match scenario.file().not_live.get(corner) {
@@ -239,21 +285,22 @@ fn live_runs(args: &Args, scenario: &Scenario, plan: &Arc<Plan>) -> Result<(Vec<
         .map(|(at, (corner, responder))| {
             let (plan, seed) = (Arc::clone(plan), args.seed);
             let options = LiveOptions { responder, seed, link: None, progress: at == 0 && !args.json };
+            let mut events = begun(scenario, &plan, overrides, corner, seed);
             let run = move || {
-                let mut events = Trace::new(&plan);
-                live::run(&options, &mut events).map(|end| (end, Told::new(corner, seed, &events)))
+                let end = live::run(&options, &mut events)?;
+                Ok((end, Told::new(corner, seed, &events), events))
             };
-            (corner, std::thread::spawn(run))
+            (corner, std::thread::spawn::<_, Result<_, LiveError>>(run))
         })
         .collect();
     let mut interrupted = None;
     for (corner, thread) in threads {
         match thread.join() {
-            Ok(Ok((end, told))) => {
+            Ok(Ok((end, told, events))) => {
                 if let LiveEnd::Interrupted(by) = end {
                     interrupted = Some(by);
                 }
-                runs.push(told);
+                runs.push((told, events));
             }
             Ok(Err(e)) => missing.push(Missing { corner, why: e.to_string() }),
             Err(_) => missing.push(Missing { corner, why: "it panicked; this is a bug of arplab".into() }),
@@ -266,7 +313,7 @@ fn live_runs(args: &Args, scenario: &Scenario, plan: &Arc<Plan>) -> Result<(Vec<
 }
 
 #[cfg(not(feature = "live"))]
-fn live_runs(_: &Args, _: &Scenario, _: &Arc<Plan>) -> Result<(Vec<Told>, Vec<Missing>), Fail> {
+fn live_runs(_: &Args, _: &Scenario, _: &Arc<Plan>, _: &Overrides) -> Result<LiveRuns, Fail> {
     Err(Fail::cannot("this arplab was built without live namespaces (feature `live`)"))
 }
 

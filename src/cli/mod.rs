@@ -15,6 +15,7 @@ mod list;
 mod matrix;
 mod minute;
 mod output;
+mod picture;
 mod probe;
 mod run;
 mod schema;

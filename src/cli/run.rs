@@ -1,7 +1,7 @@
 //! `arplab run`.
 
-use super::capture::CaptureFile;
 use super::fail::Fail;
+use super::picture::{Files, begun};
 use super::{change, output, show};
 use crate::choice::Seeded;
 use crate::control::StepTable;
@@ -11,10 +11,8 @@ use crate::pod::ClientId;
 use crate::scenario::file::ClientKind;
 use crate::scenario::{ClientPlan, Corner, Expect, HoldOverride, Overrides, Plan, Scenario, mitigation};
 use crate::sim;
-use crate::time::Time;
 use crate::trace::{
-    Check, ClientNews, Observed, Sink as _, Start, Timeline, Trace, VerdictLine, What, check, observe,
-    write_json,
+    Check, ClientNews, Observed, Timeline, Trace, VerdictLine, What, check, observe, write_json,
 };
 use std::io::Write;
 use std::path::PathBuf;
@@ -58,6 +56,13 @@ pub(super) struct Args {
     /// Write the frames as a pcapng capture with comments
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+    /// Write the run as a page to look at: one file, no network needed
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// On the page, below this run, the simulator's run with a fix or a mitigation of that name, or
+    /// (sim) without; may be given several times
+    #[arg(long, value_name = "NAME", requires = "html", conflicts_with = "replay")]
+    beside: Vec<String>,
     /// Print events as JSON lines, and the verdict as the last one
     #[arg(long)]
     json: bool,
@@ -92,7 +97,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         return super::explore::replay(path, shown(args));
     }
     let (scenario, overrides, plan, _) = prepare(args)?;
-    let capture = args.pcap.as_deref().map(CaptureFile::at).transpose()?;
+    let files = files(args, &scenario, &overrides)?;
     let plan = Arc::new(plan);
     let mut events = begun(&scenario, &plan, &overrides, Corner::Sim, args.seed);
     let mut chooser = Seeded::new(args.seed);
@@ -103,7 +108,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     }
     let early = (ended == sim::Ended::TimeUp && events.plan.until_clients_done).then_some(Early::GivenUp);
     let run = Ran { args, scenario: &scenario, overrides: &overrides, corner: Corner::Sim, early };
-    run.report(&events, capture.as_ref())
+    run.report(&events, &files)
 }
 
 #[cfg(feature = "live")]
@@ -119,7 +124,7 @@ fn live(args: &Args) -> Result<u8, Fail> {
     if let Some(why) = scenario.file().not_live.get(&corner) {
         return Err(Fail::cannot(format!("{} cannot be staged in {corner}: {why}", scenario.id())));
     }
-    let capture = args.pcap.as_deref().map(CaptureFile::at).transpose()?;
+    let files = files(args, &scenario, &overrides)?;
     let plan = Arc::new(plan);
     let mut events = begun(&scenario, &plan, &overrides, corner, args.seed);
     let link = args.link.map(|l| match l {
@@ -139,7 +144,7 @@ fn live(args: &Args) -> Result<u8, Fail> {
         Some(case) if interrupted.is_none() => {
             super::explore::verdict(&case, &scenario, &events, shown(args))
         }
-        _ => run.report(&events, capture.as_ref()),
+        _ => run.report(&events, &files),
     };
     if let Some(by) = interrupted {
         if let Err(fail) = code {
@@ -172,24 +177,30 @@ fn prepare(args: &Args) -> Result<(Scenario, Overrides, Plan, Option<Case>), Fai
     Ok((scenario, overrides, plan, None))
 }
 
-/// How a replay is shown.
-fn shown(args: &Args) -> super::explore::Shown<'_> {
-    super::explore::Shown { full: args.full, json: args.json, capture: args.pcap.as_deref() }
+/// What the run leaves behind, looked at before it begins.
+fn files(args: &Args, scenario: &Scenario, overrides: &Overrides) -> Result<Files, Fail> {
+    let mut files = Files::at(args.pcap.as_deref(), args.html.as_deref())?;
+    files.beside(&args.beside, scenario, overrides, args.seed)?;
+    Ok(files)
 }
 
-/// A run that begins: its first event says what it is.
-fn begun(scenario: &Scenario, plan: &Arc<Plan>, overrides: &Overrides, corner: Corner, seed: u64) -> Trace {
-    let mut trace = Trace::new(plan);
-    let start = Start {
-        scenario: scenario.id().to_owned(),
-        title: scenario.file().title.clone(),
-        corner,
-        seed,
-        fixes: overrides.fixes.clone(),
-        holds: overrides.holds.iter().map(|h| format!("{}={}", h.step, h.length)).collect(),
-    };
-    trace.take(Time::ZERO, What::Start(Box::new(start)));
-    trace
+/// A run's heading on a page.
+const fn corner_name(corner: Corner) -> &'static str {
+    match corner {
+        Corner::Sim => "simulated",
+        Corner::LiveSmoltcp => "live: a real pod, the host side played by arplab",
+        Corner::LiveKernel => "live: a real pod and a real host side",
+    }
+}
+
+/// How a replay is shown.
+fn shown(args: &Args) -> super::explore::Shown<'_> {
+    super::explore::Shown {
+        full: args.full,
+        json: args.json,
+        capture: args.pcap.as_deref(),
+        html: args.html.as_deref(),
+    }
 }
 
 /// A run that is over.
@@ -211,7 +222,7 @@ enum Early {
 }
 
 impl Ran<'_> {
-    fn report(&self, events: &Trace, capture: Option<&CaptureFile>) -> Result<u8, Fail> {
+    fn report(&self, events: &Trace, files: &Files) -> Result<u8, Fail> {
         let seen = observe(events);
         let expect = self.expectations();
         let checks = check(&expect, &seen, !self.overrides.holds.is_empty());
@@ -220,7 +231,7 @@ impl Ran<'_> {
         let code = if good { super::AS_EXPECTED } else { super::UNEXPECTED };
         let told = self.tell(events, &seen, &expect, &checks);
         // what was seen is told first: a live run took its time
-        capture.map_or(Ok(()), |c| c.write(events))?;
+        files.write(corner_name(self.corner), events)?;
         match told {
             // a reader who has seen enough does not change the verdict
             Err(fail) if !fail.is_broken_pipe() => Err(fail),

@@ -11,6 +11,7 @@ mod json;
 mod observe;
 mod page;
 mod pcapng;
+mod picture;
 mod summary;
 mod timeline;
 mod view;
@@ -29,6 +30,7 @@ pub use json::{JsonLine, LineFate, LineNews, LineWhat, VerdictLine, write_json};
 pub use observe::{ClientSeen, GatewaySeen, Observed, observe};
 pub use page::Style;
 pub use pcapng::{PcapError, write_pcapng};
+pub use picture::{Shown, title, write_html};
 #[cfg(feature = "cli")]
 pub(crate) use summary::pointer;
 pub use summary::{headline, kernel_view, summary};

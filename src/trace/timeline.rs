@@ -83,6 +83,21 @@ impl Timeline<'_> {
     /// The timeline of these events.
     #[must_use]
     pub fn render(trace: &Trace, style: Style) -> String {
+        let mut t = Timeline::told(trace, style);
+        t.count_drops();
+        // a burst is known only when it is over, but belongs where it began
+        t.rows.sort_by_key(|r| r.t);
+        let windows = t.gates.each_ref().map(|g| &g.windows[..]);
+        Page::new(t.style, &t.rows, windows).draw()
+    }
+
+    /// The spans in which the pod asks in vain, of IPv4's gateway and of IPv6's.
+    pub(super) fn windows(trace: &Trace) -> [Vec<(Time, Time)>; 2] {
+        let told = Timeline::told(trace, Style::default());
+        told.gates.map(|gate| gate.windows.iter().map(|w| (w.from, w.to)).collect())
+    }
+
+    fn told(trace: &Trace, style: Style) -> Timeline<'_> {
         let mut t = Timeline::new(trace, style);
         for event in trace.iter() {
             t.event(event);
@@ -91,11 +106,7 @@ impl Timeline<'_> {
         for six in [false, true] {
             t.flush(end, six, None);
         }
-        t.count_drops();
-        // a burst is known only when it is over, but belongs where it began
-        t.rows.sort_by_key(|r| r.t);
-        let windows = t.gates.each_ref().map(|g| &g.windows[..]);
-        Page::new(t.style, &t.rows, windows).draw()
+        t
     }
 
     fn new(trace: &Trace, style: Style) -> Timeline<'_> {

@@ -10,6 +10,7 @@ mod explore_command;
 mod explore_verdicts;
 mod identify;
 mod matrix_explore;
+mod picture;
 mod properties;
 mod random;
 mod readme;

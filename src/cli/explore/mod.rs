@@ -25,7 +25,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         return list();
     }
     if let Some(path) = &args.replay {
-        return replay(path, Shown { full: args.full, json: args.json, capture: None });
+        return replay(path, Shown { full: args.full, json: args.json, capture: None, html: None });
     }
     let word = args.scenario.as_deref().unwrap_or_default();
     let (scenario, race) = load(word)?;

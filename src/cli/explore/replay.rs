@@ -1,7 +1,7 @@
 //! Schedules from files, replayed.
 
-use crate::cli::capture::CaptureFile;
 use crate::cli::fail::Fail;
+use crate::cli::picture::Files;
 use crate::cli::{AS_EXPECTED, UNEXPECTED, complain, matrix, output};
 #[cfg(feature = "live")]
 use crate::explore::Facts;
@@ -20,6 +20,8 @@ pub(in crate::cli) struct Shown<'a> {
     pub(in crate::cli) json: bool,
     /// Where the frames go.
     pub(in crate::cli) capture: Option<&'a Path>,
+    /// Where the page goes.
+    pub(in crate::cli) html: Option<&'a Path>,
 }
 
 /// Bytes of a schedule's file at most.
@@ -108,7 +110,7 @@ fn tell(
     lacking: &[String],
     how: Shown<'_>,
 ) -> Result<u8, Fail> {
-    let capture = how.capture.map(CaptureFile::at).transpose()?;
+    let files = Files::at(how.capture, how.html)?;
     let as_recorded = case.is_as_recorded(lacking);
     // a kernel of which the model is wrong has not been shown the schedule of the model
     let differs = observe(events).differs;
@@ -135,6 +137,6 @@ fn tell(
         }
         writeln!(out, "{}", if as_recorded { "As recorded." } else { "NOT as recorded." })?;
     }
-    capture.map_or(Ok(()), |c| c.write(events))?;
+    files.write("the schedule, replayed", events)?;
     Ok(if as_recorded && differs.is_empty() { AS_EXPECTED } else { UNEXPECTED })
 }
