@@ -11,7 +11,7 @@ pub(super) fn overrides(
     fixes: &[String],
     with: &[String],
 ) -> Result<Overrides, Fail> {
-    let mut overrides = Overrides { holds: holds.to_vec(), fixes: fixes.to_vec() };
+    let mut overrides = Overrides { holds: holds.to_vec(), fixes: fixes.to_vec(), ..Overrides::default() };
     let own = |name: &str| scenario.file().fixes.iter().any(|x| x.name.get_ref() == name);
     for name in fixes {
         if !own(name) && mitigation(name).is_some() {

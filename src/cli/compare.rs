@@ -103,7 +103,8 @@ struct CornerOut<'a> {
 
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     let scenario = show::load(&args.scenario)?;
-    let mut overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    let mut overrides =
+        Overrides { holds: args.hold.clone(), fixes: args.fix.clone(), ..Overrides::default() };
     for name in &args.with {
         overrides.with(&super::matrix::find(name)?.name);
     }

@@ -174,7 +174,7 @@ fn setting(args: &Args, pod_ip: Ipv4Addr, pod_mac: Mac, mac: Option<Mac>) -> Ask
 fn of_scenario(args: &Args, scenario: &Scenario) -> Result<ReportTable, Fail> {
     // before anything else: it wants a process with one thread
     let entered = if args.only == Some(Only::Model) { Err("not wanted".into()) } else { enter() };
-    let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone() };
+    let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone(), ..Overrides::default() };
     let scene =
         Scene::of(scenario.plan(&overrides)?, args.seed, args.at).map_err(|e| Fail::usage(e.to_string()))?;
     let setting = setting(args, scene.setting.pod_ip, scene.setting.pod_mac, Some(Mac::CALICO));

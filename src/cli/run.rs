@@ -89,6 +89,16 @@ enum LinkArg {
     Veth,
 }
 
+impl Args {
+    fn corner(&self) -> Corner {
+        match (self.live, self.responder) {
+            (false, _) => Corner::Sim,
+            (true, ResponderArg::Smoltcp) => Corner::LiveSmoltcp,
+            (true, ResponderArg::Kernel) => Corner::LiveKernel,
+        }
+    }
+}
+
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     if args.live {
         return live(args);
@@ -117,9 +127,10 @@ fn live(args: &Args) -> Result<u8, Fail> {
     // before anything else: it wants a process with one thread
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
     let (scenario, overrides, plan, case) = prepare(args)?;
-    let (corner, responder) = match args.responder {
-        ResponderArg::Smoltcp => (Corner::LiveSmoltcp, live::LiveNode::Smoltcp),
-        ResponderArg::Kernel => (Corner::LiveKernel, live::LiveNode::Kernel),
+    let corner = args.corner();
+    let responder = match args.responder {
+        ResponderArg::Smoltcp => live::LiveNode::Smoltcp,
+        ResponderArg::Kernel => live::LiveNode::Kernel,
     };
     if let Some(why) = scenario.file().not_live.get(&corner) {
         return Err(Fail::cannot(format!("{} cannot be staged in {corner}: {why}", scenario.id())));
@@ -172,7 +183,8 @@ fn prepare(args: &Args) -> Result<(Scenario, Overrides, Plan, Option<Case>), Fai
         return Ok((scenario, overrides, plan, Some(case)));
     }
     let scenario = show::load(args.scenario.as_deref().unwrap_or_default())?;
-    let overrides = change::overrides(&scenario, &args.hold, &args.fix, &args.with)?;
+    let mut overrides = change::overrides(&scenario, &args.hold, &args.fix, &args.with)?;
+    overrides.corner = args.corner();
     let plan = scenario.plan(&overrides)?;
     Ok((scenario, overrides, plan, None))
 }
@@ -297,6 +309,7 @@ impl Ran<'_> {
             print_given_up(events, out)?;
         }
         print_checks(expect, checks, style.unicode, out)?;
+        print_unmodelled(seen, out)?;
         self.print_not_done(events, out)?;
         print_mitigations(self.args, scenario, out)?;
         print_fixes(self.args, scenario, out)
@@ -320,6 +333,20 @@ impl Ran<'_> {
         }
         Ok(())
     }
+}
+
+/// What was not held against the model, and why.
+fn print_unmodelled(seen: &Observed, out: &mut dyn Write) -> Result<(), Fail> {
+    if seen.unmodelled.is_empty() {
+        return Ok(());
+    }
+    let commands: Vec<String> = seen.unmodelled.iter().map(|c| format!("`{c}`")).collect();
+    let text = format!(
+        "The model does not know {}. What came after the first was seen of the kernel alone: it was not \
+         compared with the model, which has no reasons for it.",
+        commands.join(", ")
+    );
+    Ok(write!(out, "{}", output::fold(&text, 0, WIDTH))?)
 }
 
 /// A run without a length of its own lasts until its clients are done.

@@ -3,6 +3,7 @@
 use crate::addr::IfName;
 pub use crate::addr::Side;
 pub use crate::host::LinkEvent;
+use crate::host::command::Tool;
 use crate::host::{LinkKind, Mutation};
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,15 @@ pub enum Act {
     Change(Side, Mutation),
     /// A change that may fail without consequence: the program logs a warning and goes on.
     Try(Side, Mutation),
+    /// A command that the model has no term for, in one namespace; only a kernel can carry it out.
+    Tool {
+        /// In which namespace.
+        side: Side,
+        /// The command.
+        tool: Tool,
+        /// It may fail without consequence.
+        may_fail: bool,
+    },
     /// The veth pair is made: the pod end in the pod's namespace, the host end where told.
     VethCreate {
         /// Where the host end is born.
@@ -96,6 +106,8 @@ impl fmt::Display for Act {
         match self {
             Act::Change(Side::Host, m) | Act::Try(Side::Host, m) => write!(f, "{m}"),
             Act::Change(Side::Pod, m) | Act::Try(Side::Pod, m) => write!(f, "[pod] {m}"),
+            Act::Tool { side: Side::Host, tool, .. } => write!(f, "{tool}"),
+            Act::Tool { side: Side::Pod, tool, .. } => write!(f, "[pod] {tool}"),
             Act::VethCreate { host_end: Side::Host, .. } => {
                 f.write_str("create the veth pair, host end in the host's namespace")
             }

@@ -83,6 +83,9 @@ pub enum Refusal {
     /// The node has no host end to send from.
     #[error("the host end does not exist")]
     NoHostEnd,
+    /// The model has no term for the command, and no kernel is there to carry it out.
+    #[error("the model does not know this command")]
+    Unmodelled,
 }
 
 /// What an actor sees and can ask for.

@@ -208,7 +208,8 @@ impl Case {
     /// What is changed about the scenario.
     #[must_use]
     pub fn overrides(&self) -> Overrides {
-        let mut overrides = Overrides { holds: self.holds.clone(), fixes: self.fixes.clone() };
+        let mut overrides =
+            Overrides { holds: self.holds.clone(), fixes: self.fixes.clone(), ..Overrides::default() };
         self.with.iter().for_each(|name| overrides.with(name));
         overrides
     }

@@ -14,7 +14,7 @@ mod state;
 pub(crate) use apply::NO_LLADDR;
 pub use apply::mutation::{
     Effect, Effects, Errno, Family, HookSpec, HopSpec, KernelChange, LinkChange, Mutation, Op, Refused,
-    RouteSpec, SetNud,
+    RouteFilter, RouteSpec, RuleSpec, SetNud,
 };
 pub use arp::condition::Condition;
 pub use arp::decide::{After, Decision, Learn, Processed, Request, decide, process, process_frame};

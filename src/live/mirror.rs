@@ -131,7 +131,7 @@ impl Lab {
                 self.would(act).then(text)
             }
         };
-        if let Some(text) = differs {
+        if let Some(text) = differs.filter(|_| self.beyond.is_none()) {
             let now = self.now();
             self.events.take(now, What::Differs { text });
         }

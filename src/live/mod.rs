@@ -32,6 +32,7 @@ mod space;
 mod stage;
 mod steps;
 mod terms;
+mod tool;
 mod uplink;
 mod watch;
 

@@ -15,7 +15,7 @@ use crate::pair::no_carrier;
 use crate::pod::ClientId;
 use crate::run::{ClientDid, Deed, Order, PodId};
 use crate::time::Time;
-use crate::trace::{ClientNews, FrameFate, FrameId, Loss, Ruling, Sink, View, What};
+use crate::trace::{ClientNews, FrameFate, FrameId, Loss, Ruling, Sink, View, What, Why};
 use std::net::IpAddr;
 
 impl Lab {
@@ -154,7 +154,13 @@ impl Lab {
     }
 
     fn tell_verdicts(&mut self, verdicts: impl IntoIterator<Item = Judged>) {
-        for Judged { at, what, differs } in verdicts {
+        for Judged { at, mut what, mut differs } in verdicts {
+            if self.beyond.is_some_and(|since| at >= since) {
+                differs = None;
+                if let What::Judged { ruling: Ruling::Silent { why, .. }, .. } = &mut what {
+                    *why = Why::Unmodelled;
+                }
+            }
             if matches!(what, What::Judged { ruling: Ruling::Silent { .. }, .. }) {
                 self.progress.unanswered();
             }

@@ -95,6 +95,16 @@ impl Node {
         each!(self, m => m.gateway.state(), k => &k.state)
     }
 
+    /// A kernel answers.
+    pub(super) fn is_kernel(&self) -> bool {
+        matches!(self, Node::Kernel(_))
+    }
+
+    /// The node's namespace, where it is real.
+    pub(super) fn space(&self) -> Option<&Space> {
+        each!(self, _m => None, k => Some(&k.space))
+    }
+
     /// The same, to be changed.
     pub(super) fn model(&mut self) -> NodeModel<'_> {
         each!(self, m => NodeModel::Gateway(&mut m.gateway), k => NodeModel::State(&mut k.state))

@@ -27,6 +27,11 @@ pub(super) fn check(plan: &Plan, responder: LiveNode) -> Result<(), LiveError> {
         if matches!(act, Act::DownElsewhere) && plan.queue_purged_by_all {
             why.push("kernels since 6.0 do not throw away what waits in other namespaces".into());
         }
+        if let Act::Tool { tool, .. } = act
+            && super::tool::path_of(tool.program()).is_none()
+        {
+            why.push(format!("`{tool}`: there is no program `{}` on this machine", tool.program()));
+        }
         if let Act::Change(_, change) | Act::Try(_, change) = act
             && let Some(reason) = no_such_change(plan, responder, change)
         {

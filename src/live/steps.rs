@@ -8,6 +8,7 @@ use super::terms::LiveError;
 use super::watch::KnownEntries;
 use crate::addr::Side;
 use crate::control::Refusal;
+use crate::host::command::Tool;
 use crate::host::conf::{Global, SysctlKey};
 use crate::host::{Link, LinkChange, Mutation};
 use crate::pair::Devices as _;
@@ -39,6 +40,7 @@ impl Lab {
         let begin = self.now();
         let done = match &order.deed {
             Deed::Change(side, change) => self.change(*side, change).await?,
+            Deed::Tool(side, tool) => self.run_tool(*side, tool).await?,
             Deed::Create { host_end, pod_up } => self.create_pair(*host_end, *pod_up).await?,
             Deed::Move => self.move_host_end().await?,
             Deed::Delete(from) => {
@@ -113,6 +115,18 @@ impl Lab {
             real => self.follow(real, &|model, now, by| model.change(now, side, change, by)),
         };
         self.align().await?;
+        Ok(done)
+    }
+
+    /// A command that the model has no term for, by its own program. What it did only the kernel
+    /// knows, so from here on the model is no judge.
+    async fn run_tool(&mut self, side: Side, tool: &Tool) -> Result<Done, LiveError> {
+        let space = if side == Side::Pod { Some(&self.pod) } else { self.node.space() };
+        let Some(space) = space else { return Ok(Err(Refusal::Unmodelled)) };
+        let done = super::tool::run(space, tool).await?;
+        let now = self.now();
+        self.beyond.get_or_insert(now);
+        self.events.take(now, What::Unmodelled { side, command: tool.to_string() });
         Ok(done)
     }
 

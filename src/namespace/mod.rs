@@ -4,7 +4,8 @@ use crate::addr::{IfName, Mac};
 use crate::host::conf::{Global, SysctlKey};
 use crate::host::hook::HookPoint;
 use crate::host::{
-    HopSpec, LinkChange, LinkKind, Mutation, Op, RouteKind, RouteSpec, RtScope, Rule, RuleAction, SetNud,
+    Family, HopSpec, LinkChange, LinkKind, Mutation, Op, RouteFilter, RouteKind, RouteSpec, RtScope,
+    RuleAction, RuleSpec, SetNud,
 };
 use ipnet::IpNet;
 use netns_lab::nft::{ArpDrop, ArpHook, ArpOperation, InstalledArpDrop};
@@ -105,9 +106,12 @@ pub async fn apply(place: &mut RealNamespace<'_>, change: &Mutation) -> Result<(
         Mutation::AddrDel { dev, net } => {
             netlink(rtnl.delete_address(&Address::new(dev.as_str(), *net)).await)
         }
+        Mutation::AddrFlush { dev, family } => netlink(addr_flush(rtnl, *dev, *family).await),
         Mutation::Route { op, spec } => netlink(route(rtnl, *op, spec).await),
+        Mutation::RouteFlush(filter) => netlink(route_flush(rtnl, filter).await),
+        Mutation::RuleFlush(family) => netlink(rule_flush(rtnl, *family).await),
         Mutation::Rule { op, rule } => {
-            let rule = rule_of(rule);
+            let rule = rule_of(rule, *op);
             netlink(match op {
                 Op::Del => rtnl.delete_rule(&rule).await,
                 _ => rtnl.add_rule(&rule).await,
@@ -252,6 +256,8 @@ async fn route(rtnl: &Rtnl, op: Op, spec: &RouteSpec) -> Result<(), RtnlError> {
         Op::Add => rtnl.add_route(&route).await,
         Op::Replace => rtnl.replace_route(&route).await,
         Op::Change => rtnl.change_route(&route).await,
+        Op::Append => rtnl.append_route(&route).await,
+        Op::Prepend => rtnl.prepend_route(&route).await,
         Op::Del => rtnl.delete_route(&route).await,
     }
 }
@@ -266,20 +272,89 @@ fn next_hop(hop: &HopSpec) -> rtnl::NextHop {
     rtnl::NextHop { onlink: hop.onlink, ..next.weight(hop.weight) }
 }
 
-fn rule_of(rule: &Rule) -> rtnl::Rule {
-    let action = match rule.action {
-        RuleAction::Lookup(table) => rtnl::RuleAction::Table(table),
-        RuleAction::Unreachable => rtnl::RuleAction::Unreachable,
-        RuleAction::Blackhole => rtnl::RuleAction::Blackhole,
-        RuleAction::Prohibit => rtnl::RuleAction::Prohibit,
+fn rule_of(spec: &RuleSpec, op: Op) -> rtnl::Rule {
+    let action = match spec.action {
+        Some(RuleAction::Lookup(table)) => rtnl::RuleAction::Table(table),
+        Some(RuleAction::Unreachable) => rtnl::RuleAction::Unreachable,
+        Some(RuleAction::Blackhole) => rtnl::RuleAction::Blackhole,
+        Some(RuleAction::Prohibit) => rtnl::RuleAction::Prohibit,
+        // ip(8) names no action when it deletes, and the kernel then takes any (rule_find)
+        None if op == Op::Del => rtnl::RuleAction::Other(0),
+        None => rtnl::RuleAction::Table(rtnl::table::MAIN),
     };
-    let mut out = rtnl::Rule::v4(action).priority(rule.priority);
-    out.from = rule.from.map(Into::into);
-    out.to = rule.to.map(Into::into);
-    out.iif = rule.iif.map(|name| name.to_string());
-    out.mark = rule.fwmark;
-    out.invert = rule.invert;
-    out
+    rtnl::Rule {
+        v6: spec.family == Family::Inet6,
+        priority: spec.priority,
+        from: spec.from,
+        to: spec.to,
+        iif: spec.iif.map(|name| name.to_string()),
+        mark: spec.fwmark,
+        invert: spec.invert,
+        suppress_prefix_len: spec.suppress_prefixlength.map(u32::from),
+        ..rtnl::Rule::v4(action)
+    }
+}
+
+/// `ip rule flush`: all that have a priority in the kernel's list, which leaves out 0.
+async fn rule_flush(rtnl: &Rtnl, family: Family) -> Result<(), RtnlError> {
+    for rule in rtnl.rules().await? {
+        if rule.v6 == (family == Family::Inet6) && rule.priority != Some(0) {
+            rtnl.delete_rule(&rule).await?;
+        }
+    }
+    Ok(())
+}
+
+/// `ip addr flush dev`: a secondary that is promoted meanwhile is met in the next round.
+async fn addr_flush(rtnl: &Rtnl, dev: IfName, family: Option<Family>) -> Result<(), RtnlError> {
+    // iproute2 looks the name up first
+    rtnl.link(dev.as_str()).await?;
+    loop {
+        let all = rtnl.addresses().await?;
+        let goes = |a: &&Address| {
+            let of = if a.net.addr().is_ipv6() { Family::Inet6 } else { Family::Inet };
+            a.dev.name() == Some(dev.as_str()) && family.is_none_or(|f| f == of)
+        };
+        let Some(first) = all.iter().find(goes) else { return Ok(()) };
+        rtnl.delete_address(first).await?;
+    }
+}
+
+/// `ip route flush`: what is listed and fits is deleted.
+async fn route_flush(rtnl: &Rtnl, filter: &RouteFilter) -> Result<(), RtnlError> {
+    if let Some(dev) = filter.dev {
+        rtnl.link(dev.as_str()).await?;
+    }
+    let six = filter.family == Family::Inet6;
+    let table = filter.table.unwrap_or(rtnl::table::MAIN);
+    let mut routes = rtnl.routes().await?;
+    routes.retain(|r| r.table == table && r.destination.addr().is_ipv6() == six);
+    if routes.is_empty() && filter.table.is_some() && !six {
+        return table_exists(rtnl, table).await;
+    }
+    routes.retain(|r| {
+        // a route of several ways has no device of its own
+        let out_of = |dev: IfName| match &r.next_hops[..] {
+            [hop] => hop.dev.as_ref().and_then(rtnl::Dev::name) == Some(dev.as_str()),
+            _ => false,
+        };
+        filter.dev.is_none_or(out_of)
+            && filter.proto.is_none_or(|p| r.protocol == Some(rtnl::RouteProtocol(p.0)))
+            && filter.dst.is_none_or(|dst| dst == r.destination)
+    });
+    for route in &routes {
+        rtnl.delete_route(route).await?;
+    }
+    Ok(())
+}
+
+/// An empty table and one that is not there look alike in a list; whoever deletes from them is told.
+async fn table_exists(rtnl: &Rtnl, table: u32) -> Result<(), RtnlError> {
+    let nowhere = IpNet::from(IpAddr::from([255, 255, 255, 255]));
+    match rtnl.delete_route(&Route::new(rtnl::RouteKind::Other(0), nowhere).table(table)).await {
+        Err(e) if e.to_string().contains("table does not exist") => Err(e),
+        _ => Ok(()),
+    }
 }
 
 fn nud_of(nud: SetNud) -> NudState {
@@ -310,7 +385,7 @@ async fn neigh(
     match op {
         Op::Add => rtnl.add_neighbour(&entry).await,
         Op::Replace => rtnl.replace_neighbour(&entry).await,
-        Op::Change => rtnl.change_neighbour(&entry).await,
+        Op::Change | Op::Append | Op::Prepend => rtnl.change_neighbour(&entry).await,
         Op::Del => rtnl.delete_neighbour(&entry).await,
     }
 }

@@ -127,7 +127,8 @@ fn is_of_pod(act: &Act, s: &Setting) -> bool {
         Act::Change(Side::Pod, _) | Act::Try(Side::Pod, _) | Act::Mark | Act::AnnounceGateway => true,
         Act::Ask(ask) => *ask != Ask::PodRecreate,
         Act::Change(Side::Host, change) | Act::Try(Side::Host, change) => on_node(change, s),
-        Act::VethCreate { .. }
+        Act::Tool { .. }
+        | Act::VethCreate { .. }
         | Act::VethMove
         | Act::VethDelete { .. }
         | Act::PodReset
@@ -155,6 +156,7 @@ fn on_node(change: &Mutation, s: &Setting) -> bool {
         // a wider one brings a route of its own
         Mutation::AddrAdd { dev, net, .. } => *dev == s.cali && net.prefix_len() == net.max_prefix_len(),
         Mutation::AddrDel { dev, .. }
+        | Mutation::AddrFlush { dev, .. }
         | Mutation::Neigh { dev, .. }
         | Mutation::NeighFlush { dev }
         | Mutation::Proxy { dev, .. } => *dev == s.cali,

@@ -172,6 +172,7 @@ impl Run {
         let deed = match doing.taken.acts.get(doing.at)? {
             Act::Mark | Act::Ask(_) => return None,
             Act::Change(side, change) | Act::Try(side, change) => Deed::Change(*side, change),
+            Act::Tool { side, tool, .. } => Deed::Tool(*side, tool),
             Act::VethCreate { host_end, pod_up } => Deed::Create { host_end: *host_end, pod_up: *pod_up },
             Act::VethMove => Deed::Move,
             Act::VethDelete { from } => Deed::Delete(*from),
@@ -205,7 +206,11 @@ impl Run {
         doing.at += 1;
         match came {
             // a change that may fail without consequence; what is not there and should go is gone
-            Came::Refused(_) if matches!(act, Act::Try(..) | Act::VethDelete { .. }) => {}
+            Came::Refused(_)
+                if matches!(
+                    act,
+                    Act::Try(..) | Act::Tool { may_fail: true, .. } | Act::VethDelete { .. }
+                ) => {}
             Came::Refused(why) => doing.result = TaskResult::Refused(why),
             Came::Entry(state) => self.control.notice(now, Happening::Entry(state), host, chooser),
             Came::Done if matches!(act, Act::PodReset) => {

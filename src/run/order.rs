@@ -2,6 +2,7 @@
 
 use crate::addr::Side;
 use crate::control::{Refusal, Taken, TaskResult};
+use crate::host::command::Tool;
 use crate::host::{Mutation, Refused};
 use crate::neigh::Nud;
 use crate::packet::Frame;
@@ -26,6 +27,8 @@ pub struct Order<'a> {
 pub enum Deed<'a> {
     /// A change in one namespace. A deletion of one end of the pair takes the other along.
     Change(Side, &'a Mutation),
+    /// A command that only a kernel can carry out.
+    Tool(Side, &'a Tool),
     /// Both ends of the pair are made, or none.
     Create {
         /// Where the host end is born.

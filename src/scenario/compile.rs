@@ -6,9 +6,11 @@ use super::file::{
 };
 use super::layers::names;
 use super::plan::{ClientPlan, Target, WAITER};
+use super::text::CommandText;
 use crate::control::{
     Act, ActorName, CalicoVersion, Gate, Hold, ScriptStep, Setting, Side, StepId, StepTable, Until,
 };
+use crate::host::command::Command;
 use crate::pair::{FaultAction, FaultMatch, FaultRule, FrameKind};
 use crate::time::{Span, Time};
 use std::net::{IpAddr, SocketAddr};
@@ -66,16 +68,22 @@ impl Scenario {
         if text.len() > FILE_MAX {
             return Err(whole(format!("a file of {} bytes; at most {FILE_MAX} are read", text.len())));
         }
-        let file: ScenarioFile =
-            toml::from_str(text).map_err(|e| ScenarioError::from_toml(origin, text, &e))?;
-        let scenario = Scenario { origin: origin.to_owned(), source: text.to_owned(), file };
+        let read = super::read::read(text);
         let mut check = Checker { flaws: super::hygiene::flaws(text) };
-        scenario.check(&mut check);
-        if check.flaws.is_empty() {
-            return Ok(scenario);
+        check.flaws.extend(read.flaws);
+        let (origin, source) = (origin.to_owned(), text.to_owned());
+        let scenario =
+            read.file.map(|file| Scenario { origin: origin.clone(), source: source.clone(), file });
+        if let Some(scenario) = &scenario {
+            scenario.check(&mut check);
         }
-        check.flaws.sort_by_key(|f| f.span.start);
-        Err(ScenarioError { origin: origin.to_owned(), source: text.to_owned(), flaws: check.flaws })
+        match scenario {
+            Some(scenario) if check.flaws.is_empty() => Ok(scenario),
+            _ => {
+                check.flaws.sort_by_key(|f| f.span.start);
+                Err(ScenarioError { origin, source, flaws: check.flaws })
+            }
+        }
     }
 
     /// Its name.
@@ -155,11 +163,7 @@ impl Scenario {
         for fault in &f.faults {
             let _ = fault_of(fault, c);
         }
-        let of_fixes: usize = f.fixes.iter().map(|x| x.change.steps.len() + x.change.holds.len()).sum();
-        let many = f.steps.len() + f.holds.len() + f.faults.len() + f.clients.len() + of_fixes;
-        if many > ITEMS_MAX {
-            c.at(&f.id, format!("{many} steps, holds, faults and clients; at most {ITEMS_MAX}"), None);
-        }
+        too_many(f, c);
         c.sense(f, &self.source);
         self.check_names(c);
         self.check_fixes(&steps, c);
@@ -253,6 +257,21 @@ fn is_kebab(s: &str) -> bool {
 
 pub(super) fn find_word(source: &str, word: &str) -> core::ops::Range<usize> {
     source.find(word).map_or(0..0, |at| at..at + word.len())
+}
+
+/// The first item beyond what a file may have is named.
+fn too_many(f: &ScenarioFile, c: &mut Checker) {
+    let changes = || f.fixes.iter().map(|x| &x.change);
+    let steps = f.steps.iter().chain(changes().flat_map(|x| &x.steps)).map(|s| s.id.span());
+    let holds = f.holds.iter().chain(changes().flat_map(|x| &x.holds)).map(|h| h.step.span());
+    let others = f.faults.iter().map(Spanned::span).chain(f.clients.iter().map(|x| x.kind.span()));
+    let mut places: Vec<_> = steps.chain(holds).chain(others).collect();
+    places.sort_by_key(|span| span.start);
+    if let Some(first) = places.get(ITEMS_MAX) {
+        let message =
+            format!("{} steps, holds, faults and clients; at most {ITEMS_MAX} are read", places.len());
+        c.flaw(first.clone(), message, Some("this is the first one too many".into()));
+    }
 }
 
 fn declare(step: &StepFile, steps: &mut StepTable, c: &mut Checker) {
@@ -360,9 +379,8 @@ pub(super) fn script_step(
     };
     for (side, commands) in [(Side::Host, &step.node), (Side::Pod, &step.pod)] {
         for command in commands {
-            match command.mutation(setting) {
-                Ok(m) if step.may_fail => acts.push(Act::Try(side, m)),
-                Ok(m) => acts.push(Act::Change(side, m)),
+            match acts_of(side, command, step.may_fail, setting) {
+                Ok(more) => acts.extend(more),
                 Err(e) => c.at(&step.id, e, None),
             }
         }
@@ -378,6 +396,20 @@ pub(super) fn script_step(
     // repeated without a number of times: until the end of the run
     let times = step.times.unwrap_or(if step.every.is_some() { TIMES_MAX } else { 1 });
     Some((actor, ScriptStep { step: id, gate, delay, every: step.every, times, anew: false, acts }))
+}
+
+/// What a command of a file does in a run.
+pub(super) fn acts_of(
+    side: Side,
+    command: &CommandText,
+    may_fail: bool,
+    setting: &Setting,
+) -> Result<Vec<Act>, String> {
+    let act = if may_fail { Act::Try } else { Act::Change };
+    Ok(match command.command(setting)? {
+        Command::Known(changes) => changes.into_iter().map(|change| act(side, change)).collect(),
+        Command::Unknown(tool) => vec![Act::Tool { side, tool, may_fail }],
+    })
 }
 
 pub(super) fn client_name(client: &ClientFile) -> String {

@@ -26,15 +26,16 @@ pub struct ScenarioError {
     pub flaws: Vec<Flaw>,
 }
 
-impl ScenarioError {
-    pub(super) fn from_toml(origin: &str, source: &str, error: &toml::de::Error) -> ScenarioError {
+impl Flaw {
+    pub(super) fn from_toml(error: &toml::de::Error) -> Flaw {
         let span = error.span().unwrap_or(0..0);
         // serde's word for a list
         let message = error.message().replace("expected a sequence", "a list is wanted, such as [\"...\"]");
-        let flaw = Flaw { span, message, help: None };
-        ScenarioError { origin: origin.to_owned(), source: source.to_owned(), flaws: vec![flaw] }
+        Flaw { span, message, help: None }
     }
+}
 
+impl ScenarioError {
     /// Line and column, from 1, of the first flaw.
     #[must_use]
     pub fn place(&self) -> (usize, usize) {

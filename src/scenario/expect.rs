@@ -104,10 +104,13 @@ impl<T: JsonSchema> JsonSchema for Range<T> {
 }
 
 /// One way of running a scenario.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Corner {
     /// Model against model, in virtual time.
+    #[default]
     Sim,
     /// A real pod against the smoltcp gateway.
     LiveSmoltcp,

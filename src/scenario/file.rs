@@ -298,6 +298,7 @@ pub struct StepFile {
     #[schemars(with = "String")]
     pub id: Located,
     /// What it does, in words.
+    #[serde(default)]
     pub title: String,
     /// The step after which it comes; without one it comes at the start.
     #[schemars(with = "Option<String>")]

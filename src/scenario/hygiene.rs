@@ -9,9 +9,13 @@ use toml::de::{DeTable, DeValue};
 /// The condition of a request that never reached the host.
 pub(crate) const LOST_ON_LINK: &str = "lost-on-link";
 
+/// The condition of a request that a kernel left unanswered after it was told something that the
+/// model has no term for.
+pub(crate) const UNMODELLED: &str = "unmodelled";
+
 /// Every code that `reasons` can name.
 pub(crate) fn codes() -> impl Iterator<Item = &'static str> {
-    Reason::CODES.iter().copied().chain([LOST_ON_LINK])
+    Reason::CODES.iter().copied().chain([LOST_ON_LINK, UNMODELLED])
 }
 
 /// Looks through all texts of a file.

@@ -1,6 +1,9 @@
 //! Scenario, fixes and command line put together into a [`Plan`].
 
-use super::compile::{Checker, DURATION_DEFAULT, Scenario, client_of, fault_of, hold_of, script_step};
+use super::compile::{
+    Checker, DURATION_DEFAULT, Scenario, acts_of, client_of, fault_of, find_word, hold_of, script_step,
+};
+use super::error::{Flaw, ScenarioError};
 use super::expect::{Corner, Expect};
 use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, Located, MonitorFile, StepFile, WaitFile};
 use super::monitor::monitor;
@@ -13,7 +16,7 @@ use crate::control::{
     ScriptStep, Setting, Side, StepTable, Until,
 };
 use crate::gateway::OutsideSpec;
-use crate::host::command::CommandError;
+use crate::host::command;
 use crate::host::conf::{Conf4, Global, Scope, SysctlKey};
 use crate::host::{HostState, Mutation};
 use crate::time::{Span, Time};
@@ -52,6 +55,9 @@ pub enum PlanError {
     /// A fix does not hold together.
     #[error("{0}")]
     Flawed(String),
+    /// Steps with commands that the model has no term for, where no kernel can be asked.
+    #[error("the scenario cannot be run here\n{0}")]
+    Unmodelled(ScenarioError),
 }
 
 /// Everything the layers say, the last word last.
@@ -193,6 +199,7 @@ impl Scenario {
         if let Some(flaw) = c.flaws.first() {
             return Err(PlanError::Flawed(format!("{}: {}", self.origin, flaw.message)));
         }
+        self.only_known(&script, overrides.corner)?;
         let (host, host_setup) = host_state(&layers, &setting)?;
         let (pod, pod_setup) = self.pod_state(&layers, &setting, &host)?;
         let mut actors = actors(&layers, &setting, &host, &script);
@@ -221,6 +228,47 @@ impl Scenario {
             until_clients_done: f.duration.is_none(),
             hz: f.kernel.hz.as_ref().map_or(crate::neigh::HZ_DEFAULT, |hz| *hz.get_ref()),
         })
+    }
+
+    /// Refuses commands that the model has no term for, unless a kernel is there to carry them out.
+    fn only_known(&self, script: &[(ActorName, ScriptStep)], corner: Corner) -> Result<(), PlanError> {
+        let mut flaws = Vec::new();
+        for act in script.iter().flat_map(|(_, step)| &step.acts) {
+            let Act::Tool { side, tool, .. } = act else { continue };
+            let real = match corner {
+                Corner::Sim => false,
+                Corner::LiveSmoltcp => *side == Side::Pod,
+                Corner::LiveKernel => true,
+            };
+            if !real {
+                let span = self.place_of(&tool.to_string());
+                let message = format!("the model does not know `{tool}`: {}", tool.why());
+                let help = "a real kernel does: `arplab run FILE --live --responder kernel`";
+                flaws.push(Flaw { span, message, help: Some(help.into()) });
+            }
+        }
+        if flaws.is_empty() {
+            return Ok(());
+        }
+        flaws.sort_by_key(|f| f.span.start);
+        flaws.dedup();
+        let (origin, source) = (self.origin.clone(), self.source.clone());
+        Err(PlanError::Unmodelled(ScenarioError { origin, source, flaws }))
+    }
+
+    /// Where a command stands in the file, before the run's names were put into it.
+    fn place_of(&self, expanded: &str) -> core::ops::Range<usize> {
+        let f = &self.file;
+        let setting = self.setting();
+        let steps = f.steps.iter().chain(f.fixes.iter().flat_map(|x| &x.change.steps));
+        let of_steps = steps.flat_map(|s| s.node.iter().chain(&s.pod));
+        let of_fixes = f.fixes.iter().flat_map(|x| &x.change.pod_before_start);
+        let before = f.pod.before_start.iter().chain(&f.live.pod_before_start).chain(of_fixes);
+        let is_it = |c: &&CommandText| {
+            let command = c.command(&setting);
+            matches!(&command, Ok(command::Command::Unknown(tool)) if tool.to_string() == expanded)
+        };
+        of_steps.chain(before).find(is_it).map_or(0..0, |c| find_word(&self.source, c.as_str()))
     }
 
     fn shorten(&self, plan: &mut Plan, overrides: &Overrides) -> Vec<String> {
@@ -320,11 +368,10 @@ impl Scenario {
         }
         let step = steps.add("pod.before-start", ActorName::Pod, "an init container prepares the pod");
         let flawed = |e| PlanError::Flawed(format!("{}: {e}", self.origin));
-        let acts = layers
-            .before_start
-            .iter()
-            .map(|c| c.mutation(setting).map(|m| Act::Change(Side::Pod, m)).map_err(flawed))
-            .collect::<Result<Vec<Act>, _>>()?;
+        let mut acts = Vec::new();
+        for command in &layers.before_start {
+            acts.extend(acts_of(Side::Pod, command, false, setting).map_err(flawed)?);
+        }
         let gate = Gate::After(StepTable::built_in("cni.add-return"));
         let zero = (Span::ZERO, Span::ZERO);
         let script = ScriptStep { step, gate, delay: zero, every: None, times: 1, anew: true, acts };
@@ -400,9 +447,10 @@ fn set_up(
     let fail = |why: String| PlanError::Setup { side, why };
     let mut changes = Vec::new();
     for command in commands {
-        let change: Mutation = s.expand(command).parse().map_err(|e: CommandError| fail(e.to_string()))?;
-        state.apply(&change).map_err(|e| fail(e.to_string()))?;
-        changes.push(change);
+        for change in command::changes(&s.expand(command)).map_err(|e| fail(e.to_string()))? {
+            state.apply(&change).map_err(|e| fail(e.to_string()))?;
+            changes.push(change);
+        }
     }
     Ok((state, changes))
 }

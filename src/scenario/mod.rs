@@ -15,6 +15,7 @@ mod mitigation;
 mod monitor;
 mod overrides;
 mod plan;
+mod read;
 mod sense;
 mod text;
 mod wait;
@@ -23,9 +24,9 @@ pub use crate::pair::{FaultAction, FaultMatch, FaultRule, FrameKind};
 pub use compile::Scenario;
 pub use error::{Flaw, ScenarioError};
 pub use expect::{ClientExpect, Corner, Expect, Range};
-pub(crate) use hygiene::LOST_ON_LINK;
 #[cfg(feature = "cli")]
 pub(crate) use hygiene::codes;
+pub(crate) use hygiene::{LOST_ON_LINK, UNMODELLED};
 pub use layers::PlanError;
 pub use mitigation::{Mitigation, MitigationKind, mitigation, mitigations};
 pub use overrides::{HoldOverride, Overrides};

@@ -1,5 +1,6 @@
 //! What the command line changes about a scenario.
 
+use super::expect::Corner;
 use crate::time::Span;
 use core::fmt;
 use core::str::FromStr;
@@ -58,6 +59,9 @@ pub struct Overrides {
     pub holds: Vec<HoldOverride>,
     /// Fixes applied, by name, in this order.
     pub fixes: Vec<String>,
+    /// Where it is to run: commands that the model has no term for want a kernel that carries them
+    /// out.
+    pub corner: Corner,
 }
 
 /// Stands before the name of a mitigation among the fixes of a run.

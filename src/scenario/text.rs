@@ -2,11 +2,11 @@
 //! points at the value.
 
 use crate::control::Setting;
-use crate::host::Mutation;
+use crate::host::command::{Changes, Command, changes};
+use core::fmt;
 use schemars::JsonSchema;
-use serde::de::Error as _;
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::borrow::Cow;
 
 /// A command with the run's names still to be put in, such as
 /// `ip route del {pod_ip} dev {cali}`.
@@ -27,13 +27,18 @@ impl CommandText {
                  {{pod_mac}}, {{uplink}}, {{node_ip}}, {{router}}, {{router6}}, {{gateway}}"
             ));
         }
-        full.parse::<Mutation>().map_err(|e| e.to_string())?;
+        full.parse::<Command>().map_err(|e| e.to_string())?;
         Ok(CommandText(text.to_owned()))
     }
 
-    /// The change it stands for in a run.
-    pub fn mutation(&self, setting: &Setting) -> Result<Mutation, String> {
-        setting.expand(&self.0).parse::<Mutation>().map_err(|e| e.to_string())
+    /// What it stands for in a run.
+    pub fn command(&self, setting: &Setting) -> Result<Command, String> {
+        setting.expand(&self.0).parse::<Command>().map_err(|e| e.to_string())
+    }
+
+    /// The changes it stands for in a run, where the model must know it.
+    pub fn changes(&self, setting: &Setting) -> Result<Changes, String> {
+        changes(&setting.expand(&self.0)).map_err(|e| e.to_string())
     }
 
     /// As it is written.
@@ -45,7 +50,21 @@ impl CommandText {
 
 impl<'de> Deserialize<'de> for CommandText {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(d)?;
-        CommandText::new(&text).map_err(D::Error::custom)
+        // what a visitor refuses has the place of the one text, and not of the list around it
+        d.deserialize_str(Reader)
+    }
+}
+
+struct Reader;
+
+impl Visitor<'_> for Reader {
+    type Value = CommandText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a command")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<CommandText, E> {
+        CommandText::new(text).map_err(E::custom)
     }
 }

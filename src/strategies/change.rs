@@ -6,7 +6,7 @@ use super::state::Offer;
 use crate::addr::{IfName, Mac};
 use crate::host::conf::{Conf4, Global, NeighVar, Scope, SysctlKey};
 use crate::host::hook::HookPoint;
-use crate::host::{HookSpec, LinkChange, Mutation, Op, RtScope};
+use crate::host::{Family, HookSpec, LinkChange, Mutation, Op, RtScope};
 use ipnet::{IpNet, Ipv4Net};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -133,7 +133,7 @@ fn addr() -> impl Strategy<Value = Mutation> {
         5 => Just(None),
         1 => Just(Some(Ipv4Addr::new(198, 51, 100, 255))),
     ];
-    (device(), net, scope, broadcast, prop::bool::weighted(0.35)).prop_map(
+    let change = (device(), net, scope, broadcast, prop::bool::weighted(0.35)).prop_map(
         |(dev, net, scope, broadcast, goes)| {
             let net = IpNet::V4(net);
             if goes {
@@ -142,7 +142,9 @@ fn addr() -> impl Strategy<Value = Mutation> {
                 Mutation::AddrAdd { dev, net, scope, nodad: false, broadcast }
             }
         },
-    )
+    );
+    let flush = device().prop_map(|dev| Mutation::AddrFlush { dev, family: Some(Family::Inet) });
+    prop_oneof![20 => change, 1 => flush]
 }
 
 fn proxy() -> impl Strategy<Value = Mutation> {

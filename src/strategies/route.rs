@@ -2,7 +2,10 @@
 
 use super::place::{CALI, GATEWAY, NEIGHBOUR, UP0, UP1, address, device, prefix};
 use crate::addr::IfName;
-use crate::host::{HopSpec, Mutation, Op, RouteKind, RouteSpec, RtScope, Rule, RuleAction};
+use crate::host::{
+    Family, HopSpec, Mutation, Op, RouteFilter, RouteKind, RouteSpec, RtProto, RtScope, Rule, RuleAction,
+    RuleSpec,
+};
 use ipnet::IpNet;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -12,7 +15,14 @@ use std::net::{IpAddr, Ipv4Addr};
 const TABLE: u32 = 100;
 
 fn op() -> impl Strategy<Value = Op> {
-    prop_oneof![3 => Just(Op::Add), 3 => Just(Op::Replace), 1 => Just(Op::Change), 2 => Just(Op::Del)]
+    prop_oneof![
+        3 => Just(Op::Add),
+        3 => Just(Op::Replace),
+        1 => Just(Op::Change),
+        2 => Just(Op::Append),
+        2 => Just(Op::Prepend),
+        2 => Just(Op::Del),
+    ]
 }
 
 fn table() -> impl Strategy<Value = Option<u32>> {
@@ -99,12 +109,29 @@ fn telling() -> impl Strategy<Value = RouteSpec> {
 pub fn route_change() -> impl Strategy<Value = Mutation> {
     let likely = (prop_oneof![4 => Just(Op::Replace), 1 => Just(Op::Del)], telling());
     let any = (op(), spec());
-    prop_oneof![3 => likely.boxed(), 2 => any.boxed()].prop_map(|(op, spec)| Mutation::Route { op, spec })
+    let change = prop_oneof![3 => likely.boxed(), 2 => any.boxed()]
+        .prop_map(|(op, spec)| Mutation::Route { op, spec });
+    prop_oneof![12 => change.boxed(), 1 => flush().boxed()]
 }
 
-fn selector() -> impl Strategy<Value = Option<ipnet::Ipv4Net>> {
+fn flush() -> impl Strategy<Value = Mutation> {
+    let dev = prop_oneof![1 => Just(None), 2 => device().prop_map(Some)];
+    let proto =
+        prop_oneof![4 => Just(None), 1 => select(vec![RtProto::BOOT, RtProto::KERNEL]).prop_map(Some)];
+    let dst = prop_oneof![2 => Just(None), 1 => prefix().prop_map(|n| Some(IpNet::V4(n)))];
+    (table(), dev, proto, dst)
+        .prop_filter("something is said", |(t, d, p, n)| {
+            t.is_some() || d.is_some() || p.is_some() || n.is_some()
+        })
+        .prop_map(|(table, dev, proto, dst)| {
+            Mutation::RouteFlush(RouteFilter { family: Family::Inet, table, dev, proto, dst })
+        })
+}
+
+fn selector() -> impl Strategy<Value = Option<IpNet>> {
     // a selector that is given is never 0/0: the kernel does not keep that apart from none
-    let some = prefix().prop_filter("0/0 selects nothing", |n| n.prefix_len() > 0).prop_map(Some);
+    let some =
+        prefix().prop_filter("0/0 selects nothing", |n| n.prefix_len() > 0).prop_map(|n| Some(IpNet::V4(n)));
     prop_oneof![2 => Just(None), 1 => some]
 }
 
@@ -123,21 +150,30 @@ pub fn rule_change() -> impl Strategy<Value = Mutation> {
         4 => select(vec![CALI, UP0, IfName::LO]).prop_map(Some),
     ];
     let mark = prop_oneof![8 => Just(None), 1 => select(vec![(0, 1), (1, 1), (1, 0xff)]).prop_map(Some)];
-    let priority = select(vec![50u32, 100, 200, 32_766, 40_000]);
-    let custom = (priority, prop::bool::weighted(0.1), selector(), selector(), iif, mark, action()).prop_map(
-        |(priority, invert, from, to, iif, fwmark, action)| Rule {
+    let priority =
+        prop_oneof![5 => select(vec![50u32, 100, 200, 32_766, 40_000]).prop_map(Some), 1 => Just(None)];
+    let action = prop_oneof![8 => action().prop_map(Some), 1 => Just(None)];
+    let short = prop_oneof![8 => Just(None), 1 => select(vec![0u8, 16]).prop_map(Some)];
+    let selectors = (prop::bool::weighted(0.1), selector(), selector(), iif, mark, short);
+    let custom = (priority, selectors, action)
+        .prop_map(|(priority, (invert, from, to, iif, fwmark, suppress_prefixlength), action)| RuleSpec {
+            family: Family::Inet,
+            priority,
             invert,
             from,
             to,
             iif,
             fwmark,
-            ..Rule::plain(priority, action)
-        },
-    );
-    let own = select(Rule::defaults().to_vec()).prop_map(|rule| Mutation::Rule { op: Op::Del, rule });
+            action,
+            suppress_prefixlength,
+        })
+        .prop_filter("something is said", |rule| *rule != RuleSpec::any(Family::Inet));
+    let own = select(Rule::defaults().to_vec())
+        .prop_map(|rule| Mutation::Rule { op: Op::Del, rule: RuleSpec::of(Family::Inet, &rule) });
     let op = prop_oneof![4 => Just(Op::Add), 1 => Just(Op::Del)];
     prop_oneof![
-        15 => (op, custom).prop_map(|(op, rule)| Mutation::Rule { op, rule }),
-        1 => own,
+        30 => (op, custom).prop_map(|(op, rule)| Mutation::Rule { op, rule }),
+        2 => own,
+        1 => Just(Mutation::RuleFlush(Family::Inet)),
     ]
 }

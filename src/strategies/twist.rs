@@ -3,7 +3,9 @@
 use super::place::{CALI, GATEWAY, NEIGHBOUR, NODE, OUTSIDE, POD, UP0};
 use crate::addr::IfName;
 use crate::host::conf::{Conf4, Global, NeighVar, Scope, SysctlKey};
-use crate::host::{LinkChange, Mutation, Op, RouteKind, RouteSpec, RtScope, Rule, RuleAction};
+use crate::host::{
+    Family, LinkChange, Mutation, Op, RouteKind, RouteSpec, RtScope, Rule, RuleAction, RuleSpec,
+};
 use ipnet::{IpNet, Ipv4Net};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -77,7 +79,7 @@ fn medium() -> impl Strategy<Value = Vec<Mutation>> {
 
 /// A rule sends the pod's packets to a table with another idea of the world.
 fn policy() -> impl Strategy<Value = Vec<Mutation>> {
-    let pods = Ipv4Net::new_assert(Ipv4Addr::new(10, 42, 0, 0), 16);
+    let pods = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 42, 0, 0), 16));
     let rules = vec![
         Rule { iif: Some(CALI), ..Rule::plain(100, RuleAction::Lookup(TABLE)) },
         Rule { from: Some(pods), ..Rule::plain(100, RuleAction::Lookup(TABLE)) },
@@ -92,8 +94,10 @@ fn policy() -> impl Strategy<Value = Vec<Mutation>> {
         RouteSpec::direct(everything, CALI),
         RouteSpec::through(everything, IpAddr::V4(NEIGHBOUR), Some(UP0)),
     ];
-    (select(rules), select(ways))
-        .prop_map(|(rule, way)| vec![Mutation::Rule { op: Op::Add, rule }, route(Some(TABLE), way)])
+    (select(rules), select(ways)).prop_map(|(rule, way)| {
+        let rule = RuleSpec::of(Family::Inet, &rule);
+        vec![Mutation::Rule { op: Op::Add, rule }, route(Some(TABLE), way)]
+    })
 }
 
 /// The way out has lost its carrier, which counts or does not.

@@ -89,6 +89,8 @@ pub enum Why {
     Responder,
     /// A real kernel was silent, and the model knows no reason.
     Unexplained,
+    /// A real kernel was silent after it was told something that the model has no term for.
+    Unmodelled,
 }
 
 impl Why {
@@ -100,6 +102,7 @@ impl Why {
             Why::Nd(reason) => reason.pointer(),
             Why::Responder => Pointer::bare("responder"),
             Why::Unexplained => Pointer::bare("unexplained"),
+            Why::Unmodelled => Pointer::bare(crate::scenario::UNMODELLED),
         }
     }
 }
@@ -256,6 +259,14 @@ pub enum What {
         /// How.
         text: String,
     },
+    /// A kernel was told something that the model has no term for: from here on the model's answers
+    /// are not held against the kernel's.
+    Unmodelled {
+        /// In which namespace.
+        side: Side,
+        /// The command.
+        command: String,
+    },
     /// News of a client.
     Client {
         /// Which; see [`Plan::client`].
@@ -306,7 +317,9 @@ impl What {
             What::Dropped { .. } => Kinds::DROPPED,
             What::Gateway { .. } => Kinds::GATEWAY,
             What::Client { .. } => Kinds::CLIENT,
-            What::Kernel { .. } | What::Differs { .. } | What::Note { .. } => Kinds::LIVE,
+            What::Kernel { .. } | What::Differs { .. } | What::Unmodelled { .. } | What::Note { .. } => {
+                Kinds::LIVE
+            }
             What::End { .. } => Kinds::END,
         }
     }

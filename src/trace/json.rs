@@ -220,6 +220,14 @@ pub enum LineWhat {
         /// How.
         text: String,
     },
+    /// A kernel was told something that the model has no term for: from here on the model's answers
+    /// are not held against the kernel's.
+    Unmodelled {
+        /// In which namespace.
+        side: Side,
+        /// The command.
+        command: String,
+    },
     /// News of a client.
     Client {
         /// Its name.
@@ -323,6 +331,7 @@ fn line_what(trace: &Trace, what: &What) -> LineWhat {
             sysctls: sysctls.clone(),
         },
         What::Differs { text } => LineWhat::Differs { text: text.clone() },
+        What::Unmodelled { side, command } => LineWhat::Unmodelled { side: *side, command: command.clone() },
         What::Client { client, news } => LineWhat::Client {
             client: trace.client_name(*client).to_owned(),
             news: line_news(trace, *client, news),

@@ -117,6 +117,10 @@ pub struct Observed {
     pub dual: bool,
     /// Per client.
     pub clients: BTreeMap<String, ClientSeen>,
+    /// Commands that a real kernel carried out and the model has no term for. From the first on
+    /// nothing was held against the model.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unmodelled: Vec<String>,
     /// Where a real kernel did other than the model says.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differs: Vec<String>,
@@ -209,8 +213,8 @@ impl GatewaySeen {
         self.window = Some(over.map_or(Span::ZERO, |over| over.since(first)));
     }
 
-    /// The run is over: the window of IPv6 is read off its requests.
-    fn finish6(&mut self, end: Time) {
+    /// The run is over: the window is read off the requests, as always in IPv6.
+    fn finish_by_requests(&mut self, end: Time) {
         let Some(first) = self.asked.first().map(|a| a.t_ns) else { return };
         let in_vain = self.asked.iter().rposition(|a| a.answered_ns.is_none());
         self.window = Some(match in_vain {
@@ -259,13 +263,21 @@ pub fn observe(trace: &Trace) -> Observed {
                 _ => {}
             },
             What::Differs { text } => o.differs.push(text.clone()),
+            What::Unmodelled { command, .. } if !o.unmodelled.contains(command) => {
+                o.unmodelled.push(command.clone());
+            }
             What::Client { client, news } => client_news(&mut o, t, trace, *client, news),
             _ => {}
         }
     }
     let end = trace.last().map_or(Time::ZERO, |e| e.t_ns);
-    four.finish4(end, silence);
-    six.finish6(end);
+    // of a gateway that the model has lost sight of only the requests are known
+    if o.unmodelled.is_empty() {
+        four.finish4(end, silence);
+    } else {
+        four.finish_by_requests(end);
+    }
+    six.finish_by_requests(end);
     for c in o.clients.values_mut() {
         c.lost = c.sent.saturating_sub(c.answered + c.failures);
         c.longest_gap = c.successes.windows(2).map(|w| w[1].since(w[0])).max();

@@ -154,6 +154,12 @@ impl Timeline<'_> {
             What::Note { text } => {
                 self.row(t, None, Tone::Dim, text.clone());
             }
+            What::Unmodelled { command, .. } => {
+                let text = format!(
+                    "the model does not know `{command}`: from here on it is not held against the kernel"
+                );
+                self.row(t, None, Tone::Bad, text);
+            }
             What::Differs { text } => {
                 self.row(t, None, Tone::Bad, format!("model and kernel differ: {text}"));
             }

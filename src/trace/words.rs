@@ -37,6 +37,7 @@ impl fmt::Display for Why {
             Why::Nd(reason) => write!(f, "{reason}"),
             Why::Responder => f.write_str("the responder under test keeps silent"),
             Why::Unexplained => f.write_str("the model knows no reason"),
+            Why::Unmodelled => f.write_str("the model does not know what the kernel was told before"),
         }
     }
 }

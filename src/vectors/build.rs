@@ -94,22 +94,10 @@ fn interfaces(record: &Record) -> Vec<IfName> {
 
 fn play(rig: &mut Rig, side: Side, commands: Option<&Vec<String>>) -> Result<(), String> {
     for text in commands.into_iter().flatten() {
-        let change = command::parse(&with_priority(rig, side, text))?;
+        let change = command::parse(text)?;
         rig.apply(side, &change).map_err(|e| e.to_string())?;
     }
     Ok(())
-}
-
-/// A rule without a place goes before the second one (fib_default_rule_pref).
-fn with_priority(rig: &Rig, side: Side, text: &str) -> String {
-    let placed = text.split_whitespace().any(|w| matches!(w, "priority" | "pref" | "preference"));
-    match text.split_once("rule add ") {
-        Some((before, rest)) if !placed => {
-            let second = rig.state(side).rules().get(1).map_or(0, |r| r.priority);
-            format!("{before}rule add priority {} {rest}", second.saturating_sub(1))
-        }
-        _ => text.to_owned(),
-    }
 }
 
 fn apply(rig: &mut Rig, side: Side, command: &str) -> Result<(), String> {

@@ -73,10 +73,30 @@ fn flaws_of_a_file_are_shown_in_place() {
             "[[step]]\nid = \"operator.a\"\ntitle = \"a\"\ndelay = [\"1s\", \"2s\", \"3s\"]\n",
         ),
         ("seen_that_is_no_list", "seen = \"nothing\"\n"),
+        (
+            "several_at_once",
+            "storry = \"x\"\n[[step]]\nid = \"operator.a\"\ndelay = \"1 parsec\"\nnode = [\"ip rute add\", \"ip link set lo up\", \"rm -rf /\"]\n[[client]]\nkind = \"pingg\"\nto = \"203.0.113.8\"\n",
+        ),
+        (
+            "unknown_words_and_an_unknown_step",
+            "[[step]]\nid = \"operator.a\"\nevry = \"1s\"\nafter = \"felix.nothing\"\nnode = [\"sh -c true\"]\n",
+        ),
+        (
+            "commands_for_a_kernel",
+            "[[step]]\nid = \"operator.a\"\nnode = [\"ip nexthop add id 7 blackhole\", \"ip link set {cali} up\"]\npod = [\"ip link set eth0 mtu 576\"]\n",
+        ),
     ];
     for (name, rest) in cases {
         insta::assert_snapshot!(format!("flaw_{name}"), said_of(&format!("{HEAD}{rest}")));
     }
+}
+
+#[test]
+fn the_first_item_too_many_is_named() {
+    let steps: Vec<String> = (0..252).map(|n| format!("[[step]]\nid = \"operator.s{n}\"\n")).collect();
+    let said = said_of(&format!("{HEAD}{}", steps.concat()));
+    assert!(said.contains("252 steps, holds, faults and clients; at most 250"), "{said}");
+    assert!(said.contains("id = \"operator.s250\""), "{said}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod plugin;
 mod probe;
 mod process;
 mod program;
+mod tools;
 mod view;
 mod wait_for_gateway;
 
@@ -67,6 +68,7 @@ fn main() {
         ("agreement", agreement::TESTS),
         ("front", front::TESTS),
         ("view", view::TESTS),
+        ("tools", tools::TESTS),
         ("clients", clients::TESTS),
         ("differential", differential::TESTS),
     ];

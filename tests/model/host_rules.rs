@@ -2,7 +2,7 @@
 //! All of them were seen on a 6.18 kernel.
 
 use crate::common::{GATEWAY, Node, POD};
-use arplab::host::{FibMiss, InputFault, Learn, Reason, RouteKind, SourceFault};
+use arplab::host::{Errno, FibMiss, InputFault, Learn, Reason, RouteKind, SourceFault};
 
 fn miss(node: &Node) -> FibMiss {
     match node.gateway() {
@@ -274,4 +274,79 @@ fn a_write_to_default_reaches_the_host_ends_that_nobody_configured() {
     assert_eq!(value("net.ipv4.conf.cali0.proxy_arp"), 1, "written before");
     assert_eq!(value("net.ipv4.conf.up0.rp_filter"), 0, "has an address");
     assert_eq!(value("net.ipv4.conf.cali0.route_localnet"), 0, "that key does not spread");
+}
+
+#[test]
+fn a_rule_without_a_place_comes_before_the_second() {
+    let places = |node: &Node| node.0.rules().iter().map(|r| r.priority).collect::<Vec<_>>();
+    let mut node = Node::calico().with(&["ip rule add from 10.0.0.1 lookup 100", "ip rule add prohibit"]);
+    assert_eq!(places(&node), [0, 32_764, 32_765, 32_766, 32_767]);
+    assert!(matches!(miss(&node), FibMiss::Rule { priority: 32_764, .. }));
+    // with words left out the first that fits goes
+    node.run("ip rule del priority 32765");
+    node.run("ip rule del prohibit");
+    assert_eq!(places(&node), [0, 32_766, 32_767]);
+    assert_eq!(node.try_run("ip rule del priority 32765").unwrap_err().errno, Errno::Enoent);
+    // of the two in place 0 the one that was there first
+    node.run("ip rule add priority 0 from 10.0.0.7 lookup 7");
+    node.run("ip rule del priority 0");
+    assert_eq!((places(&node), node.gateway()), (vec![0, 32_766, 32_767], None));
+    assert!(node.0.rules()[0].from.is_some());
+}
+
+#[test]
+fn a_flush_of_the_rules_spares_those_of_priority_0() {
+    let node = Node::calico().with(&["ip rule flush"]);
+    assert_eq!(node.0.rules().len(), 1);
+    assert_eq!(miss(&node), FibMiss::NoRoute);
+    let node = node.with(&["ip rule add lookup main"]);
+    assert_eq!((node.0.rules()[1].priority, node.gateway()), (0, None));
+}
+
+#[test]
+fn routes_of_one_prefix_stand_in_the_order_they_were_put() {
+    let main = ["ip route add 10.9.0.0/16 dev up0", "ip route append 10.9.0.0/16 dev cali0"];
+    let mut node = Node::calico().with(&main);
+    assert_eq!(node.code(POD, "10.9.0.1"), "answered");
+    for again in ["append", "prepend"] {
+        let command = format!("ip route {again} 10.9.0.0/16 dev cali0");
+        assert_eq!(node.try_run(&command).unwrap_err().errno, Errno::Eexist);
+    }
+    node.run("ip route prepend unreachable 10.9.0.0/16");
+    assert_eq!(node.code(POD, "10.9.0.1"), "route-rejects");
+    // the first of them goes, unless the new one stands behind it already
+    assert_eq!(node.try_run("ip route replace 10.9.0.0/16 dev up0").unwrap_err().errno, Errno::Eexist);
+    node.run("ip route replace 10.9.0.0/16 dev up0 proto bird");
+    assert_eq!(node.code(POD, "10.9.0.1"), "answered");
+    node.run("ip route del 10.9.0.0/16");
+    node.run("ip route del 10.9.0.0/16");
+    assert_eq!(node.code(POD, "10.9.0.1"), "same-interface");
+}
+
+#[test]
+fn a_flush_takes_the_routes_of_one_way_out_of_the_main_table() {
+    let mut node = Node::calico().with(&[
+        "ip route add 10.7.0.0/16 nexthop dev up0 nexthop dev cali0",
+        "ip route add 10.6.0.0/16 dev up0 table 100",
+        "ip route flush dev up0",
+    ]);
+    assert_eq!(node.gateway(), Some(Reason::Unroutable(InputFault::NoRoute(FibMiss::NoRoute))));
+    assert_eq!(node.code(POD, "192.168.77.2"), "answered", "the local table is another");
+    assert!(node.0.table(254).iter().any(|r| r.hops.len() == 2));
+    assert_eq!(node.0.table(100).len(), 1);
+    node.run("ip route flush table 100");
+    assert!(node.0.table(100).is_empty());
+    assert_eq!(node.try_run("ip route flush table 7").unwrap_err().errno, Errno::Esrch);
+}
+
+#[test]
+fn a_flush_of_addresses_takes_those_that_are_promoted_too() {
+    let mut node = Node::calico().with(&[
+        "sysctl -w net.ipv4.conf.up0.promote_secondaries=1",
+        "ip addr add 192.168.77.3/24 dev up0",
+        "ip addr flush dev up0",
+    ]);
+    assert!(node.0.link_named("up0".parse().unwrap()).unwrap().addrs().is_empty());
+    assert_eq!(node.gateway(), Some(Reason::Unroutable(InputFault::NoRoute(FibMiss::NoRoute))));
+    node.run("ip addr flush dev up0");
 }

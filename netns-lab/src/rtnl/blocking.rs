@@ -106,6 +106,8 @@ blocking! {
     add_route(route: &Route) -> ();
     replace_route(route: &Route) -> ();
     change_route(route: &Route) -> ();
+    append_route(route: &Route) -> ();
+    prepend_route(route: &Route) -> ();
     delete_route(route: &Route) -> ();
     routes() -> Vec<Route>;
     add_rule(rule: &Rule) -> ();

@@ -225,7 +225,9 @@ impl Rtnl {
         let message = neighbour.message(self.index_of(&asked, &neighbour.dev).await?);
         let request = match mode {
             Mode::Existing => RouteNetlinkMessage::DelNeighbour(message),
-            Mode::Create | Mode::Replace | Mode::Overwrite => RouteNetlinkMessage::NewNeighbour(message),
+            Mode::Create | Mode::Replace | Mode::Overwrite | Mode::Append | Mode::Prepend => {
+                RouteNetlinkMessage::NewNeighbour(message)
+            }
         };
         self.change(&asked, request, mode).await
     }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use futures_util::StreamExt;
 use netlink_packet_core::{
-    ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
-    NetlinkMessage, NetlinkPayload,
+    ErrorMessage, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE,
+    NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::{
     RouteNetlinkMessage,
@@ -30,6 +30,10 @@ pub(super) enum Mode {
     Replace,
     /// Overwrite it; `ENOENT` if it is not there.
     Overwrite,
+    /// Make one more, behind those that are there.
+    Append,
+    /// Make one more, before those that are there.
+    Prepend,
     /// Change or delete it.
     Existing,
 }
@@ -40,6 +44,8 @@ impl Mode {
             Self::Create => NLM_F_CREATE | NLM_F_EXCL,
             Self::Replace => NLM_F_CREATE | NLM_F_REPLACE,
             Self::Overwrite => NLM_F_REPLACE,
+            Self::Append => NLM_F_CREATE | NLM_F_APPEND,
+            Self::Prepend => NLM_F_CREATE,
             Self::Existing => 0,
         }
     }
@@ -50,6 +56,8 @@ impl Mode {
             Self::Create => "add",
             Self::Replace => "replace",
             Self::Overwrite => "change",
+            Self::Append => "append",
+            Self::Prepend => "prepend",
             Self::Existing => "del",
         }
     }

@@ -218,6 +218,22 @@ impl Rtnl {
         self.write_route(route, Mode::Overwrite).await
     }
 
+    /// Makes a route, behind those of the same destination, metric and table.
+    ///
+    /// # Errors
+    /// `EEXIST` if there is just such a one; else as [`Rtnl::add_route`].
+    pub async fn append_route(&self, route: &Route) -> Result<(), RtnlError> {
+        self.write_route(route, Mode::Append).await
+    }
+
+    /// Makes a route, before those of the same destination, metric and table.
+    ///
+    /// # Errors
+    /// `EEXIST` if there is just such a one; else as [`Rtnl::add_route`].
+    pub async fn prepend_route(&self, route: &Route) -> Result<(), RtnlError> {
+        self.write_route(route, Mode::Prepend).await
+    }
+
     /// Deletes the first route that has the destination, kind and table, and whatever else is
     /// given.
     ///
@@ -242,7 +258,9 @@ impl Rtnl {
         let message = route.message(mode, &try_join_all(hops).await?);
         let request = match mode {
             Mode::Existing => RouteNetlinkMessage::DelRoute(message),
-            Mode::Create | Mode::Replace | Mode::Overwrite => RouteNetlinkMessage::NewRoute(message),
+            Mode::Create | Mode::Replace | Mode::Overwrite | Mode::Append | Mode::Prepend => {
+                RouteNetlinkMessage::NewRoute(message)
+            }
         };
         self.change(&asked, request, mode).await
     }

@@ -54,6 +54,8 @@ pub struct Rule {
     pub mark: Option<(u32, u32)>,
     /// All other packets than those (`not`).
     pub invert: bool,
+    /// Passing over routes whose prefix is so long or shorter (`suppress_prefixlength`).
+    pub suppress_prefix_len: Option<u32>,
     /// What to do.
     pub action: RuleAction,
 }
@@ -70,6 +72,7 @@ impl Rule {
             oif: None,
             mark: None,
             invert: false,
+            suppress_prefix_len: None,
             action,
         }
     }
@@ -151,6 +154,7 @@ impl Rule {
             attributes.push(RuleAttribute::FwMark(mark));
             attributes.push(RuleAttribute::FwMask(mask));
         }
+        attributes.extend(self.suppress_prefix_len.map(RuleAttribute::SuppressPrefixLen));
         message
     }
 
@@ -174,6 +178,10 @@ impl Rule {
                 RuleAttribute::FwMask(mask) => rule.mark.get_or_insert((0, 0)).1 = *mask,
                 RuleAttribute::Table(number) => table = *number,
                 RuleAttribute::Goto(priority) => target = *priority,
+                // the kernel says -1 where none is set
+                RuleAttribute::SuppressPrefixLen(len) => {
+                    rule.suppress_prefix_len = Some(*len).filter(|len| *len != u32::MAX);
+                }
                 _ => {}
             }
         }
@@ -227,6 +235,10 @@ impl fmt::Display for Rule {
             RuleAction::Unreachable => f.write_str(" unreachable"),
             RuleAction::Prohibit => f.write_str(" prohibit"),
             RuleAction::Other(action) => write!(f, " action {action}"),
+        }?;
+        match self.suppress_prefix_len {
+            Some(len) => write!(f, " suppress_prefixlength {len}"),
+            None => Ok(()),
         }
     }
 }
@@ -255,7 +267,9 @@ impl Rtnl {
         }
         let request = match mode {
             Mode::Existing => RouteNetlinkMessage::DelRule(rule.message()),
-            Mode::Create | Mode::Replace | Mode::Overwrite => RouteNetlinkMessage::NewRule(rule.message()),
+            Mode::Create | Mode::Replace | Mode::Overwrite | Mode::Append | Mode::Prepend => {
+                RouteNetlinkMessage::NewRule(rule.message())
+            }
         };
         self.change(&asked, request, mode).await
     }
@@ -301,6 +315,7 @@ mod tests {
                 .from(net("10.0.0.0/8"))
                 .to(net("10.1.0.0/16"))
                 .mark(9),
+            Rule { suppress_prefix_len: Some(0), ..Rule::v4(RuleAction::Table(51_820)).priority(7) },
             Rule::v6(RuleAction::Prohibit).priority(0).to(net("fd00::/8")),
             Rule::v4(RuleAction::Goto(200)).priority(100).iif("lo"),
         ] {

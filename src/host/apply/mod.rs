@@ -2,10 +2,12 @@
 
 mod addr;
 mod addr6;
+mod flush;
 mod link;
 pub(super) mod mutation;
 mod route;
 mod route6;
+mod rule;
 mod sysctl;
 
 use self::mutation::{
@@ -15,7 +17,6 @@ use crate::addr::{IfName, Mac};
 use crate::host::state::conf::Conf4;
 use crate::host::state::hook::ArpHook;
 use crate::host::state::link::{AddrAssign, IfIndex, LinkKind};
-use crate::host::state::route::Rule;
 use crate::host::state::{HostState, ProxyEntry};
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -51,8 +52,14 @@ impl HostState {
                 IpNet::V4(net) => self.addr_del(*dev, *net, fx),
                 IpNet::V6(net) => self.addr_del6(*dev, *net),
             },
+            Mutation::AddrFlush { dev, family } => self.addr_flush(*dev, *family, fx),
             Mutation::Route { op, spec } => self.route_change(*op, spec),
+            Mutation::RouteFlush(filter) => self.route_flush(filter),
             Mutation::Rule { op, rule } => self.rule_change(*op, rule),
+            Mutation::RuleFlush(family) => {
+                self.flush_rules(*family);
+                Ok(())
+            }
             Mutation::Neigh { op, dev, ip, lladdr, nud } => {
                 let dev = self.index_of(*dev)?;
                 neigh_change(*op, dev, *ip, *lladdr, *nud, fx)
@@ -199,45 +206,6 @@ impl HostState {
         if link.up && self.on4(link, Conf4::ArpNotify) {
             fx.extend(link.addrs.iter().map(|a| Effect::Announce(index, a.net.addr())));
         }
-    }
-
-    fn rule_change(&mut self, op: Op, rule: &Rule) -> Result<(), Fault> {
-        let at = match op {
-            Op::Del => self.rules.iter().position(|r| rule.selects(r)),
-            Op::Add | Op::Replace | Op::Change => {
-                let kernels = self.kernels_rules();
-                (0..self.rules.len())
-                    .find(|at| rule.repeats(&self.rules[*at]) && !kernels.contains(&Some(*at)))
-            }
-        };
-        match (op, at) {
-            (Op::Del, None) => return Err((Errno::Enoent, "no such rule")),
-            (Op::Del, Some(at)) => {
-                if let Some(which) = self.kernels_rules().iter().position(|k| *k == Some(at)) {
-                    self.default_rules[which] = false;
-                }
-                self.rules.remove(at);
-            }
-            (_, Some(_)) => {
-                return Err((Errno::Eexist, "a rule exists that these words cannot be told from"));
-            }
-            (_, None) => {
-                let at = self.rules.partition_point(|r| r.priority <= rule.priority);
-                self.rules.insert(at, *rule);
-            }
-        }
-        self.custom_rules = true;
-        Ok(())
-    }
-
-    /// Where the kernel's own three rules stand, if they still do. They are of protocol `kernel`,
-    /// which nobody's are, so that no rule repeats them (rule_exists); among equals they are first.
-    fn kernels_rules(&self) -> [Option<usize>; 3] {
-        let defaults = Rule::defaults();
-        core::array::from_fn(|i| {
-            let left = self.default_rules[i];
-            left.then(|| self.rules.iter().position(|r| *r == defaults[i])).flatten()
-        })
     }
 
     fn proxy_change(&mut self, op: Op, dev: IfName, ip: IpAddr) -> Result<(), Fault> {

@@ -5,7 +5,7 @@ use crate::addr::{IfName, Mac};
 use crate::host::state::conf::SysctlKey;
 use crate::host::state::hook::HookPoint;
 use crate::host::state::link::{IfIndex, LinkKind};
-use crate::host::state::route::{RouteKind, RtProto, RtScope, Rule};
+use crate::host::state::route::{RouteKind, RtProto, RtScope, Rule, RuleAction};
 use ipnet::{IpNet, Ipv6Net};
 use smallvec::SmallVec;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -28,6 +28,10 @@ pub enum Op {
     Replace,
     /// Fails when it does not exist; makes it so when it does.
     Change,
+    /// A route more, behind those of its prefix and metric; fails when there is just such a one.
+    Append,
+    /// A route more, before those of its prefix and metric; fails when there is just such a one.
+    Prepend,
     /// Fails when it does not exist.
     Del,
 }
@@ -112,6 +116,93 @@ impl RouteSpec {
             src: None,
             hops: SmallVec::new(),
         }
+    }
+}
+
+/// Which routes go (`ip route flush`): those of one table that are all this.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct RouteFilter {
+    /// Of this family.
+    pub family: Family,
+    /// In this table; the main one when none is named.
+    pub table: Option<u32>,
+    /// With one way, out of this device.
+    pub dev: Option<IfName>,
+    /// Of this origin.
+    pub proto: Option<RtProto>,
+    /// To just this prefix.
+    pub dst: Option<IpNet>,
+}
+
+/// A policy rule as it is asked for. What is not said is the kernel's choice when a rule is added,
+/// and anything when one is deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct RuleSpec {
+    /// Of packets of this family.
+    pub family: Family,
+    /// Smaller is asked first.
+    pub priority: Option<u32>,
+    /// Match the negation of the selectors (`not`).
+    pub invert: bool,
+    /// Source selector.
+    pub from: Option<IpNet>,
+    /// Destination selector.
+    pub to: Option<IpNet>,
+    /// The device the packet came in by.
+    pub iif: Option<IfName>,
+    /// Mark and mask.
+    pub fwmark: Option<(u32, u32)>,
+    /// What to do; a rule that is added looks into the main table.
+    pub action: Option<RuleAction>,
+    /// Pass over results whose prefix is this short or shorter.
+    pub suppress_prefixlength: Option<u8>,
+}
+
+impl RuleSpec {
+    /// Nothing is said yet.
+    #[must_use]
+    pub const fn any(family: Family) -> RuleSpec {
+        RuleSpec {
+            family,
+            priority: None,
+            invert: false,
+            from: None,
+            to: None,
+            iif: None,
+            fwmark: None,
+            action: None,
+            suppress_prefixlength: None,
+        }
+    }
+
+    /// All that a rule is.
+    #[must_use]
+    pub const fn of(family: Family, rule: &Rule) -> RuleSpec {
+        RuleSpec {
+            family,
+            priority: Some(rule.priority),
+            invert: rule.invert,
+            from: rule.from,
+            to: rule.to,
+            iif: rule.iif,
+            fwmark: rule.fwmark,
+            action: Some(rule.action),
+            suppress_prefixlength: rule.suppress_prefixlength,
+        }
+    }
+
+    /// Whether a deletion with these words means that rule: what is not said does not count, and
+    /// nobody can ask for a rule without `not` (rule_find).
+    #[must_use]
+    pub fn selects(&self, rule: &Rule) -> bool {
+        self.priority.is_none_or(|p| p == rule.priority)
+            && self.action.is_none_or(|a| a == rule.action)
+            && (self.from.is_none() || self.from == rule.from)
+            && (self.to.is_none() || self.to == rule.to)
+            && (self.iif.is_none() || self.iif == rule.iif)
+            && (self.fwmark.is_none() || self.fwmark == rule.fwmark)
+            && (self.suppress_prefixlength.is_none()
+                || self.suppress_prefixlength == rule.suppress_prefixlength)
     }
 }
 
@@ -232,13 +323,24 @@ pub enum Mutation {
         /// Which.
         spec: RouteSpec,
     },
+    /// All of an interface's addresses go, one after the other.
+    AddrFlush {
+        /// Interface.
+        dev: IfName,
+        /// Those of one family only.
+        family: Option<Family>,
+    },
+    /// Routes go.
+    RouteFlush(RouteFilter),
     /// A policy rule.
     Rule {
         /// Add or delete.
         op: Op,
         /// Which.
-        rule: Rule,
+        rule: RuleSpec,
     },
+    /// All policy rules go but those of priority 0.
+    RuleFlush(Family),
     /// A neighbour entry.
     Neigh {
         /// Add, replace, delete.
@@ -300,6 +402,7 @@ impl Mutation {
             | Mutation::LinkDel { dev }
             | Mutation::AddrAdd { dev, .. }
             | Mutation::AddrDel { dev, .. }
+            | Mutation::AddrFlush { dev, .. }
             | Mutation::Neigh { dev, .. }
             | Mutation::NeighFlush { dev }
             | Mutation::Proxy { dev, .. }
@@ -316,8 +419,9 @@ impl Mutation {
             }
             Mutation::Route { spec, .. } => spec.hops.iter().any(|hop| hop.dev == Some(name)),
             Mutation::Rule { rule, .. } => rule.iif == Some(name),
+            Mutation::RouteFlush(filter) => filter.dev == Some(name),
             Mutation::Hook { hook, .. } => hook.dev == Some(name),
-            Mutation::NeighboursElsewhere(_) => false,
+            Mutation::RuleFlush(_) | Mutation::NeighboursElsewhere(_) => false,
         }
     }
 }

@@ -37,13 +37,22 @@ impl HostState {
         let route = self.build_route(dst, spec, table)?;
         let routes = self.table_mut(table);
         let at = routes.iter().position(|r| r.dst == dst && r.metric == route.metric);
+        let same = routes.iter().position(|r| is_same(r, &route));
         match (op, at) {
             (Op::Add, Some(_)) => {
                 return Err((Errno::Eexist, "the table has a route of that prefix and metric"));
             }
+            (Op::Append | Op::Prepend, Some(_)) if same.is_some() => {
+                return Err((Errno::Eexist, "the table has that route"));
+            }
+            // the first of them goes, and the new one would stand beside its equal
+            (Op::Replace | Op::Change, Some(at)) if same.is_some_and(|s| s != at) => {
+                return Err((Errno::Eexist, "the table has that route behind another of its prefix"));
+            }
             (Op::Change, None) => return Err((Errno::Enoent, "the table has no such route to change")),
-            (_, Some(at)) => routes[at] = route,
-            (_, None) => routes.push(route),
+            (Op::Prepend, Some(at)) => routes.insert(at, route),
+            (Op::Replace | Op::Change, Some(at)) => routes[at] = route,
+            _ => routes.push(route),
         }
         // inet_rtm_newroute(): fib_has_custom_local_routes, whichever table it is
         self.custom_local_routes |= spec.kind == RouteKind::Local;
@@ -173,6 +182,15 @@ impl HostState {
         routes.remove(at);
         Ok(())
     }
+}
+
+/// All that makes a route what it is (struct fib_info): its hops may be in another state.
+fn is_same(a: &Route, b: &Route) -> bool {
+    let ways = |r: &Route| -> SmallVec<[(IfIndex, Option<Ipv4Addr>, u16); 2]> {
+        r.hops.iter().map(|h| (h.dev, h.via, h.weight)).collect()
+    };
+    (a.dst, a.kind, a.metric, a.scope, a.proto, a.src) == (b.dst, b.kind, b.metric, b.scope, b.proto, b.src)
+        && ways(a) == ways(b)
 }
 
 /// The lookup's own error is the answer to whoever wanted the route (fib_check_nh_v4_gw).

@@ -47,6 +47,9 @@ impl HostState {
         let metric = spec.metric.unwrap_or(1024);
         let route =
             Route6 { dst, kind: spec.kind, metric, proto: spec.proto.unwrap_or(RtProto::BOOT), via, dev };
+        if matches!(op, Op::Append | Op::Prepend) {
+            return Err((Errno::Eopnotsupp, "the model has no IPv6 routes side by side"));
+        }
         let at = self.routes6.iter().position(|r| r.dst == dst && r.metric == metric);
         match (op, at) {
             (Op::Add, Some(_)) => return Err((Errno::Eexist, "a route of that prefix and metric exists")),

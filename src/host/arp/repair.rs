@@ -4,7 +4,7 @@
 use super::decide::{Request, decide};
 use super::reason::Reason;
 use crate::addr::IfName;
-use crate::host::apply::mutation::{HookSpec, LinkChange, Mutation, Op, RouteSpec};
+use crate::host::apply::mutation::{Family, HookSpec, LinkChange, Mutation, Op, RouteSpec, RuleSpec};
 use crate::host::fib::input::{InputFault, SourceFault};
 use crate::host::fib::{FibMiss, Flow};
 use crate::host::state::HostState;
@@ -188,7 +188,8 @@ impl Mend<'_> {
             FibMiss::Rule { priority, action } => {
                 let fits = |r: &&Rule| r.priority == priority && r.action == action;
                 let rule = self.state.rules().iter().find(fits)?;
-                return Some(vec![Mutation::Rule { op: Op::Del, rule: *rule }]);
+                let rule = RuleSpec::of(Family::Inet, rule);
+                return Some(vec![Mutation::Rule { op: Op::Del, rule }]);
             }
             FibMiss::Rejected { table, .. } => table,
             FibMiss::NoRoute => {

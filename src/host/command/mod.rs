@@ -8,12 +8,15 @@
 
 mod parse;
 mod print;
+mod tool;
 
 pub(super) use print::{Dst, Table};
+pub use tool::Tool;
 
 use crate::host::apply::mutation::Mutation;
 use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smallvec::SmallVec;
 
 /// Why a text is no command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,10 +28,41 @@ pub struct CommandError {
     pub why: String,
 }
 
+/// The changes that one command line makes, in their order: `sysctl -w` takes several keys.
+pub type Changes = SmallVec<[Mutation; 1]>;
+
+/// A command line.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Command {
+    /// The model knows what it does.
+    Known(Changes),
+    /// It does not: a kernel can be asked, by the program itself.
+    Unknown(Tool),
+}
+
+impl FromStr for Command {
+    type Err = CommandError;
+    fn from_str(text: &str) -> Result<Command, CommandError> {
+        match changes(text) {
+            Ok(changes) => Ok(Command::Known(changes)),
+            Err(e) => Tool::new(text, &e.why).map(Command::Unknown),
+        }
+    }
+}
+
+/// The changes that a command line makes.
+pub fn changes(text: &str) -> Result<Changes, CommandError> {
+    parse::commands(text).map_err(|why| CommandError { command: text.to_owned(), why })
+}
+
 impl FromStr for Mutation {
     type Err = CommandError;
     fn from_str(text: &str) -> Result<Mutation, CommandError> {
-        parse::command(text).map_err(|why| CommandError { command: text.to_owned(), why })
+        let mut changes = changes(text)?;
+        match (changes.pop(), changes.is_empty()) {
+            (Some(change), true) => Ok(change),
+            _ => Err(CommandError { command: text.to_owned(), why: "it makes several changes".into() }),
+        }
     }
 }
 
@@ -83,6 +117,20 @@ mod tests {
             "ip rule add priority 100 from 10.42.0.7 iif cali0 lookup 100",
             "ip rule add priority 101 not fwmark 0x100000/0x100000 unreachable",
             "ip rule del priority 0 lookup local",
+            "ip rule del priority 100",
+            "ip rule del prohibit",
+            "ip rule add from 10.42.0.7 lookup 100",
+            "ip rule add to 10.42.0.0/16",
+            "ip rule add priority 5 lookup main suppress_prefixlength 0",
+            "ip rule flush",
+            "ip addr flush dev eth0",
+            "ip -4 addr flush dev eth0",
+            "ip -6 addr flush dev eth0",
+            "ip route flush dev cali0",
+            "ip route flush 10.42.0.0/16 table 100 proto bird",
+            "ip -6 route flush default dev eth0",
+            "ip route append 10.9.0.0/16 dev up0 metric 5",
+            "ip route prepend blackhole 10.9.0.0/16",
             "ip route change 10.9.0.0/16 dev up0 metric 5",
             "ip neigh change 169.254.1.1 dev eth0 lladdr ee:ee:ee:ee:ee:ee nud stale",
             "nft add rule arp filter input iifname cali* drop",
@@ -106,9 +154,32 @@ mod tests {
             ("ip addr add 10.42.0.7 dev eth0", "ip addr add 10.42.0.7/32 dev eth0"),
             ("ip route add 0.0.0.0/0 via 192.168.77.1", "ip route add default via 192.168.77.1"),
             ("ip rule add pref 9 table main", "ip rule add priority 9 lookup main"),
+            ("ip r del default", "ip route del default"),
+            ("ip a flush eth0", "ip addr flush dev eth0"),
+            ("ip route flush exact 2001:db8::/64", "ip -6 route flush 2001:db8::/64"),
+            ("echo 0 > /proc/sys/net/ipv4/ip_forward", "sysctl -w net.ipv4.ip_forward=0"),
+            ("echo -n 0 >/proc/sys/net/ipv4/conf/a.b/proxy_arp", "sysctl -w net.ipv4.conf.a/b.proxy_arp=0"),
+            ("arp -n -i eth0 -d 169.254.1.1", "ip neigh del 169.254.1.1 dev eth0"),
         ] {
             assert_eq!(typed.parse::<Mutation>().unwrap().to_string(), printed);
         }
+    }
+
+    #[test]
+    fn one_line_can_make_several_changes() {
+        let text = "sysctl -q -w net.ipv4.ip_forward=1 net.ipv4.conf.cali0.proxy_arp=1";
+        let told: Vec<String> = changes(text).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv4.conf.cali0.proxy_arp=1"]);
+        assert!(text.parse::<Mutation>().unwrap_err().why.contains("several"));
+    }
+
+    #[test]
+    fn what_the_model_does_not_know_is_left_to_the_program() {
+        assert!(matches!("ip link set lo up".parse(), Ok(Command::Known(_))));
+        let Ok(Command::Unknown(tool)) = "ip nexthop add id 1 blackhole".parse() else { panic!() };
+        assert_eq!((tool.program(), tool.args().len()), ("ip", 5));
+        assert!(tool.why().contains("nexthop"));
+        assert!("reboot".parse::<Command>().unwrap_err().why.contains("reboot"));
     }
 
     #[test]
@@ -121,7 +192,14 @@ mod tests {
             ("ip route add 10.0.0.0/33 dev eth0", "10.0.0.0/33"),
             ("ip route add default via eth0", "eth0"),
             ("ip route add default via 10.0.0.1 frobnicate", "frobnicate"),
-            ("ip rule add from 10.0.0.1 lookup 100", "priority"),
+            ("ip rule add", "selector"),
+            ("ip rule del", "selector"),
+            ("ip route flush", "prefix"),
+            ("ip -6 route append 2001:db8::/64 dev eth0", "IPv6"),
+            ("ip rule add from 2001:db8::1 lookup 4", "family"),
+            ("sysctl -w net.ipv4.ip_forward=1 net.ipv4.conf.all.frobnicate=1", "frobnicate"),
+            ("arp -d 169.254.1.1", "-i INTERFACE"),
+            ("echo 0", "/proc/sys"),
             ("sysctl -w net.ipv4.conf.cali0.proxy_arp", "="),
             ("sysctl -w net.ipv4.conf.cali0.proxy_arp=yes", "yes"),
             ("ip link set cali0 address ee", "ee"),

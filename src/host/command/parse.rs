@@ -1,12 +1,15 @@
 //! From text to [`Mutation`].
 
+use super::Changes;
 use crate::addr::{IfName, Mac};
-use crate::host::apply::mutation::{Family, HookSpec, HopSpec, LinkChange, Mutation, Op, RouteSpec, SetNud};
+use crate::host::apply::mutation::{
+    Family, HookSpec, HopSpec, LinkChange, Mutation, Op, RouteFilter, RouteSpec, RuleSpec, SetNud,
+};
 use crate::host::state::conf::SysctlKey;
 use crate::host::state::hook::HookPoint;
 use crate::host::state::link::LinkKind;
 use crate::host::state::route::{
-    RouteKind, RtProto, RtScope, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
+    RouteKind, RtProto, RtScope, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
 };
 use core::str::FromStr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -36,27 +39,72 @@ impl<'a> Words<'a> {
     }
 }
 
-pub(super) fn command(text: &str) -> Result<Mutation, Why> {
+pub(super) fn commands(text: &str) -> Result<Changes, Why> {
     let mut w = Words { rest: text.split_whitespace().peekable() };
     let first = w.rest.next().ok_or("an empty command")?;
-    let mutation = match first {
+    let changes = match first {
         "sysctl" => sysctl(&mut w)?,
-        "ip" => ip(&mut w)?,
-        "nft" => nft(&mut w)?,
-        "lab" => lab(&mut w)?,
-        other => return Err(format!("{other:?} is none of the commands ip, sysctl, nft, lab")),
+        "echo" => Changes::from_iter([echo(text)?]),
+        "ip" => Changes::from_iter([ip(&mut w)?]),
+        "arp" => Changes::from_iter([arp(&mut w)?]),
+        "nft" => Changes::from_iter([nft(&mut w)?]),
+        "lab" => Changes::from_iter([lab(&mut w)?]),
+        other => return Err(format!("{other:?} is none of the commands ip, sysctl, echo, arp, nft, lab")),
     };
-    w.end()?;
-    Ok(mutation)
+    if first != "echo" {
+        w.end()?;
+    }
+    Ok(changes)
 }
 
-fn sysctl(w: &mut Words<'_>) -> Result<Mutation, Why> {
-    w.accept("-w");
-    let word = w.next("KEY=VALUE")?;
+/// `sysctl [-q] [-w] KEY=VALUE ...`, written one after the other.
+fn sysctl(w: &mut Words<'_>) -> Result<Changes, Why> {
+    while w.rest.next_if(|word| matches!(*word, "-w" | "-q" | "--write" | "--quiet")).is_some() {}
+    let mut changes = Changes::from_iter([assignment(w.next("KEY=VALUE")?)?]);
+    for word in w.rest.by_ref() {
+        changes.push(assignment(word)?);
+    }
+    Ok(changes)
+}
+
+fn assignment(word: &str) -> Result<Mutation, Why> {
     let (key, value) = word.split_once('=').ok_or_else(|| format!("{word:?} has no ="))?;
     let key: SysctlKey = key.parse().map_err(|e| format!("{e}"))?;
     let value = value.parse().map_err(|_| format!("{value:?} is not a whole number"))?;
     Ok(Mutation::Sysctl { key, value })
+}
+
+/// `echo VALUE > /proc/sys/PATH`, with or without spaces around the arrow.
+fn echo(text: &str) -> Result<Mutation, Why> {
+    let words = text.replace('>', " > ");
+    let (value, path) =
+        redirection(words.split_whitespace()).ok_or("`echo VALUE > /proc/sys/net/...` is wanted")?;
+    assignment(&format!("{path}={value}"))
+}
+
+/// Value and path (below `/proc/sys`) of `echo VALUE > /proc/sys/PATH`.
+pub(super) fn redirection<'a>(words: impl Iterator<Item = &'a str>) -> Option<(&'a str, &'a str)> {
+    let words: SmallVec<[&str; 5]> = words.filter(|w| *w != "-n").collect();
+    match words[..] {
+        ["echo", value, ">", path] => Some((value, path.strip_prefix("/proc/sys/")?)),
+        _ => None,
+    }
+}
+
+/// arp(8) of net-tools, where it names its interface: `arp -i DEV -d ADDRESS`.
+fn arp(w: &mut Words<'_>) -> Result<Mutation, Why> {
+    let (mut dev, mut ip) = (None, None);
+    while let Some(word) = w.rest.next() {
+        match word {
+            "-n" | "--numeric" => {}
+            "-i" | "--device" => dev = Some(w.parse("an interface")?),
+            "-d" | "--delete" => ip = Some(w.parse::<Ipv4Addr>("an IPv4 address")?),
+            other => return Err(format!("{other:?} is not understood here; `ip neigh` says the same")),
+        }
+    }
+    let ip = ip.ok_or("`arp -i INTERFACE -d ADDRESS` is wanted, or `ip neigh`")?;
+    let dev = dev.ok_or_else(|| format!("`-i INTERFACE` is wanted, as in `ip neigh del {ip} dev eth0`"))?;
+    Ok(Mutation::Neigh { op: Op::Del, dev, ip: ip.into(), lladdr: None, nud: SetNud::Permanent })
 }
 
 fn lab(w: &mut Words<'_>) -> Result<Mutation, Why> {
@@ -73,11 +121,11 @@ fn ip(w: &mut Words<'_>) -> Result<Mutation, Why> {
         None => None,
     };
     let change = match w.next("one of link, addr, route, rule, neigh")? {
-        "link" => link(w)?,
-        "addr" | "address" => addr(w, said)?,
-        "route" => route(w, said)?,
-        "rule" => rule(w, said)?,
-        "neigh" | "neighbour" => neigh(w, said)?,
+        "link" | "l" => link(w)?,
+        "addr" | "address" | "a" => addr(w, said)?,
+        "route" | "r" => route(w, said)?,
+        "rule" | "ru" => rule(w, said)?,
+        "neigh" | "neighbour" | "n" => neigh(w, said)?,
         other => return Err(format!("{other:?} where one of link, addr, route, rule, neigh is wanted")),
     };
     Ok(change)
@@ -172,14 +220,11 @@ fn net(word: &str, v6: bool) -> Result<IpNet, Why> {
     word.parse().map_err(|_| format!("{word:?} is no address or prefix"))
 }
 
-fn net4(word: &str) -> Result<Ipv4Net, Why> {
-    match net(word, false)? {
-        IpNet::V4(n) => Ok(n),
-        IpNet::V6(_) => Err(format!("{word:?}: policy rules are modelled for IPv4 only")),
-    }
-}
-
 fn addr(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
+    if w.accept("flush") {
+        w.accept("dev");
+        return Ok(Mutation::AddrFlush { dev: w.parse("an interface")?, family: said });
+    }
     let op = op(w)?;
     let prefix = net(w.next("an address")?, said == Some(Family::Inet6))?;
     of_family(prefix.addr(), said)?;
@@ -214,8 +259,48 @@ fn table(w: &mut Words<'_>) -> Result<u32, Why> {
     })
 }
 
+/// `ip route flush`, with one condition at least.
+fn route_flush(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
+    let family = said.unwrap_or(Family::Inet);
+    let mut filter = RouteFilter { family, table: None, dev: None, proto: None, dst: None };
+    let nothing = filter;
+    while let Some(word) = w.rest.next() {
+        match word {
+            "dev" => filter.dev = Some(w.parse("an interface")?),
+            "table" => filter.table = Some(table(w)?),
+            "proto" | "protocol" => filter.proto = Some(proto(w)?),
+            _ if filter.dst.is_none() => {
+                let word = if word == "exact" || word == "to" { w.next("a prefix")? } else { word };
+                let dst = net(word, family == Family::Inet6)?;
+                if said.is_none() && dst.addr().is_ipv6() {
+                    filter.family = Family::Inet6;
+                }
+                of_family(dst.addr(), Some(filter.family))?;
+                filter.dst = Some(dst);
+            }
+            other => return Err(format!("{other:?} is not understood in a flush")),
+        }
+    }
+    if filter == nothing {
+        return Err("`dev INTERFACE`, `table TABLE`, `proto PROTOCOL` or a prefix is wanted".into());
+    }
+    Ok(Mutation::RouteFlush(filter))
+}
+
+fn proto(w: &mut Words<'_>) -> Result<RtProto, Why> {
+    let word = w.next("a protocol")?;
+    RtProto::by_name(word).ok_or_else(|| format!("{word:?} is no protocol"))
+}
+
 fn route(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
-    let op = op(w)?;
+    if w.accept("flush") {
+        return route_flush(w, said);
+    }
+    let op = match w.rest.next_if(|word| matches!(*word, "append" | "prepend")) {
+        Some("append") => Op::Append,
+        Some(_) => Op::Prepend,
+        None => op(w)?,
+    };
     let mut word = w.next("a destination")?;
     let kind = RouteKind::by_name(word);
     if kind.is_some() {
@@ -223,6 +308,9 @@ fn route(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
     }
     let dst = net(word, said == Some(Family::Inet6))?;
     of_family(dst.addr(), said)?;
+    if matches!(op, Op::Append | Op::Prepend) && dst.addr().is_ipv6() {
+        return Err("IPv6 routes of one prefix side by side are not modelled".into());
+    }
     let mut spec = RouteSpec::reject(kind.unwrap_or(RouteKind::Unicast), dst);
     let mut hop = HopSpec { via: None, dev: None, onlink: false, weight: 1 };
     let mut plain_hop = false;
@@ -238,10 +326,7 @@ fn route(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
             "metric" => spec.metric = Some(w.parse("a metric")?),
             "scope" => spec.scope = Some(rt_scope(w)?),
             "table" => spec.table = Some(table(w)?),
-            "proto" | "protocol" => {
-                let word = w.next("a protocol")?;
-                spec.proto = Some(RtProto::by_name(word).ok_or_else(|| format!("{word:?} is no protocol"))?);
-            }
+            "proto" | "protocol" => spec.proto = Some(proto(w)?),
             "nexthop" => spec.hops.push(nexthop(w)?),
             other => return Err(format!("{other:?} is not understood in a route")),
         }
@@ -279,31 +364,43 @@ fn rule(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
     if said == Some(Family::Inet6) {
         return Err("policy rules are modelled for IPv4 only, and this one is of IPv6".into());
     }
+    let family = said.unwrap_or(Family::Inet);
+    if w.accept("flush") {
+        return Ok(Mutation::RuleFlush(family));
+    }
     let op = match op(w)? {
         op @ (Op::Add | Op::Del) => op,
         other => return Err(format!("{:?} where add or del is wanted", other.to_string())),
     };
-    let (mut rule, mut priority) = (Rule::plain(0, RuleAction::Lookup(TABLE_MAIN)), None);
-    let mut action = None;
+    let nothing = RuleSpec::any(family);
+    let mut rule = nothing;
     while let Some(word) = w.rest.next() {
         match word {
-            "priority" | "pref" | "preference" => priority = Some(w.parse("a priority")?),
+            "priority" | "pref" | "preference" => rule.priority = Some(w.parse("a priority")?),
             "not" => rule.invert = true,
-            "from" => rule.from = Some(net4(w.next("a prefix")?)?).filter(|n| n.prefix_len() > 0),
-            "to" => rule.to = Some(net4(w.next("a prefix")?)?).filter(|n| n.prefix_len() > 0),
+            "from" => rule.from = selector(w, family)?,
+            "to" => rule.to = selector(w, family)?,
             "iif" | "dev" => rule.iif = Some(w.parse("an interface")?),
             "fwmark" => rule.fwmark = Some(fwmark(w)?),
-            "lookup" | "table" => action = Some(RuleAction::Lookup(table(w)?)),
-            "unreachable" => action = Some(RuleAction::Unreachable),
-            "blackhole" => action = Some(RuleAction::Blackhole),
-            "prohibit" => action = Some(RuleAction::Prohibit),
+            "lookup" | "table" => rule.action = Some(RuleAction::Lookup(table(w)?)),
+            "unreachable" => rule.action = Some(RuleAction::Unreachable),
+            "blackhole" => rule.action = Some(RuleAction::Blackhole),
+            "prohibit" => rule.action = Some(RuleAction::Prohibit),
             "suppress_prefixlength" => rule.suppress_prefixlength = Some(w.parse("a prefix length")?),
             other => return Err(format!("{other:?} is not understood in a rule")),
         }
     }
-    rule.priority = priority.ok_or("`priority N` is wanted: what a rule does depends on its place")?;
-    rule.action = action.ok_or("`lookup TABLE`, `unreachable`, `blackhole` or `prohibit` is wanted")?;
+    if rule == nothing {
+        return Err("a selector, a priority or an action is wanted".into());
+    }
     Ok(Mutation::Rule { op, rule })
+}
+
+/// Whom a rule is about; everybody is nobody in particular.
+fn selector(w: &mut Words<'_>, family: Family) -> Result<Option<IpNet>, Why> {
+    let net = net(w.next("a prefix")?, family == Family::Inet6)?;
+    of_family(net.addr(), Some(family))?;
+    Ok(Some(net).filter(|n| n.prefix_len() > 0))
 }
 
 fn fwmark(w: &mut Words<'_>) -> Result<(u32, u32), Why> {

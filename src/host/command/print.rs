@@ -1,9 +1,11 @@
 //! From [`Mutation`] to text.
 
-use crate::host::apply::mutation::{HookSpec, HopSpec, KernelChange, LinkChange, Mutation, Op, RouteSpec};
+use crate::host::apply::mutation::{
+    Family, HookSpec, HopSpec, KernelChange, LinkChange, Mutation, Op, RouteFilter, RouteSpec, RuleSpec,
+};
 use crate::host::state::hook::HookPoint;
 use crate::host::state::link::LinkKind;
-use crate::host::state::route::{RouteKind, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
+use crate::host::state::route::{RouteKind, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 use core::fmt::{self, Display, Formatter};
 use ipnet::IpNet;
 
@@ -13,6 +15,8 @@ impl Display for Op {
             Op::Add => "add",
             Op::Replace => "replace",
             Op::Change => "change",
+            Op::Append => "append",
+            Op::Prepend => "prepend",
             Op::Del => "del",
         })
     }
@@ -46,8 +50,11 @@ impl Display for Mutation {
                 write!(f, " dev {dev}{}", if *nodad { " nodad" } else { "" })
             }
             Mutation::AddrDel { dev, net } => write!(f, "ip addr del {net} dev {dev}"),
+            Mutation::AddrFlush { dev, family } => write!(f, "ip {}addr flush dev {dev}", option(*family)),
             Mutation::Route { op, spec } => route(f, *op, spec),
-            Mutation::Rule { op, rule } => write!(f, "ip rule {op} {rule}"),
+            Mutation::RouteFlush(filter) => write!(f, "ip {}route flush{filter}", six(filter.family)),
+            Mutation::Rule { op, rule } => write!(f, "ip {}rule {op}{rule}", six(rule.family)),
+            Mutation::RuleFlush(family) => write!(f, "ip {}rule flush", six(*family)),
             Mutation::Neigh { op: Op::Del, dev, ip, .. } => write!(f, "ip neigh del {ip} dev {dev}"),
             Mutation::Neigh { op, dev, ip, lladdr, nud } => {
                 write!(f, "ip neigh {op} {ip} dev {dev}")?;
@@ -167,17 +174,51 @@ fn hop_words(f: &mut Formatter<'_>, hop: &HopSpec) -> fmt::Result {
     Ok(())
 }
 
-impl Display for Rule {
+/// The option that asks for IPv6; IPv4 is what ip(8) takes of its own accord.
+fn six(family: Family) -> &'static str {
+    if family == Family::Inet6 { "-6 " } else { "" }
+}
+
+/// The option that asks for one family, where both are meant without.
+fn option(family: Option<Family>) -> &'static str {
+    match family {
+        None => "",
+        Some(Family::Inet) => "-4 ",
+        Some(Family::Inet6) => "-6 ",
+    }
+}
+
+impl Display for RouteFilter {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "priority {}", self.priority)?;
+        if let Some(dst) = self.dst {
+            write!(f, " {}", Dst(dst))?;
+        }
+        if let Some(dev) = self.dev {
+            write!(f, " dev {dev}")?;
+        }
+        if let Some(table) = self.table {
+            write!(f, " table {}", Table(table))?;
+        }
+        if let Some(proto) = self.proto {
+            write!(f, " proto {proto}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for RuleSpec {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(priority) = self.priority {
+            write!(f, " priority {priority}")?;
+        }
         if self.invert {
             f.write_str(" not")?;
         }
         if let Some(from) = self.from {
-            write!(f, " from {}", Dst(from.into()))?;
+            write!(f, " from {}", Dst(from))?;
         }
         if let Some(to) = self.to {
-            write!(f, " to {}", Dst(to.into()))?;
+            write!(f, " to {}", Dst(to))?;
         }
         if let Some(iif) = self.iif {
             write!(f, " iif {iif}")?;
@@ -188,10 +229,11 @@ impl Display for Rule {
             None => {}
         }
         match self.action {
-            RuleAction::Lookup(table) => write!(f, " lookup {}", Table(table))?,
-            RuleAction::Unreachable => f.write_str(" unreachable")?,
-            RuleAction::Blackhole => f.write_str(" blackhole")?,
-            RuleAction::Prohibit => f.write_str(" prohibit")?,
+            Some(RuleAction::Lookup(table)) => write!(f, " lookup {}", Table(table))?,
+            Some(RuleAction::Unreachable) => f.write_str(" unreachable")?,
+            Some(RuleAction::Blackhole) => f.write_str(" blackhole")?,
+            Some(RuleAction::Prohibit) => f.write_str(" prohibit")?,
+            None => {}
         }
         if let Some(n) = self.suppress_prefixlength {
             write!(f, " suppress_prefixlength {n}")?;

@@ -207,7 +207,7 @@ impl HostState {
             if accept_local {
                 return Ok(());
             }
-            if !self.custom_rules && !self.custom_local_routes {
+            if !self.rules.custom && !self.custom_local_routes {
                 return if self.owns(input.src) { Err(SourceFault::OwnAddress) } else { Ok(()) };
             }
         }

@@ -10,7 +10,7 @@ use crate::host::state::route::{
     NextHop, Route, RouteKind, RtScope, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
 };
 use ipnet::Ipv4Net;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The loopback device's number, which stands for "sent by this host" in a lookup.
 pub const LOOPBACK: IfIndex = IfIndex(1);
@@ -105,7 +105,7 @@ impl HostState {
     /// Without custom rules the kernel keeps the local table inside the main one, so the longest
     /// prefix of both wins; table `default` is asked when they have nothing or say throw.
     pub fn fib_lookup(&self, flow: &Flow) -> Result<FibHit<'_>, FibMiss> {
-        if self.custom_rules {
+        if self.rules.custom {
             return self.lookup_by_rules(flow);
         }
         let mut step = self.lookup_tables(&[TABLE_LOCAL, TABLE_MAIN], flow);
@@ -146,7 +146,7 @@ impl HostState {
 
     /// The policy rules that concern a flow, in order.
     pub(super) fn rules_for<'a>(&'a self, flow: &'a Flow) -> impl Iterator<Item = &'a Rule> {
-        self.rules.iter().filter(move |r| self.rule_matches(r, flow))
+        self.rules.list.iter().filter(move |r| self.rule_matches(r, flow))
     }
 
     fn rule_matches(&self, rule: &Rule, flow: &Flow) -> bool {
@@ -159,8 +159,8 @@ impl HostState {
             index == Some(flow.iif)
         });
         let hit = iif
-            && rule.from.is_none_or(|n| n.contains(&flow.src))
-            && rule.to.is_none_or(|n| n.contains(&flow.dst))
+            && rule.from.is_none_or(|n| n.contains(&IpAddr::V4(flow.src)))
+            && rule.to.is_none_or(|n| n.contains(&IpAddr::V4(flow.dst)))
             && rule.fwmark.is_none_or(|(mark, mask)| flow.mark & mask == mark & mask);
         hit != rule.invert
     }
@@ -246,7 +246,7 @@ impl HostState {
         if !self.has_table(TABLE_LOCAL) {
             return AddrType::Broadcast;
         }
-        let tables: &[u32] = if self.custom_rules { &[TABLE_LOCAL] } else { &[TABLE_LOCAL, TABLE_MAIN] };
+        let tables: &[u32] = if self.rules.custom { &[TABLE_LOCAL] } else { &[TABLE_LOCAL, TABLE_MAIN] };
         match self.lookup_tables(tables, &Flow::output(ip, Ipv4Addr::UNSPECIFIED)) {
             Step::Found(hit) if hit.route.kind == RouteKind::Local => AddrType::Local,
             Step::Found(hit) if hit.route.kind == RouteKind::Broadcast => AddrType::Broadcast,

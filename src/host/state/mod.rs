@@ -10,7 +10,7 @@ pub(super) mod route6;
 use self::conf::{Conf4, Conf4Set, Conf6, Conf6Set, Global, NeighSet, Scope, SysctlKey};
 use self::hook::ArpHook;
 use self::link::{AddrAssign, IfIndex, Link, LinkKind};
-use self::route::{Route, Rule};
+use self::route::{Route, Rule, Rules};
 use self::route6::Route6;
 use crate::addr::{IfName, Mac};
 use smallvec::SmallVec;
@@ -44,11 +44,8 @@ pub struct HostState {
     pub(super) default_neigh4: NeighSet,
     pub(super) default_neigh6: NeighSet,
     pub(super) globals: [i32; Global::ALL.len()],
-    pub(super) rules: Vec<Rule>,
-    /// Which of the kernel's own rules were never deleted.
-    pub(super) default_rules: [bool; 3],
-    /// Someone added or deleted a rule: sticky, as in the kernel (fib_has_custom_rules).
-    pub(super) custom_rules: bool,
+    pub(super) rules: Rules,
+    pub(super) rules6: Rules,
     /// Someone added a route of kind local (fib_has_custom_local_routes); sticky as well.
     pub(super) custom_local_routes: bool,
     pub(super) tables: Vec<(u32, Vec<Route>)>,
@@ -79,9 +76,8 @@ impl HostState {
             default_neigh4: NeighSet::KERNEL,
             default_neigh6: NeighSet::kernel6(),
             globals: core::array::from_fn(|i| Global::ALL[i].kernel_default()),
-            rules: Rule::defaults().to_vec(),
-            default_rules: [true; 3],
-            custom_rules: false,
+            rules: Rules::new(&Rule::defaults()),
+            rules6: Rules::new(&Rule::defaults6()),
             custom_local_routes: false,
             tables: Vec::new(),
             routes6: Vec::new(),
@@ -160,16 +156,22 @@ impl HostState {
         self.link(index).map_or(IfName::literal("?"), Link::name)
     }
 
-    /// The policy rules, in the order they are asked.
+    /// The policy rules of IPv4, in the order they are asked.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
-        &self.rules
+        &self.rules.list
     }
 
-    /// Somebody added or deleted a policy rule, so that rules are walked at all.
+    /// The policy rules of IPv6, in the order they are asked.
+    #[must_use]
+    pub fn rules6(&self) -> &[Rule] {
+        &self.rules6.list
+    }
+
+    /// Somebody added or deleted a policy rule of IPv4, so that rules are walked at all.
     #[must_use]
     pub fn has_custom_rules(&self) -> bool {
-        self.custom_rules
+        self.rules.custom
     }
 
     /// The IPv4 tables that have routes, with their numbers.

@@ -3,7 +3,7 @@
 use super::link::IfIndex;
 use crate::addr::IfName;
 use core::fmt;
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use smallvec::SmallVec;
 use std::net::Ipv4Addr;
 
@@ -201,9 +201,9 @@ pub struct Rule {
     /// Match the negation of the selectors below (`not`).
     pub invert: bool,
     /// Source selector.
-    pub from: Option<Ipv4Net>,
+    pub from: Option<IpNet>,
     /// Destination selector.
-    pub to: Option<Ipv4Net>,
+    pub to: Option<IpNet>,
     /// The device the packet came in by; `lo` matches what the host sends itself.
     pub iif: Option<IfName>,
     /// Mark and mask.
@@ -230,20 +230,6 @@ impl Rule {
         }
     }
 
-    /// Whether `ip rule del` with these words means that rule: what is not said does not count,
-    /// and nobody can ask for a rule without `not` (rule_find).
-    #[must_use]
-    pub fn selects(&self, rule: &Rule) -> bool {
-        self.priority == rule.priority
-            && self.action == rule.action
-            && (self.from.is_none() || self.from == rule.from)
-            && (self.to.is_none() || self.to == rule.to)
-            && (self.iif.is_none() || self.iif == rule.iif)
-            && (self.fwmark.is_none() || self.fwmark == rule.fwmark)
-            && (self.suppress_prefixlength.is_none()
-                || self.suppress_prefixlength == rule.suppress_prefixlength)
-    }
-
     /// Whether adding this rule is refused because of that one (rule_exists): like the deletion
     /// it is blind to addresses that are not said, and to `not`.
     #[must_use]
@@ -257,6 +243,12 @@ impl Rule {
             && self.suppress_prefixlength == rule.suppress_prefixlength
     }
 
+    /// The two rules of a new namespace for IPv6 (fib6_rules_net_init, net/ipv6/fib6_rules.c).
+    #[must_use]
+    pub const fn defaults6() -> [Rule; 2] {
+        [Rule::plain(0, RuleAction::Lookup(TABLE_LOCAL)), Rule::plain(32766, RuleAction::Lookup(TABLE_MAIN))]
+    }
+
     /// The three rules of a new namespace (fib_default_rules_init, net/ipv4/fib_rules.c).
     #[must_use]
     pub const fn defaults() -> [Rule; 3] {
@@ -265,5 +257,57 @@ impl Rule {
             Rule::plain(32766, RuleAction::Lookup(TABLE_MAIN)),
             Rule::plain(32767, RuleAction::Lookup(TABLE_DEFAULT)),
         ]
+    }
+}
+
+/// The policy rules of one family.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(in crate::host) struct Rules {
+    /// In the order they are asked.
+    pub(in crate::host) list: Vec<Rule>,
+    /// Those of the kernel's own that were never deleted.
+    kernels: SmallVec<[Rule; 3]>,
+    /// Someone added or deleted a rule: sticky, as in the kernel (fib_has_custom_rules).
+    pub(in crate::host) custom: bool,
+}
+
+impl Rules {
+    /// The kernel's own.
+    pub(in crate::host) fn new(kernels: &[Rule]) -> Rules {
+        Rules { list: kernels.to_vec(), kernels: kernels.into(), custom: false }
+    }
+
+    /// Puts a rule behind those of its priority. False when one is there that the kernel cannot tell
+    /// it from (rule_exists). Its own are of protocol `kernel`, which nobody's are, so that no rule
+    /// repeats them; among equals they are first.
+    pub(in crate::host) fn add(&mut self, rule: Rule) -> bool {
+        let mut kernels = self.kernels.clone();
+        for known in &self.list {
+            if let Some(at) = kernels.iter().position(|k| k == known) {
+                kernels.remove(at);
+            } else if rule.repeats(known) {
+                return false;
+            }
+        }
+        let at = self.list.partition_point(|r| r.priority <= rule.priority);
+        self.list.insert(at, rule);
+        self.custom = true;
+        true
+    }
+
+    /// Takes away the first rule that fits. False when none does.
+    pub(in crate::host) fn remove(&mut self, fits: impl Fn(&Rule) -> bool) -> bool {
+        let Some(at) = self.list.iter().position(fits) else { return false };
+        let gone = self.list.remove(at);
+        // among equals the kernel's is first
+        self.kernels.retain(|k| *k != gone);
+        self.custom = true;
+        true
+    }
+
+    /// The place that a rule without one gets: before the second, whatever the first is
+    /// (fib_default_rule_pref).
+    pub(in crate::host) fn next_priority(&self) -> u32 {
+        self.list.get(1).map_or(0, |second| second.priority.saturating_sub(1))
     }
 }

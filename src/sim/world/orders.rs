@@ -3,7 +3,7 @@
 use super::World;
 use crate::addr::Side;
 use crate::choice::Chooser;
-use crate::control::GATEWAY;
+use crate::control::{GATEWAY, Refusal};
 use crate::gateway::Outside;
 use crate::host::{Mutation, Refused};
 use crate::neigh::Entry;
@@ -18,6 +18,8 @@ impl<O: Outside> World<O> {
         let pair = &mut self.pair;
         let came = match &order.deed {
             Deed::Change(side, change) => pair.apply(now, *side, change, chooser).into(),
+            // a plan with such a step is none for the simulator; see Overrides::corner
+            Deed::Tool(..) => Came::Refused(Refusal::Unmodelled),
             Deed::Create { host_end, pod_up } => pair.create(now, *host_end, *pod_up, chooser).into(),
             Deed::Move => pair.move_host_end(now, chooser).into(),
             Deed::Delete(from) => pair.delete(now, *from, chooser).into(),
