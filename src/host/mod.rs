@@ -21,6 +21,7 @@ pub use arp::decide::{After, Decision, Learn, Processed, Request, decide, proces
 pub use arp::explain::{Status, Term, explain};
 pub use arp::reason::{Pointer, Reason, Silence};
 pub use fib::input::{InputFault, InputPacket, InputRoute, SourceFault};
+pub use fib::six::{Flow6, Way6};
 pub use fib::{AddrType, FibHit, FibMiss, Flow, LOOPBACK};
 pub use ndisc::decide::{
     NaVerdict, NsDecision, NsOutcome, NsReply, NsRequest, decide_ns, judge_na, process_ns,

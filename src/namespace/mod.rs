@@ -329,9 +329,6 @@ async fn route_flush(rtnl: &Rtnl, filter: &RouteFilter) -> Result<(), RtnlError>
     let table = filter.table.unwrap_or(rtnl::table::MAIN);
     let mut routes = rtnl.routes().await?;
     routes.retain(|r| r.table == table && r.destination.addr().is_ipv6() == six);
-    if routes.is_empty() && filter.table.is_some() && !six {
-        return table_exists(rtnl, table).await;
-    }
     routes.retain(|r| {
         // a route of several ways has no device of its own
         let out_of = |dev: IfName| match &r.next_hops[..] {
@@ -346,15 +343,6 @@ async fn route_flush(rtnl: &Rtnl, filter: &RouteFilter) -> Result<(), RtnlError>
         rtnl.delete_route(route).await?;
     }
     Ok(())
-}
-
-/// An empty table and one that is not there look alike in a list; whoever deletes from them is told.
-async fn table_exists(rtnl: &Rtnl, table: u32) -> Result<(), RtnlError> {
-    let nowhere = IpNet::from(IpAddr::from([255, 255, 255, 255]));
-    match rtnl.delete_route(&Route::new(rtnl::RouteKind::Other(0), nowhere).table(table)).await {
-        Err(e) if e.to_string().contains("table does not exist") => Err(e),
-        _ => Ok(()),
-    }
 }
 
 fn nud_of(nud: SetNud) -> NudState {

@@ -1,14 +1,15 @@
 //! IPv6 packets in, through and out: ip6_input, ip6_forward, ip6_output in the plain form the lab
-//! needs, one routing table and no extension headers.
+//! needs, no extension headers.
 
 use super::ndisc::Ip6Head;
 use super::{DropWhy, Output, SendError, Stack, own};
 use crate::choice::Chooser;
 use crate::host::conf::{Conf6, Scope, SysctlKey};
-use crate::host::{FibMiss, IfIndex, InputFault, Link, RouteKind};
+use crate::host::{FibMiss, Flow6, IfIndex, InputFault, Link, Route6, RouteKind, RuleAction, Way6};
 use crate::packet::{IpBytes, Packet};
 use crate::time::Time;
 use crate::wire::{self, Cast, Ends, Unreachable};
+use ipnet::IpNet;
 use smallvec::SmallVec;
 use smoltcp::wire::IpProtocol;
 use std::net::{IpAddr, Ipv6Addr};
@@ -23,13 +24,14 @@ impl Stack {
         packet: Packet,
         chooser: &mut dyn Chooser,
     ) -> Result<(), SendError> {
-        let Some((Ends::V6(_, dst), ..)) = wire::ip_parts(&packet.bytes) else {
+        let Some((Ends::V6(src, dst), ..)) = wire::ip_parts(&packet.bytes) else {
             return Err(SendError::Invalid);
         };
-        if self.state.owns6(dst) {
-            return self.loop_back(packet);
-        }
-        let route = self.state.lookup6(dst).ok_or(SendError::NetUnreachable)?;
+        let route =
+            match self.state.fib6_lookup(&Flow6::output(dst, Some(src))).map_err(super::output::errno_of)? {
+                Way6::Local => return self.loop_back(packet),
+                Way6::Route(route) => route,
+            };
         let (dev, via) = match (route.kind, route.dev) {
             (RouteKind::Unicast, Some(dev)) => (dev, route.via.unwrap_or(dst)),
             (RouteKind::Prohibit, _) => return Err(SendError::Prohibited),
@@ -72,7 +74,7 @@ impl Stack {
                 if src.is_loopback() { InputFault::MartianSource } else { InputFault::MartianDestination };
             return self.drop_packet(whole, DropWhy::Input(why));
         }
-        if self.state.hears6(link, dst) {
+        if self.state.hears6(link, src, dst) {
             return self.emit(Output::Deliver { dev, packet: SmallVec::from_slice(whole) });
         }
         self.forward6(now, nd, SmallVec::from_slice(whole), chooser);
@@ -88,13 +90,18 @@ impl Stack {
         if nd.cast != Cast::Host {
             return self.drop_packet(&packet, DropWhy::OtherHost);
         }
-        // a link-local address means somebody on the link it came by
-        let near = nd.dst.is_unicast_link_local();
-        let route = if near { self.state.lookup6_on(nd.dst, nd.dev) } else { self.state.lookup6(nd.dst) };
-        let route = route.map(|r| (r.kind, r.dev, r.via));
-        let (dev, via) = match route {
-            Some((RouteKind::Unicast, Some(dev), via)) => (dev, via.unwrap_or(nd.dst)),
-            miss => return self.refuse6(now, nd, miss.map(|r| r.0), &packet, chooser),
+        let (dev, via) = match self.state.fib6_lookup(&Flow6::input(nd.dst, nd.src, nd.dev)) {
+            Ok(Way6::Route(Route6 { kind: RouteKind::Unicast, dev: Some(dev), via, .. })) => {
+                (*dev, via.unwrap_or(nd.dst))
+            }
+            Ok(Way6::Route(route)) => {
+                let (kind, dst, table) = (route.kind, IpNet::V6(route.dst), route.table);
+                let miss = FibMiss::Rejected { kind, dst, table };
+                return self.refuse6(now, nd, miss, &packet, chooser);
+            }
+            // ip6_input() for nobody who is here
+            Ok(Way6::Local) => return self.drop_packet(&packet, DropWhy::OtherHost),
+            Err(miss) => return self.refuse6(now, nd, miss, &packet, chooser),
         };
         if packet[HOP_LIMIT_AT] <= 1 {
             return self.drop_packet(&packet, DropWhy::Expired);
@@ -112,23 +119,19 @@ impl Stack {
         }
     }
 
-    fn refuse6(
-        &mut self,
-        now: Time,
-        nd: Ip6Head,
-        kind: Option<RouteKind>,
-        packet: &[u8],
-        chooser: &mut dyn Chooser,
-    ) {
-        let why = match kind {
-            None | Some(RouteKind::Throw | RouteKind::Unreachable) => Some(Unreachable::Net),
-            Some(RouteKind::Prohibit) => Some(Unreachable::Prohibited),
-            Some(_) => None,
+    fn refuse6(&mut self, now: Time, nd: Ip6Head, miss: FibMiss, packet: &[u8], chooser: &mut dyn Chooser) {
+        let why = match miss {
+            FibMiss::NoRoute
+            | FibMiss::Rejected { kind: RouteKind::Throw | RouteKind::Unreachable, .. }
+            | FibMiss::Rule { action: RuleAction::Unreachable, .. } => Some(Unreachable::Net),
+            FibMiss::Rejected { kind: RouteKind::Prohibit, .. }
+            | FibMiss::Rule { action: RuleAction::Prohibit, .. } => Some(Unreachable::Prohibited),
+            FibMiss::Rejected { .. } | FibMiss::Rule { .. } => None,
         };
         if let Some(why) = why {
             self.error6(now, nd, why, packet, chooser);
         }
-        self.drop_packet(packet, DropWhy::Input(InputFault::NoRoute(FibMiss::NoRoute)));
+        self.drop_packet(packet, DropWhy::Input(InputFault::NoRoute(miss)));
     }
 
     /// Tells the sender of a packet that came in why it goes no further (icmp6_send).
@@ -158,14 +161,14 @@ impl Stack {
         if self.state.owns6(src) {
             return Some(src);
         }
-        let dev = self.state.lookup6(src).and_then(|r| r.dev)?;
+        let dev = self.state.route6(&Flow6::output(src, None)).and_then(|r| r.dev)?;
         self.state.select_src6(dev, src)
     }
 }
 
 impl crate::host::HostState {
     /// A packet to that address which came in by the link ends here.
-    pub(crate) fn hears6(&self, link: &Link, dst: Ipv6Addr) -> bool {
-        if dst.is_multicast() { self.joined6(link, dst) } else { self.accepts6(link, dst) }
+    pub(crate) fn hears6(&self, link: &Link, src: Ipv6Addr, dst: Ipv6Addr) -> bool {
+        self.delivers6(link, src, dst) && (!dst.is_multicast() || self.joined6(link, dst))
     }
 }

@@ -56,7 +56,10 @@ impl Stack {
 
     /// The packet reaches the message parser; what only passes by is not looked into.
     fn is_for_nd(&self, packet: &Ip6Head) -> bool {
-        let taken = |l| self.state.hears6(l, packet.dst) || self.state.takes_in_passing(l, packet.dst);
+        let taken = |l| {
+            self.state.hears6(l, packet.src, packet.dst)
+                || self.state.takes_in_passing(l, packet.src, packet.dst)
+        };
         packet.dst.is_multicast() || self.state.link(packet.dev).is_some_and(taken)
     }
 
@@ -123,7 +126,7 @@ impl Stack {
         if packet.cast == Cast::OtherHost || !self.state.link(dev).is_some_and(takes_in) {
             return true;
         }
-        if !self.state.link(dev).is_some_and(|l| self.state.hears6(l, dst)) {
+        if !self.state.link(dev).is_some_and(|l| self.state.hears6(l, src, dst)) {
             return dst.is_multicast();
         }
         match judge_na(&self.state, dev, (src, dst), hop_limit, na) {

@@ -5,7 +5,7 @@ use super::{DropWhy, Note, Output, Stack, own, params};
 use crate::addr::Mac;
 use crate::choice::Chooser;
 use crate::host::conf::Conf4;
-use crate::host::{AddrType, FibMiss, Flow, IfIndex, LOOPBACK, RouteKind, RtScope, RuleAction};
+use crate::host::{AddrType, FibMiss, Flow, Flow6, IfIndex, LOOPBACK, RouteKind, RtScope, RuleAction, Way6};
 use crate::packet::{Frame, Packet};
 use crate::time::Time;
 use crate::wire::{self, Arp, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ends, Unreachable};
@@ -47,7 +47,7 @@ impl SendError {
 }
 
 /// What fib_lookup()'s error becomes in the caller's errno (fib_props).
-fn errno_of(miss: FibMiss) -> SendError {
+pub(super) fn errno_of(miss: FibMiss) -> SendError {
     match miss {
         FibMiss::Rejected { kind: RouteKind::Unreachable, .. } => SendError::HostUnreachable,
         FibMiss::Rejected { kind: RouteKind::Prohibit, .. }
@@ -151,7 +151,8 @@ impl Stack {
                 .ok()
                 .map(|hit| (hit.hop.dev, IpAddr::V4(hit.hop.via.unwrap_or(dst)))),
             IpAddr::V6(dst) => {
-                self.state.lookup6(dst).and_then(|r| r.dev.map(|dev| (dev, IpAddr::V6(r.via.unwrap_or(dst)))))
+                let route = self.state.route6(&Flow6::output(dst, None));
+                route.and_then(|r| r.dev.map(|dev| (dev, IpAddr::V6(r.via.unwrap_or(dst)))))
             }
         };
         if let Some((dev, ip)) = hop {
@@ -181,7 +182,9 @@ impl Stack {
             }
             IpAddr::V6(dst) if self.state.owns6(dst) => Ok(dst.into()),
             IpAddr::V6(dst) => {
-                let dev = self.state.lookup6(dst).and_then(|r| r.dev).ok_or(SendError::NetUnreachable)?;
+                let way = self.state.fib6_lookup(&Flow6::output(dst, None)).map_err(errno_of)?;
+                let Way6::Route(route) = way else { return Ok(dst.into()) };
+                let dev = route.dev.ok_or(SendError::NetUnreachable)?;
                 let source = self.state.select_src6(dev, dst).ok_or(SendError::AddressNotAvailable)?;
                 Ok(source.into())
             }

@@ -4,7 +4,10 @@
 use super::place::{CALI, UP0};
 use crate::addr::{IfName, Mac};
 use crate::host::conf::{Conf4, Conf6, NeighVar, Scope, SysctlKey};
-use crate::host::{HostState, LinkChange, LinkKind, Mutation, Op, RouteSpec};
+use crate::host::{
+    Family, HostState, LinkChange, LinkKind, Mutation, Op, RouteKind, RouteSpec, Rule, RuleAction, RuleSpec,
+    TABLE_LOCAL, TABLE_MAIN,
+};
 use crate::wire::nd::{self, Solicit};
 use core::fmt;
 use ipnet::{IpNet, Ipv6Net};
@@ -196,7 +199,76 @@ fn change6() -> impl Strategy<Value = Mutation> {
         ],
     )
         .prop_map(|(dev, change)| Mutation::LinkSet { dev, change });
-    prop_oneof![8 => sysctl, 2 => off, 3 => addr, 2 => gone, 4 => proxy, 2 => queue, 3 => link]
+    prop_oneof![8 => sysctl, 2 => off, 3 => addr, 2 => gone, 4 => proxy, 2 => queue, 3 => link, 2 => rule6(), 1 => route6()]
+}
+
+/// The table that only rules lead to.
+const TABLE: u32 = 100;
+
+fn prefix6() -> impl Strategy<Value = Ipv6Net> {
+    let net = |ip: Ipv6Addr, len| Ipv6Net::new_assert(ip, len).trunc();
+    let groups = Ipv6Net::new_assert(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0), 16);
+    let near = Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
+    select(vec![
+        groups,
+        near,
+        net(GATEWAY6, 128),
+        net(POD6, 64),
+        net(PROXIED, 128),
+        net(PROXIED, 64),
+        Ipv6Net::default(),
+    ])
+}
+
+fn selector6() -> impl Strategy<Value = Option<IpNet>> {
+    let some = prefix6().prop_map(|n| Some(IpNet::V6(n)).filter(|n| n.prefix_len() > 0));
+    prop_oneof![2 => Just(None), 1 => some]
+}
+
+/// A policy rule comes or goes, the kernel's own among them.
+fn rule6() -> impl Strategy<Value = Mutation> {
+    let action = select(vec![
+        RuleAction::Lookup(TABLE_LOCAL),
+        RuleAction::Lookup(TABLE_MAIN),
+        RuleAction::Lookup(TABLE),
+        RuleAction::Unreachable,
+        RuleAction::Blackhole,
+        RuleAction::Prohibit,
+    ]);
+    let iif = prop_oneof![2 => Just(None), 2 => select(vec![CALI, UP0, IfName::LO]).prop_map(Some)];
+    let priority = select(vec![None, Some(0), Some(50), Some(100), Some(40_000)]);
+    let rule = (priority, prop::bool::weighted(0.1), selector6(), selector6(), iif, action).prop_map(
+        |(priority, invert, from, to, iif, action)| RuleSpec {
+            priority,
+            invert,
+            from,
+            to,
+            iif,
+            action: Some(action),
+            ..RuleSpec::any(Family::Inet6)
+        },
+    );
+    let rule = rule.prop_map(|rule| Mutation::Rule { op: Op::Add, rule });
+    let own = select(Rule::defaults6().to_vec())
+        .prop_map(|rule| Mutation::Rule { op: Op::Del, rule: RuleSpec::of(Family::Inet6, &rule) });
+    prop_oneof![4 => rule, 3 => own, 1 => Just(Mutation::RuleFlush(Family::Inet6))]
+}
+
+fn route6() -> impl Strategy<Value = Mutation> {
+    let kind = prop_oneof![
+        3 => Just(RouteKind::Unicast),
+        2 => select(vec![RouteKind::Blackhole, RouteKind::Unreachable, RouteKind::Prohibit, RouteKind::Throw]),
+    ];
+    (kind, prefix6(), select(vec![CALI, UP0]), select(vec![None, Some(TABLE)])).prop_map(
+        |(kind, dst, dev, table)| {
+            let dst = IpNet::V6(dst);
+            let spec = match kind {
+                RouteKind::Unicast => RouteSpec::direct(dst, dev),
+                kind => RouteSpec::reject(kind, dst),
+            };
+            Mutation::Route { op: Op::Replace, spec: RouteSpec { table, ..spec } }
+        },
+    )
 }
 
 /// Changes that lead to a node of an IPv6 cluster, with some more strewn in.

@@ -100,14 +100,18 @@ pub fn host_changes(offer: Offer) -> impl Strategy<Value = Vec<Mutation>> {
         3 => prop::collection::vec((any::<Index>(), change(offer)), 0..=2),
         4 => prop::collection::vec((any::<Index>(), change(offer)), 3..=STREWN_MAX),
     ];
-    (kept, before, twists, strewn).prop_map(move |(kept, before, twists, strewn)| {
+    // a namespace in which nobody ever brought `lo` up has no local table before its first address
+    let lo_up = prop::bool::weighted(0.94);
+    (kept, before, twists, strewn, lo_up).prop_map(move |(kept, before, twists, strewn, lo_up)| {
         let steps = steps.iter().zip(kept).filter(|(_, kept)| *kept).map(|(step, _)| step.clone());
         let mut rest: Vec<Mutation> = steps.chain(twists.into_iter().flatten()).collect();
         for (at, change) in strewn {
             rest.insert(at.index(rest.len() + 1), change);
         }
         let early = before.into_iter().filter(|c| matches!(c, Mutation::Sysctl { .. }));
-        early.chain(interfaces()).chain(rest).collect()
+        let lo = Mutation::LinkSet { dev: IfName::LO, change: LinkChange::Up(true) };
+        let interfaces = interfaces().into_iter().filter(|change| lo_up || *change != lo);
+        early.chain(interfaces).chain(rest).collect()
     })
 }
 

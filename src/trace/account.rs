@@ -4,7 +4,7 @@
 use super::event::{ClientNews, Event, Loss, Ruling, Trace, What, is_dad, is_gateway};
 use super::words;
 use crate::control::Side;
-use crate::host::{Flow, HostState, Reason};
+use crate::host::{Flow, Flow6, HostState, Reason};
 use crate::pod::ClientId;
 use crate::stack::DropWhy;
 use crate::time::{Span, Time};
@@ -202,5 +202,5 @@ fn way4(host: &HostState, pod: Ipv4Addr) -> Option<crate::addr::IfName> {
 }
 
 fn way6(host: &HostState, pod: std::net::Ipv6Addr) -> Option<crate::addr::IfName> {
-    host.lookup6(pod)?.dev.map(|dev| host.name_of(dev))
+    host.route6(&Flow6::output(pod, None))?.dev.map(|dev| host.name_of(dev))
 }

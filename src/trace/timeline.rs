@@ -155,10 +155,7 @@ impl Timeline<'_> {
                 self.row(t, None, Tone::Dim, text.clone());
             }
             What::Unmodelled { command, .. } => {
-                let text = format!(
-                    "the model does not know `{command}`: from here on it is not held against the kernel"
-                );
-                self.row(t, None, Tone::Bad, text);
+                self.row(t, None, Tone::Bad, words::unmodelled(command));
             }
             What::Differs { text } => {
                 self.row(t, None, Tone::Bad, format!("model and kernel differ: {text}"));

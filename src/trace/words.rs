@@ -114,6 +114,11 @@ pub(super) fn gateway4(trace: &Trace) -> &'static str {
     if trace.plan.setting.pod_ip6.is_some() { "the IPv4 gateway" } else { "the gateway" }
 }
 
+/// A kernel did something that the model has no term for.
+pub(super) fn unmodelled(command: &str) -> String {
+    format!("the model does not know `{command}`: from here on it is not held against the kernel")
+}
+
 /// A frame that is no question, put aside.
 pub(super) fn ignored(side: Side, why: Why) -> String {
     format!("the {side} ignores a frame: {why}")

@@ -277,7 +277,7 @@ fn route_line(line: &str) -> String {
 fn routes(rig: &Rig, side: Side, v6: bool) -> Vec<String> {
     let state = rig.state(side);
     if v6 {
-        let lines = state.routes6().iter().map(|r| {
+        let lines = state.routes6().iter().filter(|r| r.table == TABLE_MAIN).map(|r| {
             let via = r.via.map(|v| format!(" via {v}")).unwrap_or_default();
             let dev = r.dev.map(|d| format!(" dev {}", state.name_of(d))).unwrap_or_default();
             let proto = if r.proto == crate::host::RtProto::KERNEL { " proto kernel" } else { "" };

@@ -318,3 +318,94 @@ fn a_proxied_answer_comes_from_an_address_that_reaches_the_asker() {
     state.apply(&crate::common::change(&format!("ip addr del {}/64 dev cali0", gateway()))).unwrap();
     assert_eq!(source(&state, "fe80::aff:fe41:2"), Err(NsReason::NoSource));
 }
+
+/// A node whose gateway address is past its test, and a solicitation for it.
+fn asked6(commands: &[&str], to_group: bool, src: &str) -> Option<NsReason> {
+    let mut host = HostState::new();
+    let first = [
+        "sysctl -w net.ipv6.conf.default.accept_dad=0",
+        "ip link set lo up",
+        "ip link add cali0 address ee:ee:ee:ee:ee:ee type ethernet",
+        "ip link set cali0 up",
+    ];
+    for text in first.iter().chain(commands) {
+        host.apply(&text.parse().unwrap()).unwrap();
+    }
+    let target = gateway();
+    let dst = if to_group { nd::solicited_node(target) } else { target };
+    let ns = Solicit { target, source: Some(POD_MAC), nonce: None };
+    let dev = host.link_named("cali0".parse().unwrap()).unwrap().index();
+    let cast = if to_group { Cast::Broadcast } else { Cast::Host };
+    let (own_nonce, sender_known, again) = (false, true, false);
+    let src = src.parse().unwrap();
+    let request = NsRequest { dev, cast, src, dst, hop_limit: 255, ns, own_nonce, sender_known, again };
+    decide_ns(&host, &request).reason()
+}
+
+#[test]
+fn a_solicitation_goes_through_the_rules_before_it_is_read() {
+    // each line was seen on 6.18
+    let pod = "fe80::7";
+    let both = |commands: &[&str]| [true, false].map(|group| asked6(commands, group, pod).is_none());
+    assert_eq!(both(&[]), [true, true]);
+    assert_eq!(both(&["ip -6 rule add iif cali0 prohibit"]), [true, true], "the local table is the first");
+    assert_eq!(both(&["ip -6 rule del priority 0"]), [true, true], "without a rule added none is walked");
+    let gone =
+        ["ip -6 rule add priority 9 prohibit", "ip -6 rule del priority 9", "ip -6 rule del priority 0"];
+    assert_eq!(both(&gone), [false, false]);
+    let late = ["ip -6 rule del priority 0", "ip -6 rule add priority 100 lookup local"];
+    assert_eq!(both(&late), [true, true]);
+    for (rule, seen) in [
+        ("iif cali0 prohibit", [false, false]),
+        ("to ff02::/16 unreachable", [false, true]),
+        ("to fe80::/10 blackhole", [true, false]),
+        ("iif lo prohibit", [true, true]),
+        ("from 2001:db8:42::7 blackhole", [true, true]),
+        ("iif cali0 lookup 100", [true, true]),
+    ] {
+        let rule = format!("ip -6 rule add priority 50 {rule}");
+        assert_eq!(both(&[late[0], late[1], &rule]), seen, "{rule}");
+    }
+    assert_eq!(both(&[late[0], late[1], "ip -6 rule flush"]), [false, false]);
+    assert_eq!(asked6(&gone, false, pod), Some(NsReason::NotDelivered));
+}
+
+#[test]
+fn packets_of_a_pod_go_by_the_tables_that_rules_lead_to() {
+    use arplab::host::{FibMiss, Flow6, Way6};
+    let mut host = HostState::new();
+    let mut run = |text: &str| host.apply(&text.parse().unwrap()).map(drop);
+    for text in [
+        "ip link add cali0 type ethernet",
+        "ip link add up0 type ethernet",
+        "ip link set cali0 up",
+        "ip link set up0 up",
+        "ip -6 route add default dev up0",
+        "ip -6 rule add from 2001:db8:42::/64 lookup 100",
+        "ip -6 route add unreachable 2001:db8:1::/48 table 100",
+        "ip -6 route add throw 2001:db8:2::/48 table 100",
+        "ip -6 route add default dev cali0 table 100",
+    ] {
+        run(text).unwrap();
+    }
+    let cali = host.link_named("cali0".parse().unwrap()).unwrap().index();
+    let way = |host: &HostState, dst: &str, src: &str| match host.fib6_lookup(&Flow6::input(
+        dst.parse().unwrap(),
+        src.parse().unwrap(),
+        cali,
+    )) {
+        Ok(Way6::Route(route)) => route.dev.map_or("rejects".to_owned(), |d| host.name_of(d).to_string()),
+        Ok(Way6::Local) => "local".to_owned(),
+        Err(FibMiss::Rule { priority, .. }) => format!("rule {priority}"),
+        Err(_) => "none".to_owned(),
+    };
+    assert_eq!(way(&host, "2001:db8:9::9", "2001:db8:42::7"), "cali0");
+    assert_eq!(way(&host, "2001:db8:9::9", "2001:db8:43::7"), "up0");
+    assert_eq!(way(&host, "2001:db8:1::9", "2001:db8:42::7"), "rejects");
+    assert_eq!(way(&host, "2001:db8:2::9", "2001:db8:42::7"), "up0", "throw ends its table only");
+    host.apply(&"ip -6 rule add priority 5 to 2001:db8:9::9 suppress_prefixlength 0".parse().unwrap())
+        .unwrap();
+    assert_eq!(way(&host, "2001:db8:9::9", "2001:db8:42::7"), "cali0", "the default route is passed over");
+    host.apply(&"ip -6 rule add priority 4 to 2001:db8:9::9 prohibit".parse().unwrap()).unwrap();
+    assert_eq!(way(&host, "2001:db8:9::9", "2001:db8:42::7"), "rule 4");
+}

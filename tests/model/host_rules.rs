@@ -336,7 +336,7 @@ fn a_flush_takes_the_routes_of_one_way_out_of_the_main_table() {
     assert_eq!(node.0.table(100).len(), 1);
     node.run("ip route flush table 100");
     assert!(node.0.table(100).is_empty());
-    assert_eq!(node.try_run("ip route flush table 7").unwrap_err().errno, Errno::Esrch);
+    assert_eq!(node.try_run("ip route flush dev up7").unwrap_err().errno, Errno::Enodev);
 }
 
 #[test]

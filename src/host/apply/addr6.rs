@@ -7,7 +7,7 @@ use crate::addr::IfName;
 use crate::host::state::HostState;
 use crate::host::state::conf::Conf6;
 use crate::host::state::link::{IfIndex, Ifa6, LinkKind};
-use crate::host::state::route::{RouteKind, RtProto};
+use crate::host::state::route::{RouteKind, RtProto, TABLE_MAIN};
 use crate::host::state::route6::Route6;
 use ipnet::Ipv6Net;
 use std::net::Ipv6Addr;
@@ -63,11 +63,14 @@ impl HostState {
 
     pub(in crate::host) fn add_prefix6(&mut self, index: IfIndex, net: Ipv6Net) {
         let dst = net.trunc();
-        let same = |r: &Route6| r.dst == dst && r.dev == Some(index) && r.metric == METRIC_ADDRCONF;
+        let same = |r: &Route6| {
+            r.table == TABLE_MAIN && r.dst == dst && r.dev == Some(index) && r.metric == METRIC_ADDRCONF
+        };
         if self.routes6.iter().any(same) {
             return;
         }
         self.routes6.push(Route6 {
+            table: TABLE_MAIN,
             dst,
             kind: RouteKind::Unicast,
             metric: METRIC_ADDRCONF,

@@ -3,9 +3,10 @@
 use super::Fault;
 use super::mutation::{Errno, Op, RouteSpec};
 use super::route::BAD_FAMILY;
+use crate::host::fib::six::Flow6;
 use crate::host::state::HostState;
 use crate::host::state::conf::Conf6;
-use crate::host::state::route::RtProto;
+use crate::host::state::route::{RtProto, TABLE_MAIN};
 use crate::host::state::route6::Route6;
 use ipnet::Ipv6Net;
 use std::net::IpAddr;
@@ -29,7 +30,7 @@ impl HostState {
                 let dev = match (hop.dev, via) {
                     (Some(dev), _) => self.index_of(dev)?,
                     (None, Some(via)) => self
-                        .lookup6(via)
+                        .route6(&Flow6::output(via, None))
                         .and_then(|r| r.dev)
                         .ok_or((Errno::Enetunreach, "the gateway is not on a link"))?,
                     (None, None) => return Err((Errno::Enodev, "a device or a gateway is wanted")),
@@ -45,12 +46,13 @@ impl HostState {
             }
         };
         let metric = spec.metric.unwrap_or(1024);
-        let route =
-            Route6 { dst, kind: spec.kind, metric, proto: spec.proto.unwrap_or(RtProto::BOOT), via, dev };
+        let table = spec.table.unwrap_or(TABLE_MAIN);
+        let proto = spec.proto.unwrap_or(RtProto::BOOT);
+        let route = Route6 { table, dst, kind: spec.kind, metric, proto, via, dev };
         if matches!(op, Op::Append | Op::Prepend) {
             return Err((Errno::Eopnotsupp, "the model has no IPv6 routes side by side"));
         }
-        let at = self.routes6.iter().position(|r| r.dst == dst && r.metric == metric);
+        let at = self.routes6.iter().position(|r| r.table == table && r.dst == dst && r.metric == metric);
         match (op, at) {
             (Op::Add, Some(_)) => return Err((Errno::Eexist, "a route of that prefix and metric exists")),
             (Op::Change, None) => return Err((Errno::Enoent, "there is no such route to change")),
@@ -63,8 +65,10 @@ impl HostState {
     pub(in crate::host) fn route_del6(&mut self, dst: Ipv6Net, spec: &RouteSpec) -> Result<(), Fault> {
         let hop = spec.hops.first();
         let dev = hop.and_then(|h| h.dev).map(|d| self.index_of(d)).transpose()?;
+        let table = spec.table.unwrap_or(TABLE_MAIN);
         let fits = |r: &Route6| {
-            r.dst == dst
+            r.table == table
+                && r.dst == dst
                 && dev.is_none_or(|d| r.dev == Some(d))
                 && spec.metric.is_none_or(|m| m == r.metric)
                 && hop.and_then(|h| h.via).is_none_or(|v| r.via.map(IpAddr::V6) == Some(v))

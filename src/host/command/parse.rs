@@ -361,9 +361,6 @@ fn nexthop(w: &mut Words<'_>) -> Result<HopSpec, Why> {
 }
 
 fn rule(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
-    if said == Some(Family::Inet6) {
-        return Err("policy rules are modelled for IPv4 only, and this one is of IPv6".into());
-    }
     let family = said.unwrap_or(Family::Inet);
     if w.accept("flush") {
         return Ok(Mutation::RuleFlush(family));

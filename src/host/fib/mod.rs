@@ -1,6 +1,7 @@
 //! Route lookup: rules, tables, longest prefix (net/ipv4/fib_rules.c, fib_trie.c).
 
 pub(super) mod input;
+pub(super) mod six;
 
 use crate::addr::IfName;
 use crate::host::state::HostState;
@@ -9,7 +10,7 @@ use crate::host::state::link::IfIndex;
 use crate::host::state::route::{
     NextHop, Route, RouteKind, RtScope, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
 };
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The loopback device's number, which stands for "sent by this host" in a lookup.
@@ -76,7 +77,7 @@ pub enum FibMiss {
         /// unreachable, prohibit or blackhole.
         kind: RouteKind,
         /// Its destinations.
-        dst: Ipv4Net,
+        dst: IpNet,
         /// Its table.
         table: u32,
     },
@@ -176,7 +177,7 @@ impl HostState {
             match route.kind {
                 RouteKind::Throw => return Step::Again,
                 kind if kind.is_reject() => {
-                    return Step::Fail(FibMiss::Rejected { kind, dst: route.dst, table });
+                    return Step::Fail(FibMiss::Rejected { kind, dst: IpNet::V4(route.dst), table });
                 }
                 _ => {}
             }

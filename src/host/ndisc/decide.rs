@@ -155,11 +155,12 @@ fn receive(state: &HostState, link: &Link, request: &NsRequest) -> Result<(), Ns
     if request.dst.is_loopback() {
         return Err(NsReason::DestinationInvalid);
     }
-    if request.dst.is_multicast() {
+    let delivered = state.delivers6(link, request.src, request.dst);
+    if request.dst.is_multicast() && delivered {
         let joined = state.joined6(link, request.dst);
         return if joined { Ok(()) } else { Err(NsReason::NotListening { group: request.dst }) };
     }
-    let taken = state.accepts6(link, request.dst) || state.takes_in_passing(link, request.dst);
+    let taken = delivered || state.takes_in_passing(link, request.src, request.dst);
     if taken { Ok(()) } else { Err(NsReason::NotDelivered) }
 }
 

@@ -1,6 +1,7 @@
 //! Which IPv6 addresses and groups a namespace takes as its own (ip6_input, net/ipv6/anycast.c,
 //! net/ipv6/mcast.c), and from which of them it speaks (ipv6_dev_get_saddr, RFC 6724).
 
+use crate::host::fib::six::Flow6;
 use crate::host::state::HostState;
 use crate::host::state::conf::{Conf6, Scope, SysctlKey};
 use crate::host::state::link::{IfIndex, Ifa6, Link};
@@ -47,13 +48,11 @@ impl HostState {
 
     /// ip6_forward(): neighbour discovery for a proxied address is taken out of what passes by.
     /// It must be on its way somewhere to pass by at all.
-    pub(crate) fn takes_in_passing(&self, link: &Link, ip: Ipv6Addr) -> bool {
+    pub(crate) fn takes_in_passing(&self, link: &Link, src: Ipv6Addr, ip: Ipv6Addr) -> bool {
         if !self.proxies_for_all(link, ip) {
             return false;
         }
-        // to a link-local address the way must lead over the same link (rt6_need_strict)
-        let way =
-            if ip.is_unicast_link_local() { self.lookup6_on(ip, link.index()) } else { self.lookup6(ip) };
+        let way = self.route6(&Flow6::input(ip, src, link.index()));
         way.is_some_and(|r| r.kind == RouteKind::Unicast)
     }
 

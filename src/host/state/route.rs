@@ -267,14 +267,16 @@ pub(in crate::host) struct Rules {
     pub(in crate::host) list: Vec<Rule>,
     /// Those of the kernel's own that were never deleted.
     kernels: SmallVec<[Rule; 3]>,
-    /// Someone added or deleted a rule: sticky, as in the kernel (fib_has_custom_rules).
+    /// Someone added a rule, or in IPv4 deleted one: sticky, as in the kernel (fib_has_custom_rules).
+    /// Until then the kernel walks no rules, but asks the tables that its own lead to.
     pub(in crate::host) custom: bool,
+    walked_when_deleted: bool,
 }
 
 impl Rules {
     /// The kernel's own.
-    pub(in crate::host) fn new(kernels: &[Rule]) -> Rules {
-        Rules { list: kernels.to_vec(), kernels: kernels.into(), custom: false }
+    pub(in crate::host) fn new(kernels: &[Rule], walked_when_deleted: bool) -> Rules {
+        Rules { list: kernels.to_vec(), kernels: kernels.into(), custom: false, walked_when_deleted }
     }
 
     /// Puts a rule behind those of its priority. False when one is there that the kernel cannot tell
@@ -295,13 +297,14 @@ impl Rules {
         true
     }
 
-    /// Takes away the first rule that fits. False when none does.
+    /// Takes away the first rule that fits. False when none does. In IPv6 that alone makes the kernel
+    /// walk no rules (fib6_rule_delete).
     pub(in crate::host) fn remove(&mut self, fits: impl Fn(&Rule) -> bool) -> bool {
         let Some(at) = self.list.iter().position(fits) else { return false };
         let gone = self.list.remove(at);
         // among equals the kernel's is first
         self.kernels.retain(|k| *k != gone);
-        self.custom = true;
+        self.custom |= self.walked_when_deleted;
         true
     }
 

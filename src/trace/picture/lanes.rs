@@ -148,6 +148,15 @@ impl<'a> Lanes<'a> {
                 }
             }
             What::Client { client, news } => self.client(t, *client, news),
+            What::Unmodelled { side, command } => {
+                self.mark(Lane::Lab, t, Tone::Bad, words::unmodelled(command));
+                // what the node would answer from here on nobody can say
+                if *side == Side::Host
+                    && let Some(before) = self.entries.remove(&Lane::Node)
+                {
+                    self.bar(Lane::Node, before, t);
+                }
+            }
             What::Differs { text } => {
                 self.mark(Lane::Lab, t, Tone::Bad, format!("model and kernel differ: {text}"));
             }
