@@ -1,7 +1,7 @@
 //! The network configuration: what it asks for, as a scenario.
 
 use super::failure::Failure;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, catalogue};
 use crate::time::Span;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 /// The capability by which containerd and CRI-O hand on a pod's annotations.
 const ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 /// Keys of the configuration's `arplab`.
-const KEYS: [&str; 5] = ["calico", "felix", "limit", "steps", "windows"];
+const KEYS: [&str; 6] = ["calico", "felix", "limit", "scenario", "steps", "windows"];
 /// How long the part after ADD lasts at most, unless the configuration says so.
 const LIMIT: Span = Span::from_secs(600);
+/// What is taken of a scenario's file.
+const KEPT: [&str; 5] = ["calico", "hold", "id", "step", "title"];
 /// The node's reverse path check for new interfaces, which Felix copies.
 const DEFAULT_RP_FILTER: &str = "/proc/sys/net/ipv4/conf/default/rp_filter";
 
@@ -93,19 +95,13 @@ pub(super) fn wanted(
         }
         None => {
             let alone = calico.get("version").and_then(Value::as_str) == Some("felix-only");
-            alone || !holds.is_empty() || !steps.is_empty()
+            own.contains_key("scenario") || alone || !holds.is_empty() || !steps.is_empty()
         }
     };
     calico.insert("no-felix".into(), (!felix).into());
     let goes_on = felix || !steps.is_empty();
-    let scenario = scenario(&json!({
-        "id": "cni",
-        "title": "a container of arplab-cni",
-        "calico": calico,
-        "hold": holds,
-        "step": steps,
-        "node": { "setup": node() },
-    }))?;
+    let file = json!({ "calico": calico, "hold": holds, "step": steps, "node": { "setup": node() } });
+    let scenario = scenario(own.get("scenario"), &file)?;
     Ok(Wanted { scenario, goes_on, limit: limit(own.get("limit"))?, mtu_bytes: mtu(config.get("mtu"))? })
 }
 
@@ -194,10 +190,22 @@ fn node() -> Vec<String> {
     value.map(|value| format!("sysctl -w net.ipv4.conf.default.rp_filter={value}")).into_iter().collect()
 }
 
-/// The scenario's own reader checks it, so that a wrong step is told with those there are.
-fn scenario(file: &Value) -> Result<Scenario, Failure> {
+/// What is asked for, on top of a scenario if one is named. The scenario's own reader checks it, so that
+/// a wrong step is told with those there are.
+fn scenario(named: Option<&Value>, asked: &Value) -> Result<Scenario, Failure> {
     let wrong = |why: String| Failure::config("`arplab` of the configuration cannot be used", why);
-    let text = toml::to_string(file).map_err(|e| wrong(e.to_string()))?;
+    let mut file = match named {
+        None => toml::toml! { id = "cni" title = "a container of arplab-cni" },
+        Some(Value::String(name)) => base(name)?,
+        Some(other) => return Err(Failure::config("`arplab.scenario` is no name", other.to_string())),
+    };
+    let Ok(toml::Value::Table(asked)) = toml::Value::try_from(asked) else {
+        return Err(wrong("a value is null, which a scenario has no word for".into()));
+    };
+    for (key, value) in asked {
+        merge(&mut file, key, value);
+    }
+    let text = toml::to_string(&file).map_err(|e| wrong(e.to_string()))?;
     Scenario::parse("arplab", &text).map_err(|e| {
         let flaws = e.flaws.iter().map(|flaw| match &flaw.help {
             Some(help) => format!("{} ({help})", flaw.message),
@@ -206,6 +214,56 @@ fn scenario(file: &Value) -> Result<Scenario, Failure> {
         let flaws: Vec<String> = flaws.collect();
         Failure::config(format!("`arplab` of the configuration cannot be used: {}", flaws.join("; ")), "")
     })
+}
+
+/// Tables take in keys, lists what is appended; a window takes the place of one at the same step.
+fn merge(file: &mut toml::Table, key: String, value: toml::Value) {
+    match (file.get_mut(&key), value) {
+        (Some(toml::Value::Table(old)), toml::Value::Table(new)) => old.extend(new),
+        (Some(toml::Value::Array(old)), toml::Value::Array(new)) => {
+            let step = |hold: &toml::Value| hold.get("step").cloned();
+            old.retain(|other| step(other).is_none() || !new.iter().any(|it| step(it) == step(other)));
+            old.extend(new);
+        }
+        (_, value) => {
+            file.insert(key, value);
+        }
+    }
+}
+
+/// A scenario of the catalogue, as far as a container can have it: who does what, and what is held. The
+/// container has its own clients, addresses, kernel and node.
+fn base(name: &str) -> Result<toml::Table, Failure> {
+    let missing =
+        |why: String| Failure::config(format!("`arplab.scenario`: there is no scenario {name:?}"), why);
+    let found = catalogue::find(name).map_err(|e| missing(e.to_string()))?;
+    let ids: Vec<&str> = found.iter().map(Scenario::id).collect();
+    if ids.len() > 1 {
+        let msg = format!("`arplab.scenario`: {name:?} leads to several scenarios");
+        return Err(Failure::config(msg, ids.join(", ")));
+    }
+    let found = found.into_iter().next().ok_or_else(|| missing("`arplab list` lists them".into()))?;
+    let file: toml::Table = found.source().parse().map_err(|e: toml::de::Error| missing(e.to_string()))?;
+    let refuse = |what: &str| {
+        Failure::config(
+            format!("scenario {} cannot be played on a container: {what}", found.id()),
+            "`arplab run` plays it",
+        )
+    };
+    if !found.file().node.setup.is_empty() || !found.file().pod.setup.is_empty() {
+        return Err(refuse("it wants a node or a pod of its own making"));
+    }
+    if !found.file().faults.is_empty() {
+        return Err(refuse("its link loses or changes frames"));
+    }
+    let mut kept: toml::Table = file.into_iter().filter(|(key, _)| KEPT.contains(&key.as_str())).collect();
+    let before: Vec<toml::Value> =
+        found.file().pod.before_start.iter().map(|command| command.as_str().into()).collect();
+    if !before.is_empty() {
+        let pod = toml::Table::from_iter([("before-start".to_owned(), toml::Value::Array(before))]);
+        kept.insert("pod".into(), pod.into());
+    }
+    Ok(kept)
 }
 
 #[cfg(test)]
@@ -236,6 +294,41 @@ mod tests {
             read(&json!({"windows": [{"hold": "cni.host-up", "for": "5s"}]}), "ARPLAB_HOLD=cni.host-up:1s");
         let plan = other.expect("a window").scenario.plan(&Overrides::default()).expect("a plan");
         assert_eq!(plan.holds[0].until, crate::control::Until::Elapsed(Span::from_secs(1)));
+    }
+
+    #[test]
+    fn a_scenario_of_the_catalogue_is_taken_as_far_as_a_container_can_have_it() {
+        let five =
+            json!({ "scenario": "late-responder", "windows": [{ "hold": "felix.iface-seen", "for": "5s" }] });
+        let wanted = read(&five, "").expect("late-responder");
+        let plan = wanted.scenario.plan(&Overrides::default()).expect("a plan");
+        assert_eq!((plan.version.name(), plan.holds.len(), wanted.goes_on), ("felix-only", 1, true));
+        assert_eq!(plan.holds[0].until, crate::control::Until::Elapsed(Span::from_secs(5)));
+        for wrong in ["no-such", "8689", "no-default-route"] {
+            assert_eq!(read(&json!({ "scenario": wrong }), "").expect_err(wrong).code, 7);
+        }
+    }
+
+    #[test]
+    fn arguments_have_the_last_word_before_annotations_and_configuration() {
+        let config = json!({
+            "name": "n",
+            "arplab": { "calico": "v3.13", "windows": [{ "hold": "felix.apply", "for": "1s" }] },
+            "runtimeConfig": { ANNOTATIONS: { "arplab/calico": "v3.24", "arplab/hold": "felix.apply:2s, cni.host-up:1s" } },
+        });
+        let version = |args: &[(&str, &str)]| {
+            let args = args.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let wanted = wanted(config.as_object().expect("an object"), &args).expect("fine");
+            let plan = wanted.scenario.plan(&Overrides::default()).expect("a plan");
+            let held = plan.holds.iter().map(|h| format!("{} {:?}", plan.steps.info(h.step).name, h.until));
+            (plan.version.name(), held.collect::<Vec<_>>())
+        };
+        let (name, held) = version(&[]);
+        assert_eq!((name, held.len()), ("v3.24", 2), "{held:?}");
+        assert!(held[0].contains("felix.apply") && held[0].contains("2s"), "{held:?}");
+        let (name, held) = version(&[("ARPLAB_CALICO", "v3.27"), ("ARPLAB_HOLD", "cni.host-up:3s")]);
+        assert_eq!((name, held.len()), ("v3.27", 2), "{held:?}");
+        assert!(held[1].contains("cni.host-up") && held[1].contains("3s"), "{held:?}");
     }
 
     #[test]

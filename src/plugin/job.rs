@@ -164,3 +164,67 @@ fn on_node(change: &Mutation, s: &Setting) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Scenario, catalogue};
+    use serde_json::json;
+
+    fn job(own: &Value) -> Job {
+        let config = json!({ "name": "n", "arplab": own });
+        Job {
+            network: "n".into(),
+            container: "c1".into(),
+            netns: "/nowhere".into(),
+            ifname: IfName::literal("eth0"),
+            args: BTreeMap::new(),
+            config: config.as_object().cloned().unwrap_or_default(),
+            ip: Ipv4Addr::new(10, 42, 0, 2),
+            ip6: None,
+        }
+    }
+
+    #[test]
+    fn the_document_lists_the_scenarios_that_a_container_can_have() {
+        let all = catalogue::all().expect("the catalogue");
+        let can = all.iter().map(Scenario::id).filter(|id| job(&json!({ "scenario": id })).ready().is_ok());
+        let can: Vec<String> = can.map(|id| format!("`{id}`")).collect();
+        let document = include_str!("../../docs/arplab-cni.md");
+        let list = can.join(", ");
+        let unfolded = document.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(unfolded.contains(&format!("be played: {list}.")), "be played: {list}.");
+    }
+
+    #[test]
+    fn a_step_may_change_what_is_the_containers_own() {
+        let refused = |command: &str| {
+            let step = json!({ "id": "operator.a", "node": [command] });
+            job(&json!({ "steps": [step] })).ready().err().map(|e| e.code)
+        };
+        for own in [
+            "sysctl -w net.ipv4.conf.{cali}.proxy_arp=0",
+            "ip route del {pod_ip}",
+            "ip route replace {pod_ip} dev {cali}",
+            "ip link set {cali} down",
+            "ip neigh replace {pod_ip} dev {cali} lladdr 02:00:00:00:00:01 nud permanent",
+        ] {
+            assert_eq!(refused(own), None, "{own}");
+        }
+        for beyond in [
+            "sysctl -w net.ipv4.ip_forward=0",
+            "sysctl -w net.ipv4.conf.all.rp_filter=1",
+            "ip route del default",
+            "ip route replace default dev {cali}",
+            "ip route add blackhole {pod_ip}",
+            "ip addr add 10.0.0.1/8 dev {cali}",
+            "ip link set {cali} name other",
+            "ip link del {cali}",
+            "ip link set eth0 down",
+            "ip rule add from {pod_ip} table 7 priority 7",
+            "nft add rule arp filter input drop",
+        ] {
+            assert_eq!(refused(beyond), Some(7), "{beyond}");
+        }
+    }
+}

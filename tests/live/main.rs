@@ -15,6 +15,7 @@ mod identify;
 mod kernel;
 mod leftovers;
 mod plugin;
+mod podman;
 mod probe;
 mod process;
 mod program;
@@ -62,6 +63,7 @@ fn main() {
         ("explore_verdicts", explore_verdicts::TESTS),
         ("wait_for_gateway", wait_for_gateway::TESTS),
         ("cni", cni::TESTS),
+        ("podman", podman::TESTS),
         ("plugin", plugin::TESTS),
         ("probe", probe::TESTS),
         ("leftovers", leftovers::TESTS),
