@@ -61,6 +61,7 @@ pub mod live;
 pub mod matrix;
 #[cfg(feature = "live")]
 pub mod namespace;
+mod near;
 pub mod neigh;
 pub mod packet;
 pub mod pair;

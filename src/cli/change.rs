@@ -1,7 +1,8 @@
 //! What `--fix`, `--with` and `--hold` change about a scenario.
 
 use super::fail::Fail;
-use crate::scenario::{HoldOverride, Overrides, Scenario, mitigation};
+use crate::near::nearest;
+use crate::scenario::{HoldOverride, Overrides, Scenario, mitigation, mitigations};
 
 /// The changes together, the fixes before the mitigations. A name given with the wrong option is
 /// refused with the right one.
@@ -18,6 +19,11 @@ pub(super) fn overrides(
             let message = format!("{name:?} is no fix of {}, but a mitigation: --with {name}", scenario.id());
             return Err(Fail::usage(message));
         }
+        if let (false, Some(near)) = (own(name), mitigation_near(scenario, name)) {
+            let message =
+                format!("scenario {} has no fix {name:?} (did you mean --with {near}?)", scenario.id());
+            return Err(Fail::usage(message));
+        }
     }
     for name in with {
         if own(name) && mitigation(name).is_none() {
@@ -27,4 +33,11 @@ pub(super) fn overrides(
         overrides.with(&super::matrix::find(name)?.name);
     }
     Ok(overrides)
+}
+
+/// The mitigation that a name is a slip of, if it is none of a fix of the scenario's.
+fn mitigation_near(scenario: &Scenario, name: &str) -> Option<&'static str> {
+    let fixes = scenario.file().fixes.iter().map(|x| x.name.get_ref().as_str());
+    let names = mitigations().iter().map(|m| m.name.as_str());
+    if nearest(name, fixes).is_empty() { nearest(name, names).first().copied() } else { None }
 }

@@ -5,14 +5,14 @@ use super::output::fold;
 use crate::control::StepTable;
 use crate::matrix::{Symptoms, symptoms};
 use crate::scenario::file::ScenarioFile;
-use crate::scenario::{Scenario, catalogue};
+use crate::scenario::{Scenario, catalogue, mechanism};
 use crate::time::Span;
 use serde::Serialize;
 use std::io::Write;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// An issue number, a catalogue number (M01 to M38) or an id
+    /// An issue (its number or address), a catalogue number (M01 to M38) or an id
     about: Option<String>,
     /// List the steps that can be held instead
     #[arg(long, conflicts_with = "about")]
@@ -20,6 +20,9 @@ pub(super) struct Args {
     /// List the mitigations that `arplab run --with` and `arplab matrix` know instead
     #[arg(long, conflicts_with_all = ["about", "steps"])]
     mitigations: bool,
+    /// List the catalogue's mechanisms, M01 to M38, and which scenarios stage them instead
+    #[arg(long, conflicts_with_all = ["about", "steps", "mitigations"])]
+    mechanisms: bool,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
@@ -87,19 +90,28 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     if args.mitigations {
         return mitigations(args.json, &mut out);
     }
+    if args.mechanisms {
+        return super::mechanism::list(args.json, &mut out);
+    }
     let found = match &args.about {
         Some(word) => catalogue::find(word)?,
         None => catalogue::all()?,
     };
-    if found.is_empty() {
-        let word = args.about.as_deref().unwrap_or_default();
-        return Err(Fail::usage(format!("no scenario answers to {word:?}; `arplab list` shows all")));
+    let number = args.about.as_deref().and_then(mechanism);
+    if found.is_empty() && number.is_none() {
+        return Err(super::unknown::no_scenario(args.about.as_deref().unwrap_or_default()));
     }
     if let Some(word) = &args.about
         && !args.json
-        && catalogue::bare(word) == "8689"
+        && catalogue::issue(word) == Some("8689")
     {
         writeln!(out, "{}\n", fold(ESTABLISHED, 0, 96).trim_end())?;
+    }
+    if let (Some(number), false) = (number, args.json) {
+        writeln!(out, "{}", super::mechanism::paragraph(number))?;
+        if found.is_empty() {
+            writeln!(out, "No scenario stages it.")?;
+        }
     }
     for s in &found {
         let symptoms = args.about.is_some().then(|| symptoms(s)).transpose()?;

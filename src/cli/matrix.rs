@@ -144,9 +144,7 @@ fn chosen(words: &[String]) -> Result<Vec<Scenario>, Fail> {
         }
         let found = catalogue::find(word)?;
         if found.is_empty() {
-            return Err(Fail::usage(format!(
-                "no scenario answers to {word:?}; `arplab list` shows all, and a path to a file ends in .toml"
-            )));
+            return Err(super::unknown::no_scenario(word));
         }
         all.extend(found);
     }
@@ -173,7 +171,8 @@ fn with(names: &[String]) -> Result<Vec<Mitigation>, Fail> {
 pub(super) fn find(name: &str) -> Result<&'static Mitigation, Fail> {
     crate::scenario::mitigation(name).ok_or_else(|| {
         let all: Vec<&str> = mitigations().iter().map(|m| m.name.as_str()).collect();
-        Fail::usage(format!("there is no mitigation {name:?}; there are: {}", all.join(", ")))
+        let near = crate::near::meant(name, all.iter().copied());
+        Fail::usage(format!("there is no mitigation {name:?}{near}; there are: {}", all.join(", ")))
     })
 }
 

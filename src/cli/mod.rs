@@ -13,6 +13,7 @@ mod fail;
 mod identify;
 mod list;
 mod matrix;
+mod mechanism;
 mod minute;
 mod output;
 mod picture;
@@ -20,6 +21,7 @@ mod probe;
 mod run;
 mod schema;
 mod show;
+mod unknown;
 
 use clap::{Parser, Subcommand};
 use fail::Fail;

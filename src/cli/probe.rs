@@ -1,7 +1,7 @@
 //! `arplab probe`.
 
 use super::fail::Fail;
-use super::show;
+use super::{show, unknown};
 use crate::addr::Mac;
 use crate::probe::{Asker, Findings, ModelAnswerer, ReportColumn, ReportTable, Scene, probe};
 use crate::scenario::{HoldOverride, Overrides, Scenario, catalogue};
@@ -142,7 +142,8 @@ fn check_interface(args: &Args) -> Result<(), Fail> {
     match given.into_iter().find(|g| g.1) {
         Some((option, _)) => {
             let word = &args.target;
-            Err(Fail::usage(format!("{option} is for scenarios, and no scenario answers to {word:?}")))
+            let near = unknown::near(word);
+            Err(Fail::usage(format!("{option} is for scenarios, and no scenario answers to {word:?}{near}")))
         }
         None => Ok(()),
     }
@@ -150,9 +151,8 @@ fn check_interface(args: &Args) -> Result<(), Fail> {
 
 /// The scenario that the word names, if it names one.
 fn scenario(args: &Args) -> Result<Option<Scenario>, Fail> {
-    let word = catalogue::bare(&args.target);
-    let path = word.contains('/') || word.to_ascii_lowercase().ends_with(".toml");
-    if args.interface || (!path && catalogue::find(word)?.is_empty()) {
+    let word = args.target.as_str();
+    if args.interface || (!show::is_path(word) && catalogue::find(word)?.is_empty()) {
         return Ok(None);
     }
     show::load(word).map(Some)
@@ -234,7 +234,8 @@ fn of_interface(args: &Args) -> Result<ReportTable, Fail> {
     let link = netns.blocking().link(dev.to_owned()).map_err(|e| {
         if e.not_found() {
             Fail::usage(format!(
-                "{dev:?} is neither a scenario nor an interface here; `arplab list` and `ip link` show them"
+                "{dev:?}{} is neither a scenario nor an interface here; `arplab list` and `ip link` show them",
+                unknown::near(dev)
             ))
         } else {
             Fail::cannot(e.to_string())

@@ -66,7 +66,8 @@ pub(super) fn man(of: Option<&str>) -> Result<u8, Fail> {
         None => all,
         Some(name) => all.get_subcommands().find(|c| c.get_name() == name).cloned().ok_or_else(|| {
             let known: Vec<&str> = all.get_subcommands().map(clap::Command::get_name).collect();
-            Fail::usage(format!("there is no command {name:?}; there are {}", known.join(", ")))
+            let near = crate::near::meant(name, known.iter().copied());
+            Fail::usage(format!("there is no command {name:?}{near}; there are {}", known.join(", ")))
         })?,
     };
     let mut page = Vec::new();

@@ -3,16 +3,17 @@
 use super::fail::Fail;
 use super::output::fold;
 use crate::scenario::file::FixEffect;
-use crate::scenario::{Scenario, catalogue};
+use crate::scenario::{Scenario, catalogue, mechanism};
 use std::fmt::Write as _;
 use std::io::{Read as _, Write};
 use std::path::Path;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Id, issue number, catalogue number, or a scenario file
+    /// Id, issue (number or address), or a scenario file; a catalogue number (M01 to M38) prints
+    /// the mechanism
     scenario: String,
-    /// The file as it is written
+    /// The file as it is written; of a catalogue number the scenario's that `run` would take
     #[arg(long)]
     source: bool,
 }
@@ -25,23 +26,22 @@ const WIDTH: usize = 96;
 
 /// The scenario that a word or a path names.
 pub(super) fn load(word: &str) -> Result<Scenario, Fail> {
-    let word = catalogue::bare(word);
     if is_path(word) {
         return Ok(Scenario::parse(word, &read(Path::new(word))?)?);
     }
     let mut found = catalogue::find(word)?;
     match found.len() {
-        0 => Err(Fail::usage(format!(
-            "no scenario answers to {word:?}; `arplab list` shows all, and a path to a file ends in .toml"
-        ))),
+        0 => Err(super::unknown::no_scenario(word)),
         1 => Ok(found.swap_remove(0)),
         _ => Ok(pick(found, word)),
     }
 }
 
-/// The word is a path to a scenario file and no id.
+/// The word is a path to a scenario file, and no id and no address.
 pub(super) fn is_path(word: &str) -> bool {
-    let word = catalogue::bare(word);
+    if catalogue::is_address(word) {
+        return false;
+    }
     Path::new(word).extension().is_some_and(|e| e.eq_ignore_ascii_case("toml")) || word.contains('/')
 }
 
@@ -62,6 +62,7 @@ fn read(path: &Path) -> Result<String, Fail> {
 /// Of several candidates for an issue, the one that tells the report's own story comes first in
 /// its list of aliases.
 fn pick(found: Vec<Scenario>, word: &str) -> Scenario {
+    let word = catalogue::issue(word).unwrap_or(word);
     let rank = |s: &Scenario| {
         s.file().aliases.iter().position(|a| a.eq_ignore_ascii_case(word)).unwrap_or(usize::MAX)
     };
@@ -71,8 +72,12 @@ fn pick(found: Vec<Scenario>, word: &str) -> Scenario {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
-    let scenario = load(&args.scenario)?;
     let mut out = std::io::stdout().lock();
+    if let (Some(mechanism), false) = (mechanism(&args.scenario), args.source) {
+        out.write_all(super::mechanism::page(mechanism)?.as_bytes())?;
+        return Ok(super::AS_EXPECTED);
+    }
+    let scenario = load(&args.scenario)?;
     let text = if args.source { scenario.source().to_owned() } else { render(&scenario) };
     out.write_all(text.as_bytes())?;
     Ok(super::AS_EXPECTED)

@@ -104,10 +104,12 @@ impl fmt::Display for Property {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PropertyError {
     /// There is none of that name.
-    #[error("there is no property {name:?}; there are: {known}")]
+    #[error("there is no property {name:?}{meant}; there are: {known}")]
     Unknown {
         /// What was asked for.
         name: String,
+        /// What was probably meant, as words; empty where nothing is near.
+        meant: String,
         /// What there is.
         known: String,
     },
@@ -243,7 +245,8 @@ impl FromStr for Property {
         };
         let Some((_, default, _)) = KNOWN.iter().find(|k| k.0 == name) else {
             let known = KNOWN.iter().map(|k| k.0).collect::<Vec<_>>().join(", ");
-            return Err(PropertyError::Unknown { name: name.to_owned(), known });
+            let meant = crate::near::meant(name, KNOWN.iter().map(|k| k.0));
+            return Err(PropertyError::Unknown { name: name.to_owned(), meant, known });
         };
         let bad = |why: String| PropertyError::BadLimit { name: name.to_owned(), why };
         let Some(default) = *default else {

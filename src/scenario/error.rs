@@ -55,7 +55,8 @@ impl fmt::Display for ScenarioError {
             let snippet = Snippet::source(&self.source)
                 .path(&self.origin)
                 .annotation(AnnotationKind::Primary.span(span).label(""));
-            let mut group = Level::ERROR.primary_title(&flaw.message).element(snippet);
+            let title = format!("{}{}", flaw.message, super::meant::at(&self.source, &flaw.span));
+            let mut group = Level::ERROR.primary_title(&title).element(snippet);
             if let Some(help) = &flaw.help {
                 group = group.element(Level::HELP.message(help));
             }

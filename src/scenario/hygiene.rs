@@ -77,6 +77,7 @@ fn expected(key: &str, text: &str, span: core::ops::Range<usize>) -> Option<Flaw
     if known.iter().any(|k| k.eq_ignore_ascii_case(text)) {
         return None;
     }
-    let message = format!("there is no {what} {text:?}");
+    let near = crate::near::meant(text, known.iter().copied());
+    let message = format!("there is no {what} {text:?}{near}");
     Some(Flaw { span, message, help: Some(format!("one of {}", known.join(", "))) })
 }

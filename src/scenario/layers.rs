@@ -27,20 +27,24 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// There is no such fix.
-    #[error("scenario {scenario} has no fix {name:?}; it has: {known}")]
+    #[error("scenario {scenario} has no fix {name:?}{meant}; it has: {known}")]
     NoFix {
         /// The scenario.
         scenario: String,
         /// What was asked for.
         name: String,
+        /// What was probably meant, as words; empty where nothing is near.
+        meant: String,
         /// What there is.
         known: String,
     },
     /// There is no such step.
-    #[error("there is no step {step:?} to hold; {help}")]
+    #[error("there is no step {step:?}{meant} to hold; {help}")]
     NoStep {
         /// What was asked for.
         step: String,
+        /// What was probably meant, as words; empty where nothing is near.
+        meant: String,
         /// What there is.
         help: String,
     },
@@ -342,8 +346,9 @@ impl Scenario {
 
     fn no_fix(&self, name: &str) -> PlanError {
         let known: Vec<&str> = self.file.fixes.iter().map(|x| x.name.get_ref().as_str()).collect();
+        let meant = crate::near::meant(name, known.iter().copied());
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        PlanError::NoFix { scenario: self.id().to_owned(), name: name.to_owned(), known }
+        PlanError::NoFix { scenario: self.id().to_owned(), name: name.to_owned(), meant, known }
     }
 
     fn setting(&self) -> Setting {
@@ -525,7 +530,8 @@ fn apply_hold_overrides(
             } else {
                 format!("{actor} has: {}", near.join(", "))
             };
-            return Err(PlanError::NoStep { step: over.step.clone(), help });
+            let meant = crate::near::meant(&over.step, steps.iter().map(|(_, i)| i.name.as_str()));
+            return Err(PlanError::NoStep { step: over.step.clone(), meant, help });
         };
         holds.retain(|h| h.step != step);
         if over.length > Span::ZERO {

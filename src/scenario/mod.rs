@@ -5,12 +5,15 @@
 
 pub mod catalogue;
 mod change;
+mod citation;
 mod compile;
 mod error;
 mod expect;
 pub mod file;
 mod hygiene;
 mod layers;
+mod meant;
+mod mechanism;
 mod mitigation;
 mod monitor;
 mod overrides;
@@ -28,6 +31,7 @@ pub use expect::{ClientExpect, Corner, Expect, Range};
 pub(crate) use hygiene::codes;
 pub(crate) use hygiene::{LOST_ON_LINK, UNMODELLED};
 pub use layers::PlanError;
+pub use mechanism::{Mechanism, mechanism, mechanisms};
 pub use mitigation::{Mitigation, MitigationKind, mitigation, mitigations};
 pub use overrides::{HoldOverride, Overrides};
 pub use plan::{ClientPlan, InFront, Plan, Target, WAITER};

@@ -94,6 +94,7 @@ fn links_between_documents_lead_somewhere() {
         "docs/window-to-delay.md",
         "docs/why-a-minute.md",
         "docs/field-reports.md",
+        "docs/mechanisms.md",
     ] {
         let path = std::path::Path::new(root).join(page);
         let text = std::fs::read_to_string(&path).unwrap();

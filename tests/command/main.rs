@@ -4,6 +4,7 @@
 mod capture;
 mod catalogue;
 mod conform;
+mod desk;
 mod determinism;
 mod docs;
 mod explore_command;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. What stands in one line may not use each other.
 const LAYERS: &[&[&str]] = &[
-    &["addr"],
+    &["addr", "near"],
     &["time", "packet"],
     &["choice"],
     &["wire"],
