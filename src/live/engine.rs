@@ -20,7 +20,7 @@ use crate::pod::ClientId;
 use crate::run::Run;
 use crate::scenario::Plan;
 use crate::time::{Span, Time};
-use crate::trace::{FrameFate, FrameId, Loss, Sink, Trace, What, until};
+use crate::trace::{FrameFate, FrameId, KernelTables, Loss, Sink, Trace, What, until};
 use netns_lab::monotonic_ns;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,8 +87,6 @@ pub(super) struct Lab {
     tx: UnboundedSender<Message>,
     rx: UnboundedReceiver<Message>,
     pub(super) progress: StatusLine,
-    /// Since when a kernel has done something that the model has no term for.
-    pub(super) beyond: Option<Time>,
 }
 
 enum Due {
@@ -122,9 +120,9 @@ impl Lab {
                 Node::Model(Box::new(ModelNode::new(gateway, options.link)))
             }
             LiveNode::Kernel => {
-                let (node, hint) = KernelNode::build(&plan, outside, options.link).await?;
-                if let Some(text) = hint {
-                    events.take(Time::ZERO, What::Note { text });
+                let (node, no_tap) = KernelNode::build(&plan, outside, options.link).await?;
+                if let Some(why) = no_tap {
+                    events.take(Time::ZERO, What::NoTap { why });
                 }
                 Node::Kernel(Box::new(node))
             }
@@ -145,7 +143,6 @@ impl Lab {
             tx,
             rx,
             progress: StatusLine::new(options.progress),
-            beyond: None,
             plan,
         })
     }
@@ -299,7 +296,7 @@ impl Lab {
         let (state, veth) = (self.node.state(), &self.mirror.veth);
         let silence = |run: &Run| run.silence(state, veth.host_index(state), veth.carries());
         // what a kernel would answer now, nobody knows that does not know all it was told
-        if self.beyond.is_some() && self.node.is_kernel() {
+        if self.run.is_beyond() && self.node.is_kernel() {
             self.run.report(now, silence, &mut ());
         } else {
             self.run.report(now, silence, &mut self.events);
@@ -322,11 +319,12 @@ impl Lab {
         self.look_for_untold_entry().await;
         let now = self.now();
         if let Some((routes, neighbours, sysctls)) = self.node.shown(self.plan.setting.cali).await {
-            self.events.take(now, What::Kernel { side: Side::Host, routes, neighbours, sysctls });
+            let tables = KernelTables { side: Side::Host, routes, neighbours, sysctls };
+            self.events.take(now, What::Kernel(Box::new(tables)));
         }
         if let Some((routes, neighbours)) = self.pod.view().await {
-            let what = What::Kernel { side: Side::Pod, routes, neighbours, sysctls: Vec::new() };
-            self.events.take(now, what);
+            let tables = KernelTables { side: Side::Pod, routes, neighbours, sysctls: Vec::new() };
+            self.events.take(now, What::Kernel(Box::new(tables)));
         }
     }
 

@@ -1,7 +1,6 @@
 //! A node that is a namespace of the running kernel.
 
 use super::capture::{Capture, Captured};
-use super::judge::{Judge, Judged, NodeView, Question};
 use super::link::{PodLinkKind, PodWire};
 use super::node::{NodeEvent, NodeNews, PairNow, Real};
 use super::space::{Space, refusal};
@@ -15,6 +14,7 @@ use crate::host::conf::{Conf4, Global, NeighVar, Scope, SysctlKey};
 use crate::host::{HostState, IfIndex, KernelChange, Link, LinkChange, Mutation, NsRequest};
 use crate::packet::FrameId;
 use crate::pair::Veth;
+use crate::run::{Judge, Judged, NodeView, Question};
 use crate::scenario::Plan;
 use crate::time::Time;
 use crate::wire::{
@@ -79,7 +79,7 @@ impl KernelNode {
             }
             follow(&mut state, change)?;
         }
-        let (wire, hint) = wire.ok_or_else(|| {
+        let (wire, no_tap) = wire.ok_or_else(|| {
             LiveError::Build(format!("the scenario's node has no uplink {} to the world", s.uplink))
         })?;
         let uplink = Uplink::new(wire, outside, uplink_mac);
@@ -93,7 +93,7 @@ impl KernelNode {
             known: KnownEntries::default(),
             carried: false,
         };
-        Ok((node, hint))
+        Ok((node, no_tap))
     }
 
     pub(super) async fn next(&mut self) -> NodeEvent {
@@ -291,7 +291,7 @@ impl KernelNode {
     }
 
     /// The switches that decide about the pod's requests, as the kernel has them.
-    pub(super) fn sysctls(&self, cali: IfName) -> Vec<String> {
+    pub(super) fn sysctls(&self, cali: IfName) -> Vec<(SysctlKey, i32)> {
         let dev = Scope::Dev(cali);
         let conf4 = [Conf4::ProxyArp, Conf4::Forwarding, Conf4::RpFilter, Conf4::RouteLocalnet];
         let mut keys = vec![
@@ -300,7 +300,7 @@ impl KernelNode {
             SysctlKey::Neigh4(dev, NeighVar::ProxyDelay),
         ];
         keys.extend(conf4.map(|k| SysctlKey::Conf4(dev, k)));
-        self.space.sysctls(&keys)
+        self.space.sysctls(keys)
     }
 }
 

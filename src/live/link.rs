@@ -41,7 +41,7 @@ const FAR_END: &str = "far0";
 
 impl PodWire {
     /// Makes `eth0` in the pod's namespace, down, with that MAC. A TAP if it can be had and
-    /// `prefer` does not say otherwise.
+    /// `prefer` does not say otherwise; why none could be had, where one was wanted.
     pub(super) async fn make(
         pod: &Netns,
         rtnl: &Rtnl,
@@ -60,7 +60,7 @@ impl PodWire {
                 Err(e) if prefer == Some(PodLinkKind::Tap) => return Err(fault(e)),
                 Err(e) => {
                     let link = Self::veth(pod, rtnl, name, mac).await?;
-                    return Ok((link, Some(format!("no TAP ({e}); a veth and a packet socket instead"))));
+                    return Ok((link, Some(e.to_string())));
                 }
             }
         }

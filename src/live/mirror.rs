@@ -1,29 +1,26 @@
-//! The model beside what is real. It makes every change that a kernel made, and would make those
-//! that a kernel refused; here, and nowhere else, the two are held against each other.
+//! The model beside what is real. It makes every change that a kernel made, and is asked about those
+//! that a kernel refused, so that the run can hold the two against each other.
 
 use super::engine::Lab;
 use super::node::Real;
 use crate::addr::Side;
 use crate::choice::Chooser;
-use crate::control::{LinkEvent, Refusal};
+use crate::control::Refusal;
 use crate::gateway::{Gateway, SmoltcpOutside};
 use crate::host::{HostState, Link, Mutation, Refused};
-use crate::pair::{Devices, Veth};
+use crate::pair::{Between, Devices, LinkNews, Veth};
 use crate::time::Time;
-use crate::trace::{Sink, What};
-use smallvec::SmallVec;
 
 /// The pod's namespace and the pair, as the model has them.
 pub(super) struct Mirror {
     pub(super) pod: HostState,
     pub(super) veth: Veth,
-    /// What a listener on the node would hear of the host end.
-    pub(super) news: SmallVec<[LinkEvent; 2]>,
+    pub(super) news: LinkNews,
 }
 
 impl Mirror {
     pub(super) fn new(pod: HostState, veth: Veth) -> Mirror {
-        Mirror { pod, veth, news: SmallVec::new() }
+        Mirror { pod, veth, news: LinkNews::new() }
     }
 }
 
@@ -48,13 +45,6 @@ pub(super) struct Model<'a> {
     mirror: &'a mut Mirror,
 }
 
-impl Model<'_> {
-    fn running(&self) -> Option<bool> {
-        let link = self.node.state().link_named(self.mirror.veth.ends().cali)?;
-        Some(link.is_up() && link.has_carrier())
-    }
-}
-
 impl Devices for Model<'_> {
     fn state(&self, side: Side) -> &HostState {
         if side == Side::Host { self.node.state() } else { &self.mirror.pod }
@@ -64,26 +54,17 @@ impl Devices for Model<'_> {
         &self.mirror.veth
     }
 
-    fn veth_mut(&mut self) -> &mut Veth {
-        &mut self.mirror.veth
+    fn between(&mut self) -> Between<'_> {
+        let Mirror { pod, veth, news } = &mut *self.mirror;
+        Between { host: self.node.state(), pod, veth, news }
     }
 
-    fn change(
-        &mut self,
-        now: Time,
-        side: Side,
-        change: &Mutation,
-        chooser: &mut dyn Chooser,
-    ) -> Result<(), Refused> {
-        let before = self.running();
+    fn set(&mut self, now: Time, side: Side, m: &Mutation, by: &mut dyn Chooser) -> Result<(), Refused> {
         match (side, &mut self.node) {
-            (Side::Host, NodeModel::Gateway(gateway)) => gateway.apply(now, change, chooser)?,
-            (Side::Host, NodeModel::State(state)) => state.apply(change).map(|_| ())?,
-            (Side::Pod, _) => self.mirror.pod.apply(change).map(|_| ())?,
+            (Side::Host, NodeModel::Gateway(gateway)) => gateway.apply(now, m, by),
+            (Side::Host, NodeModel::State(state)) => state.apply(m).map(|_| ()),
+            (Side::Pod, _) => self.mirror.pod.apply(m).map(|_| ()),
         }
-        self.mirror.veth.update(now, self.node.state(), &self.mirror.pod, chooser);
-        self.mirror.news.extend(LinkEvent::between(before, self.running()));
-        Ok(())
     }
 }
 
@@ -108,36 +89,25 @@ impl Lab {
         act(&mut model, now, &mut self.chooser)
     }
 
-    /// The model would do this, if it were asked.
-    fn would(&self, act: ModelChange<'_>) -> bool {
+    /// What the model would make of this, if it were asked.
+    fn would(&self, act: ModelChange<'_>) -> Result<(), Refused> {
         let mut node = self.node.state().clone();
         let mut mirror = Mirror::new(self.mirror.pod.clone(), self.mirror.veth.clone());
         let mut model = Model { node: NodeModel::State(&mut node), mirror: &mut mirror };
-        act(&mut model, self.now(), &mut self.chooser.clone()).is_ok()
+        act(&mut model, self.now(), &mut self.chooser.clone())
     }
 
     /// The model does what became of an order where things are real; what it would have done
     /// otherwise is told. What the actor hears is what is real.
     pub(super) fn follow(&mut self, real: Real, act: ModelChange<'_>) -> Result<(), Refusal> {
-        let differs = match &real {
-            Real::Outside => None,
+        let now = self.now();
+        let (kernel, model) = match real {
+            Real::Outside => return Ok(()),
             Real::Modelled => return self.model(act).map_err(Refusal::from),
-            Real::Done => {
-                let refused = self.model(act).err();
-                refused.map(|e| format!("the kernel made a change that the model refuses: {e}"))
-            }
-            Real::Refused(why) => {
-                let text = || format!("the kernel refuses a change that the model makes: {why}");
-                self.would(act).then(text)
-            }
+            Real::Done => (Ok(()), self.model(act)),
+            Real::Refused(why) => (Err(why), self.would(act)),
         };
-        if let Some(text) = differs.filter(|_| self.beyond.is_none()) {
-            let now = self.now();
-            self.events.take(now, What::Differs { text });
-        }
-        match real {
-            Real::Refused(why) => Err(why),
-            _ => Ok(()),
-        }
+        self.run.compare(now, &kernel, model, &mut self.events);
+        kernel
     }
 }

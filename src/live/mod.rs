@@ -19,7 +19,6 @@
 mod capture;
 mod client;
 mod engine;
-mod judge;
 mod kernel_node;
 mod link;
 mod mirror;

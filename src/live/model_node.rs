@@ -58,14 +58,14 @@ impl ModelNode {
         now: PairNow,
         s: &Setting,
     ) -> Result<Option<String>, LiveError> {
-        let mut hint = None;
+        let mut no_tap = None;
         if now.there && !core::mem::replace(&mut self.there, now.there) {
             let made = PodWire::make(&pod.netns, &pod.rtnl, s.eth.as_str(), s.pod_mac, self.prefer).await;
             // this machine refuses, not the scenario
-            let (wire, note) = made.map_err(|e| LiveError::Build(e.to_string()))?;
+            let (wire, why) = made.map_err(|e| LiveError::Build(e.to_string()))?;
             pod.level_device(s.eth)?;
             wire.set_carrier(false).await?;
-            (self.wire, self.carrier, hint) = (Some(wire), false, note);
+            (self.wire, self.carrier, no_tap) = (Some(wire), false, why);
         }
         if let Some(wire) = &self.wire {
             wire.set_carrier(now.host_up).await?;
@@ -77,7 +77,7 @@ impl ModelNode {
                 let _ = pod.rtnl.link(s.eth.as_str()).await;
             }
         }
-        Ok(hint)
+        Ok(no_tap)
     }
 }
 

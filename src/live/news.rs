@@ -3,7 +3,6 @@
 use super::capture::Captured;
 use super::client::{ClientReport, Message};
 use super::engine::Lab;
-use super::judge::Judged;
 use super::node::{NodeEvent, NodeNews};
 use super::terms::LiveError;
 use super::watch::EntryNews;
@@ -13,9 +12,9 @@ use crate::host::IfIndex;
 use crate::packet::Frame;
 use crate::pair::no_carrier;
 use crate::pod::ClientId;
-use crate::run::{ClientDid, Deed, Order, PodId};
+use crate::run::{ClientDid, Deed, Judged, Order, PodId};
 use crate::time::Time;
-use crate::trace::{ClientNews, FrameFate, FrameId, Loss, Ruling, Sink, View, What, Why};
+use crate::trace::{ClientNews, FrameFate, FrameId, Loss, Ruling, Sink, View, What};
 use std::net::IpAddr;
 
 impl Lab {
@@ -154,20 +153,11 @@ impl Lab {
     }
 
     fn tell_verdicts(&mut self, verdicts: impl IntoIterator<Item = Judged>) {
-        for Judged { at, mut what, mut differs } in verdicts {
-            if self.beyond.is_some_and(|since| at >= since) {
-                differs = None;
-                if let What::Judged { ruling: Ruling::Silent { why, .. }, .. } = &mut what {
-                    *why = Why::Unmodelled;
-                }
-            }
-            if matches!(what, What::Judged { ruling: Ruling::Silent { .. }, .. }) {
+        for judged in verdicts {
+            if matches!(judged.what, What::Judged { ruling: Ruling::Silent { .. }, .. }) {
                 self.progress.unanswered();
             }
-            self.events.take(at, what);
-            if let Some(text) = differs {
-                self.events.take(at, What::Differs { text });
-            }
+            self.run.tell_judged(judged, &mut self.events);
         }
     }
 

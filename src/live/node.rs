@@ -2,7 +2,6 @@
 //! the lab does not ask which.
 
 use super::capture::Captured;
-use super::judge::Judged;
 use super::kernel_node::KernelNode;
 use super::link::LinkFault;
 use super::mirror::NodeModel;
@@ -14,10 +13,13 @@ use crate::addr::{IfName, Side};
 use crate::choice::Chooser;
 use crate::control::{LinkEvent, Refusal, Setting};
 use crate::gateway::GatewayOutput;
+use crate::host::conf::SysctlKey;
 use crate::host::{HostState, IfIndex, Mutation};
 use crate::packet::FrameId;
 use crate::pair::Veth;
+use crate::run::Judged;
 use crate::time::Time;
+use netns_lab::rtnl::{Neighbour, Route};
 use smallvec::SmallVec;
 
 /// The host's side of a run.
@@ -78,7 +80,7 @@ pub(super) struct PairNow {
 }
 
 /// What the node's kernel shows at the end: routes, neighbours, switches.
-pub(super) type Shown = (Vec<String>, Vec<String>, Vec<String>);
+pub(super) type Shown = (Vec<Route>, Vec<Neighbour>, Vec<(SysctlKey, i32)>);
 
 macro_rules! each {
     ($self:expr, $n:ident => $model:expr, $k:ident => $kernel:expr) => {
@@ -181,7 +183,7 @@ impl Node {
         each!(self, m => m.delete(pod, eth).await, _k => KernelNode::delete(pod, eth).await)
     }
 
-    /// Brings what is real up to what the model made of the pair. A hint for the trace, if there is one.
+    /// Brings what is real up to what the model made of the pair. Says why there is no TAP, where one was wanted and could not be had.
     pub(super) async fn align(
         &mut self,
         pod: &Space,

@@ -7,7 +7,7 @@ use crate::host::conf::{Conf4, Conf6, Global, NeighVar, Scope, SysctlKey};
 use crate::host::{HostState, Mutation};
 use crate::namespace::{ApplyError, RealNamespace, apply};
 use netns_lab::nft::InstalledArpDrop;
-use netns_lab::rtnl::table;
+use netns_lab::rtnl::{Neighbour, NudState, Route, table};
 use netns_lab::{AsyncMonitor, Monitor, Netns, Rtnl};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -138,27 +138,20 @@ impl Space {
         Ok(())
     }
 
-    /// `ip route` and `ip neigh` of IPv4, as the kernel has them now.
-    pub(super) async fn view(&self) -> Option<(Vec<String>, Vec<String>)> {
+    /// The routes and neighbours of IPv4 that ip(8) shows, as the kernel has them now.
+    pub(super) async fn view(&self) -> Option<(Vec<Route>, Vec<Neighbour>)> {
         let (routes, entries) = (self.rtnl.routes().await.ok()?, self.rtnl.neighbours().await.ok()?);
         let v4 = |net: &ipnet::IpNet| matches!(net, ipnet::IpNet::V4(_));
-        let main = routes.iter().filter(|r| r.table == table::MAIN && v4(&r.destination));
+        let main = routes.into_iter().filter(|r| r.table == table::MAIN && v4(&r.destination));
         // as `ip neigh` does without `nud all`
-        let shown = |n: &&netns_lab::rtnl::Neighbour| {
-            n.address.is_ipv4() && n.state != netns_lab::rtnl::NudState::NoArp
-        };
-        let neighbours = entries.iter().filter(shown).map(ToString::to_string);
-        Some((main.map(ToString::to_string).collect(), neighbours.collect()))
+        let shown = |n: &Neighbour| n.address.is_ipv4() && n.state != NudState::NoArp;
+        Some((main.collect(), entries.into_iter().filter(shown).collect()))
     }
 
-    /// Switches as `sysctl` prints them; those that are not there are left out.
-    pub(super) fn sysctls(&self, keys: &[SysctlKey]) -> Vec<String> {
-        let keys = keys.to_vec();
-        let read = self.netns.exec(move || {
-            let line = |key: &SysctlKey| read_here(key).map(|v| format!("{key} = {v}"));
-            keys.iter().filter_map(line).collect()
-        });
-        read.unwrap_or_default()
+    /// Switches with their values; those that are not there are left out.
+    pub(super) fn sysctls(&self, keys: Vec<SysctlKey>) -> Vec<(SysctlKey, i32)> {
+        let read = move || keys.into_iter().filter_map(|key| Some((key, read_here(&key)?))).collect();
+        self.netns.exec(read).unwrap_or_default()
     }
 }
 

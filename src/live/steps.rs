@@ -125,7 +125,7 @@ impl Lab {
         let Some(space) = space else { return Ok(Err(Refusal::Unmodelled)) };
         let done = super::tool::run(space, tool).await?;
         let now = self.now();
-        self.beyond.get_or_insert(now);
+        self.run.go_beyond(now);
         self.events.take(now, What::Unmodelled { side, command: tool.to_string() });
         Ok(done)
     }
@@ -165,9 +165,9 @@ impl Lab {
         let veth = &self.mirror.veth;
         let (there, carries) = (veth.host_end.is_some(), veth.carries());
         let now = PairNow { there, carries, host_up: self.far_end_up() };
-        if let Some(text) = self.node.align(&self.pod, now, &self.plan.setting).await? {
+        if let Some(why) = self.node.align(&self.pod, now, &self.plan.setting).await? {
             let now = self.now();
-            self.events.take(now, What::Note { text });
+            self.events.take(now, What::NoTap { why });
         }
         self.tell_links();
         Ok(())

@@ -4,8 +4,23 @@ use super::{Pair, Veth};
 use crate::addr::{IfName, Mac, Side};
 use crate::choice::Chooser;
 use crate::gateway::Outside;
-use crate::host::{Errno, HostState, LinkChange, LinkKind, Mutation, Refused};
+use crate::host::{Errno, HostState, LinkChange, LinkEvent, LinkKind, Mutation, Refused};
 use crate::time::Time;
+use smallvec::SmallVec;
+
+/// What came of a change.
+type Done = Result<(), Refused>;
+
+/// What a listener on the node has yet to hear of interfaces of the host end's name.
+pub(crate) type LinkNews = SmallVec<[LinkEvent; 2]>;
+
+/// All that there is between two namespaces, apart.
+pub(crate) struct Between<'a> {
+    pub(crate) host: &'a HostState,
+    pub(crate) pod: &'a HostState,
+    pub(crate) veth: &'a mut Veth,
+    pub(crate) news: &'a mut LinkNews,
+}
 
 /// Two namespaces between which a pair of devices is made, moved and deleted: a [`Pair`], or the
 /// model that runs beside real ones.
@@ -14,43 +29,36 @@ pub(crate) trait Devices {
     fn state(&self, side: Side) -> &HostState;
     /// The wire between the two.
     fn veth(&self) -> &Veth;
-    /// The same, to be changed.
-    fn veth_mut(&mut self) -> &mut Veth;
-    /// A change of one namespace that is no deletion of an end, with what the wire notices of it.
-    fn change(
-        &mut self,
-        now: Time,
-        side: Side,
-        change: &Mutation,
-        chooser: &mut dyn Chooser,
-    ) -> Result<(), Refused>;
+    /// The same and the rest, to be changed.
+    fn between(&mut self) -> Between<'_>;
+    /// A change of one namespace, and of nothing else.
+    fn set(&mut self, now: Time, side: Side, change: &Mutation, by: &mut dyn Chooser) -> Done;
+
+    /// A change of one namespace that is no deletion of an end, with what the wire, and who listens,
+    /// notice of it.
+    fn change(&mut self, now: Time, side: Side, change: &Mutation, by: &mut dyn Chooser) -> Done {
+        let cali = self.veth().ends().cali;
+        let before = running(self.state(Side::Host), cali);
+        self.set(now, side, change, by)?;
+        let Between { host, pod, veth, news } = self.between();
+        veth.update(now, host, pod, by);
+        news.extend(LinkEvent::between(before, running(host, cali)));
+        Ok(())
+    }
 
     /// See [`Pair::apply`].
-    fn apply(
-        &mut self,
-        now: Time,
-        side: Side,
-        change: &Mutation,
-        chooser: &mut dyn Chooser,
-    ) -> Result<(), Refused> {
+    fn apply(&mut self, now: Time, side: Side, change: &Mutation, by: &mut dyn Chooser) -> Done {
         if let Mutation::LinkDel { dev } = change
             && self.is_end(side, *dev)
         {
-            self.remove(now, chooser);
+            self.remove(now, by);
             return Ok(());
         }
-        self.change(now, side, change, chooser)
+        self.change(now, side, change, by)
     }
 
-    /// Makes both ends or none (veth_newlink): the pod's in the pod's namespace, the host end in
-    /// `born`, where it has the name that it keeps. With `pod_up` the pod's end is born up.
-    fn create(
-        &mut self,
-        now: Time,
-        born: Side,
-        pod_up: bool,
-        chooser: &mut dyn Chooser,
-    ) -> Result<(), Refused> {
+    /// See [`Pair::create`].
+    fn create(&mut self, now: Time, born: Side, pod_up: bool, by: &mut dyn Chooser) -> Done {
         let ends = self.veth().ends();
         let near = veth_end(ends.eth, Some(ends.pod_mac));
         let far = veth_end(ends.cali, None);
@@ -63,19 +71,18 @@ pub(crate) trait Devices {
                 return Err(name_taken(command.to_string()));
             }
         }
-        self.change(now, Side::Pod, &near, chooser)?;
-        self.change(now, born, &far, chooser)?;
+        self.change(now, Side::Pod, &near, by)?;
+        self.change(now, born, &far, by)?;
         self.place(born);
         if pod_up {
             let up = Mutation::LinkSet { dev: ends.eth, change: LinkChange::Up(true) };
-            self.change(now, Side::Pod, &up, chooser)?;
+            self.change(now, Side::Pod, &up, by)?;
         }
         Ok(())
     }
 
-    /// Moves the host end from the pod's namespace to the node's (dev_change_net_namespace): it
-    /// is closed, taken out, and put in anew with the other namespace's defaults; the MAC stays.
-    fn move_host_end(&mut self, now: Time, chooser: &mut dyn Chooser) -> Result<(), Refused> {
+    /// See [`Pair::move_host_end`].
+    fn move_host_end(&mut self, now: Time, by: &mut dyn Chooser) -> Done {
         let cali = self.veth().ends().cali;
         let command = || format!("ip link set {cali} netns node");
         if !(self.veth().host_end == Some(Side::Pod) && self.is_end(Side::Pod, cali)) {
@@ -86,9 +93,9 @@ pub(crate) trait Devices {
             return Err(name_taken(command()));
         }
         let mac = self.state(Side::Pod).link_named(cali).map(crate::host::Link::mac);
-        self.veth_mut().host_end = None;
-        self.change(now, Side::Pod, &Mutation::LinkDel { dev: cali }, chooser)?;
-        self.change(now, Side::Host, &veth_end(cali, mac), chooser)?;
+        self.between().veth.host_end = None;
+        self.change(now, Side::Pod, &Mutation::LinkDel { dev: cali }, by)?;
+        self.change(now, Side::Host, &veth_end(cali, mac), by)?;
         self.place(Side::Host);
         Ok(())
     }
@@ -100,68 +107,61 @@ pub(crate) trait Devices {
     }
 
     /// Both ends go, whatever they are called by now.
-    fn remove(&mut self, now: Time, chooser: &mut dyn Chooser) {
+    fn remove(&mut self, now: Time, by: &mut dyn Chooser) {
         let (host, pod) = (self.state(Side::Host), self.state(Side::Pod));
         let far = self.veth().host_end.zip(self.veth().far(host, pod));
         let far = far.map(|(side, link)| (side, link.name()));
         let near = self.veth().near(pod).map(|link| (Side::Pod, link.name()));
-        self.veth_mut().reset();
+        self.between().veth.reset();
         for (side, dev) in far.into_iter().chain(near) {
             // both were there a moment ago, and nothing refuses to delete a veth
-            let _ = self.change(now, side, &Mutation::LinkDel { dev }, chooser);
+            let _ = self.change(now, side, &Mutation::LinkDel { dev }, by);
         }
     }
 
     /// The ends are under their names now, the host end in that namespace.
     fn place(&mut self, side: Side) {
-        let mut veth = self.veth().clone();
-        veth.place(side, self.state(Side::Host), self.state(Side::Pod));
-        *self.veth_mut() = veth;
+        let Between { host, pod, veth, .. } = self.between();
+        veth.place(side, host, pod);
     }
 }
 
 impl<O: Outside> Pair<O> {
     /// Makes both ends or none (veth_newlink): the pod's in the pod's namespace, the host end in
     /// `born`, where it has the name that it keeps. With `pod_up` the pod's end is born up.
-    pub fn create(
-        &mut self,
-        now: Time,
-        born: Side,
-        pod_up: bool,
-        chooser: &mut dyn Chooser,
-    ) -> Result<(), Refused> {
-        Devices::create(self, now, born, pod_up, chooser)
+    pub fn create(&mut self, now: Time, born: Side, pod_up: bool, by: &mut dyn Chooser) -> Done {
+        Devices::create(self, now, born, pod_up, by)
     }
 
     /// Moves the host end from the pod's namespace to the node's (dev_change_net_namespace): it
     /// is closed, taken out, and put in anew with the other namespace's defaults; the MAC stays.
-    pub fn move_host_end(&mut self, now: Time, chooser: &mut dyn Chooser) -> Result<(), Refused> {
-        Devices::move_host_end(self, now, chooser)
+    pub fn move_host_end(&mut self, now: Time, by: &mut dyn Chooser) -> Done {
+        Devices::move_host_end(self, now, by)
     }
 
     /// Deletes, by the name of that side's end, the interface of that name in that side's
     /// namespace: the host end's in the node's, as ADD begins; `eth0` in the pod's, as DEL does.
     /// The module's documentation says what goes along with it. Refused with ENODEV where there
     /// is none of that name, which a plugin takes for a success.
-    pub fn delete(&mut self, now: Time, from: Side, chooser: &mut dyn Chooser) -> Result<(), Refused> {
+    pub fn delete(&mut self, now: Time, from: Side, by: &mut dyn Chooser) -> Done {
         let dev = match from {
             Side::Host => self.veth.ends().cali,
             Side::Pod => self.veth.ends().eth,
         };
-        self.apply(now, from, &Mutation::LinkDel { dev }, chooser)
+        self.apply(now, from, &Mutation::LinkDel { dev }, by)
     }
 
     /// The pod's namespace ends, and with it the pair of devices, wherever the host end is.
-    pub fn end_pod(&mut self, now: Time, chooser: &mut dyn Chooser) {
+    pub fn end_pod(&mut self, now: Time, by: &mut dyn Chooser) {
         if self.veth.host_end.is_some() {
-            self.remove(now, chooser);
+            self.remove(now, by);
         }
     }
 
     /// The pod gets a new namespace in `state`, and new clients of the same kinds: processes end
     /// with their namespace. [`Pair::end_pod`] comes before it.
-    pub fn begin_pod(&mut self, state: HostState, chooser: &mut dyn Chooser) {
-        self.pod.reset_namespace(state, chooser);
+    pub fn begin_pod(&mut self, state: HostState, by: &mut dyn Chooser) {
+        self.pod.reset_namespace(state, by);
         self.pod.reset_clients();
     }
 }
@@ -169,6 +169,11 @@ impl<O: Outside> Pair<O> {
 /// One end of a pair, as the model of its namespace adds it.
 pub(crate) fn veth_end(name: IfName, mac: Option<Mac>) -> Mutation {
     Mutation::LinkAdd { name, kind: LinkKind::Veth, mac }
+}
+
+/// IFF_RUNNING of the node's interface of the host end's name; `None` when it has none.
+fn running(node: &HostState, cali: IfName) -> Option<bool> {
+    node.link_named(cali).map(|link| link.is_up() && link.has_carrier())
 }
 
 fn name_taken(command: String) -> Refused {
@@ -182,7 +187,6 @@ mod tests {
     use crate::addr::VethEnds;
     use crate::choice::First;
     use crate::gateway::{OutsideSpec, SmoltcpOutside};
-    use crate::host::LinkEvent;
     use crate::neigh::KernelClock;
     use crate::pair::{LATENCY, PairSpec, Wire};
     use crate::time::Span;

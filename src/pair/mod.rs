@@ -39,9 +39,9 @@ mod veth;
 
 pub use crate::addr::VethEnds;
 pub use bench::{Bench, Input, Watch};
-pub(crate) use devices::Devices;
 #[cfg(any(feature = "cli", feature = "testing"))]
 pub(crate) use devices::veth_end;
+pub(crate) use devices::{Between, Devices, LinkNews};
 pub use fault::{FaultAction, FaultMatch, FaultRule, FrameKind};
 pub use link::{InFlight, LATENCY};
 pub(crate) use veth::Veth;
@@ -142,8 +142,7 @@ pub struct Pair<O> {
     pod: Pod,
     veth: Veth,
     link: Cable,
-    /// What a listener on the node has yet to hear of interfaces of the host end's name.
-    news: SmallVec<[LinkEvent; 2]>,
+    news: LinkNews,
     /// Frames that are sent from the host end by hand.
     by_hand: Vec<Frame>,
     frames: u32,
@@ -238,12 +237,6 @@ impl<O: Outside> Pair<O> {
         chooser: &mut dyn Chooser,
     ) -> Result<(), Refused> {
         Devices::apply(self, now, side, change, chooser)
-    }
-
-    /// IFF_RUNNING of the node's interface of the host end's name; `None` when it has none.
-    fn running(&self) -> Option<bool> {
-        let link = self.gateway.state().link_named(self.veth.ends().cali)?;
-        Some(link.is_up() && link.has_carrier())
     }
 
     /// The next thing that a listener on the node hears of interfaces of the host end's name.
@@ -405,27 +398,19 @@ impl<O: Outside> Devices for Pair<O> {
         &self.veth
     }
 
-    fn veth_mut(&mut self) -> &mut Veth {
-        &mut self.veth
+    fn between(&mut self) -> Between<'_> {
+        let (host, pod) = (self.gateway.state(), self.pod.stack().state());
+        Between { host, pod, veth: &mut self.veth, news: &mut self.news }
     }
 
-    fn change(
-        &mut self,
-        now: Time,
-        side: Side,
-        change: &Mutation,
-        chooser: &mut dyn Chooser,
-    ) -> Result<(), Refused> {
-        let before = self.running();
+    fn set(&mut self, now: Time, side: Side, m: &Mutation, by: &mut dyn Chooser) -> Result<(), Refused> {
         match side {
-            Side::Host => self.gateway.apply(now, change, chooser)?,
-            Side::Pod => self.pod.apply(now, change, chooser)?,
+            Side::Host => self.gateway.apply(now, m, by)?,
+            Side::Pod => self.pod.apply(now, m, by)?,
         }
-        if side == Side::Pod && change.takes_down() {
+        if side == Side::Pod && m.takes_down() {
             self.down_elsewhere();
         }
-        self.veth.update(now, self.gateway.state(), self.pod.stack().state(), chooser);
-        self.news.extend(LinkEvent::between(before, self.running()));
         Ok(())
     }
 }

@@ -17,11 +17,17 @@
 //! A step that comes from elsewhere than [`Control`] (a real plugin, a hand) is a [`Doing`] like any
 //! other; more pods are more [`PodId`]s. Neither is here yet.
 
+#[cfg(feature = "live")]
+mod differs;
 mod emit;
 mod front;
+#[cfg(feature = "live")]
+mod judge;
 mod order;
 
 pub(crate) use emit::Emitter;
+#[cfg(feature = "live")]
+pub(crate) use judge::{Judge, Judged, NodeView, Question};
 pub use order::{Came, Deed, Doing, Order, PodId};
 
 use crate::choice::{ChoiceKind, Chooser};
@@ -67,6 +73,9 @@ pub struct Run {
     #[expect(clippy::option_option, reason = "nothing told yet, or told that it answers, or why not")]
     told: Option<Option<Reason>>,
     pub(crate) emit: Emitter,
+    /// Since when a kernel knows of something that the model has no term for.
+    #[cfg(feature = "live")]
+    beyond: Option<Time>,
 }
 
 impl core::hash::Hash for Run {
@@ -91,7 +100,15 @@ impl Run {
         let starts = starts
             .map(|(c, n)| Start { pod, gate: c.gate, delay: c.delay, due, begun, client: ClientId(n) })
             .collect();
-        Run { plan, control, starts, told: None, emit: Emitter::default() }
+        Run {
+            plan,
+            control,
+            starts,
+            told: None,
+            emit: Emitter::default(),
+            #[cfg(feature = "live")]
+            beyond: None,
+        }
     }
 
     /// What is run.

@@ -4,7 +4,8 @@
 use super::view::View;
 use crate::addr::{IfName, Mac};
 use crate::control::{Act, ActorName, Refusal, Side, StepId, Until};
-use crate::host::{NsReason, Pointer, Reason};
+use crate::host::conf::SysctlKey;
+use crate::host::{NsReason, Pointer, Reason, Refused};
 use crate::neigh::{Cause, Nud};
 use crate::packet::{Frame, FrameId, IpBytes};
 use crate::pod::{ClientId, Failure};
@@ -149,6 +150,44 @@ pub enum Undone {
     Refused(Refusal),
 }
 
+/// In what a real kernel and the model beside it disagree.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Differs {
+    /// The kernel made a change that the model refuses, for that reason.
+    Made(Refused),
+    /// The kernel refuses, in these words, a change that the model makes.
+    Refused(Refusal),
+    /// The kernel answered a request for which the model is silent.
+    Answered {
+        /// When the pod asked.
+        asked: Time,
+        /// When the answer was on the wire.
+        at: Time,
+        /// The model's reason.
+        why: Why,
+    },
+    /// The kernel did not answer a request, and the model knows no reason.
+    Silent {
+        /// When the pod asked.
+        asked: Time,
+    },
+}
+
+/// What a real kernel's own tables hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KernelTables {
+    /// Whose.
+    pub side: Side,
+    /// Routes of IPv4's main table.
+    #[cfg(feature = "live")]
+    pub routes: Vec<netns_lab::rtnl::Route>,
+    /// Neighbour entries of IPv4.
+    #[cfg(feature = "live")]
+    pub neighbours: Vec<netns_lab::rtnl::Neighbour>,
+    /// Switches that decide about the gateway, with their values (the host's only).
+    pub sysctls: Vec<(SysctlKey, i32)>,
+}
+
 /// Something that happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum What {
@@ -243,22 +282,10 @@ pub enum What {
         /// The condition that fails; `None` when it is answered.
         silence: Option<Reason>,
     },
-    /// What a real kernel's own tables hold, as ip(8) prints them.
-    Kernel {
-        /// Whose.
-        side: Side,
-        /// `ip route`, IPv4.
-        routes: Vec<String>,
-        /// `ip neigh`, IPv4.
-        neighbours: Vec<String>,
-        /// Switches that decide about the gateway, as `sysctl` prints them (the host's only).
-        sysctls: Vec<String>,
-    },
+    /// What a real kernel's own tables hold at the end.
+    Kernel(Box<KernelTables>),
     /// The real kernel did other than the model says.
-    Differs {
-        /// How.
-        text: String,
-    },
+    Differs(Differs),
     /// A kernel was told something that the model has no term for: from here on the model's answers
     /// are not held against the kernel's.
     Unmodelled {
@@ -274,10 +301,10 @@ pub enum What {
         /// The news.
         news: ClientNews,
     },
-    /// A word about this machine.
-    Note {
-        /// The line.
-        text: String,
+    /// This machine gives no TAP, in these words; a veth and a packet socket take its place.
+    NoTap {
+        /// Why not.
+        why: String,
     },
     /// The run ends.
     End {
@@ -317,9 +344,7 @@ impl What {
             What::Dropped { .. } => Kinds::DROPPED,
             What::Gateway { .. } => Kinds::GATEWAY,
             What::Client { .. } => Kinds::CLIENT,
-            What::Kernel { .. } | What::Differs { .. } | What::Unmodelled { .. } | What::Note { .. } => {
-                Kinds::LIVE
-            }
+            What::Kernel(_) | What::Differs(_) | What::Unmodelled { .. } | What::NoTap { .. } => Kinds::LIVE,
             What::End { .. } => Kinds::END,
         }
     }

@@ -324,19 +324,19 @@ fn line_what(trace: &Trace, what: &What) -> LineWhat {
             reason: silence.map(|r| r.pointer().code.to_owned()),
             why: silence.map(|r| r.to_string()),
         },
-        What::Kernel { side, routes, neighbours, sysctls } => LineWhat::Kernel {
-            side: *side,
-            routes: routes.clone(),
-            neighbours: neighbours.clone(),
-            sysctls: sysctls.clone(),
+        What::Kernel(tables) => LineWhat::Kernel {
+            side: tables.side,
+            routes: words::routes(tables),
+            neighbours: words::neighbours(tables),
+            sysctls: words::sysctls(tables),
         },
-        What::Differs { text } => LineWhat::Differs { text: text.clone() },
+        What::Differs(how) => LineWhat::Differs { text: how.to_string() },
         What::Unmodelled { side, command } => LineWhat::Unmodelled { side: *side, command: command.clone() },
         What::Client { client, news } => LineWhat::Client {
             client: trace.client_name(*client).to_owned(),
             news: line_news(trace, *client, news),
         },
-        What::Note { text } => LineWhat::Note { text: text.clone() },
+        What::NoTap { why } => LineWhat::Note { text: words::no_tap(why) },
         What::End { steps } => LineWhat::End { steps: *steps },
     }
 }

@@ -23,8 +23,8 @@ pub use check::{Check, check};
 pub use compare::{Comparison, Difference, Told, compare, outcome};
 pub use describe::{Described, describe, describe_ip};
 pub use event::{
-    ClientNews, Event, Failed, FrameFate, HeldUntil, Kinds, Loss, Ruling, Sink, Start, Trace, Undone, What,
-    Why,
+    ClientNews, Differs, Event, Failed, FrameFate, HeldUntil, KernelTables, Kinds, Loss, Ruling, Sink, Start,
+    Trace, Undone, What, Why,
 };
 pub use json::{JsonLine, LineFate, LineNews, LineWhat, VerdictLine, write_json};
 pub use observe::{ClientSeen, GatewaySeen, Observed, observe};

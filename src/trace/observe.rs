@@ -1,7 +1,7 @@
 //! What a run showed, in numbers: the ground on which expectations are checked and corners are
 //! compared.
 
-use super::event::{ClientNews, FrameFate, Ruling, Trace, What, is_dad, is_gateway};
+use super::event::{ClientNews, Differs, FrameFate, Ruling, Trace, What, is_dad, is_gateway};
 use super::view::View;
 use crate::addr::Mac;
 use crate::control::Side;
@@ -123,7 +123,7 @@ pub struct Observed {
     pub unmodelled: Vec<String>,
     /// Where a real kernel did other than the model says.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub differs: Vec<String>,
+    pub differs: Vec<Differs>,
 }
 
 /// The gateway of the clients' family.
@@ -262,7 +262,7 @@ pub fn observe(trace: &Trace) -> Observed {
                 }
                 _ => {}
             },
-            What::Differs { text } => o.differs.push(text.clone()),
+            What::Differs(how) => o.differs.push(how.clone()),
             What::Unmodelled { command, .. } if !o.unmodelled.contains(command) => {
                 o.unmodelled.push(command.clone());
             }

@@ -3,7 +3,7 @@
 use super::account::{Spell, account};
 use super::event::{Trace, What};
 use super::observe::{ClientSeen, GatewaySeen, Observed};
-use super::words::{Precision, many};
+use super::words::{self, Precision, many};
 use crate::control::CalicoVersion;
 use crate::neigh::Nud;
 use crate::pod::ClientId;
@@ -48,10 +48,11 @@ pub fn headline(trace: &Trace) -> String {
 pub fn kernel_view(trace: &Trace) -> String {
     let mut out = String::new();
     for event in trace.iter() {
-        if let What::Kernel { side, routes, neighbours, sysctls } = &event.what {
+        if let What::Kernel(t) = &event.what {
+            let (routes, neighbours, sysctls) = (words::routes(t), words::neighbours(t), words::sysctls(t));
             let shown = [("ip route", routes), ("ip neigh", neighbours), ("sysctl", sysctls)];
             for (command, lines) in shown.into_iter().filter(|(c, l)| *c != "sysctl" || !l.is_empty()) {
-                let _ = writeln!(out, "{side}# {command}");
+                let _ = writeln!(out, "{}# {command}", t.side);
                 for line in lines {
                     let _ = writeln!(out, "{line}");
                 }

@@ -151,15 +151,9 @@ impl Timeline<'_> {
             What::Client { client, news } => self.client(t, *client, news),
             What::Dropped { side, packet, why } => self.dropped(t, *side, packet, *why),
             What::Ignored { side, why } => self.row(t, None, Tone::Dim, words::ignored(*side, *why)),
-            What::Note { text } => {
-                self.row(t, None, Tone::Dim, text.clone());
-            }
-            What::Unmodelled { command, .. } => {
-                self.row(t, None, Tone::Bad, words::unmodelled(command));
-            }
-            What::Differs { text } => {
-                self.row(t, None, Tone::Bad, format!("model and kernel differ: {text}"));
-            }
+            What::NoTap { why } => self.row(t, None, Tone::Dim, words::no_tap(why)),
+            What::Unmodelled { command, .. } => self.row(t, None, Tone::Bad, words::unmodelled(command)),
+            What::Differs(how) => self.row(t, None, Tone::Bad, format!("model and kernel differ: {how}")),
             _ => {}
         }
     }

@@ -1,6 +1,6 @@
 //! What happened, in words.
 
-use super::event::{Failed, FrameFate, HeldUntil, Loss, Trace, Undone, Why};
+use super::event::{Differs, Failed, FrameFate, HeldUntil, KernelTables, Loss, Trace, Undone, Why};
 use crate::control::{Act, Side, Until};
 use crate::host::Reason;
 use crate::neigh::Discarded;
@@ -60,6 +60,60 @@ impl fmt::Display for Undone {
             Undone::Refused(why) => why.fmt(f),
         }
     }
+}
+
+impl fmt::Display for Differs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Differs::Made(why) => write!(f, "the kernel made a change that the model refuses: {why}"),
+            Differs::Refused(why) => write!(f, "the kernel refuses a change that the model makes: {why}"),
+            Differs::Answered { asked, at, why } => {
+                write!(f, "the kernel answered at {at} a request of {asked}, ")?;
+                write!(f, "for which the model has a reason to be silent: {why}")
+            }
+            Differs::Silent { asked } => {
+                write!(f, "the kernel did not answer the request of {asked}, and the model knows no reason")
+            }
+        }
+    }
+}
+
+/// In words, as everywhere.
+impl serde::Serialize for Differs {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What stands in for a TAP that could not be had.
+pub(super) fn no_tap(why: &str) -> String {
+    format!("no TAP ({why}); a veth and a packet socket instead")
+}
+
+/// As `ip route` prints them.
+#[cfg(feature = "live")]
+pub(super) fn routes(tables: &KernelTables) -> Vec<String> {
+    tables.routes.iter().map(ToString::to_string).collect()
+}
+
+/// As `ip neigh` prints them.
+#[cfg(feature = "live")]
+pub(super) fn neighbours(tables: &KernelTables) -> Vec<String> {
+    tables.neighbours.iter().map(ToString::to_string).collect()
+}
+
+/// No kernel was asked.
+#[cfg(not(feature = "live"))]
+pub(super) fn routes(_: &KernelTables) -> Vec<String> {
+    Vec::new()
+}
+
+#[cfg(not(feature = "live"))]
+pub(super) use routes as neighbours;
+
+/// As `sysctl` prints them.
+pub(super) fn sysctls(tables: &KernelTables) -> Vec<String> {
+    tables.sysctls.iter().map(|(key, value)| format!("{key} = {value}")).collect()
 }
 
 /// So many of something whose name takes an s.
@@ -176,6 +230,7 @@ pub(super) fn dropped(why: DropWhy) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Refusal;
 
     #[test]
     fn the_lengths_of_a_block_are_told_alike() {
@@ -187,6 +242,25 @@ mod tests {
         assert_eq!(told(&[40_964_123, 932_799, 410]), "40.964s 0.932s 0.000s");
         assert_eq!(told(&[24_499, 410]), "24.4ms 0.4ms");
         assert_eq!(told(&[410]), "410us");
+    }
+
+    #[test]
+    fn a_difference_has_the_words_of_both() {
+        let ms = |n| crate::time::Time::ZERO + Span::from_ms(n);
+        let why = Why::Arp(Reason::NoCarrier);
+        let kernel = Refusal::Kernel { errno: Some(17), words: "File exists".into() };
+        let told = [
+            Differs::Refused(kernel),
+            Differs::Answered { asked: ms(10), at: ms(11), why },
+            Differs::Silent { asked: ms(10) },
+        ];
+        let words = [
+            "the kernel refuses a change that the model makes: File exists",
+            "the kernel answered at 0.011s a request of 0.010s, for which the model has a reason to be silent: \
+             the link has no carrier",
+            "the kernel did not answer the request of 0.010s, and the model knows no reason",
+        ];
+        assert_eq!(told.map(|d| d.to_string()), words);
     }
 
     #[test]

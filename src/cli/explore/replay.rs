@@ -120,7 +120,7 @@ fn tell(
         let result = if as_recorded { "as recorded" } else { "not as recorded" };
         let mut verdict = serde_json::json!({ "event": "verdict", "result": result, "lacks": lacking });
         if !differs.is_empty() {
-            verdict["differs"] = differs.clone().into();
+            verdict["differs"] = serde_json::json!(differs);
         }
         writeln!(out, "{verdict}")?;
     } else {

@@ -157,11 +157,11 @@ impl<'a> Lanes<'a> {
                     self.bar(Lane::Node, before, t);
                 }
             }
-            What::Differs { text } => {
-                self.mark(Lane::Lab, t, Tone::Bad, format!("model and kernel differ: {text}"));
+            What::Differs(how) => {
+                self.mark(Lane::Lab, t, Tone::Bad, format!("model and kernel differ: {how}"));
             }
-            What::Note { text } => self.mark(Lane::Lab, t, Tone::Dim, text.clone()),
-            What::Start(_) | What::Kernel { .. } | What::End { .. } => {}
+            What::NoTap { why } => self.mark(Lane::Lab, t, Tone::Dim, words::no_tap(why)),
+            What::Start(_) | What::Kernel(_) | What::End { .. } => {}
         }
     }
 

@@ -1,16 +1,15 @@
 //! Why a request was not answered by a real kernel. The kernel drops it without a word, so the
 //! reason is the model's: the node's state as the model has it at the moment of the request.
-//!
-//! Whether it was answered comes from the wire. Where wire and model disagree that is said; it
-//! is what the lab is for.
+//! Whether it was answered comes from the wire.
 
+use super::differs::of_answer;
 use crate::control::Side;
 use crate::host::conf::NeighVar;
 use crate::host::{
     After, Decision, HostState, IfIndex, NsDecision, NsRequest, Reason, Request, decide, decide_ns,
 };
 use crate::time::{Span, Time};
-use crate::trace::{FrameId, Ruling, What, Why};
+use crate::trace::{Differs, FrameId, Ruling, What, Why};
 use crate::wire::{Arp, Cast};
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -29,17 +28,17 @@ const WHEEL_EIGHTHS: u64 = 9;
 
 /// The node at one moment, as the model sees it.
 #[derive(Clone, Debug)]
-pub(super) struct NodeView {
-    pub(super) state: HostState,
+pub(crate) struct NodeView {
+    pub(crate) state: HostState,
     /// The host end, while it is in the node's namespace.
-    pub(super) dev: Option<IfIndex>,
+    pub(crate) dev: Option<IfIndex>,
     /// Both ends of the pair are up.
-    pub(super) carries: bool,
+    pub(crate) carries: bool,
 }
 
 /// What the pod asks its gateway.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Question {
+pub(crate) enum Question {
     Arp(Arp, Cast),
     /// Its interface is the one that the view has.
     Solicit(NsRequest),
@@ -106,7 +105,7 @@ impl NodeView {
 
 /// What a node in that state makes of a request of the pod. In the name of a bridge's port the
 /// bridge may answer.
-pub(super) fn decide_in(
+pub(crate) fn decide_in(
     state: &HostState,
     dev: Option<IfIndex>,
     carries: bool,
@@ -146,17 +145,17 @@ struct Pending {
 
 /// What a request came to.
 #[derive(Debug)]
-pub(super) struct Judged {
+pub(crate) struct Judged {
     /// When it was sent.
-    pub(super) at: Time,
-    pub(super) what: What,
+    pub(crate) at: Time,
+    pub(crate) what: What,
     /// The kernel did other than the model says: how.
-    pub(super) differs: Option<String>,
+    pub(crate) differs: Option<Differs>,
 }
 
 /// Keeps the node's past and the requests whose answer is open.
 #[derive(Debug, Default)]
-pub(super) struct Judge {
+pub(crate) struct Judge {
     turns: VecDeque<Turn>,
     pending: VecDeque<Pending>,
     /// When interfaces of the node went down, which empties the queue of delayed answers.
@@ -165,7 +164,7 @@ pub(super) struct Judge {
 
 impl Judge {
     /// The node was changed between these two moments, and is so since.
-    pub(super) fn turn(&mut self, begin: Time, end: Time, view: NodeView) {
+    pub(crate) fn turn(&mut self, begin: Time, end: Time, view: NodeView) {
         while self.turns.len() > 1 && self.turns[1].end + KEPT < begin {
             self.turns.pop_front();
         }
@@ -173,7 +172,7 @@ impl Judge {
     }
 
     /// An interface of the node went down.
-    pub(super) fn purged(&mut self, at: Time) {
+    pub(crate) fn purged(&mut self, at: Time) {
         while self.purges.front().is_some_and(|t| *t + KEPT < at) {
             self.purges.pop_front();
         }
@@ -188,7 +187,7 @@ impl Judge {
     }
 
     /// The pod asked for its gateway.
-    pub(super) fn asked(&mut self, at: Time, frame: FrameId, question: Question) {
+    pub(crate) fn asked(&mut self, at: Time, frame: FrameId, question: Question) {
         let (mut silent, mut reply) = (None, None);
         for view in self.met(at) {
             for judged in view.decide_all(&question) {
@@ -219,15 +218,9 @@ impl Judge {
     }
 
     /// The pod got an answer from its gateway `from`.
-    pub(super) fn answered(&mut self, at: Time, from: IpAddr) -> Option<Judged> {
+    pub(crate) fn answered(&mut self, at: Time, from: IpAddr) -> Option<Judged> {
         let p = self.pending.remove(self.answered_by(at, from)?)?;
-        let differs = match (p.reply, &p.silent) {
-            (None, Some(why)) => Some(format!(
-                "the kernel answered at {at} a request of {}, for which the model has a reason to be silent: {}",
-                p.at, why
-            )),
-            _ => None,
-        };
+        let differs = of_answer(p.at, Some(at), p.reply.is_some(), p.silent);
         let what = p.judged(true, None);
         Some(Judged { at: p.at, what, differs })
     }
@@ -243,12 +236,12 @@ impl Judge {
     }
 
     /// When [`Judge::expire`] wants to be called.
-    pub(super) fn deadline(&self) -> Option<Time> {
+    pub(crate) fn deadline(&self) -> Option<Time> {
         self.pending.iter().map(|p| p.deadline).min()
     }
 
     /// Requests whose answer cannot come any more.
-    pub(super) fn expire(&mut self, now: Time) -> Vec<Judged> {
+    pub(crate) fn expire(&mut self, now: Time) -> Vec<Judged> {
         let (over, open) = self.pending.drain(..).partition(|p| p.deadline <= now);
         self.pending = open;
         let over: VecDeque<Pending> = over;
@@ -256,7 +249,7 @@ impl Judge {
     }
 
     /// The run is over: what the model is sure to be silence is said, the rest stays open.
-    pub(super) fn finish(&mut self) -> Vec<Judged> {
+    pub(crate) fn finish(&mut self) -> Vec<Judged> {
         let open = core::mem::take(&mut self.pending);
         let sure = |p: &&Pending| p.reply.is_none() || self.was_purged(p);
         open.iter().filter(sure).map(|p| self.unanswered(p)).collect()
@@ -264,9 +257,7 @@ impl Judge {
 
     fn unanswered(&self, p: &Pending) -> Judged {
         let why = p.silent.or_else(|| self.turned(p));
-        let differs = why.is_none().then(|| {
-            format!("the kernel did not answer the request of {}, and the model knows no reason", p.at)
-        });
+        let differs = of_answer(p.at, None, p.reply.is_some(), why);
         Judged { at: p.at, what: p.judged(false, why), differs }
     }
 
