@@ -153,6 +153,7 @@ impl Lab {
 
     async fn drive(&mut self, mut signals: Signals) -> Result<LiveEnd, LiveError> {
         self.zero_ns = monotonic_ns();
+        self.set_up_by_tools(Side::Host).await?;
         self.node_turned(Time::ZERO);
         self.run.start(self.now(), self.node.state(), &mut self.chooser);
         loop {

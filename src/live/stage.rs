@@ -2,6 +2,7 @@
 
 use super::terms::{LiveError, LiveNode};
 use crate::control::{Act, Actors};
+use crate::host::command::Tool;
 use crate::host::{LinkChange, Mutation};
 use crate::scenario::Plan;
 
@@ -27,10 +28,8 @@ pub(super) fn check(plan: &Plan, responder: LiveNode) -> Result<(), LiveError> {
         if matches!(act, Act::DownElsewhere) && plan.queue_purged_by_all {
             why.push("kernels since 6.0 do not throw away what waits in other namespaces".into());
         }
-        if let Act::Tool { tool, .. } = act
-            && super::tool::path_of(tool.program()).is_none()
-        {
-            why.push(format!("`{tool}`: there is no program `{}` on this machine", tool.program()));
+        if let Act::Tool { tool, .. } = act {
+            why.extend(no_such_program(tool));
         }
         if let Act::Change(_, change) | Act::Try(_, change) = act
             && let Some(reason) = no_such_change(plan, responder, change)
@@ -38,11 +37,18 @@ pub(super) fn check(plan: &Plan, responder: LiveNode) -> Result<(), LiveError> {
             why.push(format!("`{change}`: {reason}"));
         }
     }
+    why.extend(plan.tools.iter().filter_map(|(_, tool)| no_such_program(tool)));
     let setup = plan.pod_setup.iter().chain(&plan.host_setup);
     why.extend(
         setup.filter_map(|c| no_such_change(plan, responder, c).map(|reason| format!("`{c}`: {reason}"))),
     );
     if why.is_empty() { Ok(()) } else { Err(LiveError::NotHere(why.join("; "))) }
+}
+
+fn no_such_program(tool: &Tool) -> Option<String> {
+    let program = tool.program();
+    let missing = super::tool::path_of(program).is_none();
+    missing.then(|| format!("`{tool}`: there is no program `{program}` on this machine"))
 }
 
 /// Who answers before the kernel would.

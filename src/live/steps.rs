@@ -118,6 +118,16 @@ impl Lab {
         Ok(done)
     }
 
+    /// What of a set-up the model does not know. None of it may be refused.
+    pub(super) async fn set_up_by_tools(&mut self, side: Side) -> Result<(), LiveError> {
+        let plan = Arc::clone(&self.plan);
+        for (_, tool) in plan.tools.iter().filter(|(of, _)| *of == side) {
+            let done = self.run_tool(side, tool).await?;
+            done.map_err(|e| LiveError::Build(format!("the {side}'s set-up: {e}")))?;
+        }
+        Ok(())
+    }
+
     /// A command that the model has no term for, by its own program. What it did only the kernel
     /// knows, so from here on the model is no judge.
     async fn run_tool(&mut self, side: Side, tool: &Tool) -> Result<Done, LiveError> {
@@ -205,6 +215,6 @@ impl Lab {
                 self.pod.set_up(&[Mutation::Sysctl { key, value: 0 }]).await?;
             }
         }
-        Ok(())
+        self.set_up_by_tools(Side::Pod).await
     }
 }

@@ -1,22 +1,23 @@
 //! Scenario, fixes and command line put together into a [`Plan`].
 
 use super::compile::{
-    Checker, DURATION_DEFAULT, Scenario, acts_of, client_of, fault_of, find_word, hold_of, script_step,
+    Checker, DURATION_DEFAULT, Scenario, acts_of, client_of, fault_of, hold_of, script_step,
 };
-use super::error::{Flaw, ScenarioError};
+use super::error::ScenarioError;
 use super::expect::{Corner, Expect};
 use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, Located, MonitorFile, StepFile, WaitFile};
 use super::monitor::monitor;
 use super::overrides::{MITIGATION, Overrides};
 use super::plan::{ClientPlan, InFront, Plan, Target};
+use super::setup::{SetUp, node};
 use super::text::CommandText;
 use super::wait::{from_first_container, waiter};
 use crate::control::{
-    Act, ActorName, Actors, CalicoVersion, Cni, CniOptions, Felix, FelixOptions, Gate, Hold, Kubelet, Script,
+    ActorName, Actors, CalicoVersion, Cni, CniOptions, Felix, FelixOptions, Gate, Hold, Kubelet, Script,
     ScriptStep, Setting, Side, StepTable, Until,
 };
 use crate::gateway::OutsideSpec;
-use crate::host::command;
+use crate::host::command::Tool;
 use crate::host::conf::{Conf4, Global, Scope, SysctlKey};
 use crate::host::{HostState, Mutation};
 use crate::time::{Span, Time};
@@ -203,10 +204,11 @@ impl Scenario {
         if let Some(flaw) = c.flaws.first() {
             return Err(PlanError::Flawed(format!("{}: {}", self.origin, flaw.message)));
         }
-        self.only_known(&script, overrides.corner)?;
-        let (host, host_setup) = host_state(&layers, &setting)?;
-        let (pod, pod_setup) = self.pod_state(&layers, &setting, &host)?;
-        let mut actors = actors(&layers, &setting, &host, &script);
+        let node = node(&layers.node, &setting)?;
+        let pod = self.pod(&layers, &setting, &node.state)?;
+        let tools: Vec<(Side, Tool)> = node.tools.into_iter().chain(pod.tools).collect();
+        self.only_known(&script, &tools, overrides.corner)?;
+        let mut actors = actors(&layers, &setting, &node.state, &script);
         actors.extend(monitor);
         let gateway = setting.gateway;
         Ok(Plan {
@@ -216,10 +218,11 @@ impl Scenario {
             steps: Arc::new(steps),
             holds,
             actors,
-            host,
-            pod,
-            host_setup,
-            pod_setup,
+            host: node.state,
+            pod: pod.state,
+            host_setup: node.changes,
+            pod_setup: pod.changes,
+            tools,
             eth_is_plain: false,
             queue_purged_by_all: f.kernel.before_6_0,
             responder: layers.responder.unwrap_or_default(),
@@ -232,47 +235,6 @@ impl Scenario {
             until_clients_done: f.duration.is_none(),
             hz: f.kernel.hz.as_ref().map_or(crate::neigh::HZ_DEFAULT, |hz| *hz.get_ref()),
         })
-    }
-
-    /// Refuses commands that the model has no term for, unless a kernel is there to carry them out.
-    fn only_known(&self, script: &[(ActorName, ScriptStep)], corner: Corner) -> Result<(), PlanError> {
-        let mut flaws = Vec::new();
-        for act in script.iter().flat_map(|(_, step)| &step.acts) {
-            let Act::Tool { side, tool, .. } = act else { continue };
-            let real = match corner {
-                Corner::Sim => false,
-                Corner::LiveSmoltcp => *side == Side::Pod,
-                Corner::LiveKernel => true,
-            };
-            if !real {
-                let span = self.place_of(&tool.to_string());
-                let message = format!("the model does not know `{tool}`: {}", tool.why());
-                let help = "a real kernel does: `arplab run FILE --live --responder kernel`";
-                flaws.push(Flaw { span, message, help: Some(help.into()) });
-            }
-        }
-        if flaws.is_empty() {
-            return Ok(());
-        }
-        flaws.sort_by_key(|f| f.span.start);
-        flaws.dedup();
-        let (origin, source) = (self.origin.clone(), self.source.clone());
-        Err(PlanError::Unmodelled(ScenarioError { origin, source, flaws }))
-    }
-
-    /// Where a command stands in the file, before the run's names were put into it.
-    fn place_of(&self, expanded: &str) -> core::ops::Range<usize> {
-        let f = &self.file;
-        let setting = self.setting();
-        let steps = f.steps.iter().chain(f.fixes.iter().flat_map(|x| &x.change.steps));
-        let of_steps = steps.flat_map(|s| s.node.iter().chain(&s.pod));
-        let of_fixes = f.fixes.iter().flat_map(|x| &x.change.pod_before_start);
-        let before = f.pod.before_start.iter().chain(&f.live.pod_before_start).chain(of_fixes);
-        let is_it = |c: &&CommandText| {
-            let command = c.command(&setting);
-            matches!(&command, Ok(command::Command::Unknown(tool)) if tool.to_string() == expanded)
-        };
-        of_steps.chain(before).find(is_it).map_or(0..0, |c| find_word(&self.source, c.as_str()))
     }
 
     fn shorten(&self, plan: &mut Plan, overrides: &Overrides) -> Vec<String> {
@@ -351,7 +313,7 @@ impl Scenario {
         PlanError::NoFix { scenario: self.id().to_owned(), name: name.to_owned(), meant, known }
     }
 
-    fn setting(&self) -> Setting {
+    pub(super) fn setting(&self) -> Setting {
         let p = &self.file.pod;
         let or = |name: &Option<Located>, usual: &str| {
             name.as_ref().map_or_else(|| usual.to_owned(), |n| n.get_ref().clone())
@@ -384,12 +346,7 @@ impl Scenario {
     }
 
     /// The pod's namespace, made on a node in that state.
-    fn pod_state(
-        &self,
-        layers: &Layers<'_>,
-        s: &Setting,
-        node: &HostState,
-    ) -> Result<(HostState, Vec<Mutation>), PlanError> {
+    fn pod(&self, layers: &Layers<'_>, s: &Setting, node: &HostState) -> Result<SetUp, PlanError> {
         let mut commands: Vec<String> = node.handed_on().iter().map(ToString::to_string).collect();
         if self.file.pod.loopback {
             commands.push("ip link set lo up".to_owned());
@@ -401,7 +358,7 @@ impl Scenario {
         commands.extend(layers.pod.iter().map(|c| c.as_str().to_owned()));
         let mut new = HostState::new();
         new.share_kernel(node);
-        set_up(new, &commands, s, Side::Pod)
+        SetUp::of(new, &commands, s, Side::Pod)
     }
 
     /// The world that was described, and whoever the clients talk to when nothing was.
@@ -420,44 +377,6 @@ impl Scenario {
         }
         spec
     }
-}
-
-/// The node before the pod: an uplink with an address and a default route, forwarding on, strict
-/// reverse path check by default.
-fn host_state(layers: &Layers<'_>, s: &Setting) -> Result<(HostState, Vec<Mutation>), PlanError> {
-    let base = [
-        "ip link set lo up".to_owned(),
-        format!("ip link add {} address 02:00:c6:33:64:0a type ethernet", s.uplink),
-        format!("ip link set {} up", s.uplink),
-        format!("ip addr add {}/24 dev {}", s.node_ip, s.uplink),
-        format!("ip route add default via {} dev {}", s.router, s.uplink),
-        "sysctl -w net.ipv4.ip_forward=1".to_owned(),
-        "sysctl -w net.ipv4.conf.default.rp_filter=1".to_owned(),
-        "sysctl -w net.ipv6.conf.all.forwarding=1".to_owned(),
-        format!("ip addr add {}/64 dev {} nodad", s.node_ip6, s.uplink),
-        format!("ip -6 route add default via {} dev {}", s.router6, s.uplink),
-    ];
-    let commands: Vec<String> =
-        base.into_iter().chain(layers.node.iter().map(|c| c.as_str().to_owned())).collect();
-    set_up(HostState::new(), &commands, s, Side::Host)
-}
-
-/// A new namespace after these commands, and the commands as changes.
-fn set_up(
-    mut state: HostState,
-    commands: &[String],
-    s: &Setting,
-    side: Side,
-) -> Result<(HostState, Vec<Mutation>), PlanError> {
-    let fail = |why: String| PlanError::Setup { side, why };
-    let mut changes = Vec::new();
-    for command in commands {
-        for change in command::changes(&s.expand(command)).map_err(|e| fail(e.to_string()))? {
-            state.apply(&change).map_err(|e| fail(e.to_string()))?;
-            changes.push(change);
-        }
-    }
-    Ok((state, changes))
 }
 
 fn actors(

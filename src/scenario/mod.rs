@@ -20,7 +20,9 @@ mod overrides;
 mod plan;
 mod read;
 mod sense;
+mod setup;
 mod text;
+mod unmodelled;
 mod wait;
 
 pub use crate::pair::{FaultAction, FaultMatch, FaultRule, FrameKind};

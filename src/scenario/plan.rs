@@ -1,8 +1,9 @@
 //! A scenario made ready to run: states, actors, holds, clients, faults.
 
 use super::file::ClientKind;
-use crate::control::{Actors, CalicoVersion, Gate, Hold, Setting, StepTable};
+use crate::control::{Actors, CalicoVersion, Gate, Hold, Setting, Side, StepTable};
 use crate::gateway::OutsideSpec;
+use crate::host::command::Tool;
 use crate::host::{HostState, Mutation};
 use crate::pair::FaultRule;
 use crate::pod::{ArpingSpec, ClientSpec, ConnectSpec, PingSpec, StreamSpec, UdpSpec};
@@ -156,6 +157,8 @@ pub struct Plan {
     pub host_setup: Vec<Mutation>,
     /// The changes that made the pod's.
     pub pod_setup: Vec<Mutation>,
+    /// What of the two set-ups only a kernel can do, after those changes.
+    pub tools: Vec<(Side, Tool)>,
     /// The pod's interface has no peer that its kernel knows, as a TAP: changes of its carrier are
     /// noticed at most once a second, and not at once as those of a veth.
     pub eth_is_plain: bool,

@@ -82,6 +82,10 @@ fn flaws_of_a_file_are_shown_in_place() {
             "[[step]]\nid = \"operator.a\"\nevry = \"1s\"\nafter = \"felix.nothing\"\nnode = [\"sh -c true\"]\n",
         ),
         (
+            "a_set_up_for_a_kernel",
+            "[node]\nsetup = [\"ip link add vx0 type vxlan id 7 dstport 4789\", \"ip link set vx0 up\"]\n[pod]\nsetup = [\"ip link add red type vrf table 7\"]\n",
+        ),
+        (
             "commands_for_a_kernel",
             "[[step]]\nid = \"operator.a\"\nnode = [\"ip nexthop add id 7 blackhole\", \"ip link set {cali} up\"]\npod = [\"ip link set eth0 mtu 576\"]\n",
         ),

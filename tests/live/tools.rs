@@ -6,6 +6,7 @@ use serde_json::Value;
 crate::live_tests! {
     a_kernel_carries_out_what_the_model_does_not_know,
     a_program_that_complains_is_heard,
+    a_set_up_can_be_a_kernels,
     the_node_of_the_software_gateway_is_no_kernel,
 }
 
@@ -64,6 +65,18 @@ fn a_program_that_complains_is_heard() {
     let step = of(&events, "step").into_iter().find(|e| e["step"] == "operator.wrong").expect("it came");
     let said = step["refused"].as_str().expect("refused");
     assert!(said.contains("exit status") && said.contains("frobnicate"), "{said}");
+}
+
+/// What is made by a command that the model does not know is used by one that it would know.
+fn a_set_up_can_be_a_kernels() {
+    let file = file(
+        "[node]\nsetup = [\"ip link add br7 type bridge stp_state 0\", \"ip link set br7 up\", \"ip addr add 203.0.113.1/24 dev br7\"]\n",
+    );
+    let (code, events, _, errors) = run(&file, "kernel");
+    assert_eq!(code, Some(0), "{errors}");
+    assert_eq!(of(&events, "unmodelled").len(), 3);
+    let routes = of(&events, "kernel").iter().find(|e| e["side"] == "host").map(|e| e["routes"].to_string());
+    assert!(routes.is_some_and(|r| r.contains("203.0.113.0/24 dev br7")), "{events:#?}");
 }
 
 fn the_node_of_the_software_gateway_is_no_kernel() {

@@ -8,6 +8,7 @@ pub(super) mod mutation;
 mod route;
 mod route6;
 mod rule;
+mod spec;
 mod sysctl;
 
 use self::mutation::{

@@ -1,11 +1,12 @@
 //! Changes to a namespace: the only way into [`HostState`](crate::host::HostState), and at the same
 //! time what the live lab plays on a real kernel and what a scenario file writes as commands.
 
+pub use super::spec::{HopSpec, RouteFilter, RouteSpec, RuleSpec};
 use crate::addr::{IfName, Mac};
 use crate::host::state::conf::SysctlKey;
 use crate::host::state::hook::HookPoint;
 use crate::host::state::link::{IfIndex, LinkKind};
-use crate::host::state::route::{RouteKind, RtProto, RtScope, Rule, RuleAction};
+use crate::host::state::route::RtScope;
 use ipnet::{IpNet, Ipv6Net};
 use smallvec::SmallVec;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -54,156 +55,6 @@ pub enum LinkChange {
     Carrier(bool),
     /// Another name.
     Name(IfName),
-}
-
-/// A next hop as it is asked for.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct HopSpec {
-    /// Gateway.
-    pub via: Option<IpAddr>,
-    /// Device.
-    pub dev: Option<IfName>,
-    /// The gateway is on the link whatever the routes say.
-    pub onlink: bool,
-    /// Share in a multipath route.
-    pub weight: u16,
-}
-
-/// A route as it is asked for (`ip route add ...`).
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct RouteSpec {
-    /// What it does.
-    pub kind: RouteKind,
-    /// Destinations.
-    pub dst: IpNet,
-    /// The table, when not the one that follows from the kind.
-    pub table: Option<u32>,
-    /// Preference; smaller wins.
-    pub metric: Option<u32>,
-    /// Distance, when not the one that follows from kind and gateway.
-    pub scope: Option<RtScope>,
-    /// Origin.
-    pub proto: Option<RtProto>,
-    /// Preferred source.
-    pub src: Option<IpAddr>,
-    /// Ways; empty for reject kinds.
-    pub hops: SmallVec<[HopSpec; 1]>,
-}
-
-impl RouteSpec {
-    /// A unicast route to `dst` out of `dev`.
-    #[must_use]
-    pub fn direct(dst: impl Into<IpNet>, dev: IfName) -> RouteSpec {
-        let hop = HopSpec { via: None, dev: Some(dev), onlink: false, weight: 1 };
-        RouteSpec { hops: SmallVec::from_iter([hop]), ..RouteSpec::reject(RouteKind::Unicast, dst) }
-    }
-    /// A unicast route to `dst` through a gateway.
-    #[must_use]
-    pub fn through(dst: impl Into<IpNet>, via: IpAddr, dev: Option<IfName>) -> RouteSpec {
-        let hop = HopSpec { via: Some(via), dev, onlink: false, weight: 1 };
-        RouteSpec { hops: SmallVec::from_iter([hop]), ..RouteSpec::reject(RouteKind::Unicast, dst) }
-    }
-    /// A route without a way.
-    #[must_use]
-    pub fn reject(kind: RouteKind, dst: impl Into<IpNet>) -> RouteSpec {
-        RouteSpec {
-            kind,
-            dst: dst.into(),
-            table: None,
-            metric: None,
-            scope: None,
-            proto: None,
-            src: None,
-            hops: SmallVec::new(),
-        }
-    }
-}
-
-/// Which routes go (`ip route flush`): those of one table that are all this.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct RouteFilter {
-    /// Of this family.
-    pub family: Family,
-    /// In this table; the main one when none is named.
-    pub table: Option<u32>,
-    /// With one way, out of this device.
-    pub dev: Option<IfName>,
-    /// Of this origin.
-    pub proto: Option<RtProto>,
-    /// To just this prefix.
-    pub dst: Option<IpNet>,
-}
-
-/// A policy rule as it is asked for. What is not said is the kernel's choice when a rule is added,
-/// and anything when one is deleted.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct RuleSpec {
-    /// Of packets of this family.
-    pub family: Family,
-    /// Smaller is asked first.
-    pub priority: Option<u32>,
-    /// Match the negation of the selectors (`not`).
-    pub invert: bool,
-    /// Source selector.
-    pub from: Option<IpNet>,
-    /// Destination selector.
-    pub to: Option<IpNet>,
-    /// The device the packet came in by.
-    pub iif: Option<IfName>,
-    /// Mark and mask.
-    pub fwmark: Option<(u32, u32)>,
-    /// What to do; a rule that is added looks into the main table.
-    pub action: Option<RuleAction>,
-    /// Pass over results whose prefix is this short or shorter.
-    pub suppress_prefixlength: Option<u8>,
-}
-
-impl RuleSpec {
-    /// Nothing is said yet.
-    #[must_use]
-    pub const fn any(family: Family) -> RuleSpec {
-        RuleSpec {
-            family,
-            priority: None,
-            invert: false,
-            from: None,
-            to: None,
-            iif: None,
-            fwmark: None,
-            action: None,
-            suppress_prefixlength: None,
-        }
-    }
-
-    /// All that a rule is.
-    #[must_use]
-    pub const fn of(family: Family, rule: &Rule) -> RuleSpec {
-        RuleSpec {
-            family,
-            priority: Some(rule.priority),
-            invert: rule.invert,
-            from: rule.from,
-            to: rule.to,
-            iif: rule.iif,
-            fwmark: rule.fwmark,
-            action: Some(rule.action),
-            suppress_prefixlength: rule.suppress_prefixlength,
-        }
-    }
-
-    /// Whether a deletion with these words means that rule: what is not said does not count, and
-    /// nobody can ask for a rule without `not` (rule_find).
-    #[must_use]
-    pub fn selects(&self, rule: &Rule) -> bool {
-        self.priority.is_none_or(|p| p == rule.priority)
-            && self.action.is_none_or(|a| a == rule.action)
-            && (self.from.is_none() || self.from == rule.from)
-            && (self.to.is_none() || self.to == rule.to)
-            && (self.iif.is_none() || self.iif == rule.iif)
-            && (self.fwmark.is_none() || self.fwmark == rule.fwmark)
-            && (self.suppress_prefixlength.is_none()
-                || self.suppress_prefixlength == rule.suppress_prefixlength)
-    }
 }
 
 /// The state a neighbour entry is set to by hand (`ip neigh ... nud`).

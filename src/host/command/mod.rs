@@ -9,6 +9,7 @@
 mod parse;
 mod print;
 mod tool;
+mod ways;
 
 pub(super) use print::{Dst, Table};
 pub use tool::Tool;
