@@ -6,7 +6,7 @@ use super::file::ScenarioFile;
 use core::ops::Range;
 use toml::de::{DeTable, DeValue};
 
-/// So many flaws are told of one file.
+/// So often a file is read anew, and so many flaws of it are told.
 const FLAWS_MAX: usize = 50;
 
 /// What came of reading.
@@ -21,19 +21,24 @@ pub(super) struct Read {
 pub(super) fn read(text: &str) -> Read {
     let mut left = text.to_owned();
     let mut flaws = Vec::new();
-    let mut gone: Vec<String> = Vec::new();
+    let mut gone: Vec<(usize, String)> = Vec::new();
     let mut harmless = true;
-    while flaws.len() < FLAWS_MAX {
+    for _ in 0..FLAWS_MAX {
         let error = match toml::from_str(&left) {
             Ok(file) => return Read { file: Some(file).filter(|_| harmless), flaws },
             Err(error) => error,
         };
         let flaw = Flaw::from_toml(&error);
-        let follows = gone.iter().any(|key| flaw.message.contains(&format!("missing field `{key}`")));
         let unknown = flaw.message.starts_with("unknown field");
         let lacks = flaw.message.starts_with("missing field");
         let find = if lacks { table_at } else { in_table };
         let piece = DeTable::parse(&left).ok().and_then(|table| find(table.get_ref(), &flaw.span));
+        // what was put out of the way is missed where it was
+        let table = piece.as_ref().map_or(0, |p| p.span.start);
+        let follows = gone.iter().any(|(at, key)| {
+            let within = left.get(table + 1..*at).is_some_and(|between| !between.contains("\n[["));
+            within && flaw.message.contains(&format!("missing field `{key}`"))
+        });
         if !follows {
             flaws.push(flaw);
         }
@@ -41,7 +46,7 @@ pub(super) fn read(text: &str) -> Read {
         let Some(rest) = piece.without(&left) else { break };
         left = rest;
         harmless &= unknown || piece.key.is_none();
-        gone.extend(piece.key);
+        gone.extend(piece.key.map(|key| (piece.span.start, key)));
     }
     Read { file: None, flaws }
 }
@@ -154,5 +159,40 @@ impl Piece {
         let before = text.get(..self.span.start)?.trim_end();
         let start = if before.ends_with(',') { before.len() - 1 } else { self.span.start };
         Some(start..self.span.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "id = \"mine\"\ntitle = \"Mine\"\n";
+
+    fn told(rest: &str) -> Vec<String> {
+        read(&format!("{HEAD}{rest}")).flaws.into_iter().map(|f| f.message).collect()
+    }
+
+    #[test]
+    fn what_was_put_out_of_the_way_is_missed_nowhere_else() {
+        let client = "[[client]]\nkind = \"ping\"\nto = \"203.0.113.8\"\n";
+        let wrong = client.replace("ping", "pingg");
+        let nameless = client.replace("kind = \"ping\"\n", "");
+        let flaws = told(&format!("{wrong}{nameless}{client}"));
+        assert_eq!(flaws.len(), 2, "{flaws:#?}");
+        assert!(flaws[0].contains("pingg") && flaws[1].contains("missing field `kind`"), "{flaws:#?}");
+    }
+
+    #[test]
+    fn a_file_that_is_all_wrong_comes_to_an_end() {
+        let wrong = "[[client]]\nkind = 5\n".repeat(500);
+        assert!((1..=FLAWS_MAX).contains(&told(&wrong).len()));
+        assert!(read("id = ").file.is_none());
+    }
+
+    #[test]
+    fn what_nothing_depends_on_is_left_out_and_the_rest_is_read() {
+        let read = read(&format!("{HEAD}storry = 1\n[node]\nsetup = [\"rm x\", \"ip link set lo up\"]\n"));
+        assert_eq!(read.flaws.len(), 2);
+        assert_eq!(read.file.expect("the rest").node.setup.len(), 1);
     }
 }
