@@ -2,8 +2,9 @@
 
 use super::fail::Fail;
 use super::output::fold;
-use crate::control::StepTable;
-use crate::matrix::{Symptoms, symptoms};
+use super::unknown;
+use crate::control::{CalicoVersion, StepTable};
+use crate::matrix::{Hit, Query, Searched, Symptoms, search, symptoms};
 use crate::scenario::file::ScenarioFile;
 use crate::scenario::{Scenario, catalogue, mechanism};
 use crate::time::Span;
@@ -12,16 +13,28 @@ use std::io::Write;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// An issue (its number or address), a catalogue number (M01 to M38) or an id
-    about: Option<String>,
+    /// An issue (its number or address), a catalogue number (M01 to M38), an id or an alias; or words,
+    /// which are searched for in everything that scenarios say, and all of which have to be there
+    words: Vec<String>,
+    /// Only scenarios in which a request stays unanswered for that reason; `arplab schema --reasons`
+    /// lists them
+    #[arg(long, value_name = "REASON")]
+    reason: Vec<String>,
+    /// Only those with these words in one line of what a person sees, such as "host unreachable"
+    #[arg(long, value_name = "WORDS", value_parser = some_words)]
+    symptom: Vec<String>,
+    /// Only those that are set in that release of Calico, or whose run with its programs is as expected,
+    /// too
+    #[arg(long, value_name = "VERSION")]
+    calico: Option<CalicoVersion>,
     /// List the steps that can be held instead
-    #[arg(long, conflicts_with = "about")]
+    #[arg(long, conflicts_with_all = ["words", "reason", "symptom", "calico"])]
     steps: bool,
     /// List the mitigations that `arplab run --with` and `arplab matrix` know instead
-    #[arg(long, conflicts_with_all = ["about", "steps"])]
+    #[arg(long, conflicts_with_all = ["words", "reason", "symptom", "calico", "steps"])]
     mitigations: bool,
     /// List the catalogue's mechanisms, M01 to M38, and which scenarios stage them instead
-    #[arg(long, conflicts_with_all = ["about", "steps", "mitigations"])]
+    #[arg(long, conflicts_with_all = ["words", "reason", "symptom", "calico", "steps", "mitigations"])]
     mechanisms: bool,
     /// One JSON object a line
     #[arg(long)]
@@ -38,6 +51,17 @@ struct Line<'a> {
     fixes: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     symptoms: Option<Symptoms>,
+    /// Where a search found it.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    found_in: &'a [String],
+}
+
+fn some_words(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() {
+        Err("words are wanted, such as \"host unreachable\"")
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 /// What the readers of issue 8689 can hold a mechanism against.
@@ -93,42 +117,88 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     if args.mechanisms {
         return super::mechanism::list(args.json, &mut out);
     }
-    let found = match &args.about {
-        Some(word) => catalogue::find(word)?,
-        None => catalogue::all()?,
-    };
-    let number = args.about.as_deref().and_then(mechanism);
-    if found.is_empty() && number.is_none() {
-        return Err(super::unknown::no_scenario(args.about.as_deref().unwrap_or_default()));
+    let query = args.query();
+    if query.words.is_empty() && !args.words.is_empty() {
+        return Err(Fail::usage("there is no word to look for; `arplab list` shows all"));
     }
-    if let Some(word) = &args.about
-        && !args.json
-        && catalogue::issue(word) == Some("8689")
+    let looked_up = match &args.words[..] {
+        [word] => catalogue::find(word)?,
+        _ => Vec::new(),
+    };
+    let number = args.words.first().filter(|_| args.words.len() == 1).and_then(|word| mechanism(word));
+    if let ([word], true) = (&args.words[..], looked_up.is_empty() && number.is_none())
+        && (catalogue::is_address(word) || unknown::is_number(word))
     {
+        return Err(unknown::no_scenario(word));
+    }
+    let named = number.is_some() || !looked_up.is_empty();
+    let among = if named { looked_up } else { catalogue::all()? };
+    let query = if named { Query { words: Vec::new(), ..query } } else { query };
+    if among.is_empty() && query != Query::default() {
+        let word = args.words.join(" ");
+        return Err(Fail::usage(format!("no scenario stages {word}; `arplab show {word}` says what it is")));
+    }
+    let found = match search(&among, &query)? {
+        Searched::Found(found) => found,
+        Searched::Nearest(_) if query == Query::default() => Vec::new(),
+        Searched::Nearest(near) => return Err(unknown::nothing_found(&query, &near)),
+    };
+    if !args.json && named {
+        above(&args.words[0], number, found.is_empty(), &mut out)?;
+    }
+    for hit in &found {
+        print(hit, named, args.json, &mut out)?;
+    }
+    Ok(super::AS_EXPECTED)
+}
+
+impl Args {
+    fn query(&self) -> Query {
+        let words = self.words.iter().flat_map(|w| w.split_whitespace());
+        Query {
+            words: words.map(|w| w.trim_start_matches('#').to_owned()).collect(),
+            reasons: self.reason.clone(),
+            symptoms: self.symptom.clone(),
+            calico: self.calico,
+        }
+    }
+}
+
+/// What is said once, above the scenarios that an issue or a mechanism leads to.
+fn above(
+    word: &str,
+    number: Option<&crate::scenario::Mechanism>,
+    nothing: bool,
+    out: &mut dyn Write,
+) -> Result<(), Fail> {
+    if catalogue::issue(word) == Some("8689") {
         writeln!(out, "{}\n", fold(ESTABLISHED, 0, 96).trim_end())?;
     }
-    if let (Some(number), false) = (number, args.json) {
+    if let Some(number) = number {
         writeln!(out, "{}", super::mechanism::paragraph(number))?;
-        if found.is_empty() {
+        if nothing {
             writeln!(out, "No scenario stages it.")?;
         }
     }
-    for s in &found {
-        let symptoms = args.about.is_some().then(|| symptoms(s)).transpose()?;
-        if args.json {
-            serde_json::to_writer(&mut out, &Line { symptoms, ..line(s) })?;
-            writeln!(out)?;
-        } else {
-            let f = s.file();
-            writeln!(out, "{:<24} {}", s.id(), f.title)?;
-            let kind = if f.look_alike { "not ARP; " } else { "" };
-            writeln!(out, "{:<24} {kind}{}; {}", "", level(f), f.aliases.join(", "))?;
-            if let Some(seen) = &symptoms {
-                looks_like(seen, &mut out)?;
-            }
-        }
+    Ok(())
+}
+
+/// A scenario, where the search found it, and, of one that was asked for by name, what it looks like.
+fn print(hit: &Hit<'_>, named: bool, json: bool, out: &mut dyn Write) -> Result<(), Fail> {
+    let s = hit.scenario;
+    let symptoms = named.then(|| symptoms(s)).transpose()?;
+    if json {
+        serde_json::to_writer(&mut *out, &Line { symptoms, found_in: &hit.places, ..line(s) })?;
+        return Ok(writeln!(out)?);
     }
-    Ok(super::AS_EXPECTED)
+    let f = s.file();
+    writeln!(out, "{:<24} {}", s.id(), f.title)?;
+    let kind = if f.look_alike { "not ARP; " } else { "" };
+    writeln!(out, "{:<24} {kind}{}; {}", "", level(f), f.aliases.join(", "))?;
+    if !hit.places.is_empty() {
+        writeln!(out, "{:<24} found: {}", "", hit.places.join(", "))?;
+    }
+    symptoms.map_or(Ok(()), |seen| looks_like(&seen, out))
 }
 
 fn line(s: &Scenario) -> Line<'_> {
@@ -141,6 +211,7 @@ fn line(s: &Scenario) -> Line<'_> {
         look_alike: f.look_alike,
         fixes: f.fixes.iter().map(|x| x.name.get_ref().as_str()).collect(),
         symptoms: None,
+        found_in: &[],
     }
 }
 

@@ -23,6 +23,7 @@ mod schema;
 mod show;
 mod unknown;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use fail::Fail;
 use std::io::Write as _;
@@ -46,6 +47,19 @@ const fn interrupted(by: crate::live::Interrupt) -> u8 {
     }
 }
 
+/// What is said to somebody who gives no command. It goes to standard error and is wrong usage, as clap has
+/// it: a script whose command went missing must not go on as if something had been done.
+const BEGIN_WITH: &str = "\
+arplab: a command is wanted. Three to begin with:
+
+  arplab run 8689      a new pod's gateway stays silent for a minute: what happens, and why
+  arplab list          every scenario; `arplab list udev` or an issue's address: those about it
+  arplab identify --entry FAILED --heard yes --answered no
+                       which mechanisms fit what you see; `arplab identify --help` says what it can be told
+
+`arplab --help` lists the commands.
+";
+
 /// A lab for the gateway ARP of Kubernetes pods under Calico.
 ///
 /// A pod under Calico reaches everything through one made-up gateway, 169.254.1.1, for which the
@@ -68,7 +82,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the scenarios, or those that an issue number leads to
+    /// List the scenarios: all, those about an issue, or those with your words in them
     List(list::Args),
     /// Tell a scenario's story, mechanism, sources and fixes
     Show(show::Args),
@@ -118,7 +132,13 @@ pub fn main() -> ExitCode {
         Err(e) => {
             // --help and --version are no errors
             let code = if e.use_stderr() { USAGE } else { AS_EXPECTED };
-            let _ = e.print();
+            if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                && std::env::args_os().len() == 1
+            {
+                let _ = std::io::stderr().write_all(BEGIN_WITH.as_bytes());
+            } else {
+                let _ = e.print();
+            }
             return ExitCode::from(code);
         }
     };

@@ -14,6 +14,7 @@ mod minute;
 mod outage;
 mod play;
 mod render;
+mod search;
 mod settle;
 mod symptoms;
 
@@ -27,6 +28,7 @@ pub use minute::{ABOUT, Minute, minutes};
 pub use outage::{FOR_GOOD, Outage, outages};
 pub use play::{Played, play};
 pub use render::{write_csv, write_json, write_text};
+pub use search::{Hit, Miss, Query, Searched, search};
 pub use settle::{Schedules, Settling, settled_matrix};
 pub use symptoms::{Fits, Symptoms, symptoms};
 

@@ -1,6 +1,8 @@
 //! What the command line changes about a scenario.
 
+use super::compile::Scenario;
 use super::expect::Corner;
+use crate::control::CalicoVersion;
 use crate::time::Span;
 use core::fmt;
 use core::str::FromStr;
@@ -81,5 +83,15 @@ impl Overrides {
     /// The fixes of the scenario's own, by name, in their order.
     pub fn own_fixes(&self) -> impl Iterator<Item = &str> {
         self.fixes.iter().map(String::as_str).filter(|name| !name.starts_with(MITIGATION))
+    }
+}
+
+impl Scenario {
+    /// The scenario with the programs of another release of Calico's; its settings stay.
+    #[must_use]
+    pub fn with_calico(&self, version: CalicoVersion) -> Scenario {
+        let mut moved = self.clone();
+        moved.file.calico.version = Some(toml::Spanned::new(0..0, version.name().to_owned()));
+        moved
     }
 }

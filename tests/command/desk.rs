@@ -238,3 +238,116 @@ fn the_page_of_mechanisms_is_what_the_command_prints() {
     }
     assert_eq!(shown, told, "ARPLAB_WRITE_DOCS=1 writes it anew");
 }
+
+/// Ids and where they were found, as JSON lines tell it.
+fn found(args: &[&str]) -> Vec<(String, Vec<String>)> {
+    let output = arplab(&[&["list", "--json"], args].concat());
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+    let one = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let places = line["found_in"].as_array().cloned().unwrap_or_default();
+        let text = |v: &serde_json::Value| v.as_str().expect("text").to_owned();
+        (text(&line["id"]), places.iter().map(text).collect())
+    };
+    text(&output.stdout).lines().map(one).collect()
+}
+
+#[test]
+fn words_find_the_scenarios_that_have_them_all() {
+    let udev = found(&["udev"]);
+    let ids: Vec<&str> = udev.iter().map(|(id, _)| id.as_str()).collect();
+    assert!(ids.len() >= 5, "{ids:?}");
+    // those first whose name has it
+    let named = ids.iter().take_while(|id| id.contains("udev")).count();
+    assert_eq!(named, ids.iter().filter(|id| id.contains("udev")).count(), "{ids:?}");
+    assert!(udev[0].1.contains(&"id".to_owned()), "{udev:?}");
+    // each word narrows it, in whatever order, and one argument may hold several
+    let both = found(&["udev", "wildcard"]);
+    assert!(!both.is_empty() && both.len() < udev.len(), "{both:?}");
+    assert!(both.iter().all(|(id, _)| ids.contains(&id.as_str())), "{both:?}");
+    for other in [&["wildcard", "udev"][..], &["udev wildcard"], &["UDEV", "Wildcard"]] {
+        let mut ids: Vec<String> = found(other).into_iter().map(|f| f.0).collect();
+        let mut want: Vec<String> = both.iter().map(|f| f.0.clone()).collect();
+        ids.sort();
+        want.sort();
+        assert_eq!(ids, want, "{other:?}");
+    }
+    let told = seen(&["list", "udev"]);
+    assert!(told.contains("\n                         found: id, title"), "{told}");
+    assert!(!told.contains("entry absent"), "a search runs nothing: {told}");
+    // sources and reasons are looked through, too
+    for (word, place) in [("28814", "sources"), ("queue-purged", "reasons")] {
+        let all = found(&[word]);
+        assert!(all.iter().any(|(_, places)| places.contains(&place.to_owned())), "{word}: {all:?}");
+    }
+}
+
+#[test]
+fn a_reason_a_symptom_and_a_release_narrow_the_list() {
+    let ids = |args: &[&str]| found(args).into_iter().map(|f| f.0).collect::<Vec<String>>();
+    let queue = ids(&["--reason", "queue-purged"]);
+    assert_eq!(queue, ["delayed-replies-purged", "delayed-replies-purged-elsewhere"]);
+    // a file that expects no reason is asked by running it
+    assert!(ids(&["--reason", "forwarding-off"]).contains(&"forwarding-off".to_owned()));
+    assert_eq!(ids(&["--reason", "queue-purged", "elsewhere"]), ["delayed-replies-purged-elsewhere"]);
+    // of what an issue leads to, those with a reason; what each looks like is said as without
+    let both = found(&["8689", "--reason", "rp-filter-other-device"]);
+    assert!(both.iter().any(|(id, _)| id == "late-responder"), "{both:?}");
+    assert!(both.iter().all(|(id, _)| id != "udev-sysctl-minute"), "{both:?}");
+    let told = seen(&["list", "8689", "--reason", "rp-filter-other-device"]);
+    assert!(told.starts_with("Issue 8689 established") && told.contains("entry absent: yes"), "{told}");
+    let symptom = found(&["--symptom", "EHOSTUNREACH ping"]);
+    assert!(
+        symptom.iter().any(|(id, p)| id == "late-responder" && p[0].contains("Destination Host Unreachable"))
+    );
+}
+
+#[test]
+fn a_release_has_what_is_set_in_it_and_what_happens_in_it_too() {
+    let found = found(&["M15", "--calico", "v3.26.1"]);
+    let of = |id: &str| found.iter().find(|f| f.0 == id).map(|f| f.1.concat());
+    assert!(of("route-withheld").is_some_and(|p| p.contains("v3.26")), "{found:?}");
+    // the plugin of v3.26 writes what the minute of 2017 was waiting for
+    assert!(
+        refused(&["list", "felix-only", "late-responder", "--calico", "v3.26"]).contains("--calico v3.26")
+    );
+    assert!(refused(&["list", "--calico", "v4"]).contains("they know"));
+}
+
+#[test]
+fn nothing_found_says_what_is_nearest() {
+    let said = refused(&["list", "wildcrad"]);
+    assert!(said.contains("no scenario answers to \"wildcrad\" (did you mean wildcard?)"), "{said}");
+    let said = refused(&["list", "udev", "wildcrad"]);
+    assert!(
+        said.contains("\"udev\", \"wildcrad\" (did you mean wildcard?)") && said.contains("The nearest: "),
+        "{said}"
+    );
+    let said = refused(&["list", "--reason", "rp-filter"]);
+    assert!(said.contains("did you mean ") && said.contains("rp-filter-no-route"), "{said}");
+    let said = refused(&["list", "--reason", "queue-full", "wildcard"]);
+    assert!(
+        said.contains("(without --reason queue-full)") || said.contains("(without \"wildcard\")"),
+        "{said}"
+    );
+    for args in
+        [&["list", ""][..], &["list", " ", "#"], &["list", "--symptom", " "], &["list", "--steps", "udev"]]
+    {
+        assert_eq!(arplab(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn without_a_command_it_says_what_to_begin_with() {
+    let said = refused(&[]);
+    let commands: Vec<&str> = said.lines().filter_map(|l| l.strip_prefix("  arplab ")).collect();
+    assert_eq!(commands.len(), 3, "{said}");
+    for line in commands {
+        let words = line.split("   ").next().unwrap_or_default().split_whitespace();
+        let words = std::iter::once("arplab").chain(words);
+        arplab::cli::command().try_get_matches_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+    }
+    // what an option alone lacks is said as ever
+    assert!(refused(&["-v"]).contains("Usage: arplab"));
+    assert!(refused(&["cni"]).contains("Usage: arplab cni"));
+}
