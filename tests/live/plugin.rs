@@ -23,6 +23,7 @@ crate::live_tests! {
     calls_that_make_no_sense_are_answered_by_the_specification,
     an_undone_step_fails_check_and_an_ipv6_pod_is_wired_too,
     gc_takes_away_what_is_not_valid_and_status_answers,
+    a_step_that_the_kernel_refuses_fails_add_and_leaves_nothing,
 }
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_arplab-cni");
@@ -174,102 +175,76 @@ fn called(env: &[(&str, &str)], stdin: &str) -> (Option<i32>, Value) {
     (out.status.code(), serde_json::from_slice(&out.stdout).unwrap_or(Value::Null))
 }
 
-/// What is wrong, the environment, standard input; the code, and a word of the message.
-type Case = (&'static str, Vec<(&'static str, &'static str)>, String, u64, &'static str);
+/// A call that would do, if there were such a namespace.
+const CALL: [(&str, &str); 5] = [
+    ("CNI_COMMAND", "ADD"),
+    ("CNI_CONTAINERID", "c1"),
+    ("CNI_NETNS", "/nowhere/netns"),
+    ("CNI_IFNAME", "eth0"),
+    ("CNI_PATH", HOST_LOCAL),
+];
+const CONFIG: &str =
+    r#"{"cniVersion":"1.0.0","name":"net","ipam":{"type":"host-local"},"arplab":{},"mtu":0}"#;
+
+/// What is wrong with the call: a variable, its value, the code, a word of the message.
+const CALLS: &[(&str, &str, u64, &str)] = &[
+    ("CNI_COMMAND", "", 4, "CNI_COMMAND"),
+    ("CNI_COMMAND", "JUMP", 4, "JUMP"),
+    ("CNI_COMMAND", "GC", 1, "1.1.0"),
+    ("CNI_COMMAND", "CHECK", 7, "prevResult"),
+    ("CNI_CONTAINERID", "", 4, "CNI_CONTAINERID"),
+    ("CNI_CONTAINERID", "../c1", 4, "../c1"),
+    ("CNI_IFNAME", "a/b", 4, "a/b"),
+    ("CNI_ARGS", "X=1", 4, "\"X\""),
+    ("CNI_NETNS", "", 4, "CNI_NETNS"),
+    ("CNI_NETNS", "/nowhere/netns", 3, "/nowhere/netns"),
+    ("CNI_NETNS", "/proc/self/ns/net", 4, "/proc/self/ns/net"),
+    ("CNI_NETNS", "/dev/null", 4, "/dev/null"),
+];
+
+/// What is wrong with the configuration: a part of it, what stands there instead, the code, a word of
+/// the message.
+const CONFIGS: &[(&str, &str, u64, &str)] = &[
+    (CONFIG, "", 6, "empty"),
+    (CONFIG, "{\"cniVersion\": ", 6, "no JSON"),
+    (CONFIG, "[1]", 6, "no JSON object"),
+    (r#""cniVersion":"1.0.0","#, "", 1, "no cniVersion"),
+    ("1.0.0", "9.9.9", 1, "9.9.9"),
+    (r#""name":"net","#, "", 7, "`name`"),
+    ("host-local", "", 7, "ipam.type"),
+    ("host-local", "nobody", 5, "nobody"),
+    ("host-local", "../x", 7, "../x"),
+    (r#""mtu":0"#, r#""mtu":12"#, 7, "mtu"),
+    (r#""mtu":0"#, r#""prevResult":{"cniVersion":"1.0.0"}"#, 7, "prevResult"),
+    ("{}", r#"{"windwos":[]}"#, 2, "windwos"),
+    ("{}", r#"{"calico":"v1.0"}"#, 7, "v3.13"),
+    ("{}", r#"{"scenario":"no-such"}"#, 7, "no-such"),
+    ("{}", r#"{"windows":[{"hold":"felix.x","for":"1s"}]}"#, 7, "felix.host-route-add"),
+    ("{}", r#"{"windows":[{"hold":"cni.host-up"}]}"#, 7, "end"),
+    ("{}", r#"{"windows":[{"hold":"cni.host-up","never":true}]}"#, 7, "cni.host-up"),
+    ("{}", r#"{"windows":[{"hold":"felix.iface-seen","until-requests":3}]}"#, 7, "counts"),
+    ("{}", r#"{"steps":[{"id":"operator.a","node":["ip route del default"]}]}"#, 7, "beyond"),
+];
 
 fn calls_that_make_no_sense_are_answered_by_the_specification() {
-    let good = r#"{"cniVersion":"1.0.0","name":"net","type":"arplab-cni","ipam":{"type":"host-local"}}"#;
-    let base = [
-        ("CNI_COMMAND", "ADD"),
-        ("CNI_CONTAINERID", "c1"),
-        ("CNI_NETNS", "/nowhere/netns"),
-        ("CNI_IFNAME", "eth0"),
-        ("CNI_PATH", HOST_LOCAL),
-    ];
-    let with = |over: &[(&'static str, &'static str)]| {
-        let mut env: Vec<(&str, &str)> = base.to_vec();
-        for (name, value) in over {
-            env.retain(|(known, _)| known != name);
-            env.push((name, value));
-        }
-        env
+    let refused = |env: &[(&str, &str)], stdin: &str, code: u64, word: &str| {
+        let (status, answer) = called(env, stdin);
+        assert_eq!((status, &answer["code"]), (Some(1), &json!(code)), "{env:?} {stdin}: {answer}");
+        assert!(answer["msg"].as_str().unwrap().contains(word), "{env:?} {stdin}: {answer}");
+        assert!(answer["details"].is_string() && answer["cniVersion"].is_string(), "{answer}");
     };
-    let config = |json: &str| good.replace("\"type\":\"arplab-cni\"", json);
-    let own = |json: &str| config(&format!("\"arplab\":{json}"));
-    let no_name = good.replace("\"name\":\"net\",", "");
-    let cases: Vec<Case> = vec![
-        ("no command", with(&[("CNI_COMMAND", "")]), good.into(), 4, "CNI_COMMAND"),
-        ("another command", with(&[("CNI_COMMAND", "JUMP")]), good.into(), 4, "JUMP"),
-        (
-            "nothing set",
-            vec![("CNI_COMMAND", "ADD")],
-            good.into(),
-            4,
-            "CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME, CNI_PATH",
-        ),
-        ("a container's ID", with(&[("CNI_CONTAINERID", "../c1")]), good.into(), 4, "../c1"),
-        ("an interface's name", with(&[("CNI_IFNAME", "a/b")]), good.into(), 4, "a/b"),
-        ("arguments", with(&[("CNI_ARGS", "X=1")]), good.into(), 4, "\"X\""),
-        ("no input", with(&[]), String::new(), 6, "empty"),
-        ("garbage", with(&[]), "{\"cniVersion\": ".into(), 6, "no JSON"),
-        ("a list", with(&[]), "[1]".into(), 6, "no JSON object"),
-        ("no version", with(&[]), "{\"name\":\"net\"}".into(), 1, "no cniVersion"),
-        ("a version", with(&[]), good.replace("1.0.0", "9.9.9"), 1, "9.9.9"),
-        ("a verb of later", with(&[("CNI_COMMAND", "GC")]), good.into(), 1, "1.1.0"),
-        ("no name", with(&[]), no_name, 7, "`name`"),
-        ("no IPAM", with(&[]), good.replace("host-local", ""), 7, "ipam.type"),
-        ("an IPAM plugin that is not there", with(&[]), good.replace("host-local", "nobody"), 5, "nobody"),
-        ("a path as IPAM plugin", with(&[]), good.replace("host-local", "../x"), 7, "../x"),
-        ("no netns", with(&[]), good.into(), 3, "/nowhere/netns"),
-        (
-            "the node's own netns",
-            with(&[("CNI_NETNS", "/proc/self/ns/net")]),
-            good.into(),
-            4,
-            "/proc/self/ns/net",
-        ),
-        ("no netns at all", with(&[("CNI_NETNS", "/dev/null")]), good.into(), 4, "/dev/null"),
-        ("not the first", with(&[]), config("\"prevResult\":{\"cniVersion\":\"1.0.0\"}"), 7, "prevResult"),
-        ("an unknown key", with(&[]), own("{\"windwos\":[]}"), 2, "windwos"),
-        ("an unknown version", with(&[]), own("{\"calico\":\"v1.0\"}"), 7, "v3.13"),
-        (
-            "an unknown step",
-            with(&[]),
-            own("{\"windows\":[{\"hold\":\"felix.x\",\"for\":\"1s\"}]}"),
-            7,
-            "felix.host-route-add",
-        ),
-        ("a window without an end", with(&[]), own("{\"windows\":[{\"hold\":\"cni.host-up\"}]}"), 7, ""),
-        (
-            "a window for ever",
-            with(&[]),
-            own("{\"windows\":[{\"hold\":\"cni.host-up\",\"never\":true}]}"),
-            7,
-            "cni.host-up",
-        ),
-        (
-            "a window that counts",
-            with(&[]),
-            own("{\"windows\":[{\"hold\":\"felix.iface-seen\",\"until-requests\":3}]}"),
-            7,
-            "counts",
-        ),
-        (
-            "a step beyond the container",
-            with(&[]),
-            own("{\"steps\":[{\"id\":\"operator.a\",\"node\":[\"ip route del default\"]}]}"),
-            7,
-            "beyond",
-        ),
-        ("MTU", with(&[]), config("\"mtu\":12"), 7, "mtu"),
-        ("CHECK without a result", with(&[("CNI_COMMAND", "CHECK")]), good.into(), 7, "prevResult"),
-    ];
-    for (what, env, stdin, code, word) in cases {
-        let (status, answer) = called(&env, &stdin);
-        assert_eq!((status, &answer["code"]), (Some(1), &json!(code)), "{what}: {answer}");
-        assert!(answer["msg"].as_str().unwrap().contains(word), "{what}: {answer}");
-        assert!(answer["details"].is_string() && answer["cniVersion"].is_string(), "{what}: {answer}");
+    for (name, value, code, word) in CALLS {
+        let mut env = CALL.to_vec();
+        env.retain(|(known, _)| known != name);
+        env.push((name, value));
+        refused(&env, CONFIG, *code, word);
     }
+    for (part, instead, code, word) in CONFIGS {
+        assert!(CONFIG.contains(part), "{part}");
+        refused(&CALL, &CONFIG.replace(part, instead), *code, word);
+    }
+    let all = "CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME, CNI_PATH";
+    refused(&[("CNI_COMMAND", "ADD")], CONFIG, 4, all);
     for stdin in ["", r#"{"cniVersion":"0.4.0"}"#] {
         let (status, answer) = called(&[("CNI_COMMAND", "VERSION")], stdin);
         assert_eq!((status, &answer["supportedVersions"]), (Some(0), &json!(cni::VERSIONS)), "{answer}");
@@ -371,4 +346,27 @@ fn gc_takes_away_what_is_not_valid_and_status_answers() {
     config["ipam"]["type"] = json!("nobody");
     let (done, answer) = on_stage(&stage, "STATUS", &config);
     assert_eq!((done, &answer["code"]), (false, &json!(50)), "{answer}");
+}
+
+fn a_step_that_the_kernel_refuses_fails_add_and_leaves_nothing() {
+    if !ready() {
+        return;
+    }
+    let stage = PluginStage::new().unwrap();
+    // somebody has a route to that address already
+    let route = netns_lab::rtnl::Route::unicast("10.88.0.2/32".parse().unwrap()).dev("eth0");
+    stage.node.blocking().add_route(&route).unwrap();
+    // the one address there is: it comes back each time
+    let one = json!([[{ "subnet": "10.88.0.0/24", "rangeStart": FIRST, "rangeEnd": FIRST }]]);
+    let mut config = config("1.0.0", &one);
+    for felix in [false, true] {
+        config["arplab"] = json!({ "calico": "v3.26", "felix": felix });
+        let (done, answer) = on_stage(&stage, "ADD", &config);
+        assert_eq!((done, &answer["code"]), (false, &json!(100)), "{answer}");
+        let details = answer["details"].as_str().unwrap();
+        assert!(details.starts_with("cni.host-route-add: `ip route add 10.88.0.2 dev calic1"), "{answer}");
+        assert!(details.contains("EEXIST"), "{answer}");
+    }
+    stage.node.blocking().delete_route(&route).unwrap();
+    assert_bare(&stage);
 }
