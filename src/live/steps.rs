@@ -108,6 +108,10 @@ impl Lab {
         {
             return self.delete_pair().await;
         }
+        if side == Side::Pod {
+            // what nobody has told of is gone afterwards
+            self.look_for_untold_entry().await;
+        }
         let real = self.node.change(&mut self.pod, side, change, &self.plan.setting).await?;
         let done = match real {
             // whether an entry is there only a neighbour table knows, and this model is without

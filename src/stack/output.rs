@@ -108,23 +108,17 @@ impl Stack {
             self.transmit(dev, Mac::ipv6_multicast(group), &packet.bytes);
             return Ok(());
         }
-        if link.is_noarp() && self.neigh.get(dev, next_hop).is_none() {
-            // arp_constructor(): a NOARP device's entries hold its own address
-            let mac = link.mac();
-            self.transmit(dev, mac, &packet.bytes);
-            return Ok(());
-        }
+        let without_arp = Some(link.mac()).filter(|_| link.is_noarp());
         if self.neigh.get(dev, next_hop).is_none() && !self.has_room(now, chooser) {
             return Err(SendError::NoBuffers);
         }
         let set = params(&self.state, dev, next_hop.is_ipv6());
         let mut events = VecDeque::new();
-        if let IpAddr::V4(ip) = next_hop
-            && self.neigh.get(dev, next_hop).is_none()
-            && self.state.addr_type(ip) == AddrType::Broadcast
-        {
-            // arp_constructor(): nobody is asked for it, now or later
-            self.neigh.ensure_noarp(now, dev, next_hop, Mac::BROADCAST, &set, &mut events);
+        let broadcast =
+            |s: &Self| matches!(next_hop, IpAddr::V4(ip) if s.state.addr_type(ip) == AddrType::Broadcast);
+        // arp_constructor(), ndisc_constructor(): nobody is asked, now or later
+        if let Some(mac) = without_arp.or_else(|| broadcast(self).then_some(Mac::BROADCAST)) {
+            self.neigh.ensure_noarp(now, dev, next_hop, mac, &set, &mut events);
         }
         self.neigh.output(now, dev, next_hop, &set, packet, &mut events);
         self.act(now, events, chooser);
