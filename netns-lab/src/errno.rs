@@ -67,6 +67,13 @@ impl Errno {
         }
     }
 
+    /// The error of this symbol, such as `EEXIST`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        // The largest that Linux has is 133 (EHWPOISON).
+        (1..=133).map(Self).find(|errno| errno.name() == name)
+    }
+
     /// The calling thread's error number, after a failed libc call.
     pub(crate) fn last() -> Self {
         Self(nix::errno::Errno::last_raw())

@@ -20,29 +20,20 @@ pub(super) struct Args {
 enum Command {
     /// Run a plugin's ADD in a node and a pod of the lab, and show every request of it
     Trace(TraceArgs),
+    /// Hold, fail and cut off every step of a plugin's ADD, CHECK and DEL in turn, and see what becomes of
+    /// the pod, of other pods and of the node
+    Explore(super::cni_explore::ExploreArgs),
+    /// Play a case that explore has kept
+    Replay(super::cni_explore::ReplayArgs),
 }
 
+/// Which plugins, and what they are told.
 #[derive(Debug, clap::Args)]
-pub(super) struct TraceArgs {
+pub(super) struct Target {
     /// A network configuration (a file ending in .conflist, .conf or .json), or a plugin by name or
     /// path, which is then given an address by host-local
     #[arg(value_name = "PLUGIN|CONFLIST")]
-    target: PathBuf,
-    /// Do CHECK after ADD, where the version has it
-    #[arg(long)]
-    check: bool,
-    /// Do DEL at the end
-    #[arg(long)]
-    del: bool,
-    /// Show questions, files and names as well
-    #[arg(long)]
-    full: bool,
-    /// One JSON object a step
-    #[arg(long, conflicts_with = "full")]
-    json: bool,
-    /// Write what passed the pod's interface, with the steps as comments
-    #[arg(long, value_name = "FILE")]
-    pcap: Option<PathBuf>,
+    network: PathBuf,
     /// Where plugins are, the first folder that has one wins
     /// [default: those of CNI_PATH, else /opt/cni/bin, /usr/lib/cni, /usr/libexec/cni]
     #[arg(long, value_name = "FOLDER")]
@@ -66,6 +57,27 @@ pub(super) struct TraceArgs {
     /// How long one plugin may take
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     timeout: Span,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct TraceArgs {
+    #[command(flatten)]
+    target: Target,
+    /// Do CHECK after ADD, where the version has it
+    #[arg(long)]
+    check: bool,
+    /// Do DEL at the end
+    #[arg(long)]
+    del: bool,
+    /// Show questions, files and names as well
+    #[arg(long)]
+    full: bool,
+    /// One JSON object a step
+    #[arg(long, conflicts_with = "full")]
+    json: bool,
+    /// Write what passed the pod's interface, with the steps as comments
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
     /// How long the gateway may stay silent after ADD
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     patience: Span,
@@ -74,22 +86,14 @@ pub(super) struct TraceArgs {
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     match &args.command {
         Command::Trace(args) => trace(args),
+        Command::Explore(args) => super::cni_explore::explore(args),
+        Command::Replay(args) => super::cni_explore::replay(args),
     }
 }
 
 fn trace(args: &TraceArgs) -> Result<u8, Fail> {
-    let (list, folders) = target(args)?;
-    let options = TraceOptions {
-        folders,
-        args: args.args.clone(),
-        capability_args: capability_args(args)?,
-        ifname: args.ifname.to_string(),
-        timeout: args.timeout,
-        patience: args.patience,
-        gateway: args.gateway,
-        check: args.check,
-        del: args.del,
-    };
+    let (list, options) = args.target.read()?;
+    let options = TraceOptions { patience: args.patience, check: args.check, del: args.del, ..options };
     let capture = args.pcap.as_deref().map(|path| OutFile::at(path, "capture")).transpose()?;
     // before there are threads
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
@@ -132,7 +136,7 @@ fn verdict(trace: &cni::PluginTrace) -> Result<u8, Fail> {
     Ok(super::AS_EXPECTED)
 }
 
-fn fail(error: &PluginTraceError) -> Fail {
+pub(super) fn fail(error: &PluginTraceError) -> Fail {
     match error {
         PluginTraceError::NoPlugin { .. }
         | PluginTraceError::Invoke { source: InvokeError::Supervise(SuperviseError::Exec { .. }), .. } => {
@@ -142,36 +146,54 @@ fn fail(error: &PluginTraceError) -> Fail {
     }
 }
 
-/// The configuration, and where its plugins are.
-fn target(args: &TraceArgs) -> Result<(Conflist, Vec<PathBuf>), Fail> {
-    let cni_path = std::env::var("CNI_PATH").ok();
-    let mut folders = cni::plugin_folders(&args.bin_dir, cni_path.as_deref());
-    for folder in &mut folders {
-        // a plugin starts in `/`
-        *folder = std::path::absolute(&*folder).unwrap_or_else(|_| folder.clone());
+impl Target {
+    /// The configuration, and how its plugins are run.
+    pub(super) fn read(&self) -> Result<(Conflist, TraceOptions), Fail> {
+        let (list, folders) = self.list()?;
+        let options = TraceOptions {
+            folders,
+            args: self.args.clone(),
+            capability_args: self.capability_args()?,
+            ifname: self.ifname.to_string(),
+            timeout: self.timeout,
+            patience: Span::ZERO,
+            gateway: self.gateway,
+            check: false,
+            del: false,
+        };
+        Ok((list, options))
     }
-    let extension = args.target.extension().and_then(|it| it.to_str()).unwrap_or_default();
-    if ["conflist", "conf", "json"].contains(&extension) {
-        let list = Conflist::load(&args.target).map_err(|e| Fail::usage(e.to_string()))?;
-        return Ok((list, folders));
-    }
-    let name = args.target.file_name().and_then(|it| it.to_str());
-    let name = name.ok_or_else(|| Fail::usage(format!("{} is no plugin", args.target.display())))?;
-    if args.target.components().count() > 1 {
-        let path = std::path::absolute(&args.target).unwrap_or_else(|_| args.target.clone());
-        if !path.exists() {
-            return Err(Fail::usage(format!("there is no plugin {}", args.target.display())));
-        }
-        folders.insert(0, path.parent().unwrap_or(Path::new("/")).to_owned());
-    }
-    Ok((Conflist::usual(name, &args.cni_version), folders))
-}
 
-fn capability_args(args: &TraceArgs) -> Result<Map<String, Value>, Fail> {
-    let Some(text) = &args.capability_args else { return Ok(Map::new()) };
-    match serde_json::from_str(text) {
-        Ok(Value::Object(values)) => Ok(values),
-        Ok(_) => Err(Fail::usage("--capability-args wants a JSON object")),
-        Err(e) => Err(Fail::usage(format!("--capability-args: no JSON: {e}"))),
+    fn list(&self) -> Result<(Conflist, Vec<PathBuf>), Fail> {
+        let cni_path = std::env::var("CNI_PATH").ok();
+        let mut folders = cni::plugin_folders(&self.bin_dir, cni_path.as_deref());
+        for folder in &mut folders {
+            // a plugin starts in `/`
+            *folder = std::path::absolute(&*folder).unwrap_or_else(|_| folder.clone());
+        }
+        let extension = self.network.extension().and_then(|it| it.to_str()).unwrap_or_default();
+        if ["conflist", "conf", "json"].contains(&extension) {
+            let list = Conflist::load(&self.network).map_err(|e| Fail::usage(e.to_string()))?;
+            return Ok((list, folders));
+        }
+        let name = self.network.file_name().and_then(|it| it.to_str());
+        let name = name.ok_or_else(|| Fail::usage(format!("{} is no plugin", self.network.display())))?;
+        if self.network.components().count() > 1 {
+            let path = std::path::absolute(&self.network).unwrap_or_else(|_| self.network.clone());
+            if !path.exists() {
+                return Err(Fail::usage(format!("there is no plugin {}", self.network.display())));
+            }
+            folders.insert(0, path.parent().unwrap_or(Path::new("/")).to_owned());
+        }
+        Ok((Conflist::usual(name, &self.cni_version), folders))
+    }
+
+    fn capability_args(&self) -> Result<Map<String, Value>, Fail> {
+        let Some(text) = &self.capability_args else { return Ok(Map::new()) };
+        match serde_json::from_str(text) {
+            Ok(Value::Object(values)) => Ok(values),
+            Ok(_) => Err(Fail::usage("--capability-args wants a JSON object")),
+            Err(e) => Err(Fail::usage(format!("--capability-args: no JSON: {e}"))),
+        }
     }
 }

@@ -18,6 +18,12 @@ impl Fail {
         Fail { code: super::USAGE, message: message.into(), broken_pipe: false }
     }
 
+    /// Something came out otherwise than it should, and that ends the command.
+    #[cfg(feature = "live")]
+    pub(super) fn unexpected(message: impl Into<String>) -> Fail {
+        Fail { code: super::UNEXPECTED, message: message.into(), broken_pipe: false }
+    }
+
     /// This machine cannot do it.
     pub(super) fn cannot(message: impl Into<String>) -> Fail {
         Fail { code: super::CANNOT, message: message.into(), broken_pipe: false }

@@ -4,6 +4,8 @@ mod capture;
 mod change;
 #[cfg(feature = "live")]
 mod cni;
+#[cfg(feature = "live")]
+mod cni_explore;
 mod compare;
 mod conform;
 mod delays;

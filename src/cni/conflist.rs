@@ -78,6 +78,17 @@ impl Conflist {
         Conflist { name: "arplab".into(), version: version.into(), disable_check: false, plugins }
     }
 
+    /// As a file has it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        serde_json::json!({
+            "cniVersion": self.version,
+            "name": self.name,
+            "disableCheck": self.disable_check,
+            "plugins": self.plugins,
+        })
+    }
+
     /// Whether its version has that verb (CHECK from 0.4.0, STATUS and GC from 1.1.0).
     #[must_use]
     pub fn is_at_least(&self, version: &str) -> bool {

@@ -218,14 +218,18 @@ impl Asker {
             if self.report.frames.len() < FRAMES_MAX {
                 self.report.frames.push(PodFrame { at_ns, from_pod, bytes: frame.bytes.to_vec() });
             }
-            let arp =
-                frame.bytes.get(HEADER..).filter(|_| frame.bytes.get(12..HEADER) == Some(&ETHERTYPE_ARP));
-            let Some(Ok(arp)) = arp.map(Arp::parse) else { continue };
-            if !from_pod && arp.op == OP_REPLY && Some(arp.spa) == gateway {
+            if let Some(mac) = answer(frame.bytes, gateway).filter(|_| !from_pod) {
                 self.report.answers += 1;
                 self.report.first_answer_ns.get_or_insert(at_ns);
-                self.report.mac.get_or_insert(arp.sha);
+                self.report.mac.get_or_insert(mac);
             }
         }
     }
+}
+
+/// Who answers for the gateway in a frame, if that is what it does.
+pub(super) fn answer(frame: &[u8], gateway: Option<Ipv4Addr>) -> Option<Mac> {
+    let arp = frame.get(HEADER..).filter(|_| frame.get(12..HEADER) == Some(&ETHERTYPE_ARP))?;
+    let arp = Arp::parse(arp).ok()?;
+    (arp.op == OP_REPLY && Some(arp.spa) == gateway).then_some(arp.sha)
 }

@@ -4,13 +4,15 @@
 //! `conflist` reads network configurations, `execution` derives what each plugin of a chain is
 //! given and reads what it prints, both by the CNI specification 0.3.1 to 1.1; `stage` is where a
 //! plugin runs; `invoke` runs one; `gateway` asks for the pod's gateway on the wire meanwhile;
-//! `trace` does ADD, CHECK and DEL and keeps the steps; `report` tells them.
+//! `trace` does ADD, CHECK and DEL and keeps the steps; `report` tells them; `explore` disturbs them
+//! one by one.
 //!
 //! A configuration stays the JSON that it was: a runtime hands on whatever stands in it, so types
 //! that know fields (as the crate `rscni-types` has them) would be in the way.
 
 mod conflist;
 mod execution;
+pub mod explore;
 mod gateway;
 mod invoke;
 mod report;

@@ -5,6 +5,7 @@ use crate::time::Span;
 use netns_lab::rtnl::{Address, Route, VethEnd};
 use netns_lab::supervise::{Command, Room};
 use netns_lab::{Netns, NetnsId};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +84,36 @@ impl PluginStage {
     pub fn read(&self, path: impl Into<PathBuf>) -> std::io::Result<Vec<u8>> {
         let path = path.into();
         self.room.exec(|| std::fs::read(path)).and_then(|done| done)
+    }
+
+    /// All files below /run and /var/lib, as plugins see them.
+    pub fn files(&self) -> std::io::Result<BTreeMap<PathBuf, Vec<u8>>> {
+        fn walk(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) -> std::io::Result<()> {
+            for entry in std::fs::read_dir(folder)? {
+                let path = entry?.path();
+                let kind = path.symlink_metadata()?.file_type();
+                if kind.is_dir() {
+                    walk(&path, files)?;
+                } else {
+                    // of a socket or a pipe the name says enough
+                    let content = if kind.is_file() { std::fs::read(&path)? } else { Vec::new() };
+                    files.insert(path, content);
+                }
+            }
+            Ok(())
+        }
+        let walked = self.room.exec(|| {
+            let mut files = BTreeMap::new();
+            COVERED.iter().try_for_each(|folder| walk(Path::new(folder), &mut files))?;
+            Ok(files)
+        });
+        walked.and_then(|done| done)
+    }
+
+    /// Takes a file below /run or /var/lib away.
+    pub fn remove(&self, path: impl Into<PathBuf>) -> std::io::Result<()> {
+        let path = path.into();
+        self.room.exec(|| std::fs::remove_file(path)).and_then(|done| done)
     }
 
     /// A program to be run on the node.

@@ -8,6 +8,7 @@ mod agreement;
 mod changes;
 mod clients;
 mod cni;
+mod cni_explore;
 mod differential;
 mod explore_verdicts;
 mod front;
@@ -59,6 +60,7 @@ fn main() {
     // the longest first, so that none is left to run alone
     let files = [
         ("kernel", kernel::TESTS),
+        ("cni_explore", cni_explore::TESTS),
         ("identify", identify::TESTS),
         ("explore_verdicts", explore_verdicts::TESTS),
         ("wait_for_gateway", wait_for_gateway::TESTS),

@@ -1,0 +1,97 @@
+//! Every step of a plugin disturbed in turn, and what becomes of the pod, of other pods and of
+//! the node.
+//!
+//! `step` finds the steps of ADD, CHECK and DEL in two undisturbed runs and names them, `action`
+//! says what can be done to one, `cutter` does it; `case` is one run on a stage of its own with
+//! what a runtime does afterwards, held against the properties of `property`; `client` asks for
+//! gateways, `snapshot` compares what is left; `search` plays all cases; `table`, `junit` and
+//! `keep` tell and keep what came of them.
+
+mod action;
+mod case;
+mod client;
+mod cutter;
+#[cfg(feature = "cli")]
+mod junit;
+mod keep;
+mod property;
+mod search;
+mod snapshot;
+mod step;
+mod table;
+
+pub use action::CutAction;
+pub use case::CutOutcome;
+#[cfg(feature = "cli")]
+pub use junit::junit;
+pub use keep::{KeepError, Kept, ReplayError, ReplayedCut};
+pub use property::PluginProperty;
+pub use search::{CutProgress, CutReport, PlayedCut, explore};
+pub use step::{Cut, CutStep, CutStepName};
+pub use table::{json, table};
+
+use super::{CniFault, Conflist, PluginStageError, PluginTraceError, Verb};
+use crate::time::Span;
+use std::fmt;
+
+/// How plugins are disturbed.
+#[derive(Clone, Debug)]
+pub struct CutOptions {
+    /// How plugins are run; `check`, `del` and `patience` are not looked at.
+    pub cni: super::TraceOptions,
+    /// How long a step is held.
+    pub hold: Span,
+    /// How long the gateway may take to answer after ADD.
+    pub within: Span,
+    /// What runs are held against.
+    pub properties: Vec<PluginProperty>,
+    /// The most cases to play.
+    pub budget: Option<usize>,
+    /// When to stop playing cases.
+    pub budget_time: Option<Span>,
+    /// How many cases are played at once.
+    pub threads: usize,
+}
+
+/// What went wrong in an operation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CutFault {
+    /// What was asked.
+    pub verb: Verb,
+    /// The plugin that failed.
+    pub plugin: String,
+    /// Why; `None` if it left processes behind.
+    pub why: Option<CniFault>,
+}
+
+impl fmt::Display for CutFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of plugin `{}`: ", self.verb.word(), self.plugin)?;
+        match &self.why {
+            Some(why) => write!(f, "{why}"),
+            None => f.write_str("left processes behind, which were killed"),
+        }
+    }
+}
+
+/// The plugins could not be explored.
+#[derive(Debug, thiserror::Error)]
+pub enum CutError {
+    /// They fail when nothing is done to them.
+    #[error("{0}; nothing was disturbed there, so there is nothing to explore")]
+    Undisturbed(CutFault),
+    /// They could not be run.
+    #[error(transparent)]
+    Trace(#[from] PluginTraceError),
+    /// No stage.
+    #[error(transparent)]
+    Stage(#[from] PluginStageError),
+    /// Descriptors, threads or files ran out.
+    #[error("this machine gave out: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Whether CHECK is asked.
+fn checks(list: &Conflist) -> bool {
+    list.is_at_least("0.4.0") && !list.disable_check
+}

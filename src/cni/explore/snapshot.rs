@@ -1,0 +1,117 @@
+//! What a node and a pod have, as lines that can be compared.
+
+use crate::cni::PluginStage;
+use netns_lab::rtnl::{Neighbour, NudState};
+use netns_lab::{Netns, nft};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+/// Sysctls that change by themselves.
+const RESTLESS: [&str; 4] = ["nf_conntrack_count", "flush", "stable_secret", "netdev_rss_key"];
+/// host-local's memory of the address that it gave last, so that the next one is another: it is
+/// meant to stay.
+const ROUND_ROBIN: &str = "last_reserved_ip.";
+
+/// What there is at one moment.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Snapshot {
+    things: BTreeSet<String>,
+    /// Sysctls of the node, by path.
+    sysctls: BTreeMap<String, String>,
+    files: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl Snapshot {
+    pub(super) fn take(stage: &PluginStage) -> io::Result<Snapshot> {
+        let mut things = BTreeSet::new();
+        for netns in [&stage.node, &stage.pod] {
+            let label = netns.label().to_owned();
+            let lines = of_netns(netns).map_err(io::Error::other)?;
+            things.extend(lines.into_iter().map(|line| format!("{label}: {line}")));
+            let rules = nft::ruleset(netns).map_err(io::Error::other)?;
+            things.extend(rules.into_iter().map(|line| format!("{label}: nft {line}")));
+        }
+        let sysctls = stage.node.exec(|| {
+            let mut found = BTreeMap::new();
+            for folder in ["ipv4", "ipv6", "netfilter", "bridge"] {
+                walk(&Path::new("/proc/sys/net").join(folder), &mut found);
+            }
+            found
+        });
+        Ok(Snapshot { things, sysctls: sysctls.map_err(io::Error::other)?, files: stage.files()? })
+    }
+
+    pub(super) fn has_file(&self, path: &Path) -> bool {
+        self.files.contains_key(path)
+    }
+
+    /// What is there and was not before, and what is gone.
+    pub(super) fn since(&self, before: &Snapshot) -> Vec<String> {
+        let mut lines: Vec<String> =
+            self.things.difference(&before.things).map(|line| format!("left {line}")).collect();
+        lines.extend(before.things.difference(&self.things).map(|line| format!("took {line}")));
+        for (path, value) in &self.sysctls {
+            // those of an interface come and go with it
+            if let Some(was) = before.sysctls.get(path).filter(|was| *was != value) {
+                lines.push(format!("left {path}={value}, which was {was}"));
+            }
+        }
+        for (path, content) in &self.files {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            match before.files.get(path) {
+                None => lines.push(format!("left file {}", path.display())),
+                Some(was) if was != content && !name.starts_with(ROUND_ROBIN) => {
+                    lines.push(format!("left file {} changed", path.display()));
+                }
+                Some(_) => {}
+            }
+        }
+        let gone = before.files.keys().filter(|path| !self.files.contains_key(*path));
+        lines.extend(gone.map(|path| format!("took file {}", path.display())));
+        lines
+    }
+}
+
+fn of_netns(netns: &Netns) -> Result<Vec<String>, netns_lab::RtnlError> {
+    let rtnl = netns.blocking();
+    let mut lines = Vec::new();
+    let found = rtnl.links()?;
+    for link in &found {
+        let kind = link.kind.as_deref().map(|kind| format!(" type {kind}")).unwrap_or_default();
+        let state = if link.up { "up" } else { "down" };
+        lines.push(format!("link {}{kind} {state}", link.name));
+    }
+    // what the kernel makes by itself for a link that is up
+    let of_kernel =
+        |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local() || ip.is_multicast());
+    for address in rtnl.addresses()?.iter().filter(|it| !of_kernel(it.net.addr())) {
+        lines.push(format!("address {address}"));
+    }
+    for route in rtnl.routes()?.iter().filter(|it| !of_kernel(it.destination.addr())) {
+        lines.push(format!("route {route}"));
+    }
+    lines.extend(rtnl.rules()?.iter().map(|rule| format!("rule {rule}")));
+    let made = |it: &Neighbour| it.state == NudState::Permanent && !it.address.is_multicast();
+    lines.extend(rtnl.neighbours()?.iter().filter(|it| made(it)).map(|it| format!("neighbour {it}")));
+    lines.extend(rtnl.proxies()?.iter().map(|it| format!("neighbour {it}")));
+    Ok(lines)
+}
+
+/// Reads what can be read below a folder.
+fn walk(folder: &Path, found: &mut BTreeMap<String, String>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let name = entry.file_name();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            walk(&path, found);
+        } else if !RESTLESS.contains(&name.to_string_lossy().as_ref())
+            && let Ok(value) = std::fs::read_to_string(&path)
+        {
+            let key = path.strip_prefix("/proc/sys").unwrap_or(&path).display().to_string();
+            found.insert(key, value.trim_end().to_owned());
+        }
+    }
+}

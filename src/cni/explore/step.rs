@@ -1,0 +1,199 @@
+//! Steps of a plugin, and how they are known again in another run.
+
+use super::CutAction;
+use super::action;
+use crate::cni::{Operation, Verb};
+use netns_lab::supervise::{Answer, Kind};
+use std::fmt;
+
+/// A step, known by where it is made and what it does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CutStepName {
+    /// ADD, CHECK or DEL.
+    pub verb: Verb,
+    /// How many plugins ran before within the verb.
+    pub turn: usize,
+    /// The plugin.
+    pub plugin: String,
+    /// The network namespace that it is for.
+    pub netns: String,
+    /// Its words; `*` stands for what differs from run to run, such as a name that is drawn.
+    pub words: String,
+    /// Which one, of those with the same words, from 1.
+    pub nth: usize,
+}
+
+impl CutStepName {
+    /// Whether a request is one of those.
+    pub(super) fn fits(&self, netns: &str, words: &str) -> bool {
+        self.netns == netns && fits(&self.words, words)
+    }
+}
+
+impl fmt::Display for CutStepName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}: {}", self.verb.word(), self.plugin, self.netns, self.words)?;
+        if self.nth > 1 { write!(f, " (#{})", self.nth) } else { Ok(()) }
+    }
+}
+
+/// One place at which a run is disturbed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cut {
+    /// Where.
+    pub step: CutStepName,
+    /// What is done there.
+    pub action: CutAction,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.action, self.step)
+    }
+}
+
+/// A step with what can be done to it.
+#[derive(Clone, Debug)]
+pub struct CutStep {
+    /// Its name.
+    pub name: CutStepName,
+    /// What is done to it in turn.
+    pub actions: Vec<CutAction>,
+}
+
+/// A request of a run, as far as steps want it.
+#[derive(Clone, Debug)]
+struct Seen {
+    turn: usize,
+    plugin: String,
+    netns: String,
+    words: String,
+    kind: Kind,
+}
+
+fn seen(operation: &Operation) -> Vec<Seen> {
+    let mut found = Vec::new();
+    for (turn, invocation) in operation.invocations.iter().enumerate() {
+        // the first is the plugin's own execve
+        for step in invocation.steps.iter().skip(1) {
+            let request = &step.record.request;
+            // what the kernel refuses anyway is no step
+            let refused = matches!(step.record.answer, Answer::Refused { .. });
+            if !refused && action::may_fail(&request.kind) {
+                found.push(Seen {
+                    turn,
+                    plugin: invocation.plugin.clone(),
+                    netns: step.place.netns.clone(),
+                    words: request.to_string(),
+                    kind: request.kind.clone(),
+                });
+            }
+        }
+    }
+    found
+}
+
+/// The steps of an operation, from two runs of it: where they differ, the words have a `*`.
+pub(super) fn steps(first: &Operation, second: &Operation, checks: bool) -> Vec<CutStep> {
+    let (runs, again) = (seen(first), seen(second));
+    let mut from = 0;
+    let mut steps: Vec<CutStep> = Vec::new();
+    for it in runs {
+        let alike = |other: &Seen| {
+            other.turn == it.turn && other.netns == it.netns && are_alike(&it.words, &other.words)
+        };
+        let place = again[from..].iter().position(alike).map(|place| from + place);
+        let words = place.map_or_else(|| it.words.clone(), |place| merge(&it.words, &again[place].words));
+        from = place.map_or(from, |place| place + 1);
+        let name = CutStepName {
+            verb: first.verb,
+            turn: it.turn,
+            plugin: it.plugin,
+            netns: it.netns,
+            words,
+            nth: 1,
+        };
+        let before = steps.iter().filter(|step| CutStepName { nth: 1, ..step.name.clone() } == name).count();
+        let actions = actions(&it.kind, first.verb, checks);
+        steps.push(CutStep { name: CutStepName { nth: before + 1, ..name }, actions });
+    }
+    steps
+}
+
+fn actions(kind: &Kind, verb: Verb, checks: bool) -> Vec<CutAction> {
+    let mut actions: Vec<CutAction> = action::errors(kind).into_iter().map(CutAction::Fail).collect();
+    if action::changes(kind) {
+        actions.extend([CutAction::KillBefore, CutAction::KillAfter, CutAction::Hold, CutAction::OtherFirst]);
+    }
+    let can_be_undone = match kind {
+        Kind::Netlink { messages, .. } => messages.iter().any(|message| message.undo.is_some()),
+        Kind::Sysctl { .. } => true,
+        Kind::Open { flags, .. } => flags & O_CREAT != 0,
+        _ => false,
+    };
+    if verb == Verb::Add && checks && can_be_undone {
+        actions.push(CutAction::Undo);
+    }
+    actions
+}
+
+/// `O_CREAT` of open(2).
+const O_CREAT: u32 = 0o100;
+
+/// Whether two texts may be of the same step: as many words, and the same ones at first.
+fn are_alike(one: &str, other: &str) -> bool {
+    let (one, other): (Vec<_>, Vec<_>) = (one.split(' ').collect(), other.split(' ').collect());
+    one.len() == other.len()
+        && one.iter().zip(&other).take(2).all(|(a, b)| fits(&merge(a, b), b) && merge(a, b) != "*")
+}
+
+/// One text for two, with a `*` in each word in which they differ.
+fn merge(one: &str, other: &str) -> String {
+    let words = one.split(' ').zip(other.split(' '));
+    let merged: Vec<_> = words.map(|(a, b)| if a == b { a.to_owned() } else { merge_word(a, b) }).collect();
+    merged.join(" ")
+}
+
+/// What two drawn names begin and end with by chance is not theirs: digits of numbers and
+/// addresses are left out.
+fn merge_word(a: &str, b: &str) -> String {
+    let is_digit = |c: char| c.is_ascii_hexdigit() || c == ':';
+    let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
+    let head = a.chars().take(same).collect::<String>();
+    let head = head.trim_end_matches(is_digit);
+    let rest = (&a[head.len()..], &b[head.len()..]);
+    let same = rest.0.chars().rev().zip(rest.1.chars().rev()).take_while(|(a, b)| a == b).count();
+    let tail: String = rest.0.chars().skip(rest.0.chars().count() - same).collect();
+    format!("{head}*{}", tail.trim_start_matches(is_digit))
+}
+
+/// Whether a text is one of those that a merged text stands for.
+fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<_>, Vec<_>) = (pattern.split(' ').collect(), text.split(' ').collect());
+    pattern.len() == text.len()
+        && pattern.iter().zip(&text).all(|(pattern, word)| match pattern.split_once('*') {
+            Some((head, tail)) => {
+                word.len() >= head.len() + tail.len() && word.starts_with(head) && word.ends_with(tail)
+            }
+            None => pattern == word,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_a_star() {
+        let merged = merge("ip link set veth88533e41 up", "ip link set veth8e0fa9be up");
+        assert_eq!(merged, "ip link set veth* up");
+        assert!(fits(&merged, "ip link set veth0123 up") && !fits(&merged, "ip link set eth0 up"));
+        let sysctl = merge("sysctl -w a.veth11.accept_ra=0", "sysctl -w a.veth12.accept_ra=0");
+        assert_eq!(sysctl, "sysctl -w a.veth*.accept_ra=0");
+        assert_eq!(merge("address ae:fe:1", "address ae:0e:1"), "address *");
+        assert!(
+            !are_alike("ip link del eth0", "ip route del x y") && are_alike("unlink /a/b1", "unlink /a/b2")
+        );
+        assert!(are_alike("sysctl -w x=1", "sysctl -w y=1") && !are_alike("ip a", "sysctl b"));
+    }
+}
