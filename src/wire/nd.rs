@@ -5,7 +5,7 @@ use super::{Ends, ip_parts};
 use crate::addr::Mac;
 use crate::packet::IpBytes;
 use smallvec::SmallVec;
-use smoltcp::wire::IpProtocol;
+use smoltcp::wire::{Icmpv6Packet, IpProtocol};
 use std::net::Ipv6Addr;
 
 /// ICMPv6 type of a solicitation.
@@ -19,8 +19,8 @@ pub const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// All routers of the link.
 pub const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 
-const NEXT_HEADER_ICMPV6: u8 = 58;
-const IPV6_HEADER_LEN: usize = 40;
+/// Where an IPv6 header has its hop limit.
+const HOP_LIMIT_AT: usize = 7;
 /// Type, code, checksum, flags, target.
 const ND_LEN: usize = 24;
 const OPTION_SOURCE: u8 = 1;
@@ -97,7 +97,7 @@ pub struct NdPacket {
 pub fn in_packet(ip: &[u8]) -> Option<NdPacket> {
     let (Ends::V6(src, dst), IpProtocol::Icmpv6, icmp) = ip_parts(ip)? else { return None };
     let message = parse(src, dst, icmp)?.ok()?;
-    Some(NdPacket { src, dst, hop_limit: ip[7], message })
+    Some(NdPacket { src, dst, hop_limit: ip[HOP_LIMIT_AT], message })
 }
 
 /// [`TYPE_SOLICIT`] or [`TYPE_ADVERT`], where an IPv6 packet without extension headers holds such a
@@ -146,11 +146,12 @@ pub fn parse(src: Ipv6Addr, dst: Ipv6Addr, icmp: &[u8]) -> Option<Result<NdMessa
 }
 
 fn parse_nd(kind: u8, src: Ipv6Addr, dst: Ipv6Addr, icmp: &[u8]) -> Result<NdMessage, NdFault> {
-    if checksum(src, dst, icmp) != 0 {
+    if !Icmpv6Packet::new_unchecked(icmp).verify_checksum(&src, &dst) {
         return Err(NdFault::Checksum);
     }
-    if icmp[1] != 0 {
-        return Err(NdFault::Code(icmp[1]));
+    let code = *icmp.get(1).ok_or(NdFault::Truncated)?;
+    if code != 0 {
+        return Err(NdFault::Code(code));
     }
     let target: [u8; 16] = icmp.get(8..ND_LEN).and_then(|b| b.try_into().ok()).ok_or(NdFault::Truncated)?;
     let target = Ipv6Addr::from(target);
@@ -235,33 +236,10 @@ fn packet(
             icmp.extend_from_slice(content);
         }
     }
-    let sum = checksum(src, dst, &icmp).to_be_bytes();
-    icmp[2..4].copy_from_slice(&sum);
-    let mut bytes = IpBytes::new();
-    bytes.extend_from_slice(&[0x60, 0, 0, 0]);
-    bytes.extend_from_slice(&(icmp.len() as u16).to_be_bytes());
-    bytes.extend_from_slice(&[NEXT_HEADER_ICMPV6, HOP_LIMIT]);
-    bytes.extend_from_slice(&src.octets());
-    bytes.extend_from_slice(&dst.octets());
-    debug_assert_eq!(bytes.len(), IPV6_HEADER_LEN);
-    bytes.extend_from_slice(&icmp);
+    Icmpv6Packet::new_unchecked(&mut icmp[..]).fill_checksum(&src, &dst);
+    let mut bytes = Ends::V6(src, dst).packet(IpProtocol::Icmpv6, icmp.len(), |p| p.copy_from_slice(&icmp));
+    bytes[HOP_LIMIT_AT] = HOP_LIMIT;
     bytes
-}
-
-/// The Internet checksum over pseudo-header and message (RFC 8200 section 8.1): what belongs into
-/// the field when that is 0, and 0 when the field is right.
-fn checksum(src: Ipv6Addr, dst: Ipv6Addr, icmp: &[u8]) -> u16 {
-    let mut sum: u32 = icmp.len() as u32 + u32::from(NEXT_HEADER_ICMPV6);
-    let (src, dst) = (src.octets(), dst.octets());
-    for part in [&src[..], &dst[..], icmp] {
-        for pair in part.chunks(2) {
-            let low = pair.get(1).copied().unwrap_or(0);
-            sum += u32::from(u16::from_be_bytes([pair[0], low]));
-        }
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !(folded as u16)
 }
 
 #[cfg(test)]
@@ -300,14 +278,19 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_one_byte_is_cut_short_though_its_checksum_is_right() {
+        let read = |low| parse(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, low), POD, &[TYPE_SOLICIT]);
+        let mut faults = (0..=u16::MAX).filter_map(|low| read(low)?.err());
+        assert!(faults.any(|fault| fault == NdFault::Truncated));
+    }
+
+    #[test]
     fn damage_is_told_apart() {
         let good = bytes(ADVERT)[40..].to_vec();
         let fault = |change: &dyn Fn(&mut Vec<u8>)| {
             let mut icmp = good.clone();
             change(&mut icmp);
-            icmp[2..4].fill(0);
-            let sum = checksum(HOST, POD, &icmp).to_be_bytes();
-            icmp[2..4].copy_from_slice(&sum);
+            Icmpv6Packet::new_unchecked(&mut icmp[..]).fill_checksum(&HOST, &POD);
             parse(HOST, POD, &icmp).unwrap().unwrap_err()
         };
         assert_eq!(fault(&|b| b[1] = 1), NdFault::Code(1));
