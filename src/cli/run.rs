@@ -4,7 +4,7 @@ use super::fail::Fail;
 use super::picture::{Files, begun};
 use super::{change, output, show};
 use crate::choice::Seeded;
-use crate::control::StepTable;
+use crate::control::StepOrigin;
 use crate::explore::Case;
 use crate::gateway::SmoltcpOutside;
 use crate::pod::ClientId;
@@ -76,7 +76,8 @@ pub(super) struct Args {
 enum ResponderArg {
     /// The software gateway, in front of a real pod
     Smoltcp,
-    /// The running kernel's own proxy ARP, in a namespace that stands for the node
+    /// The running kernel's own proxy ARP, in a namespace that stands for the node; a scenario with a
+    /// real CNI plugin wants it
     Kernel,
 }
 
@@ -123,27 +124,18 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
 
 #[cfg(feature = "live")]
 fn live(args: &Args) -> Result<u8, Fail> {
-    use crate::live::{self, LiveEnd, LiveOptions, PodLinkKind};
+    use crate::live::{self, LiveEnd};
     // before anything else: it wants a process with one thread
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
     let (scenario, overrides, plan, case) = prepare(args)?;
     let corner = args.corner();
-    let responder = match args.responder {
-        ResponderArg::Smoltcp => live::LiveNode::Smoltcp,
-        ResponderArg::Kernel => live::LiveNode::Kernel,
-    };
     if let Some(why) = scenario.file().not_live.get(&corner) {
         return Err(Fail::cannot(format!("{} cannot be staged in {corner}: {why}", scenario.id())));
     }
     let files = files(args, &scenario, &overrides)?;
     let plan = Arc::new(plan);
     let mut events = begun(&scenario, &plan, &overrides, corner, args.seed);
-    let link = args.link.map(|l| match l {
-        LinkArg::Tap => PodLinkKind::Tap,
-        LinkArg::Veth => PodLinkKind::Veth,
-    });
-    let options = LiveOptions { responder, seed: args.seed, link, progress: !args.json };
-    let end = live::run(&options, &mut events).map_err(|e| Fail::cannot(e.to_string()))?;
+    let end = live::run(&options(args), &mut events).map_err(|e| broken(&e))?;
     let interrupted = match end {
         LiveEnd::Interrupted(by) => Some(by),
         LiveEnd::ClientsDone | LiveEnd::TimeUp => None,
@@ -185,7 +177,10 @@ fn prepare(args: &Args) -> Result<(Scenario, Overrides, Plan, Option<Case>), Fai
     let scenario = show::load(args.scenario.as_deref().unwrap_or_default())?;
     let mut overrides = change::overrides(&scenario, &args.hold, &args.fix, &args.with)?;
     overrides.corner = args.corner();
-    let plan = scenario.plan(&overrides)?;
+    let plan = match scenario.file().cni {
+        Some(_) => with_plugin(args, &scenario, &overrides)?,
+        None => scenario.plan(&overrides)?,
+    };
     Ok((scenario, overrides, plan, None))
 }
 
@@ -194,6 +189,46 @@ fn files(args: &Args, scenario: &Scenario, overrides: &Overrides) -> Result<File
     let mut files = Files::at(args.pcap.as_deref(), args.html.as_deref())?;
     files.beside(&args.beside, scenario, overrides, args.seed)?;
     Ok(files)
+}
+
+/// A real plugin is rehearsed first: its steps, and what it gives the pod, are known then.
+#[cfg(feature = "live")]
+fn with_plugin(args: &Args, scenario: &Scenario, overrides: &Overrides) -> Result<Plan, Fail> {
+    if !args.live || args.responder != ResponderArg::Kernel {
+        // says what it takes
+        return Ok(scenario.plan(overrides)?);
+    }
+    let draft = scenario.plan_with_plugin(overrides, None)?;
+    let rehearsal = crate::live::rehearse(&draft, &options(args)).map_err(|e| broken(&e))?;
+    Ok(scenario.plan_with_plugin(overrides, Some(&rehearsal))?)
+}
+
+#[cfg(not(feature = "live"))]
+fn with_plugin(_: &Args, scenario: &Scenario, overrides: &Overrides) -> Result<Plan, Fail> {
+    Ok(scenario.plan(overrides)?)
+}
+
+/// How a live run is to be.
+#[cfg(feature = "live")]
+fn options(args: &Args) -> crate::live::LiveOptions {
+    use crate::live::{LiveNode, LiveOptions, PodLinkKind};
+    let responder = match args.responder {
+        ResponderArg::Smoltcp => LiveNode::Smoltcp,
+        ResponderArg::Kernel => LiveNode::Kernel,
+    };
+    let link = args.link.map(|l| match l {
+        LinkArg::Tap => PodLinkKind::Tap,
+        LinkArg::Veth => PodLinkKind::Veth,
+    });
+    LiveOptions { responder, seed: args.seed, link, progress: !args.json }
+}
+
+#[cfg(feature = "live")]
+fn broken(error: &crate::live::LiveError) -> Fail {
+    match error {
+        crate::live::LiveError::Input(_) => Fail::usage(error.to_string()),
+        _ => Fail::cannot(error.to_string()),
+    }
 }
 
 /// A run's heading on a page.
@@ -321,7 +356,9 @@ impl Ran<'_> {
     /// to ask.
     fn print_not_done(&self, events: &Trace, out: &mut dyn Write) -> Result<(), Fail> {
         let done = |id| events.iter().any(|e| matches!(&e.what, What::Step { step, .. } if *step == id));
-        let own = events.plan.steps.iter().filter(|(_, info)| !StepTable::is_built_in(&info.name));
+        let own = events.plan.steps.iter().filter(|(_, info)| info.origin == StepOrigin::File);
+        // that DEL did not fail, or was not called, is nothing to be told
+        let own = own.filter(|(_, info)| !info.name.starts_with("cni.del-"));
         let missing: Vec<&str> =
             own.filter(|(id, _)| !done(*id)).map(|(_, info)| info.name.as_str()).collect();
         if !missing.is_empty() {

@@ -133,13 +133,13 @@ fn code_name(code: u64) -> Option<&'static str> {
 }
 
 /// The gateway of the pod's first IPv4 address that has one, in a result.
-pub(super) fn gateway_of(result: &Value) -> Option<std::net::Ipv4Addr> {
+pub(crate) fn gateway_of(result: &Value) -> Option<std::net::Ipv4Addr> {
     let ips = result.get("ips")?.as_array()?;
     ips.iter().find_map(|ip| ip.get("gateway")?.as_str()?.parse().ok())
 }
 
 /// The pod's addresses in a result.
-pub(super) fn addresses_of(result: &Value) -> Vec<String> {
+pub(crate) fn addresses_of(result: &Value) -> Vec<String> {
     let ips = result.get("ips").and_then(Value::as_array);
     ips.into_iter().flatten().filter_map(|ip| Some(ip.get("address")?.as_str()?.to_owned())).collect()
 }

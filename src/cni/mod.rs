@@ -15,14 +15,17 @@ mod execution;
 pub mod explore;
 mod gateway;
 mod invoke;
+mod names;
 mod report;
 mod stage;
 mod trace;
 
 pub use conflist::{Conflist, ConflistError, VERSIONS};
 pub use execution::{CniFault, PluginError};
+pub(crate) use execution::{addresses_of, gateway_of};
 pub use gateway::GatewayReport;
 pub use invoke::{InvokeError, Verb};
+pub use names::{Namer, StepName};
 pub use report::{json, pcapng, timeline};
 pub use stage::{PluginStage, PluginStageError, find_plugin, plugin_folders};
 pub use trace::{

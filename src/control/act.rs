@@ -7,6 +7,7 @@ use crate::host::command::Tool;
 use crate::host::{LinkKind, Mutation};
 use core::fmt;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// One effect of a step.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -53,8 +54,35 @@ pub enum Act {
     AnnounceGateway,
     /// Somebody looks at the pod's entry for its gateway, and the actors hear of its state.
     LookAtEntry,
+    /// A real plugin is run.
+    Plugin(Errand),
+    /// A request of a real plugin, which waits, is let go to the kernel.
+    Request {
+        /// Its number among all requests of the run, from 1.
+        number: u32,
+        /// What is asked, as ip(8), sysctl(8) or a shell would take it.
+        words: Arc<str>,
+    },
     /// Nothing but the news that it happened.
     Mark,
+}
+
+/// What a real plugin is run for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Errand {
+    /// To connect the pod.
+    Add,
+    /// To undo that.
+    Del,
+}
+
+impl fmt::Display for Errand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Errand::Add => "ADD",
+            Errand::Del => "DEL",
+        })
+    }
 }
 
 /// What an actor can be asked for from outside its program.
@@ -119,6 +147,8 @@ impl fmt::Display for Act {
             Act::DownElsewhere => f.write_str("an interface of another namespace goes down"),
             Act::AnnounceGateway => f.write_str("announce 169.254.1.1 to the pod"),
             Act::LookAtEntry => f.write_str("[pod] ip neigh show 169.254.1.1"),
+            Act::Plugin(errand) => write!(f, "run the plugin: {errand}"),
+            Act::Request { words, .. } => f.write_str(words),
             Act::Mark => Ok(()),
         }
     }

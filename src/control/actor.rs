@@ -86,6 +86,9 @@ pub enum Refusal {
     /// The model has no term for the command, and no kernel is there to carry it out.
     #[error("the model does not know this command")]
     Unmodelled,
+    /// A real plugin where no kernel is real.
+    #[error("a real plugin runs beside a real kernel only")]
+    NoPlugin,
 }
 
 /// What an actor sees and can ask for.

@@ -6,6 +6,7 @@ use super::cni::Cni;
 use super::felix::Felix;
 use super::kubelet::Kubelet;
 use super::monitor::Monitor;
+use super::real::RealCni;
 use super::script::Script;
 use super::step::ActorName;
 use smallvec::SmallVec;
@@ -16,6 +17,7 @@ use smallvec::SmallVec;
 pub enum Actors {
     Kubelet(Kubelet),
     Cni(Cni),
+    RealCni(RealCni),
     Felix(Box<Felix>),
     Script(Script),
     Monitor(Monitor),
@@ -27,6 +29,7 @@ impl Clone for Actors {
         match self {
             Actors::Kubelet(a) => Actors::Kubelet(a.clone()),
             Actors::Cni(a) => Actors::Cni(a.clone()),
+            Actors::RealCni(a) => Actors::RealCni(a.clone()),
             Actors::Felix(a) => Actors::Felix(a.clone()),
             Actors::Script(a) => Actors::Script(a.clone()),
             Actors::Monitor(a) => Actors::Monitor(a.clone()),
@@ -41,6 +44,7 @@ impl core::hash::Hash for Actors {
         match self {
             Actors::Kubelet(a) => a.hash(h),
             Actors::Cni(a) => a.hash(h),
+            Actors::RealCni(a) => a.hash(h),
             Actors::Felix(a) => a.hash(h),
             Actors::Script(a) => a.hash(h),
             Actors::Monitor(a) => a.hash(h),
@@ -58,6 +62,7 @@ macro_rules! each {
         match $self {
             Actors::Kubelet($a) => $e,
             Actors::Cni($a) => $e,
+            Actors::RealCni($a) => $e,
             Actors::Felix($a) => $e,
             Actors::Script($a) => $e,
             Actors::Monitor($a) => $e,
@@ -72,7 +77,7 @@ impl Actors {
     pub fn name(&self) -> ActorName {
         match self {
             Actors::Kubelet(_) => ActorName::Kubelet,
-            Actors::Cni(_) => ActorName::Cni,
+            Actors::Cni(_) | Actors::RealCni(_) => ActorName::Cni,
             Actors::Felix(_) => ActorName::Felix,
             Actors::Script(a) => a.name(),
             Actors::Monitor(_) => ActorName::Operator,
@@ -90,6 +95,7 @@ impl Actors {
             // what the kubelet waits for it hears as news
             Actors::Kubelet(_) => {}
             Actors::Cni(a) => a.done(task, result, cx),
+            Actors::RealCni(a) => a.done(task),
             Actors::Felix(a) => a.done(task, result, cx),
             Actors::Script(a) => a.done(task, result, cx),
             Actors::Monitor(a) => a.done(task, result, cx),

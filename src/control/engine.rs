@@ -1,9 +1,10 @@
 //! [`Control`]: runs the actors.
 
-use super::act::Act;
+use super::act::{Act, Errand};
 use super::actor::{Cx, Happening, Lane, Task, TaskResult, Wait};
 use super::actors::Actors;
 use super::hold::{Hold, Until};
+use super::real::RealCni;
 use super::setting::Setting;
 use super::step::{ActorName, StepId, StepTable};
 use crate::choice::{ChoiceKind, Chooser};
@@ -153,6 +154,66 @@ impl Control {
         for slot in 0..self.slots.len() {
             self.tell(slot, now, what, host, chooser);
         }
+    }
+
+    /// A real plugin asks the kernel for something, and waits for its turn.
+    pub fn request(
+        &mut self,
+        now: Time,
+        step: StepId,
+        asked: (u32, Arc<str>),
+        host: &HostState,
+        chooser: &mut dyn Chooser,
+    ) {
+        self.with_plugin(now, host, chooser, |plugin, cx| plugin.request(step, asked, cx));
+    }
+
+    /// A real plugin has ended.
+    pub fn plugin_over(
+        &mut self,
+        now: Time,
+        (errand, well): (Errand, bool),
+        host: &HostState,
+        chooser: &mut dyn Chooser,
+    ) {
+        // what waited for its turn waits no longer
+        let plugin = |slot: &&mut ActorSlot| matches!(slot.actor, Actors::RealCni(_));
+        for lane in self.slots.iter_mut().filter(plugin).flat_map(|slot| &mut slot.lanes) {
+            if lane.queue.front().is_some_and(|task| task.arg != 0) {
+                lane.run = None;
+            }
+            lane.queue.retain(|task| task.arg == 0);
+        }
+        self.with_plugin(now, host, chooser, |plugin, cx| plugin.over(errand, well, cx));
+    }
+
+    fn with_plugin(
+        &mut self,
+        now: Time,
+        host: &HostState,
+        chooser: &mut dyn Chooser,
+        tell: impl FnOnce(&mut RealCni, &mut Cx<'_>),
+    ) {
+        let setting = Arc::clone(&self.setting);
+        let mut cx = Cx::new(now, &setting, host);
+        let plugin = |slot: &ActorSlot| matches!(slot.actor, Actors::RealCni(_));
+        let Some(slot) = self.slots.iter().position(plugin) else { return };
+        if let Actors::RealCni(plugin) = &mut self.slots[slot].actor {
+            tell(plugin, &mut cx);
+        }
+        self.take_over(slot, cx, chooser);
+    }
+
+    /// The actors' names and addresses are these from now on.
+    pub fn set_setting(&mut self, setting: Arc<Setting>) {
+        self.setting = setting;
+    }
+
+    /// The steps are these from now on: those there were, and more.
+    pub fn set_steps(&mut self, steps: Arc<StepTable>) {
+        self.done.resize(steps.len(), 0);
+        self.started.resize(steps.len(), 0);
+        self.steps = steps;
     }
 
     /// Counts a request of the pod for its gateway, for holds that wait for it.

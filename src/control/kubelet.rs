@@ -19,6 +19,10 @@ pub struct Kubelet {
     del: StepId,
     /// An init container waits for the gateway before the containers start.
     waits: bool,
+    /// What a real plugin's failures come to: ADD's, and that of DEL.
+    failures: Option<(StepId, StepId)>,
+    /// ADD failed, and what it left is being taken away.
+    failed: bool,
     /// How often it gave up in this pod's life.
     given_up: u8,
     /// The pod is being deleted: its init container is none of the next pod's.
@@ -39,6 +43,11 @@ const RELIST: Span = Span::from_secs(1);
 /// kubelet notices; a real one looks at the pod again at intervals, and may be some seconds later.
 const BACK_OFF: Span = Span::from_secs(10);
 const BACK_OFF_MAX: Span = Span::from_secs(300);
+/// A pod that could not be brought about is looked at again after ten seconds and up to half as long
+/// (`backOffPeriod`, `workerBackOffPeriodJitterFactor`).
+const AGAIN: (Span, Span) = (Span::from_secs(10), Span::from_secs(15));
+/// The runtime calls DEL as soon as ADD has failed.
+const TEAR_DOWN: (Span, Span) = (Span::ZERO, Span::from_ms(5));
 
 impl Kubelet {
     /// The kubelet of a pod, with an init container that waits for the gateway or without.
@@ -53,9 +62,18 @@ impl Kubelet {
             delete: StepTable::built_in("kubelet.sandbox-delete"),
             del: StepTable::built_in("cni.del"),
             waits,
+            failures: None,
+            failed: false,
             given_up: 0,
             leaving: false,
         }
+    }
+
+    /// The same, where ADD and DEL can fail of themselves: what ADD left is taken away, and both are
+    /// tried again.
+    #[must_use]
+    pub fn that_retries(self, del_fail: StepId) -> Kubelet {
+        Kubelet { failures: Some((StepTable::built_in("cni.add-fail"), del_fail)), ..self }
     }
 
     pub(super) fn notice(&mut self, what: Happening, cx: &mut Cx<'_>) {
@@ -78,6 +96,17 @@ impl Kubelet {
             Happening::Asked(Ask::PodRecreate) if !self.leaving => {
                 self.leaving = true;
                 (self.delete, (Span::from_secs(1), Span::from_secs(2)))
+            }
+            Happening::Done(step) if self.failures.is_some_and(|(add, _)| add == step) => {
+                self.failed = true;
+                (self.delete, TEAR_DOWN)
+            }
+            Happening::Done(step) if self.failures.is_some_and(|(_, del)| del == step) => {
+                (self.delete, AGAIN)
+            }
+            Happening::Done(step) if step == self.del && self.failed => {
+                self.failed = false;
+                (self.sandbox, AGAIN)
             }
             // the controller writes a new pod, the scheduler places it
             Happening::Done(step) if step == self.del => {

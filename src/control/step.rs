@@ -78,6 +78,22 @@ pub struct StepInfo {
     pub actor: ActorName,
     /// What it does, in words.
     pub title: String,
+    /// Where it comes from.
+    pub origin: StepOrigin,
+}
+
+/// Where a step comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StepOrigin {
+    /// A program that is built in.
+    BuiltIn,
+    /// A scenario file.
+    File,
+    /// A real plugin, which asks the kernel for a change or runs another program.
+    Request,
+    /// A real plugin, which changes nothing of the network: it asks, opens a file, goes into a
+    /// namespace.
+    Question,
 }
 
 /// The built-in steps: name and meaning. Their numbers are their places here.
@@ -134,6 +150,8 @@ const BUILT_IN: &[(&str, &str)] = &[
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StepTable {
     steps: Vec<StepInfo>,
+    /// Other names, and the steps that they mean.
+    aliases: Vec<(String, Vec<StepId>)>,
 }
 
 impl Default for StepTable {
@@ -144,9 +162,10 @@ impl Default for StepTable {
                 name: (*name).to_owned(),
                 actor: ActorName::of_step(name).unwrap_or(ActorName::Operator),
                 title: (*title).to_owned(),
+                origin: StepOrigin::BuiltIn,
             })
             .collect();
-        StepTable { steps }
+        StepTable { steps, aliases: Vec::new() }
     }
 }
 
@@ -167,16 +186,39 @@ impl StepTable {
         BUILT_IN.iter().any(|(n, _)| *n == name)
     }
 
-    /// The number of a step.
+    /// The number of a step; of a name that means several, the first one's.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<StepId> {
-        self.steps.iter().position(|s| s.name == name).map(|i| StepId(i as u16))
+        let own = self.steps.iter().position(|s| s.name == name).map(|i| StepId(i as u16));
+        own.or_else(|| self.meant(name).first().copied())
+    }
+
+    /// The steps that another name means, in their order; none if it is no such name.
+    #[must_use]
+    pub fn meant(&self, name: &str) -> &[StepId] {
+        self.aliases.iter().find(|(alias, _)| alias == name).map_or(&[], |(_, steps)| steps)
+    }
+
+    /// From now on that name means these steps.
+    pub fn alias(&mut self, name: &str, steps: Vec<StepId>) {
+        self.aliases.push((name.to_owned(), steps));
     }
 
     /// Adds a step of a scenario's own; the number of the one of that name if there is one.
     pub fn add(&mut self, name: &str, actor: ActorName, title: &str) -> StepId {
-        self.find(name).unwrap_or_else(|| {
-            self.steps.push(StepInfo { name: name.to_owned(), actor, title: title.to_owned() });
+        self.add_of(StepOrigin::File, name, actor, title)
+    }
+
+    /// The same for a request of a real plugin.
+    pub fn add_request(&mut self, name: &str, title: &str, quiet: bool) -> StepId {
+        let origin = if quiet { StepOrigin::Question } else { StepOrigin::Request };
+        self.add_of(origin, name, ActorName::Cni, title)
+    }
+
+    fn add_of(&mut self, origin: StepOrigin, name: &str, actor: ActorName, title: &str) -> StepId {
+        let own = self.steps.iter().position(|s| s.name == name).map(|i| StepId(i as u16));
+        own.unwrap_or_else(|| {
+            self.steps.push(StepInfo { name: name.to_owned(), actor, title: title.to_owned(), origin });
             StepId((self.steps.len() - 1) as u16)
         })
     }

@@ -5,11 +5,13 @@ use super::kernel_node::KernelNode;
 use super::mirror::Mirror;
 use super::model_node::ModelNode;
 use super::node::{Node, NodeEvent};
+use super::plugin::{Note, Plugin};
 use super::progress::StatusLine;
 use super::signals::{Interrupt, Signals};
 use super::space::Space;
 use super::terms::{LiveEnd, LiveError, LiveNode, LiveOptions, broke};
 use super::watch::KnownEntries;
+use crate::addr::IfName;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
 use crate::control::Side;
 use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
@@ -52,6 +54,7 @@ pub fn run(options: &LiveOptions, trace: &mut Trace) -> Result<LiveEnd, LiveErro
         lab.judge_late(true);
         lab.look_at_kernels().await;
         lab.finish();
+        trace.plan = Arc::clone(&lab.events.plan);
         trace.events.append(&mut lab.events.events);
         end
     });
@@ -87,12 +90,16 @@ pub(super) struct Lab {
     tx: UnboundedSender<Message>,
     rx: UnboundedReceiver<Message>,
     pub(super) progress: StatusLine,
+    pub(super) plugin: Option<Plugin>,
+    /// Links of the node that the model does without.
+    pub(super) strange_links: Vec<IfName>,
 }
 
 enum Due {
     Node(NodeEvent),
     News(Message),
     Neigh(netns_lab::Event),
+    Plugin(Note),
     Timer,
     Interrupted(Interrupt),
 }
@@ -143,6 +150,8 @@ impl Lab {
             tx,
             rx,
             progress: StatusLine::new(options.progress),
+            plugin: Plugin::new(&plan)?,
+            strange_links: Vec::new(),
             plan,
         })
     }
@@ -172,7 +181,11 @@ impl Lab {
                 Due::Node(event) => self.node_news(event).await?,
                 Due::News(message) => self.client_news(message).await?,
                 Due::Neigh(event) => self.neigh_news(&event),
-                Due::Timer => self.judge_late(false),
+                Due::Plugin(note) => self.plugin_news(note).await?,
+                Due::Timer => {
+                    self.judge_late(false);
+                    self.plugin_waits_no_longer().await?;
+                }
                 Due::Interrupted(signal) => return Ok(LiveEnd::Interrupted(signal)),
             }
         }
@@ -180,7 +193,8 @@ impl Lab {
 
     /// Waits for whatever comes first.
     async fn wait(&mut self, end: Time, signals: &mut Signals) -> Due {
-        let node = [self.node.poll_timeout(), self.node.deadline()];
+        let plugin = self.plugin.as_ref().and_then(Plugin::deadline);
+        let node = [self.node.poll_timeout(), self.node.deadline(), plugin];
         let timers = [self.run.poll_timeout(), self.node.carrier_timeout(&self.mirror.veth)];
         let next = timers.into_iter().chain(node).flatten().min().unwrap_or(end).min(end);
         let left = next.since(self.now());
@@ -190,6 +204,12 @@ impl Lab {
             event = self.node.next() => Due::Node(event),
             Some(message) = self.rx.recv() => Due::News(message),
             Ok(event) = self.pod.monitor.next() => Due::Neigh(event),
+            Some(told) = async {
+                match &mut self.plugin {
+                    Some(plugin) => plugin.next().await,
+                    None => std::future::pending().await,
+                }
+            } => Due::Plugin(told),
             () = tokio::time::sleep_until(Instant::now() + Duration::from(left)) => Due::Timer,
         }
     }
@@ -207,7 +227,7 @@ impl Lab {
     }
 
     /// What the real node has said until now: an actor looks at a node that knows it.
-    async fn hear_node(&mut self) -> Result<(), LiveError> {
+    pub(super) async fn hear_node(&mut self) -> Result<(), LiveError> {
         for _ in 0..HEARD_AT_ONCE {
             match self.node.said().await {
                 Some(event) => self.node_news(event).await?,

@@ -18,14 +18,19 @@
 
 mod capture;
 mod client;
+mod differences;
 mod engine;
 mod kernel_node;
 mod link;
+mod look;
 mod mirror;
 mod model_node;
 mod news;
 mod node;
+mod plugin;
 mod progress;
+mod rehearse;
+mod requests;
 mod signals;
 mod space;
 mod stage;
@@ -37,5 +42,6 @@ mod watch;
 
 pub use engine::run;
 pub use link::PodLinkKind;
+pub use rehearse::rehearse;
 pub use signals::{Interrupt, on_interrupt};
 pub use terms::{LiveEnd, LiveError, LiveNode, LiveOptions};

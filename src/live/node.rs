@@ -107,6 +107,14 @@ impl Node {
         each!(self, _m => None, k => Some(&k.space))
     }
 
+    /// A real pair's frames are watched from now on, at the pod's end.
+    pub(super) fn watch(&mut self, pod: &Space, eth: IfName) -> Result<(), LinkFault> {
+        each!(self, _m => Ok(()), k => {
+            k.capture = Some(super::capture::Capture::open(&pod.netns, eth.as_str())?);
+            Ok(())
+        })
+    }
+
     /// The same, to be changed.
     pub(super) fn model(&mut self) -> NodeModel<'_> {
         each!(self, m => NodeModel::Gateway(&mut m.gateway), k => NodeModel::State(&mut k.state))

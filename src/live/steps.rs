@@ -28,6 +28,10 @@ impl Lab {
             else {
                 break;
             };
+            if let Deed::Request(number) = order.deed {
+                // the kernel's answer comes as news
+                return self.let_go(number, doing).await;
+            }
             let came = self.obey(&order).await?;
             self.run.came(&mut doing, came, self.now(), self.node.state(), &mut self.chooser);
         }
@@ -55,6 +59,8 @@ impl Lab {
             Deed::Send(frame) => return self.send_by_hand(frame).await.map(Came::from),
             Deed::LookAtEntry => return Ok(self.look_for_monitor().await),
             Deed::DownElsewhere => return Ok(Came::Done),
+            Deed::Plugin(errand) => return self.run_plugin(*errand).await,
+            Deed::Request(_) => return Ok(Came::Refused(Refusal::NoPlugin)),
             Deed::Start(client) => {
                 self.start_client(*client);
                 return Ok(Came::Done);

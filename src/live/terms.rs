@@ -46,6 +46,9 @@ pub enum LiveError {
     /// This kernel, or any, has no means for what the scenario wants.
     #[error("the scenario cannot be staged here: {0}")]
     NotHere(String),
+    /// A real plugin, or what the scenario says of it, cannot be used.
+    #[error("the plugin cannot be run: {0}")]
+    Input(String),
     /// Something broke on the way.
     #[error("the live run broke off: {0}")]
     Broke(String),

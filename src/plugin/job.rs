@@ -133,7 +133,9 @@ fn is_of_pod(act: &Act, s: &Setting) -> bool {
         | Act::VethDelete { .. }
         | Act::PodReset
         | Act::DownElsewhere
-        | Act::LookAtEntry => false,
+        | Act::LookAtEntry
+        | Act::Plugin(_)
+        | Act::Request { .. } => false,
     }
 }
 

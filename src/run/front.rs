@@ -46,7 +46,13 @@ fn silence(plan: &Plan, host: &HostState, dev: Option<IfIndex>, carries: bool) -
     let s = &plan.setting;
     let arp = Arp::request(s.pod_mac, s.pod_ip, s.gateway);
     let request = Request { dev, cast: Cast::Broadcast, arp, sender_known: true, again: false, leg: 0 };
-    decide(host, &request).reason().or(unplugged)
+    // in the name of a bridge's port the bridge may answer
+    let by_bridge = host.link(dev).filter(|l| l.is_up()).and_then(crate::host::Link::master);
+    let bridge = by_bridge.map(|dev| decide(host, &Request { dev, ..request }).reason());
+    match bridge {
+        Some(None) => unplugged,
+        _ => decide(host, &request).reason().or(unplugged),
+    }
 }
 
 impl Run {

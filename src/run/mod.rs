@@ -14,8 +14,8 @@
 //! ([`Run::asked`]), what clients do ([`Run::heard`]). All that is told of it goes to a
 //! [`crate::trace::Sink`].
 //!
-//! A step that comes from elsewhere than [`Control`] (a real plugin, a hand) is a [`Doing`] like any
-//! other; more pods are more [`PodId`]s. Neither is here yet.
+//! What a real plugin asks of a kernel is a task of the actor that stands for it ([`Run::plugin_asks`]), and
+//! becomes a [`Doing`] like any other. More pods are more [`PodId`]s; a plan has one.
 
 #[cfg(feature = "live")]
 mod differs;
@@ -31,7 +31,9 @@ pub(crate) use judge::{Judge, Judged, NodeView, Question};
 pub use order::{Came, Deed, Doing, Order, PodId};
 
 use crate::choice::{ChoiceKind, Chooser};
-use crate::control::{Act, Control, Gate, Happening, LinkEvent, Refusal, Taken, TaskResult, UnderWay};
+use crate::control::{
+    Act, Control, Errand, Gate, Happening, LinkEvent, Refusal, Setting, StepId, Taken, TaskResult, UnderWay,
+};
 use crate::host::{HostState, Reason};
 use crate::packet::Frame;
 use crate::pod::ClientId;
@@ -196,6 +198,8 @@ impl Run {
             Act::PodReset => Deed::Reset,
             Act::AnnounceGateway => Deed::Send(self.announcement(host)?),
             Act::LookAtEntry => Deed::LookAtEntry,
+            Act::Plugin(errand) => Deed::Plugin(*errand),
+            Act::Request { number, .. } => Deed::Request(*number),
             Act::DownElsewhere => Deed::DownElsewhere,
         };
         Some(Order { pod: doing.pod, deed })
@@ -260,6 +264,38 @@ impl Run {
     /// Something happened to an interface of the host end's name.
     pub fn link(&mut self, now: Time, event: LinkEvent, host: &HostState, chooser: &mut dyn Chooser) {
         self.control.notice(now, Happening::Link(self.plan.setting.cali, event), host, chooser);
+    }
+
+    /// A real plugin asks the kernel for something, and waits until it is let go: the step `step`.
+    pub fn plugin_asks(
+        &mut self,
+        now: Time,
+        _: PodId,
+        (step, number, words): (StepId, u32, Arc<str>),
+        host: &HostState,
+        chooser: &mut dyn Chooser,
+    ) {
+        self.control.request(now, step, (number, words), host, chooser);
+    }
+
+    /// A real plugin has ended, with success or without.
+    pub fn plugin_over(
+        &mut self,
+        now: Time,
+        _: PodId,
+        came: (Errand, bool),
+        host: &HostState,
+        chooser: &mut dyn Chooser,
+    ) {
+        self.control.plugin_over(now, came, host, chooser);
+    }
+
+    /// The plan is this from now on: other names and addresses, or more steps at the end of the table.
+    /// The actors go on with those of `actors`.
+    pub fn learn(&mut self, plan: Arc<Plan>, actors: Arc<Setting>) {
+        self.control.set_steps(Arc::clone(&plan.steps));
+        self.control.set_setting(actors);
+        self.plan = plan;
     }
 
     /// A pod asks for its gateway.

@@ -1,7 +1,7 @@
 //! What a run wants done, and what comes of it.
 
 use crate::addr::Side;
-use crate::control::{Refusal, Taken, TaskResult};
+use crate::control::{Errand, Refusal, StepId, Taken, TaskResult};
 use crate::host::command::Tool;
 use crate::host::{Mutation, Refused};
 use crate::neigh::Nud;
@@ -48,6 +48,10 @@ pub enum Deed<'a> {
     DownElsewhere,
     /// The state of the pod's entry for its gateway is wanted: [`Came::Entry`].
     LookAtEntry,
+    /// A real plugin is run.
+    Plugin(Errand),
+    /// The request of that number, of a real plugin, is let go. What comes of it may come late.
+    Request(u32),
     /// A client starts.
     Start(ClientId),
     /// A client is ended, as a signal ends it.
@@ -90,6 +94,12 @@ pub struct Doing {
 }
 
 impl Doing {
+    /// Which step it is.
+    #[must_use]
+    pub fn step(&self) -> StepId {
+        self.taken.task.step
+    }
+
     /// A step of which nothing is done yet.
     #[must_use]
     pub fn new(pod: PodId, taken: Taken) -> Doing {

@@ -6,6 +6,7 @@ use super::file::{
 };
 use super::layers::names;
 use super::plan::{ClientPlan, Target, WAITER};
+use super::plugin::step_fault_of;
 use super::text::CommandText;
 use crate::control::{
     Act, ActorName, CalicoVersion, Gate, Hold, ScriptStep, Setting, Side, StepId, StepTable, Until,
@@ -125,6 +126,9 @@ impl Scenario {
         for step in declared.clone() {
             declare(step, &mut steps, c);
         }
+        if f.cni.is_some() {
+            super::plugin::placeholders(f, &mut steps);
+        }
         for step in declared {
             gate(step.after.as_ref(), &steps, c);
             check_step(step, c);
@@ -161,7 +165,11 @@ impl Scenario {
             let _ = client_of(client, &steps, c);
         }
         for fault in &f.faults {
-            let _ = fault_of(fault, c);
+            if f.cni.is_some() && fault.get_ref().step.is_some() {
+                let _ = step_fault_of(fault, &steps, c);
+            } else {
+                let _ = fault_of(fault, c);
+            }
         }
         too_many(f, c);
         c.sense(f, &self.source);
@@ -483,6 +491,11 @@ pub(super) fn client_of(client: &ClientFile, steps: &StepTable, c: &mut Checker)
 
 pub(super) fn fault_of(fault: &Spanned<FaultFile>, c: &mut Checker) -> Option<FaultRule> {
     let (place, fault) = (fault.span(), fault.get_ref());
+    if fault.step.is_some() || fault.fail.is_some() || fault.kill.is_some() {
+        let message = "`step`, `fail` and `kill` belong together, and to a real plugin".to_owned();
+        c.flaw(place, message, Some("`[cni] conflist` names one".into()));
+        return None;
+    }
     let mut actions = Vec::new();
     actions.extend(fault.drop.then_some(FaultAction::Drop));
     actions.extend(fault.delay.map(|d| FaultAction::Delay(d.from, d.to)));

@@ -3,6 +3,7 @@
 pub use super::change::{ChangeFile, FixEffect, FixFile};
 use super::expect::{Corner, Expect, Range};
 pub use super::monitor::MonitorFile;
+pub use super::plugin::{CniFile, KillFile};
 use super::text::CommandText;
 pub use super::wait::WaitFile;
 use crate::addr::Mac;
@@ -51,6 +52,9 @@ pub struct ScenarioFile {
     /// Calico's version and settings.
     #[serde(default)]
     pub calico: CalicoFile,
+    /// A real CNI plugin in the place of the program that plays Calico's; live, with the kernel as
+    /// responder.
+    pub cni: Option<CniFile>,
     /// The kernel.
     #[serde(default)]
     pub kernel: KernelFile,
@@ -69,7 +73,7 @@ pub struct ScenarioFile {
     /// Steps held up.
     #[serde(default, rename = "hold")]
     pub holds: Vec<HoldFile>,
-    /// What the link does to frames.
+    /// What the link does to frames, and what requests of a real plugin meet.
     #[serde(default, rename = "fault")]
     #[schemars(with = "Vec<FaultFile>")]
     pub faults: Vec<Spanned<FaultFile>>,
@@ -367,7 +371,8 @@ pub struct HoldFile {
     pub never: bool,
 }
 
-/// Something the link does to frames. Exactly one action is given.
+/// Something the link does to frames, or that a request of a real plugin meets. Exactly one action is
+/// given.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FaultFile {
@@ -377,7 +382,15 @@ pub struct FaultFile {
     pub from: Option<crate::control::Side>,
     /// Only to a unicast (false) or only to a group address (true).
     pub group: Option<bool>,
-    /// From which such frame on, from 1.
+    /// A request of a real plugin, with `fail` or `kill`; else it is about frames.
+    #[schemars(with = "Option<String>")]
+    pub step: Option<Located>,
+    /// The request fails with this error of the kernel, such as `EPERM`.
+    #[schemars(with = "Option<String>")]
+    pub fail: Option<Located>,
+    /// The process that makes the request is killed before it is carried out, or after.
+    pub kill: Option<KillFile>,
+    /// From which such frame (or request) on, from 1.
     #[schemars(with = "Option<u32>")]
     pub nth: Option<Spanned<u32>>,
     /// How many of them; one when `nth` is given, else all.

@@ -9,12 +9,13 @@ use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, Located, Monitor
 use super::monitor::monitor;
 use super::overrides::{MITIGATION, Overrides};
 use super::plan::{ClientPlan, InFront, Plan, Target};
+use super::plugin::{Rehearsal, step_fault_of};
 use super::setup::{SetUp, node};
 use super::text::CommandText;
 use super::wait::{from_first_container, waiter};
 use crate::control::{
-    ActorName, Actors, CalicoVersion, Cni, CniOptions, Felix, FelixOptions, Gate, Hold, Kubelet, Script,
-    ScriptStep, Setting, Side, StepTable, Until,
+    ActorName, Actors, CalicoVersion, Cni, CniOptions, Felix, FelixOptions, Gate, Hold, Kubelet, RealCni,
+    RealSteps, Script, ScriptStep, Setting, Side, StepTable, Until,
 };
 use crate::gateway::OutsideSpec;
 use crate::host::command::Tool;
@@ -63,6 +64,15 @@ pub enum PlanError {
     /// Steps with commands that the model has no term for, where no kernel can be asked.
     #[error("the scenario cannot be run here\n{0}")]
     Unmodelled(ScenarioError),
+    /// A step of the plugin that it does not have.
+    #[error("the scenario does not fit its plugin\n{0}")]
+    Misnamed(Box<ScenarioError>),
+    /// A real plugin where none can run.
+    #[error(
+        "scenario {0} has a real plugin ([cni]), which a model cannot run: `arplab run FILE --live --responder \
+         kernel` does"
+    )]
+    RealPlugin(String),
 }
 
 /// Everything the layers say, the last word last.
@@ -141,22 +151,50 @@ impl<'a> Layers<'a> {
 
 impl Scenario {
     /// Makes the scenario ready to run, with fixes and the command line's changes.
+    ///
+    /// # Errors
+    /// [`PlanError`], also for one with a real plugin, of which [`Scenario::plan_with_plugin`] makes a plan.
     pub fn plan(&self, overrides: &Overrides) -> Result<Plan, PlanError> {
-        self.plan_of(overrides, Layers::of(self), self.setting())
+        self.without_plugin()?;
+        self.plan_of(overrides, Layers::of(self), self.setting(), None)
     }
 
     /// As [`Scenario::plan`], for a pod with other names and addresses than the file's.
     pub fn plan_for(&self, setting: Setting) -> Result<Plan, PlanError> {
-        self.plan_of(&Overrides::default(), Layers::of(self), setting)
+        self.without_plugin()?;
+        self.plan_of(&Overrides::default(), Layers::of(self), setting, None)
+    }
+
+    /// The same for a scenario with a real plugin. Without a rehearsal the plan is good for a rehearsal:
+    /// what its steps are is not known, nor the pod's address.
+    pub fn plan_with_plugin(
+        &self,
+        overrides: &Overrides,
+        rehearsal: Option<&Rehearsal>,
+    ) -> Result<Plan, PlanError> {
+        let mut setting = self.setting();
+        if let Some(rehearsal) = rehearsal {
+            setting.pod_ip = rehearsal.pod_ip.unwrap_or(setting.pod_ip);
+            setting.gateway = rehearsal.gateway.unwrap_or(setting.gateway);
+        }
+        self.plan_of(overrides, Layers::of(self), setting, rehearsal)
+    }
+
+    fn without_plugin(&self) -> Result<(), PlanError> {
+        match self.file.cni {
+            Some(_) => Err(PlanError::RealPlugin(self.id().to_owned())),
+            None => Ok(()),
+        }
     }
 
     /// As [`Scenario::plan`], in the shorter form that `[live]` describes; and what that changed.
     /// Holds set by the command line stay as they are.
     pub fn short_plan(&self, overrides: &Overrides) -> Result<(Plan, Vec<String>), PlanError> {
+        self.without_plugin()?;
         let mut layers = Layers::of(self);
         let before_start = &self.file.live.pod_before_start;
         layers.before_start.extend(before_start);
-        let mut plan = self.plan_of(overrides, layers, self.setting())?;
+        let mut plan = self.plan_of(overrides, layers, self.setting(), None)?;
         let setting = Arc::clone(&plan.setting);
         let said =
             before_start.iter().map(|c| format!("the pod begins with `{}`", setting.expand(c.as_str())));
@@ -170,6 +208,7 @@ impl Scenario {
         overrides: &Overrides,
         mut layers: Layers<'a>,
         setting: Setting,
+        rehearsal: Option<&Rehearsal>,
     ) -> Result<Plan, PlanError> {
         let f = &self.file;
         for name in &overrides.fixes {
@@ -181,6 +220,7 @@ impl Scenario {
             let actor = ActorName::of_step(step.id.get_ref()).unwrap_or(ActorName::Operator);
             steps.add(step.id.get_ref(), actor, &step.title);
         }
+        let real = self.plugin_steps(overrides, rehearsal, &mut steps)?;
         let before_start = self.before_start(&layers, &setting, &mut steps)?;
         let monitor = layers.monitor.map(|m| monitor(m, &mut steps));
         let script: Vec<(ActorName, ScriptStep)> = layers
@@ -190,7 +230,7 @@ impl Scenario {
             .map(|(actor, step)| (actor, from_first_container(step, actor, layers.waits)))
             .chain(before_start)
             .collect();
-        let mut holds: Vec<Hold> = layers.holds.iter().filter_map(|h| hold_of(h, &steps, &mut c)).collect();
+        let mut holds: Vec<Hold> = layers.holds.iter().flat_map(|h| holds_of(h, &steps, &mut c)).collect();
         apply_hold_overrides(&mut holds, overrides, &steps)?;
         let mut clients: Vec<ClientPlan> = if f.clients.is_empty() {
             default_clients()
@@ -200,7 +240,12 @@ impl Scenario {
         for (client, ident) in clients.iter_mut().zip(1..) {
             client.ident = ident;
         }
-        let faults = f.faults.iter().filter(|_| layers.faults).filter_map(|x| fault_of(x, &mut c)).collect();
+        let (of_steps, of_frames): (Vec<_>, Vec<_>) =
+            f.faults.iter().filter(|_| layers.faults).partition(|x| x.get_ref().step.is_some());
+        let faults = of_frames.into_iter().filter_map(|x| fault_of(x, &mut c)).collect();
+        let of_steps = of_steps.into_iter().filter_map(|x| step_fault_of(x, &steps, &mut c)).collect();
+        let names = rehearsal.map(|r| r.plugins.clone()).unwrap_or_default();
+        let plugin = f.cni.as_ref().map(|cni| Arc::new(cni.plugin(&self.origin, names, of_steps)));
         if let Some(flaw) = c.flaws.first() {
             return Err(PlanError::Flawed(format!("{}: {}", self.origin, flaw.message)));
         }
@@ -208,7 +253,7 @@ impl Scenario {
         let pod = self.pod(&layers, &setting, &node.state)?;
         let tools: Vec<(Side, Tool)> = node.tools.into_iter().chain(pod.tools).collect();
         self.only_known(&script, &tools, overrides.corner)?;
-        let mut actors = actors(&layers, &setting, &node.state, &script);
+        let mut actors = actors(&layers, &setting, &node.state, &script, real);
         actors.extend(monitor);
         let gateway = setting.gateway;
         Ok(Plan {
@@ -225,6 +270,7 @@ impl Scenario {
             tools,
             eth_is_plain: false,
             queue_purged_by_all: f.kernel.before_6_0,
+            plugin,
             responder: layers.responder.unwrap_or_default(),
             icmp_errors_filtered: f.pod.icmp_errors_filtered,
             clients,
@@ -313,6 +359,41 @@ impl Scenario {
         PlanError::NoFix { scenario: self.id().to_owned(), name: name.to_owned(), meant, known }
     }
 
+    /// The steps of a real plugin: those of its rehearsal, or else those that the file names.
+    fn plugin_steps(
+        &self,
+        overrides: &Overrides,
+        rehearsal: Option<&Rehearsal>,
+        steps: &mut StepTable,
+    ) -> Result<Option<RealSteps>, PlanError> {
+        if self.file.cni.is_none() {
+            return Ok(None);
+        }
+        let real = RealSteps::declare(steps);
+        let Some(rehearsal) = rehearsal else {
+            super::plugin::placeholders(&self.file, steps);
+            for hold in overrides.holds.iter().filter(|h| ActorName::of_step(&h.step) == Some(ActorName::Cni))
+            {
+                if steps.find(&hold.step).is_none() {
+                    steps.add_request(&hold.step, "a request of the plugin", false);
+                }
+            }
+            return Ok(Some(real));
+        };
+        let flaws = super::plugin::resolve(&self.file, overrides, rehearsal, steps);
+        if flaws.is_empty() {
+            return Ok(Some(real));
+        }
+        if let Some((step, _)) = flaws.iter().find(|(_, flaw)| flaw.is_none()) {
+            let help = format!("of the plugin's requests {}", super::plugin::has(rehearsal));
+            let meant = crate::near::meant(step, rehearsal.requests.iter().map(|r| r.name.as_str()));
+            return Err(PlanError::NoStep { step: step.clone(), meant, help });
+        }
+        let flaws = flaws.into_iter().filter_map(|(_, flaw)| flaw).collect();
+        let (origin, source) = (self.origin.clone(), self.source.clone());
+        Err(PlanError::Misnamed(Box::new(ScenarioError { origin, source, flaws })))
+    }
+
     pub(super) fn setting(&self) -> Setting {
         let p = &self.file.pod;
         let or = |name: &Option<Located>, usual: &str| {
@@ -384,17 +465,23 @@ fn actors(
     setting: &Setting,
     host: &HostState,
     script: &[(ActorName, ScriptStep)],
+    real: Option<RealSteps>,
 ) -> Vec<Actors> {
     let version = layers.version();
     let options = CniOptions {
         endpoint_status_wait: layers.last(|c| c.endpoint_status_wait),
         pod_hwaddr: layers.last(|c| c.pod_hwaddr),
     };
-    let mut actors = vec![
-        Actors::Kubelet(Kubelet::new(layers.waits.is_some())),
-        Actors::Cni(Cni::new(version, options, setting)),
-    ];
-    if !layers.calico.iter().any(|c| c.no_felix) {
+    let felix = !layers.calico.iter().any(|c| c.no_felix);
+    let kubelet = Kubelet::new(layers.waits.is_some());
+    let mut actors = match real {
+        Some(steps) => vec![
+            Actors::Kubelet(kubelet.that_retries(steps.del_fail)),
+            Actors::RealCni(RealCni::new(steps, felix)),
+        ],
+        None => vec![Actors::Kubelet(kubelet), Actors::Cni(Cni::new(version, options, setting))],
+    };
+    if felix {
         actors.push(Actors::Felix(Box::new(Felix::new(felix_options(layers, version, host)))));
     }
     for name in ActorName::ALL {
@@ -432,6 +519,14 @@ fn felix_options(layers: &Layers<'_>, version: CalicoVersion, host: &HostState) 
         o.static_arp_refresh = refresh;
     }
     o
+}
+
+/// The hold of a file's table: several, if it is on every occurrence of several steps.
+fn holds_of(hold: &HoldFile, steps: &StepTable, c: &mut Checker) -> Vec<Hold> {
+    let Some(first) = hold_of(hold, steps, c) else { return Vec::new() };
+    let others = steps.meant(hold.step.get_ref()).iter().skip(1).filter(|_| hold.every);
+    let others: Vec<Hold> = others.map(|step| Hold { step: *step, ..first }).collect();
+    [first].into_iter().chain(others).collect()
 }
 
 fn apply_hold_overrides(

@@ -1,6 +1,7 @@
 //! A scenario made ready to run: states, actors, holds, clients, faults.
 
 use super::file::ClientKind;
+use super::plugin::RealPlugin;
 use crate::control::{Actors, CalicoVersion, Gate, Hold, Setting, Side, StepTable};
 use crate::gateway::OutsideSpec;
 use crate::host::command::Tool;
@@ -164,6 +165,8 @@ pub struct Plan {
     pub eth_is_plain: bool,
     /// An interface that goes down in any namespace throws delayed answers away (before 6.0).
     pub queue_purged_by_all: bool,
+    /// A real plugin, which does ADD and DEL.
+    pub plugin: Option<Arc<RealPlugin>>,
     /// Who answers ARP on the host end.
     pub responder: InFront,
     /// The pod filters the errors its kernel sends to it.

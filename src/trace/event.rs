@@ -3,7 +3,7 @@
 
 use super::view::View;
 use crate::addr::{IfName, Mac};
-use crate::control::{Act, ActorName, Refusal, Side, StepId, Until};
+use crate::control::{Act, ActorName, Errand, Refusal, Side, StepId, Until};
 use crate::host::conf::SysctlKey;
 use crate::host::{NsReason, Pointer, Reason, Refused};
 use crate::neigh::{Cause, Nud};
@@ -301,6 +301,13 @@ pub enum What {
         /// The news.
         news: ClientNews,
     },
+    /// A real plugin failed, in these words.
+    PluginFailed {
+        /// At what.
+        errand: Errand,
+        /// Why.
+        why: String,
+    },
     /// This machine gives no TAP, in these words; a veth and a packet socket take its place.
     NoTap {
         /// Why not.
@@ -344,7 +351,11 @@ impl What {
             What::Dropped { .. } => Kinds::DROPPED,
             What::Gateway { .. } => Kinds::GATEWAY,
             What::Client { .. } => Kinds::CLIENT,
-            What::Kernel(_) | What::Differs(_) | What::Unmodelled { .. } | What::NoTap { .. } => Kinds::LIVE,
+            What::Kernel(_)
+            | What::Differs(_)
+            | What::Unmodelled { .. }
+            | What::PluginFailed { .. }
+            | What::NoTap { .. } => Kinds::LIVE,
             What::End { .. } => Kinds::END,
         }
     }

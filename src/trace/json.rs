@@ -336,6 +336,7 @@ fn line_what(trace: &Trace, what: &What) -> LineWhat {
             client: trace.client_name(*client).to_owned(),
             news: line_news(trace, *client, news),
         },
+        What::PluginFailed { errand, why } => LineWhat::Note { text: words::plugin_failed(*errand, why) },
         What::NoTap { why } => LineWhat::Note { text: words::no_tap(why) },
         What::End { steps } => LineWhat::End { steps: *steps },
     }

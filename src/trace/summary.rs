@@ -28,9 +28,16 @@ pub fn headline(trace: &Trace) -> String {
     } else {
         ""
     };
+    let plugin = plan.plugin.as_ref().map(|p| format!("plugin {}, Felix of ", p.names.join(" and ")));
     let mut line = format!(
-        "{corner}, seed {}, Calico {}{era}, pod {}/{} at {}, host end {}",
-        start.seed, plan.version, s.namespace, s.pod, s.pod_ip, s.cali
+        "{corner}, seed {}, {}Calico {}{era}, pod {}/{} at {}, host end {}",
+        start.seed,
+        plugin.unwrap_or_default(),
+        plan.version,
+        s.namespace,
+        s.pod,
+        s.pod_ip,
+        s.cali
     );
     for fix in &start.fixes {
         // a mitigation says "with" itself

@@ -15,7 +15,7 @@ use super::page::{Glyphs, LaneName, Page, PageRow, Style, Tone, Window};
 use super::view::View;
 use super::words::{self, Precision};
 use crate::addr::Mac;
-use crate::control::{Act, ActorName, Side, StepId, StepTable};
+use crate::control::{Act, ActorName, Side, StepId, StepOrigin, StepTable};
 use crate::host::Reason;
 use crate::neigh::Nud;
 use crate::packet::{FrameId, IpBytes};
@@ -151,6 +151,9 @@ impl Timeline<'_> {
             What::Client { client, news } => self.client(t, *client, news),
             What::Dropped { side, packet, why } => self.dropped(t, *side, packet, *why),
             What::Ignored { side, why } => self.row(t, None, Tone::Dim, words::ignored(*side, *why)),
+            What::PluginFailed { errand, why } => {
+                self.row(t, None, Tone::Bad, words::plugin_failed(*errand, why));
+            }
             What::NoTap { why } => self.row(t, None, Tone::Dim, words::no_tap(why)),
             What::Unmodelled { command, .. } => self.row(t, None, Tone::Bad, words::unmodelled(command)),
             What::Differs(how) => self.row(t, None, Tone::Bad, format!("model and kernel differ: {how}")),
@@ -199,11 +202,18 @@ impl Timeline<'_> {
             return;
         }
         let info = self.trace.plan.steps.info(step);
+        if info.origin == StepOrigin::Question && !self.style.full {
+            return;
+        }
         // what has no effect on a namespace is told in words
         let title =
             Some(info.title.clone()).filter(|_| acts.is_empty() && StepTable::is_built_in(&info.name));
         let what = title.unwrap_or_else(|| acts.join("; "));
-        let mut text = if what.is_empty() { info.name.clone() } else { format!("{:<28} {what}", info.name) };
+        let mut text = match info.origin {
+            _ if what.is_empty() => info.name.clone(),
+            StepOrigin::Request | StepOrigin::Question => format!("{:<40}  {what}", info.name),
+            StepOrigin::BuiltIn | StepOrigin::File => format!("{:<28} {what}", info.name),
+        };
         let tone = if undone.is_some() { Tone::Bad } else { Tone::Plain };
         if let Some(why) = undone {
             let _ = write!(text, " -- {why}");

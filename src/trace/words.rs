@@ -1,7 +1,7 @@
 //! What happened, in words.
 
 use super::event::{Differs, Failed, FrameFate, HeldUntil, KernelTables, Loss, Trace, Undone, Why};
-use crate::control::{Act, Side, Until};
+use crate::control::{Act, Errand, Side, Until};
 use crate::host::Reason;
 use crate::neigh::Discarded;
 use crate::pod::{ClientId, Failure};
@@ -171,6 +171,11 @@ pub(super) fn gateway4(trace: &Trace) -> &'static str {
 /// A kernel did something that the model has no term for.
 pub(super) fn unmodelled(command: &str) -> String {
     format!("the model does not know `{command}`: from here on it is not held against the kernel")
+}
+
+/// A real plugin failed.
+pub(super) fn plugin_failed(errand: Errand, why: &str) -> String {
+    format!("{errand} of the plugin failed: {why}")
 }
 
 /// A frame that is no question, put aside.

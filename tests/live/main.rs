@@ -9,6 +9,7 @@ mod changes;
 mod clients;
 mod cni;
 mod cni_explore;
+mod cni_steps;
 mod differential;
 mod explore_verdicts;
 mod front;
@@ -66,6 +67,7 @@ fn main() {
         ("wait_for_gateway", wait_for_gateway::TESTS),
         ("cni", cni::TESTS),
         ("podman", podman::TESTS),
+        ("cni_steps", cni_steps::TESTS),
         ("plugin", plugin::TESTS),
         ("probe", probe::TESTS),
         ("leftovers", leftovers::TESTS),

@@ -19,10 +19,11 @@ const LAYERS: &[&[&str]] = &[
     &["scenario"],
     &["trace"],
     &["run"],
+    &["cni"],
     &["sim", "live"],
     &["explore"],
     &["matrix", "strategies"],
-    &["vectors", "probe", "differential", "cni"],
+    &["vectors", "probe", "differential"],
     &["fuzzing", "plugin"],
     &["cli"],
 ];

@@ -47,6 +47,7 @@ impl Run<'_> {
             Then::LetGo => Verdict::LetGo,
             Then::Fail(errno) => Verdict::Fail(errno),
             Then::Kill(scope) => Verdict::KillBefore(scope),
+            Then::KillAfter(scope) => Verdict::KillAfter(scope),
         };
         if let Err(error) = self.carry_out(record, call, verdict) {
             tracing::warn!(%error, "a held request could not be answered");

@@ -50,8 +50,10 @@ pub enum Then {
     LetGo,
     /// It fails.
     Fail(Errno),
-    /// Whoever made it is killed.
+    /// Whoever made it is killed, and it is not carried out.
     Kill(Scope),
+    /// It is carried out, and then whoever made it is killed; see [`Verdict::KillAfter`].
+    KillAfter(Scope),
 }
 
 /// Decides. A closure from a request to a verdict is such rules.

@@ -39,6 +39,7 @@ impl<O: Outside> World<O> {
                 pair.down_elsewhere();
                 Came::Done
             }
+            Deed::Plugin(_) | Deed::Request(_) => Came::Refused(Refusal::NoPlugin),
             Deed::Start(client) => {
                 pair.start_client(now, *client, chooser);
                 Came::Done

@@ -2,7 +2,7 @@
 
 use super::{Bar, Mark, Tone};
 use crate::addr::Mac;
-use crate::control::{ActorName, Side, StepId};
+use crate::control::{ActorName, Side, StepId, StepOrigin};
 use crate::neigh::Nud;
 use crate::packet::FrameId;
 use crate::pod::ClientId;
@@ -106,6 +106,9 @@ impl<'a> Lanes<'a> {
         let t = event.t_ns;
         match &event.what {
             What::Step { step, actor, acts, undone } => {
+                if self.trace.plan.steps.info(*step).origin == StepOrigin::Question {
+                    return;
+                }
                 let name = self.trace.step_name(*step);
                 let what = words::commands(acts).join("; ");
                 let text = if what.is_empty() { name.to_owned() } else { format!("{name}: {what}") };
@@ -159,6 +162,9 @@ impl<'a> Lanes<'a> {
             }
             What::Differs(how) => {
                 self.mark(Lane::Lab, t, Tone::Bad, format!("model and kernel differ: {how}"));
+            }
+            What::PluginFailed { errand, why } => {
+                self.mark(Lane::Lab, t, Tone::Bad, words::plugin_failed(*errand, why));
             }
             What::NoTap { why } => self.mark(Lane::Lab, t, Tone::Dim, words::no_tap(why)),
             What::Start(_) | What::Kernel(_) | What::End { .. } => {}
