@@ -199,6 +199,13 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     let rank = |c: &Candidate| (c.against.len(), c.fits.len());
     let best: Vec<Candidate> =
         found.iter().filter(|c| Some(rank(c)) == found.first().map(rank)).cloned().collect();
+    if seen.sight.as_ref().is_some_and(Sight::is_sound) {
+        writeln!(
+            out,
+            "Nothing fails in it: whoever asked was answered at once, and packets came back. What fits looks so \
+             too, before, after or beside its trouble; to tell more, capture while it lasts.\n"
+        )?;
+    }
     print_count(&best, found.len(), &mut out)?;
     for candidate in &best {
         print(candidate, &mut out)?;

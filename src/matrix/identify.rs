@@ -15,6 +15,7 @@ pub use next::next_looks;
 pub use sight::{Sight, TraceError, Value, Vantage};
 pub use signature::Signature;
 
+use super::play::play_on_a_busy_node;
 use super::{FOR_GOOD, Played, play, spread};
 use crate::addr::Mac;
 use crate::scenario::{Overrides, PlanError, Scenario};
@@ -89,6 +90,9 @@ pub fn signature(scenario: &Scenario) -> Result<Option<Signature>, PlanError> {
 const QUIET_RUNS: u64 = 20;
 /// More often than this no scenario is played.
 const MOST_RUNS: u64 = 80;
+
+/// So often a scenario is played on a node that collects neighbour entries, for the states that this adds.
+const BUSY_RUNS: u64 = 12;
 
 /// What the scenarios look like, from every place.
 #[derive(Clone, Debug)]
@@ -170,6 +174,10 @@ impl Known {
             if quiet == QUIET_RUNS {
                 break;
             }
+        }
+        for seed in 1..=BUSY_RUNS {
+            let Some(run) = play_on_a_busy_node(scenario, seed)? else { break };
+            signature.take_states(&run);
         }
         let loss = watched && signature.lasts.1 > Span::ZERO;
         if !loss {

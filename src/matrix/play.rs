@@ -2,7 +2,7 @@
 
 use crate::choice::Seeded;
 use crate::gateway::SmoltcpOutside;
-use crate::host::{Decision, HostState, IfIndex, Request, decide};
+use crate::host::{Decision, HostState, IfIndex, Mutation, Request, decide};
 use crate::scenario::{InFront, Overrides, Plan, PlanError, Scenario};
 use crate::sim::World;
 use crate::trace::{GatewaySeen, Observed, Trace, observe};
@@ -36,7 +36,28 @@ impl Played {
 
 /// Runs a scenario.
 pub fn play(scenario: &Scenario, overrides: &Overrides, seed: u64) -> Result<Played, PlanError> {
-    let plan = Arc::new(scenario.plan(overrides)?);
+    Ok(play_plan(scenario.plan(overrides)?, seed))
+}
+
+/// Entries of other pods on a node that collects neighbour entries: more than gc_thresh1, fewer than
+/// gc_thresh2 at their defaults.
+const BUSY_NODE: u32 = 200;
+
+/// Runs a scenario on a node with so many pods that neighbour entries which failed are collected. Nothing
+/// where the scenario says itself how many entries there are elsewhere.
+pub(super) fn play_on_a_busy_node(scenario: &Scenario, seed: u64) -> Result<Option<Played>, PlanError> {
+    let mut plan = scenario.plan(&Overrides::default())?;
+    let elsewhere = Mutation::NeighboursElsewhere(BUSY_NODE);
+    for state in [&mut plan.host, &mut plan.pod] {
+        if state.neighbours_elsewhere() > 0 || state.apply(&elsewhere).is_err() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(play_plan(plan, seed)))
+}
+
+fn play_plan(plan: Plan, seed: u64) -> Played {
+    let plan = Arc::new(plan);
     let mut chooser = Seeded::new(seed);
     let outside = SmoltcpOutside::new(plan.outside.clone(), seed);
     let mut events = Trace::new(&plan);
@@ -45,14 +66,14 @@ pub fn play(scenario: &Scenario, overrides: &Overrides, seed: u64) -> Result<Pla
     while world.step(&mut chooser, &mut events).is_none() {}
     world.finish(&mut events);
     let host = world.gateway().state();
-    Ok(Played {
+    Played {
         seen: observe(&events),
         intervals: plan.clients.iter().map(|c| (c.name.clone(), c.interval.as_ns())).collect(),
         claims_pod_address: claims_pod_address(&plan, host),
         gateway_is_local: host.owns(crate::control::GATEWAY),
         pod_routes_right: pod_routes_right(&plan, world.pod().stack().state()),
         events,
-    })
+    }
 }
 
 fn claims_pod_address(plan: &Plan, host: &HostState) -> bool {

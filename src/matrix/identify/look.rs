@@ -40,6 +40,13 @@ pub enum Course {
     Mixed,
 }
 
+impl Course {
+    /// The same, where answers that all came count as no sign.
+    pub(super) fn unanswered(self) -> Course {
+        if self == Course::Fine { Course::None } else { self }
+    }
+}
+
 /// Whose MAC the gateway's replies hold.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]

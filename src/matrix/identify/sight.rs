@@ -240,7 +240,8 @@ impl Sight {
             ("packets to a MAC that nobody has", word(&l.to_nobody)),
             ("the host's frames to a MAC that is not the pod's", word(&l.past_the_pod)),
             ("unreachable from the host", word(&l.unreachable)),
-            ("the host's requests for the pod", word(&l.host_asks)),
+            // a host without a permanent entry asks for the pod now and then, and is answered: that is no sign
+            ("the host's requests for the pod, unanswered", word(&l.host_asks.unanswered())),
             ("requests for other addresses", word(&l.others)),
             ("replies for the pod's own address", word(&l.own_claimed)),
         ];
@@ -253,6 +254,17 @@ impl Sight {
             list.push(("errors of clients", word(&said)));
         }
         list
+    }
+
+    /// Nothing failed while somebody watched: whoever asked was answered at once, and packets came back.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let l = self.look();
+        let fine = |c: Course| c.unanswered() == Course::None;
+        let asked = [l.gateway, l.packets, l.host_asks, l.others].map(fine) == [true; 4];
+        let odd = l.held_back || l.to_nobody || l.past_the_pod || l.unreachable || l.own_claimed;
+        let told = self.more.as_ref().is_none_or(|m| m.errors.is_empty());
+        asked && !odd && told && !self.two_macs()
     }
 
     /// The watching ended while somebody waited for an answer, so nobody knows how it went on.

@@ -58,13 +58,21 @@ impl Signature {
             errors: BTreeSet::new(),
         }
     }
+
+    /// Reads the states of both entries during a run's worst outage: on a node that collects neighbour
+    /// entries one that failed is soon gone, and the outage is the same.
+    pub(super) fn take_states(&mut self, run: &Played) {
+        let Some(worst) = outages(run).into_iter().max_by_key(|o| o.longest) else { return };
+        self.entry.extend(states_during(&run.gateway_of(&worst.client).states, &worst));
+        self.host_entry.extend(states_during(&host_states(run), &worst));
+    }
+
     /// Reads one run's worst outage into the signature. False when no client did anything.
     pub(super) fn take(&mut self, run: &Played) -> bool {
         let all = outages(run);
         let Some(worst) = all.iter().max_by_key(|o| o.longest).cloned() else { return false };
         self.lasts = (self.lasts.0.min(worst.longest), self.lasts.1.max(worst.longest));
-        self.entry.extend(states_during(&run.gateway_of(&worst.client).states, &worst));
-        self.host_entry.extend(states_during(&host_states(run), &worst));
+        self.take_states(run);
         // what is on the wire depends on whose trouble one watches: a connection waits for its next SYN
         // long after a ping is served
         for outage in all.iter().filter(|o| o.longest > Span::ZERO || o.longest == worst.longest) {

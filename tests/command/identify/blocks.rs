@@ -72,10 +72,10 @@ impl Order {
     }
 }
 
-const POD: [u8; 6] = [2, 0, 10, 66, 1, 9];
-const GATEWAY: [u8; 6] = [0xee; 6];
+pub(super) const POD: [u8; 6] = [2, 0, 10, 66, 1, 9];
+pub(super) const GATEWAY: [u8; 6] = [0xee; 6];
 
-fn arp(to: [u8; 6], from: [u8; 6], op: u8, sender: [u8; 4], target: [u8; 4]) -> Vec<u8> {
+pub(super) fn arp(to: [u8; 6], from: [u8; 6], op: u8, sender: [u8; 4], target: [u8; 4]) -> Vec<u8> {
     let mut frame = [to, from].concat();
     frame.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, op]);
     frame.extend(from);
@@ -85,11 +85,11 @@ fn arp(to: [u8; 6], from: [u8; 6], op: u8, sender: [u8; 4], target: [u8; 4]) -> 
     frame
 }
 
-fn request() -> Vec<u8> {
+pub(super) fn request() -> Vec<u8> {
     arp([0xff; 6], POD, 1, [10, 66, 1, 9], [169, 254, 1, 1])
 }
 
-fn reply() -> Vec<u8> {
+pub(super) fn reply() -> Vec<u8> {
     arp(POD, GATEWAY, 2, [169, 254, 1, 1], [10, 66, 1, 9])
 }
 

@@ -3,6 +3,7 @@
 
 mod bad;
 mod blocks;
+mod captures;
 mod table;
 mod ties;
 
