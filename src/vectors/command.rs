@@ -21,6 +21,23 @@ pub(super) fn ip(text: &str) -> String {
     format!("ip {}{text}", if v6 { "-6 " } else { "" })
 }
 
+/// Reads the lines of `ip route`, which gives each leg of a route a line of its own: `nexthop ...` belongs
+/// to the line before.
+pub(super) fn routes<'de, D: serde::Deserializer<'de>>(source: D) -> Result<Vec<String>, D::Error> {
+    let mut routes: Vec<String> = Vec::new();
+    for line in <Vec<String> as serde::Deserialize>::deserialize(source)? {
+        let line = line.trim();
+        match routes.last_mut() {
+            Some(route) if line.starts_with("nexthop ") => {
+                route.push(' ');
+                route.push_str(line);
+            }
+            _ => routes.push(line.to_owned()),
+        }
+    }
+    Ok(routes)
+}
+
 fn is_mac(word: &str) -> bool {
     word.parse::<crate::addr::Mac>().is_ok()
 }
@@ -37,6 +54,29 @@ fn hook(rule: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Both readers of recordings take a route of several legs.
+    #[test]
+    fn a_leg_belongs_to_the_route_above_it() {
+        let lines = [
+            "default ",
+            "\tnexthop via 192.168.77.1 dev up0 weight 1 ",
+            "\tnexthop via 192.168.77.3 dev up0 weight 1 ",
+            "10.65.0.2 dev cali0 scope link",
+        ];
+        let json = serde_json::json!({ "routes": lines });
+        let wanted = [
+            "default nexthop via 192.168.77.1 dev up0 weight 1 nexthop via 192.168.77.3 dev up0 weight 1",
+            "10.65.0.2 dev cali0 scope link",
+        ];
+        let of_frames: super::super::Config = serde_json::from_value(json.clone()).unwrap();
+        let of_pods: super::super::pod_record::SideConfig = serde_json::from_value(json).unwrap();
+        assert_eq!(
+            (&of_frames.routes[..], &of_pods.routes[..]),
+            (&wanted.map(str::to_owned)[..], &wanted.map(str::to_owned)[..])
+        );
+        assert!(parse(&format!("route add {}", wanted[0])).is_ok());
+    }
 
     #[test]
     fn commands_of_recordings_are_understood() {

@@ -220,6 +220,7 @@ impl Model<'_> {
         let recorded = value.as_array()?;
         Some(match key {
             "replies" => self.replies(recorded),
+            "lost" => self.lost(recorded),
             "unreachable" => self.unreachable(recorded),
             "tries" => self.tries(recorded),
             "sends" => self.sends(recorded),
@@ -240,6 +241,15 @@ impl Model<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The numbers of the echoes that nothing came back for; none is a fact, too.
+    fn lost(&self, recorded: &[Value]) -> Matches {
+        let answered: Vec<u32> = self.answered().map(|a| a.number).collect();
+        let ours: Vec<u64> =
+            (1..=self.run.outcome.sent).filter(|n| !answered.contains(n)).map(u64::from).collect();
+        let theirs: Vec<u64> = recorded.iter().filter_map(Value::as_u64).collect();
+        same(&ours, &theirs)
     }
 
     /// The lines a ping printed about what did not arrive.

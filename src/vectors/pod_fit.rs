@@ -118,6 +118,8 @@ struct Fitted {
     /// reachable_time, in ticks above half of its base.
     reachable: u64,
     notice_ms: u64,
+    /// How long each proxied answer is to wait, in ticks.
+    delays: std::vec::IntoIter<u64>,
     script: Vec<u64>,
     made: Vec<(u64, u64)>,
     rest: Seeded,
@@ -128,6 +130,11 @@ impl Chooser for Fitted {
         match kind {
             ChoiceKind::ReachableTime => self.reachable.min(options - 1),
             ChoiceKind::CarrierNotice => self.notice_ms.min(options - 1),
+            // what was not recorded is as good as any
+            ChoiceKind::ProxyDelay => match self.delays.next() {
+                Some(ticks) => ticks.min(options - 1),
+                None => self.rest.choose(kind, options),
+            },
             _ => self.rest.choose(kind, options),
         }
     }
@@ -199,6 +206,7 @@ fn fitted(plan: &PodPlan, trial: &PodTrial, script: Vec<u64>) -> Fitted {
     Fitted {
         reachable: reachable(plan, trial),
         notice_ms: plan.carrier_notice_ms,
+        delays: plan.delays.iter().map(|s| delay_ticks(*s)).collect::<Vec<_>>().into_iter(),
         script,
         made: Vec::new(),
         rest: Seeded::new(1),
@@ -242,6 +250,13 @@ fn reachable(plan: &PodPlan, trial: &PodTrial) -> u64 {
         512
     };
     lasts.saturating_sub(bucket / 2).saturating_sub(half)
+}
+
+/// The delay that was drawn for an answer that took so long: a timer is late by up to a bucket of the
+/// wheel, so it lies in the middle of those that it may have been.
+fn delay_ticks(seconds: f64) -> u64 {
+    let lasted = (seconds.max(0.0) * 1e9 / tick().0 as f64) as u64;
+    lasted.saturating_sub(if lasted < 63 { 0 } else { 4 })
 }
 
 fn base_reachable_ms(plan: &PodPlan) -> f64 {

@@ -11,7 +11,7 @@ use crate::gateway::{Endpoint, Reflex, Service};
 use crate::host::{HostState, Mutation};
 use crate::neigh::Nud;
 use crate::pair::Input;
-use crate::pair::lab::{PORT, SERVER};
+use crate::pair::lab::{HOST_END, PORT, SERVER};
 use crate::pod::{ClientSpec, ConnectSpec, PingSpec, StreamSpec, UdpSpec};
 use crate::time::Span;
 use crate::wire::{Arp, EthFrame};
@@ -27,6 +27,8 @@ const END_TO_END_PING_S: f64 = 6.0;
 const END_TO_END_PINGS: u32 = 5;
 /// Datagrams of a window's UDP client, one a second.
 const WINDOW_DATAGRAMS: u32 = 9;
+/// An echo that is answered is answered within that time of the last one's sending.
+const ECHO_S: f64 = 0.9;
 /// Preparations are made so long before the client starts ...
 pub(super) const BEFORE_S: f64 = -0.5;
 /// ... and what is to be fresh, so long.
@@ -56,6 +58,8 @@ pub(super) struct PodPlan {
     /// ... and what the client saw; a ping's last lines and its next echo fall in one moment.
     pub(super) client_until: f64,
     pub(super) late_answers: Option<Span>,
+    /// How long each proxied answer took, as recorded, where the kernel draws it.
+    pub(super) delays: Vec<f64>,
     /// After how many milliseconds the pod notices that its carrier is gone.
     pub(super) carrier_notice_ms: u64,
     pub(super) has_syns: bool,
@@ -83,6 +87,7 @@ pub(super) fn plan(record: &PodRecord, trial: &PodTrial) -> Result<PodPlan, Stri
     }
     let d = record.number("d").map(seconds);
     let (until, client_until) = until(record, trial, &spec);
+    let delays = if draws_delays(&setup.node) { delays(trial) } else { Vec::new() };
     Ok(PodPlan {
         setup,
         world: world(&spec),
@@ -93,9 +98,26 @@ pub(super) fn plan(record: &PodRecord, trial: &PodTrial) -> Result<PodPlan, Stri
         acts,
         before,
         late_answers: d,
+        delays,
         carrier_notice_ms: carrier_notice_ms(record, trial),
         has_syns: trial.syn_on_wire.is_some(),
     })
+}
+
+/// The node draws how long a proxied answer waits.
+fn draws_delays(node: &HostState) -> bool {
+    let proxy_delay = |l: &crate::host::Link| l.neigh4().get(crate::host::conf::NeighVar::ProxyDelay);
+    node.link_named(HOST_END).is_some_and(|l| proxy_delay(l) > 0)
+}
+
+/// From each request that was answered to its answer.
+fn delays(trial: &PodTrial) -> Vec<f64> {
+    let mut answers = trial.arp_replies.clone();
+    let answer = |asked: &f64| {
+        let first = answers.iter().position(|t| t >= asked)?;
+        Some(answers.remove(first) - asked)
+    };
+    trial.arp_requests.iter().filter_map(answer).collect()
 }
 
 pub(super) fn seconds(s: f64) -> Span {
@@ -130,7 +152,7 @@ fn client(record: &PodRecord, trial: &PodTrial) -> Result<ClientSpec, String> {
     let tcp: SocketAddr = (SERVER, PORT).into();
     let closed: SocketAddr = (SERVER, CLOSED).into();
     let once = ClientSpec::TcpConnect(ConnectSpec::once(tcp));
-    let one_datagram = ClientSpec::Udp(UdpSpec { count: Some(1), ..UdpSpec::to(closed) });
+    let one_datagram = ClientSpec::Udp(UdpSpec { count: record.count().or(Some(1)), ..UdpSpec::to(closed) });
     let named = record.text("client").or(record.text("what"));
     Ok(match (record.kind(), named) {
         ("established", _) => {
@@ -149,7 +171,7 @@ fn client(record: &PodRecord, trial: &PodTrial) -> Result<ClientSpec, String> {
         (_, Some("ping")) => ping(record),
         ("never", None) if record.says("ping") => ping(record),
         (_, Some("udp" | "udp-recverr")) => ClientSpec::Udp(UdpSpec {
-            count: Some(WINDOW_DATAGRAMS),
+            count: Some(datagrams(record)),
             recverr: record.says("recverr"),
             ..UdpSpec::to(closed)
         }),
@@ -162,8 +184,13 @@ fn client(record: &PodRecord, trial: &PodTrial) -> Result<ClientSpec, String> {
     })
 }
 
+/// Datagrams of a client that meets a window.
+fn datagrams(record: &PodRecord) -> u32 {
+    record.count().unwrap_or(WINDOW_DATAGRAMS)
+}
+
 fn ping(record: &PodRecord) -> ClientSpec {
-    let count = (record.group == "E").then_some(END_TO_END_PINGS);
+    let count = record.count().or((record.group == "E").then_some(END_TO_END_PINGS));
     ClientSpec::Ping(PingSpec { interval: ping_interval(record), count, ..PingSpec::to(SERVER) })
 }
 
@@ -185,10 +212,12 @@ fn prepare_entry(record: &PodRecord, trial: &PodTrial, acts: &mut Vec<(f64, Inpu
         command(&format!("ip neigh replace 169.254.1.1 dev eth0 lladdr {mac} nud {nud}")).map(Input::Pod)
     };
     let gateway = "ee:ee:ee:ee:ee:ee";
+    // so long before, where that is told
+    let made_s = record.number("made").map_or(BEFORE_S, |before| -before);
     match record.kind() {
-        "stale" => acts.push((BEFORE_S, replace(gateway, "stale")?)),
+        "stale" => acts.push((made_s, replace(gateway, "stale")?)),
         "permanent" => {
-            acts.push((BEFORE_S, replace(record.text("lladdr").unwrap_or(gateway), "permanent")?));
+            acts.push((made_s, replace(record.text("lladdr").unwrap_or(gateway), "permanent")?));
         }
         "mac" => {
             let nud = record.text("prior").unwrap_or("STALE").to_lowercase();
@@ -294,18 +323,20 @@ fn starts(record: &PodRecord, trial: &PodTrial, spec: &ClientSpec) -> Vec<f64> {
     }
     let sent = trial.neigh.iter().filter(|n| matches!(&*n.via, "created" | "output")).map(|n| n.t);
     let out = [&trial.arp_requests, &trial.tcp_retransmits].into_iter().flatten().copied();
-    let syns = trial.syn_on_wire.iter().flatten().copied();
-    let first = sent.chain(out).chain(syns).filter(|t| *t > -0.1).fold(f64::MAX, f64::min);
-    let sends_at_once = first < 0.1;
+    let sent =
+        sent.chain(trial.syn_on_wire.iter().flatten().copied()).chain(trial.udp_on_wire.iter().copied());
+    let first = sent.chain(out).filter(|t| *t > -0.1).fold(f64::MAX, f64::min);
+    let told = record.number("started_s").unwrap_or(0.0);
+    let sends_at_once = first < told + 0.1;
     match spec {
         // its zero is when the link came up
         _ if record.kind() == "linkup" => vec![record.number("when").unwrap_or(0.0) + 0.0001],
         _ if sends_at_once => vec![first - 0.0001],
         ClientSpec::Ping(_) => {
             let late = PROCESS_LATE.map(|n| f64::from(n) * PROCESS_LATE_STEP_S);
-            PROCESS_START_S.into_iter().chain(late).collect()
+            PROCESS_START_S.into_iter().chain(late).map(|s| told + s).collect()
         }
-        _ => vec![0.0003],
+        _ => vec![told + 0.0003],
     }
 }
 
@@ -322,7 +353,12 @@ fn until(record: &PodRecord, trial: &PodTrial, spec: &ClientSpec) -> (f64, f64) 
         ("failed", _) => 100.0,
         ("reachable", _) => last_state + GRACE_S,
         ("established", _) => saw("delivered_s").map_or(trial.wall_s - 1.0, |t| t + GRACE_S),
-        (_, ClientSpec::Udp(_)) => f64::from(WINDOW_DATAGRAMS) - 0.2,
+        (_, ClientSpec::Udp(_)) => f64::from(datagrams(record)) - 0.2,
+        // what was lost is known when the last echo has had its time
+        (_, ClientSpec::Ping(spec)) if record.count().is_some() => {
+            let sends = f64::from(record.count().unwrap_or(1) - 1) * (spec.interval.as_ns() as f64 / 1e9);
+            record.number("started_s").unwrap_or(0.0) + sends + ECHO_S
+        }
         (_, ClientSpec::Ping(_)) => {
             let reported = trial.client.get("unreachable").and_then(serde_json::Value::as_array);
             let last = reported.and_then(|list| list.last()?.get("t")?.as_f64());

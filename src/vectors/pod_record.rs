@@ -34,7 +34,7 @@ pub(super) struct PodConfig {
 pub(super) struct SideConfig {
     #[serde(default)]
     pub(super) sysctls: BTreeMap<String, String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::command::routes")]
     pub(super) routes: Vec<String>,
     #[serde(default)]
     pub(super) addresses: Vec<String>,
@@ -63,6 +63,8 @@ pub(super) struct PodTrial {
     pub(super) syn_on_wire: Option<Vec<f64>>,
     pub(super) udp_on_wire: Vec<f64>,
     pub(super) neigh: Vec<NeighMark>,
+    /// The recorder had no tracepoints: that no state is told says nothing.
+    pub(super) untraced: bool,
     pub(super) events: Vec<EventMark>,
     pub(super) stimulus: Vec<FrameMark>,
     pub(super) frames: Vec<FrameMark>,
@@ -118,6 +120,10 @@ impl PodRecord {
     }
     pub(super) fn flag(&self, key: &str) -> Option<bool> {
         self.params.get(key).and_then(Value::as_bool)
+    }
+    /// How many echoes or datagrams the client sent, where that is told.
+    pub(super) fn count(&self) -> Option<u32> {
+        self.params.get("count").and_then(Value::as_u64).and_then(|n| n.try_into().ok())
     }
     /// The recorder wrote some of what it did only into the name, as words between dashes.
     pub(super) fn says(&self, word: &str) -> bool {

@@ -42,7 +42,7 @@ pub struct Config {
     #[serde(default)]
     pub sysctls: BTreeMap<String, String>,
     /// Lines of `ip route`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::command::routes")]
     pub routes: Vec<String>,
     /// `DEVICE inet|inet6 ADDRESS/LENGTH`
     #[serde(default)]

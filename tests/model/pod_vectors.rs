@@ -51,6 +51,13 @@ fn queued_senders() {
     all_agree("queued-senders.jsonl", 8, 0);
 }
 
+/// What is told of a client is what the replay drives: a delay that the kernel drew, a number of echoes and
+/// datagrams, an age of the entry, a later start, a route of two legs.
+#[test]
+fn clients_driven_as_recorded() {
+    all_agree("driven.jsonl", 5, 0);
+}
+
 /// Recordings from elsewhere: `ARPLAB_VECTORS=FILE cargo test --test model other_recordings -- --ignored`.
 #[test]
 #[ignore = "wants a file of one's own"]
@@ -64,6 +71,9 @@ fn other_recordings() {
     }
     assert!(verdicts.iter().all(PodVerdict::agrees));
 }
+
+/// What is changed of a record.
+type Change = fn(&mut serde_json::Value);
 
 /// A record of a file, with something changed.
 fn altered(file: &str, name: &str, change: impl Fn(&mut serde_json::Value)) -> PodVerdict {
@@ -107,6 +117,23 @@ fn an_altered_recording_is_noticed() {
         |r| r["name"] = "window-10-tcp".into(),
     ] {
         assert!(!altered(windows, name, change).agrees());
+    }
+    let driven = "driven.jsonl";
+    let changes: [(&str, Change); 9] = [
+        ("window-0-ping-delayed", |r| r["trials"][1]["arp_replies"][0] = 0.9.into()),
+        ("window-0-ping-delayed", |r| r["trials"][1]["client"]["replies"][0]["rtt_ms"] = 900.0.into()),
+        ("window-0-ping-delayed", |r| r["config"]["node"]["sysctls"]["cali0.neigh.proxy_delay"] = "0".into()),
+        ("window-1.5-ping-three", |r| r["trials"][0]["client"]["lost"] = serde_json::json!([2])),
+        ("window-1.5-udp-four", |r| r["params"]["count"] = 5.into()),
+        ("window-1.5-udp-four", |r| r["trials"][2]["udp_on_wire"].as_array_mut().unwrap().truncate(2)),
+        ("stale-old-udp", |r| r["params"]["count"] = 1.into()),
+        ("stale-old-udp", |r| r["trials"][0]["arp_requests_unicast"] = serde_json::json!([5.2])),
+        ("window-0-ping-legs", |r| {
+            r["config"]["node"]["routes"].as_array_mut().unwrap().drain(..3);
+        }),
+    ];
+    for (name, change) in changes {
+        assert!(!altered(driven, name, change).agrees(), "{name}");
     }
     let timers = "pod-timers.jsonl";
     let delivered: fn(&mut serde_json::Value) = |r| r["trials"][0]["client"]["delivered"] = 255.into();
