@@ -151,8 +151,9 @@ fn every_scenario_leads_back_to_itself_and_ties_are_true_ties() {
     }
     println!("alone {alone:?}, tied {ties:?} of {} scenarios", ALL.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // a trace tells more than a capture
-    assert!(alone[&Form::Trace] > alone[&Form::Pod] && alone[&Form::Pod] >= 12, "{alone:?}");
+    // a trace tells more than a capture, and of a capture a fifth of the mechanisms are told by name:
+    // most of those added since are silent in a way in which others are
+    assert!(alone[&Form::Trace] > alone[&Form::Pod] && alone[&Form::Pod] * 5 >= ALL.len(), "{alone:?}");
 }
 
 #[test]
