@@ -1,5 +1,6 @@
 //! `arplab cni explore` and `arplab cni replay`.
 
+use super::capture::OutFile;
 use super::cni::Target;
 use super::fail::Fail;
 use super::output;
@@ -14,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
+
+/// What errors call a file that a search leaves behind.
+const WHAT: &str = "result";
 
 /// How often the line on the terminal is drawn.
 const EVERY: Duration = Duration::from_millis(200);
@@ -75,7 +79,8 @@ pub(super) struct ReplayArgs {
 pub(super) fn explore(args: &ExploreArgs) -> Result<u8, Fail> {
     let (list, cni) = args.target.read()?;
     for file in [&args.save, &args.save_test, &args.junit].into_iter().flatten() {
-        writable(file)?;
+        // looked at before a long search
+        OutFile::at(file, WHAT)?;
     }
     let threads = args.threads.map(usize::from);
     let properties =
@@ -158,19 +163,8 @@ fn keep(
     Ok(())
 }
 
-/// Looks before a long search whether its result can be kept.
-fn writable(path: &Path) -> Result<(), Fail> {
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let why = match (path.is_dir(), dir.is_dir()) {
-        (true, _) => "it is a directory; name a file",
-        (_, false) => "there is no such directory; make it first",
-        _ => return Ok(()),
-    };
-    Err(Fail::usage(format!("{} cannot be written: {why}", path.display())))
-}
-
 fn write(path: &Path, text: &str) -> Result<(), Fail> {
-    std::fs::write(path, text).map_err(|e| Fail::usage(format!("writing {} failed: {e}", path.display())))
+    OutFile::at(path, WHAT)?.write(text.as_bytes())
 }
 
 /// Runs a search, with a line on standard error if that is a terminal.

@@ -207,28 +207,13 @@ pub(super) fn rules(state: &HostState, look: &Look) -> Vec<Mutation> {
         let there: Vec<Rule> = of_family.filter_map(rule).collect();
         // this one word of a rule is not in what the kernel is asked for
         let same = |a: &Rule, b: &Rule| Rule { suppress_prefixlength: b.suppress_prefixlength, ..*a } == *b;
-        let change = |op, rule: &Rule| Mutation::Rule { op, rule: asked(family, rule) };
+        let change = |op, rule: &Rule| Mutation::Rule { op, rule: RuleSpec::of(family, rule) };
         let gone = known.iter().filter(|k| !there.iter().any(|t| same(t, k)));
         changes.extend(gone.map(|rule| change(Op::Del, rule)));
         let new = there.iter().filter(|t| !known.iter().any(|k| same(t, k)));
         changes.extend(new.map(|rule| change(Op::Add, rule)));
     }
     changes
-}
-
-/// A rule as it is asked for.
-fn asked(family: Family, rule: &Rule) -> RuleSpec {
-    RuleSpec {
-        priority: Some(rule.priority),
-        invert: rule.invert,
-        from: rule.from,
-        to: rule.to,
-        iif: rule.iif,
-        fwmark: rule.fwmark,
-        action: Some(rule.action),
-        suppress_prefixlength: rule.suppress_prefixlength,
-        ..RuleSpec::any(family)
-    }
 }
 
 pub(super) fn proxies(state: &HostState, look: &Look) -> Vec<Mutation> {

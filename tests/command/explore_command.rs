@@ -120,8 +120,8 @@ fn senseless_options_are_refused_with_what_to_do() {
         ("--grid", "order=2", "see --late and --instant"),
         ("--fix", "magic", "magic"),
         ("--hold", "felix.nothing=1s", "felix.nothing"),
-        ("--out", "/no/such/directory/file", "there is no such directory; make it first"),
-        ("--out", "/", "it is a directory; name a file"),
+        ("--out", "/no/such/directory/file", "there is no directory /no/such/directory"),
+        ("--out", "/", "it is a directory"),
     ] {
         let (code, text) = arplab(&["explore", "late-responder", option, value]);
         assert_eq!(code, Some(2), "{option} {value}: {text}");

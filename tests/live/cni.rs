@@ -268,7 +268,7 @@ fn arplab(args: &[&str], temp: &Path) -> Output {
 }
 
 /// Processes whose command line has this in it.
-fn processes(mark: &str) -> Vec<String> {
+pub(crate) fn processes(mark: &str) -> Vec<String> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
     lines

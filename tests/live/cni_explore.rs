@@ -3,6 +3,7 @@
 //!
 //! Without root or the plugins the tests say so and pass; with `ARPLAB_REQUIRE_CNI=1` they fail instead.
 
+use crate::cni::processes;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -169,16 +170,6 @@ fn ptp_is_explored_and_what_fails_fails_again() {
         assert_eq!(out.status.code(), Some(0), "{}: {text}", std::fs::read_to_string(&file).unwrap());
         assert!(text.contains("NOT kept") && text.contains("As recorded."), "{text}");
     }
-}
-
-/// Processes whose command line has this in it.
-fn processes(mark: &str) -> Vec<String> {
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    lines
-        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-        .filter(|line| line.contains(mark))
-        .collect()
 }
 
 fn what_cannot_be_explored_is_said_and_leaves_nothing() {

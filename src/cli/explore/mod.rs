@@ -5,6 +5,7 @@ mod replay;
 mod tell;
 mod watch;
 
+use super::capture::OutFile;
 use super::fail::Fail;
 use super::{change, output, show};
 use crate::explore::{
@@ -18,7 +19,6 @@ use args::{SearchWay, bounds};
 pub(super) use replay::verdict;
 pub(super) use replay::{Shown, load_case, replay, warn_unfit};
 use std::io::Write;
-use std::path::Path;
 
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     if args.list_properties {
@@ -36,9 +36,8 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     }
     let mut plan = race.map_or_else(|| scenario.plan(&overrides), Ok)?;
     let lifted = lift(args, &mut plan);
-    if let Some(path) = &args.out {
-        writable(path)?;
-    }
+    // looked at before a long search
+    let file = args.out.as_deref().map(|path| OutFile::at(path, "schedule")).transpose()?;
     let properties = properties(args)?;
     let mut explorer = Explorer::new(plan)
         .bounds(bounds(args))
@@ -52,9 +51,9 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     }
     let report = watch::watched(explorer, args.budget);
     // what a search found is told even where it cannot be kept
-    let kept = match (&args.out, &report.failing) {
-        (Some(path), Some(failing)) => {
-            write_case(path, &case(args, &overrides, lifted, &properties, failing))
+    let kept = match (&file, &report.failing) {
+        (Some(file), Some(failing)) => {
+            write_case(file, &case(args, &overrides, lifted, &properties, failing))
         }
         _ => Ok(()),
     };
@@ -139,21 +138,9 @@ fn case(
         .of_scenario(args.scenario.as_deref().unwrap_or_default(), overrides, &left_out)
 }
 
-/// Looks before a long search whether its result can be kept.
-fn writable(path: &Path) -> Result<(), Fail> {
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let why = match (path.is_dir(), dir.is_dir()) {
-        (true, _) => "it is a directory; name a file",
-        (_, false) => "there is no such directory; make it first",
-        _ => return Ok(()),
-    };
-    Err(Fail::usage(format!("the schedule cannot be written to {}: {why}", path.display())))
-}
-
-fn write_case(path: &Path, case: &Case) -> Result<(), Fail> {
+fn write_case(file: &OutFile, case: &Case) -> Result<(), Fail> {
     let text = case.to_text().map_err(|e| Fail::usage(e.to_string()))?;
-    std::fs::write(path, text)
-        .map_err(|e| Fail::usage(format!("writing the schedule {} failed: {e}", path.display())))
+    file.write(text.as_bytes())
 }
 
 fn list() -> Result<u8, Fail> {
