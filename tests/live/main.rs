@@ -16,6 +16,7 @@ mod front;
 mod identify;
 mod kernel;
 mod leftovers;
+mod pictures;
 mod plugin;
 mod podman;
 mod probe;
@@ -71,6 +72,7 @@ fn main() {
         ("leftovers", leftovers::TESTS),
         ("agreement", agreement::TESTS),
         ("front", front::TESTS),
+        ("pictures", pictures::TESTS),
         ("view", view::TESTS),
         ("tools", tools::TESTS),
         ("clients", clients::TESTS),
