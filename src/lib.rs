@@ -80,3 +80,5 @@ pub mod trace;
 #[cfg(any(feature = "cli", feature = "testing"))]
 pub mod vectors;
 pub mod wire;
+
+pub use near::WordError;

@@ -1,5 +1,22 @@
 //! What somebody may have meant who gave a name that nothing has.
 
+/// A word that is none of those wanted in its place; it says which are.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WordError(String);
+
+impl From<String> for WordError {
+    fn from(why: String) -> WordError {
+        WordError(why)
+    }
+}
+
+impl From<&str> for WordError {
+    fn from(why: &str) -> WordError {
+        WordError(why.to_owned())
+    }
+}
+
 /// Most names that are offered at once.
 const OFFERED: usize = 3;
 /// The longest word that is looked at: several times the longest name there is.

@@ -97,7 +97,8 @@ fn trace(args: &TraceArgs) -> Result<u8, Fail> {
     let capture = args.pcap.as_deref().map(|path| OutFile::at(path, "capture")).transpose()?;
     // before there are threads
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
-    let stage = PluginStage::new().map_err(|e| Fail::cannot(e.to_string()))?;
+    let stage = PluginStage::new()
+        .map_err(|e| Fail::cannot(format!("setting up the node and the pod failed: {e}")))?;
     let trace = cni::trace(&stage, &list, &options).map_err(|e| fail(&e))?;
     if let Some(file) = capture {
         let bytes = cni::pcapng(&trace, &options.ifname).map_err(|e| Fail::cannot(e.to_string()))?;

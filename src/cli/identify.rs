@@ -3,6 +3,7 @@
 use super::fail::Fail;
 use crate::addr::Mac;
 use crate::matrix::{Candidate, Observation, Sight, Value, Vantage, identify, next_looks, symptoms};
+use crate::near::WordError;
 use crate::neigh::Nud;
 use crate::scenario::catalogue;
 use crate::time::Span;
@@ -144,14 +145,14 @@ fn print_sight(sight: &Sight, out: &mut dyn Write) -> Result<(), Fail> {
 }
 
 /// A state as `ip neigh` names it, or the word for none.
-fn state(text: &str) -> Result<String, String> {
+fn state(text: &str) -> Result<String, WordError> {
     const ABSENT: &str = "absent";
     let known = Nud::ALL.map(|n| n.name().to_owned());
     let upper = text.to_uppercase();
     if text.eq_ignore_ascii_case(ABSENT) || known.contains(&upper) {
         return Ok(upper);
     }
-    Err(format!("{ABSENT}, {} is wanted", known.join(", ")))
+    Err(format!("{ABSENT}, {} is wanted", known.join(", ")).into())
 }
 
 fn some_text(text: &str) -> Result<String, &'static str> {

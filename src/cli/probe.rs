@@ -3,7 +3,7 @@
 use super::fail::Fail;
 use super::{show, unknown};
 use crate::addr::Mac;
-use crate::probe::{Asker, Findings, ModelAnswerer, ReportColumn, ReportTable, Scene, probe};
+use crate::probe::{Asker, Findings, ModelAnswerer, ProbeError, ReportColumn, ReportTable, Scene, probe};
 use crate::scenario::{HoldOverride, Overrides, Scenario, catalogue};
 use crate::time::Span;
 use std::io::Write;
@@ -105,7 +105,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         }
     }
     if let (Some(Only::Kernel), [ReportColumn { report: Err(why), .. }]) = (args.only, &table.columns[..]) {
-        return Err(Fail::cannot(why.clone()));
+        return Err(Fail::cannot(why.to_string()));
     }
     Ok(if table.conforms(args.strict) { super::AS_EXPECTED } else { super::UNEXPECTED })
 }
@@ -173,7 +173,8 @@ fn setting(args: &Args, pod_ip: Ipv4Addr, pod_mac: Mac, mac: Option<Mac>) -> Ask
 
 fn of_scenario(args: &Args, scenario: &Scenario) -> Result<ReportTable, Fail> {
     // before anything else: it wants a process with one thread
-    let entered = if args.only == Some(Only::Model) { Err("not wanted".into()) } else { enter() };
+    let entered =
+        if args.only == Some(Only::Model) { Err(ProbeError::NotHere("not wanted".into())) } else { enter() };
     let overrides = Overrides { holds: args.hold.clone(), fixes: args.fix.clone(), ..Overrides::default() };
     let scene =
         Scene::of(scenario.plan(&overrides)?, args.seed, args.at).map_err(|e| Fail::usage(e.to_string()))?;
@@ -189,7 +190,7 @@ fn of_scenario(args: &Args, scenario: &Scenario) -> Result<ReportTable, Fail> {
     if args.only != Some(Only::Kernel)
         && let Some(mut model) = ModelAnswerer::of(&scene, args.seed)
     {
-        let report = probe(&setting, &mut model).map_err(|e| e.to_string());
+        let report = probe(&setting, &mut model).map_err(ProbeError::from);
         columns.push(ReportColumn { name: "model".into(), report });
     }
     if args.only != Some(Only::Model) {
@@ -200,9 +201,9 @@ fn of_scenario(args: &Args, scenario: &Scenario) -> Result<ReportTable, Fail> {
 }
 
 #[cfg(feature = "live")]
-fn enter() -> Result<(), String> {
-    netns_lab::rootless::enter().map_err(|e| e.to_string())?;
-    end_on_signal().map_err(|e| e.to_string())
+fn enter() -> Result<(), ProbeError> {
+    netns_lab::rootless::enter().map_err(|e| ProbeError::NotHere(e.to_string()))?;
+    end_on_signal().map_err(|e| ProbeError::NotHere(format!("listening for signals: {e}")))
 }
 
 /// A conversation that is broken off says nothing of whom it was with. Its sockets and namespaces
@@ -216,12 +217,12 @@ fn end_on_signal() -> std::io::Result<()> {
 }
 
 #[cfg(feature = "live")]
-fn on_kernel(scene: &Scene, setting: &Asker) -> Result<Findings, String> {
-    let mut stage = crate::probe::SceneStage::new(scene).map_err(|e| e.to_string())?;
+fn on_kernel(scene: &Scene, setting: &Asker) -> Result<Findings, ProbeError> {
+    let mut stage = crate::probe::SceneStage::new(scene)?;
     for refused in &stage.refused {
         tracing::warn!("the kernel's node lacks a change: {refused}");
     }
-    probe(setting, stage.wire()).map_err(|e| e.to_string())
+    Ok(probe(setting, stage.wire())?)
 }
 
 #[cfg(feature = "live")]
@@ -258,13 +259,13 @@ fn of_interface(args: &Args) -> Result<ReportTable, Fail> {
 }
 
 #[cfg(not(feature = "live"))]
-fn enter() -> Result<(), String> {
-    Err("this arplab was built without live namespaces (feature `live`)".into())
+fn enter() -> Result<(), ProbeError> {
+    Err(ProbeError::NotHere("this arplab was built without live namespaces (feature `live`)".into()))
 }
 
 #[cfg(not(feature = "live"))]
-fn on_kernel(_: &Scene, _: &Asker) -> Result<Findings, String> {
-    enter().and(Err(String::new()))
+fn on_kernel(_: &Scene, _: &Asker) -> Result<Findings, ProbeError> {
+    Err(ProbeError::NotHere(String::new()))
 }
 
 #[cfg(not(feature = "live"))]

@@ -27,7 +27,7 @@ pub use gateway::GatewayReport;
 pub use invoke::{InvokeError, Verb};
 pub use names::{Namer, StepName};
 pub use report::{json, pcapng, timeline};
-pub use stage::{PluginStage, PluginStageError, find_plugin, plugin_folders};
+pub use stage::{PluginStage, find_plugin, plugin_folders};
 pub use trace::{
     Chain, Invocation, Operation, PluginStep, PluginTrace, PluginTraceError, StepPlace, TraceOptions, trace,
 };

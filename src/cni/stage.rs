@@ -1,7 +1,9 @@
 //! Where a plugin runs: a node and a pod of the lab, with folders of their own in the places that
 //! plugins insist on.
 
+use crate::namespace::StageError;
 use crate::time::Span;
+use ipnet::{IpNet, Ipv4Net};
 use netns_lab::rtnl::{Address, Route, VethEnd};
 use netns_lab::supervise::{Command, Room};
 use netns_lab::{Netns, NetnsId};
@@ -17,15 +19,6 @@ const POD_FILE: &str = "/run/netns/pod";
 const COVERED: [&str; 2] = ["/run", "/var/lib"];
 /// Where plugins are looked for if nobody says.
 const USUAL_FOLDERS: [&str; 3] = ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"];
-
-/// The stage could not be set up.
-#[derive(Debug, thiserror::Error)]
-#[error("setting up the node and the pod failed: {0}")]
-pub struct PluginStageError(String);
-
-fn fail(e: impl core::fmt::Display) -> PluginStageError {
-    PluginStageError(e.to_string())
-}
 
 /// A node with an uplink `eth0` (192.0.2.10/24) to a network that answers ARP for every address,
 /// a pod without interfaces but `lo`, and folders in memory. All of it goes when this is dropped or
@@ -44,27 +37,23 @@ pub struct PluginStage {
 
 impl PluginStage {
     /// Sets it up.
-    pub fn new() -> Result<PluginStage, PluginStageError> {
-        let make = |name: &str| Netns::new(name).map(Arc::new).map_err(fail);
+    pub fn new() -> Result<PluginStage, StageError> {
+        let make = |name: &str| Netns::new(name).map(Arc::new);
         let (node, pod, lan) = (make("node")?, make("pod")?, make("lan")?);
-        uplink(&node, &lan).map_err(fail)?;
+        uplink(&node, &lan)?;
         PluginStage::among(node, pod, lan)
     }
 
     /// A node and a pod that are there already, and a third namespace that plugins may name, with
     /// folders of their own.
-    pub fn among(
-        node: Arc<Netns>,
-        pod: Arc<Netns>,
-        lan: Arc<Netns>,
-    ) -> Result<PluginStage, PluginStageError> {
-        let room = Room::new(&COVERED.map(Path::new)).map_err(fail)?;
+    pub fn among(node: Arc<Netns>, pod: Arc<Netns>, lan: Arc<Netns>) -> Result<PluginStage, StageError> {
+        let room = Room::new(&COVERED.map(Path::new))?;
         let done = room.exec(|| {
             let file = Path::new(POD_FILE);
             std::fs::create_dir_all(file.parent().unwrap_or(Path::new("/run")))?;
             std::fs::write(file, "")
         });
-        done.and_then(|it| it).map_err(fail)?;
+        done.and_then(|it| it)?;
         Ok(PluginStage { node, pod, lan, room: Arc::new(room) })
     }
 
@@ -134,19 +123,20 @@ impl PluginStage {
     }
 }
 
-fn uplink(node: &Netns, lan: &Netns) -> Result<(), Box<dyn std::error::Error>> {
+fn uplink(node: &Netns, lan: &Netns) -> Result<(), StageError> {
+    let [own, router, anywhere] = [([192, 0, 2, 10], 24), ([192, 0, 2, 1], 24), ([0; 4], 0)]
+        .map(|(ip, len)| IpNet::V4(Ipv4Net::new_assert(ip.into(), len)));
     node.loopback_up()?;
     lan.loopback_up()?;
     node.blocking().add_veth(&VethEnd::new("eth0").up(), &VethEnd::new("eth0").in_netns(lan))?;
     lan.blocking().set_up("eth0")?;
-    node.blocking().add_address(&Address::new("eth0", "192.0.2.10/24".parse()?))?;
-    lan.blocking().add_address(&Address::new("eth0", "192.0.2.1/24".parse()?))?;
-    let gateway: std::net::IpAddr = "192.0.2.1".parse()?;
-    node.blocking().add_route(&Route::unicast("0.0.0.0/0".parse()?).via(gateway).dev("eth0"))?;
+    node.blocking().add_address(&Address::new("eth0", own))?;
+    lan.blocking().add_address(&Address::new("eth0", router))?;
+    node.blocking().add_route(&Route::unicast(anywhere).via(router.addr()).dev("eth0"))?;
     // proxy ARP is for what goes out by another interface
     lan.blocking().add_veth(&VethEnd::new("beyond").up(), &VethEnd::new("far"))?;
     lan.blocking().set_up("far")?;
-    lan.blocking().add_route(&Route::unicast("0.0.0.0/0".parse()?).dev("beyond"))?;
+    lan.blocking().add_route(&Route::unicast(anywhere).dev("beyond"))?;
     for (key, value) in [
         ("net.ipv4.ip_forward", "1"),
         ("net.ipv4.conf.all.rp_filter", "0"),

@@ -3,12 +3,14 @@
 use super::heard::{HeardReplies, is_arp_reply};
 use super::report::{ComparedCounts, Contrast, Where};
 use super::rig::{KernelLab, Said, StagedNode};
+use super::run::LabError;
 use super::start::read;
 use crate::addr::Mac;
 use crate::host::conf::{Conf4, Scope, SysctlKey};
 use crate::host::{
     After, Decision, HostState, Learn, Mutation, Processed, Reason, Request, process, process_frame,
 };
+use crate::namespace::StageError;
 use crate::strategies::{HostCase, Inquiry};
 use core::fmt::Write;
 use netns_lab::Netns;
@@ -55,12 +57,12 @@ pub(super) struct CaseCheck<'a, 'b> {
 /// A difference, or trouble in the lab itself.
 pub(super) enum CheckStop {
     Differs(Contrast),
-    Lab(String),
+    Lab(LabError),
 }
 
-impl From<String> for CheckStop {
-    fn from(e: String) -> CheckStop {
-        CheckStop::Lab(e)
+impl<E: Into<LabError>> From<E> for CheckStop {
+    fn from(e: E) -> CheckStop {
+        CheckStop::Lab(e.into())
     }
 }
 
@@ -72,7 +74,7 @@ pub(super) fn check(
     tally: &mut ComparedCounts,
     asker: &mut u32,
 ) -> Result<(), CheckStop> {
-    let netns = Arc::new(Netns::new("node").map_err(|e| e.to_string())?);
+    let netns = Arc::new(Netns::new("node").map_err(StageError::from)?);
     // on the namespace's own thread, so that nothing has to travel there
     let done = netns.exec(|| {
         let node = StagedNode::new(lab, &netns, !case.solicits.is_empty())?;
@@ -87,7 +89,7 @@ pub(super) fn check(
         check.repairs()
     });
     lab.reap(netns);
-    done.map_err(|e| CheckStop::Lab(e.to_string()))?
+    done.map_err(StageError::from)?
 }
 
 pub(super) fn differs(at: Where, kernel: impl Into<String>, model: impl Into<String>) -> CheckStop {

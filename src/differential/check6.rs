@@ -122,7 +122,7 @@ impl CaseCheck<'_, '_> {
             link.and_then(|l| l.addrs6().iter().find(|a| a.net.addr() == solicit.target)).map(|a| a.net);
         if let Some(net) = net {
             let change = Mutation::Kernel(KernelChange::DadFailed(solicit.dev, net));
-            model.apply(&change).map_err(|e| e.to_string())?;
+            model.apply(&change).map_err(crate::namespace::StageError::from)?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Frames out of the far end of an interface, and what is heard there.
 
+use super::run::LabError;
 use crate::addr::{IfName, Mac};
 use crate::wire::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY};
 use netns_lab::{Netns, PacketError, PacketOptions, PacketSocket, RecvBatch};
@@ -36,11 +37,11 @@ impl Port {
 
     /// Opens the sockets if that has not been done. A socket costs more to close than all the
     /// rest, so there are none where nobody asks.
-    pub(super) fn open(&mut self, node: &Netns, far: &Netns) -> Result<(), String> {
+    pub(super) fn open(&mut self, node: &Netns, far: &Netns) -> Result<(), PacketError> {
         if self.sockets.is_none() {
             let options = PacketOptions::new().ignore_outgoing(true).receive_buffer_bytes(BUFFER_BYTES);
-            let near = PacketSocket::open(node, self.dev.as_str(), &options).map_err(|e| e.to_string())?;
-            let far = PacketSocket::open(far, self.peer.as_str(), &options).map_err(|e| e.to_string())?;
+            let near = PacketSocket::open(node, self.dev.as_str(), &options)?;
+            let far = PacketSocket::open(far, self.peer.as_str(), &options)?;
             self.sockets = Some((near, far));
         }
         Ok(())
@@ -60,7 +61,7 @@ impl Port {
         is_reply: &dyn Fn(&[u8]) -> bool,
         wanted: usize,
         patience: Duration,
-    ) -> Result<HeardReplies, String> {
+    ) -> Result<HeardReplies, LabError> {
         let mut heard = HeardReplies::default();
         let Some((near, far)) = self.sockets.as_ref().filter(|_| self.carries) else { return Ok(heard) };
         let mut batch = RecvBatch::new(16, 256);
@@ -87,7 +88,7 @@ impl Port {
         Ok(heard)
     }
 
-    fn wait_near(&self, near: &PacketSocket, batch: &mut RecvBatch, mark: &[u8]) -> Result<bool, String> {
+    fn wait_near(&self, near: &PacketSocket, batch: &mut RecvBatch, mark: &[u8]) -> Result<bool, LabError> {
         let end = Instant::now() + MARK_WAIT;
         while Instant::now() < end {
             take(near, batch, end.saturating_duration_since(Instant::now()))?;
@@ -95,7 +96,7 @@ impl Port {
                 return Ok(true);
             }
         }
-        Err(format!("a frame sent into {} did not come out", self.dev))
+        Err(LabError::Lost { dev: self.dev, way: "into" })
     }
 
     fn wait_far(
@@ -105,7 +106,7 @@ impl Port {
         mark: &[u8],
         is_reply: &dyn Fn(&[u8]) -> bool,
         into: &mut Vec<Vec<u8>>,
-    ) -> Result<(), String> {
+    ) -> Result<(), LabError> {
         let end = Instant::now() + MARK_WAIT;
         while Instant::now() < end {
             take(far, batch, end.saturating_duration_since(Instant::now()))?;
@@ -114,7 +115,7 @@ impl Port {
                 return Ok(());
             }
         }
-        Err(format!("a frame sent out of {} did not arrive", self.dev))
+        Err(LabError::Lost { dev: self.dev, way: "out of" })
     }
 }
 
@@ -139,18 +140,18 @@ fn replies(batch: &RecvBatch, is_reply: &dyn Fn(&[u8]) -> bool) -> Vec<Vec<u8>> 
 }
 
 /// Whether frames went out; a link that is down takes none.
-fn sent(done: Result<usize, PacketError>) -> Result<bool, String> {
+fn sent(done: Result<usize, PacketError>) -> Result<bool, PacketError> {
     match done {
         Ok(n) => Ok(n > 0),
         Err(e) if e.is_link_event() => Ok(false),
-        Err(e) => Err(e.to_string()),
+        Err(e) => Err(e),
     }
 }
 
-fn take(socket: &PacketSocket, batch: &mut RecvBatch, wait: Duration) -> Result<usize, String> {
+fn take(socket: &PacketSocket, batch: &mut RecvBatch, wait: Duration) -> Result<usize, PacketError> {
     match socket.recv(batch, Some(wait)) {
         Ok(n) => Ok(n),
         Err(e) if e.is_link_event() => Ok(0),
-        Err(e) => Err(e.to_string()),
+        Err(e) => Err(e),
     }
 }

@@ -6,7 +6,7 @@ use super::start::start;
 use crate::addr::IfName;
 use crate::host::conf::{Conf6, Scope, SysctlKey};
 use crate::host::{HostState, LinkChange, Mutation};
-use crate::namespace::{ApplyError, RealNamespace, apply};
+use crate::namespace::{ApplyError, RealNamespace, StageError, apply};
 use crate::strategies::Offer;
 use netns_lab::capabilities::{self, Feature};
 use netns_lab::nft::InstalledArpDrop;
@@ -35,24 +35,19 @@ pub(super) struct KernelLab {
 const AHEAD: u32 = 6;
 
 impl KernelLab {
-    pub(super) fn new() -> Result<KernelLab, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| format!("starting the runtime: {e}"))?;
-        let far = Netns::new("far").map_err(|e| e.to_string())?;
+    pub(super) fn new() -> Result<KernelLab, StageError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let far = Netns::new("far")?;
         let key = "net.ipv6.conf.default.disable_ipv6";
-        far.sysctl().poke(key, 1).map_err(|e| e.to_string())?;
+        far.sysctl().poke(key, 1)?;
         for n in 0..AHEAD {
             let (a, b) = (format!("ahead{n}"), format!("ahead{n}b"));
-            far.blocking()
-                .add_veth(&VethEnd::new(a.as_str()), &VethEnd::new(b))
-                .map_err(|e| e.to_string())?;
-            far.blocking().delete_link(a.as_str()).map_err(|e| e.to_string())?;
+            far.blocking().add_veth(&VethEnd::new(a.as_str()), &VethEnd::new(b))?;
+            far.blocking().delete_link(a.as_str())?;
         }
         let far_rtnl = {
             let _in = runtime.enter();
-            far.rtnl().map_err(|e| e.to_string())?
+            far.rtnl()?
         };
         let hooks = capabilities::detect().has(Feature::NftArp);
         Ok(KernelLab {
@@ -95,36 +90,32 @@ pub(super) struct Verdicts {
     pub(super) words: String,
 }
 
-fn text(e: impl core::fmt::Display) -> String {
-    e.to_string()
-}
-
 impl<'a> StagedNode<'a> {
     /// Call it on the namespace's own thread.
     pub(super) fn new(
         lab: &'a mut KernelLab,
         netns: &Arc<Netns>,
         six: bool,
-    ) -> Result<StagedNode<'a>, String> {
+    ) -> Result<StagedNode<'a>, StageError> {
         let netns = Arc::clone(netns);
         let rtnl = {
             let _in = lab.runtime.enter();
-            netns.rtnl().map_err(text)?
+            netns.rtnl()?
         };
         let mut model = HostState::new();
         for change in &lab.start {
-            model.apply(change).map_err(text)?;
+            model.apply(change)?;
         }
         if !six {
             let key = SysctlKey::Conf6(Scope::Default, Conf6::DisableIpv6);
-            netns.sysctl().poke(key.path().as_str(), 1).map_err(text)?;
-            model.apply(&Mutation::Sysctl { key, value: 1 }).map_err(text)?;
+            netns.sysctl().poke(key.path().as_str(), 1)?;
+            model.apply(&Mutation::Sysctl { key, value: 1 })?;
         }
         Ok(StagedNode { lab, netns, rtnl, filters: Vec::new(), ports: Vec::new(), model })
     }
 
     /// The interface's two ends, with sockets on them from now on.
-    pub(super) fn open(&mut self, dev: IfName) -> Result<Option<&Port>, String> {
+    pub(super) fn open(&mut self, dev: IfName) -> Result<Option<&Port>, StageError> {
         let Some(port) = self.ports.iter_mut().find(|p| p.dev == dev) else { return Ok(None) };
         port.open(&self.netns, &self.lab.far)?;
         Ok(Some(port))
@@ -135,27 +126,27 @@ impl<'a> StagedNode<'a> {
     }
 
     /// Runs something on the namespace's own thread.
-    pub(super) fn exec<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, String> {
-        self.netns.exec(work).map_err(text)
+    pub(super) fn exec<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, StageError> {
+        Ok(self.netns.exec(work)?)
     }
 
     /// What the kernel lists.
-    pub(super) fn routes(&self) -> Result<Vec<netns_lab::rtnl::Route>, String> {
-        self.lab.runtime.block_on(self.rtnl.routes()).map_err(text)
+    pub(super) fn routes(&self) -> Result<Vec<netns_lab::rtnl::Route>, StageError> {
+        Ok(self.lab.runtime.block_on(self.rtnl.routes())?)
     }
 
     /// What the kernel lists.
-    pub(super) fn addresses(&self) -> Result<Vec<netns_lab::rtnl::Address>, String> {
-        self.lab.runtime.block_on(self.rtnl.addresses()).map_err(text)
+    pub(super) fn addresses(&self) -> Result<Vec<netns_lab::rtnl::Address>, StageError> {
+        Ok(self.lab.runtime.block_on(self.rtnl.addresses())?)
     }
 
     /// What the kernel lists.
-    pub(super) fn neighbours(&self) -> Result<Vec<netns_lab::rtnl::Neighbour>, String> {
-        self.lab.runtime.block_on(self.rtnl.neighbours()).map_err(text)
+    pub(super) fn neighbours(&self) -> Result<Vec<netns_lab::rtnl::Neighbour>, StageError> {
+        Ok(self.lab.runtime.block_on(self.rtnl.neighbours())?)
     }
 
     /// Makes a change in both. The error is one of the lab.
-    pub(super) fn change(&mut self, change: &Mutation) -> Result<Verdicts, String> {
+    pub(super) fn change(&mut self, change: &Mutation) -> Result<Verdicts, StageError> {
         if let Mutation::LinkSet { dev, change: LinkChange::Carrier(on) } = change {
             return self.far_end(*dev, *on);
         }
@@ -178,20 +169,20 @@ impl<'a> StagedNode<'a> {
         Ok(Verdicts { kernel: said.0, model, words: said.1 })
     }
 
-    fn kernel(&mut self, change: &Mutation) -> Result<(Said, String), String> {
+    fn kernel(&mut self, change: &Mutation) -> Result<(Said, String), StageError> {
         let mut place = RealNamespace { netns: &self.netns, rtnl: &self.rtnl, filters: &mut self.filters };
         match self.lab.runtime.block_on(apply(&mut place, change)) {
             Ok(()) => Ok((Ok(()), "done".into())),
-            Err(e @ (ApplyError::NotHere { .. } | ApplyError::Filter { .. })) => Err(e.to_string()),
+            Err(e @ (ApplyError::NotHere { .. } | ApplyError::Filter { .. })) => Err(e.into()),
             Err(e) => match e.errno() {
                 Some(errno) => Ok((Err(errno), e.to_string())),
-                None => Err(e.to_string()),
+                None => Err(e.into()),
             },
         }
     }
 
     /// A veth pair with its other end far away, which is up.
-    fn plug(&mut self, dev: IfName, mac: Option<crate::addr::Mac>) -> Result<(), String> {
+    fn plug(&mut self, dev: IfName, mac: Option<crate::addr::Mac>) -> Result<(), StageError> {
         self.lab.serial += 1;
         let peer = format!("f{}", self.lab.serial);
         let mut near = VethEnd::new(dev.as_str());
@@ -205,20 +196,20 @@ impl<'a> StagedNode<'a> {
             let still = netns_lab::rtnl::LinkChange::new().arp(false).up(true);
             far_rtnl.change_link(peer.as_str(), &still).await
         });
-        made.map_err(|e: RtnlError| e.to_string())?;
+        made?;
         self.ports.push(Port::new(dev, peer));
         Ok(())
     }
 
     /// The carrier of an interface follows its far end.
-    fn far_end(&mut self, dev: IfName, on: bool) -> Result<Verdicts, String> {
+    fn far_end(&mut self, dev: IfName, on: bool) -> Result<Verdicts, StageError> {
         let Some(at) = self.ports.iter().position(|p| p.dev == dev) else {
             let model = self.model.link_named(dev).map_or(Err(ENODEV), |_| Ok(()));
             return Ok(Verdicts { kernel: Err(ENODEV), model, words: "there is no such interface".into() });
         };
         let change = netns_lab::rtnl::LinkChange::new().up(on);
         let rtnl = &self.lab.far_rtnl;
-        self.lab.runtime.block_on(rtnl.change_link(self.ports[at].peer.as_str(), &change)).map_err(text)?;
+        self.lab.runtime.block_on(rtnl.change_link(self.ports[at].peer.as_str(), &change))?;
         self.ports[at].far_up = on;
         self.settle()?;
         Ok(Verdicts { kernel: Ok(()), model: Ok(()), words: "done".into() })
@@ -226,20 +217,20 @@ impl<'a> StagedNode<'a> {
 
     /// The kernel handles carrier changes in the background; asking for a link makes it do so at
     /// once (linkwatch_sync_dev in rtnl_getlink, since 6.8). The model is told what follows.
-    fn settle(&mut self) -> Result<(), String> {
+    fn settle(&mut self) -> Result<(), StageError> {
         for port in &mut self.ports {
             let (rtnl, far) = (&self.rtnl, &self.lab.far_rtnl);
             let looked = self.lab.runtime.block_on(async {
                 let near = rtnl.link(port.dev.as_str()).await?;
                 Ok::<_, RtnlError>((near, far.link(port.peer.as_str()).await?))
             });
-            let (near, far) = looked.map_err(text)?;
+            let (near, far) = looked?;
             port.carries = near.up && far.up && near.carrier == Some(true);
             let Some(link) = self.model.link_named(port.dev) else { continue };
             let carries = link.is_up() && port.far_up;
             if link.has_carrier() != carries {
                 let change = LinkChange::Carrier(carries);
-                self.model.apply(&Mutation::LinkSet { dev: port.dev, change }).map_err(text)?;
+                self.model.apply(&Mutation::LinkSet { dev: port.dev, change })?;
             }
         }
         Ok(())

@@ -3,7 +3,10 @@
 use super::check::{CheckStop, check};
 use super::report::{ComparedCounts, Contrast, Disagreement, Summary, Where};
 use super::rig::KernelLab;
+use crate::addr::IfName;
+use crate::namespace::StageError;
 use crate::strategies::{HostCase, Inquiry, host_case, host_case6};
+use netns_lab::PacketError;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,14 +44,37 @@ pub fn default_jobs() -> usize {
     2 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The lab cannot be built here, or broke.
+/// The lab cannot be built here, or broke: no verdict on kernel or model.
 #[derive(Debug, thiserror::Error)]
-#[error("{what}: {why}")]
-pub struct LabError {
-    /// What was tried.
-    what: String,
-    /// Why it failed.
-    why: String,
+pub enum LabError {
+    /// A namespace could not be made, changed or asked.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// A frame of the lab's own was lost, so that nobody knows what the kernel has dealt with.
+    #[error("a frame sent {way} {dev} did not come out at its other end")]
+    Lost {
+        /// The interface.
+        dev: IfName,
+        /// `into` or `out of` it.
+        way: &'static str,
+    },
+    /// A thread of the run ended, which is a fault of the program.
+    #[error("a thread of the run panicked")]
+    Panicked,
+    /// It was in a state that this happened.
+    #[error("state {state} could not be staged: {why}")]
+    State {
+        /// Its number, for `--first`.
+        state: u64,
+        /// What happened.
+        why: Box<LabError>,
+    },
+}
+
+impl From<PacketError> for LabError {
+    fn from(e: PacketError) -> LabError {
+        LabError::Stage(e.into())
+    }
 }
 
 /// Stages and asks the states, and tells after each one how many are done.
@@ -65,7 +91,7 @@ pub fn run(
     let jobs = options.jobs.clamp(1, JOBS_MAX);
     let parts: Vec<Result<Summary, LabError>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(|| course.work())).collect();
-        threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(panicked()))).collect()
+        threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(LabError::Panicked))).collect()
     });
     let mut whole = Summary::new(options.seed);
     for part in parts {
@@ -103,7 +129,7 @@ impl Course<'_> {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(state) = first.checked_add(at).filter(|_| at < states) else { break };
             let case = tester.case(seed, state);
-            match tester.trial(&case).map_err(|why| broke(state, why))? {
+            match tester.trial(&case).map_err(|why| LabError::State { state, why: why.into() })? {
                 CaseVerdict::Agrees => part.agreed += 1,
                 CaseVerdict::Fleeting => (part.agreed, part.fleeting) = (part.agreed + 1, part.fleeting + 1),
                 CaseVerdict::Differs(difference) => {
@@ -122,14 +148,6 @@ impl Course<'_> {
     }
 }
 
-fn panicked() -> LabError {
-    LabError { what: "a thread of the run".into(), why: "it panicked".into() }
-}
-
-fn broke(state: u64, why: String) -> LabError {
-    LabError { what: format!("state {state} could not be staged"), why }
-}
-
 enum CaseVerdict {
     Agrees,
     Fleeting,
@@ -144,7 +162,7 @@ struct Tester {
 
 impl Tester {
     fn new() -> Result<Tester, LabError> {
-        let lab = KernelLab::new().map_err(|why| LabError { what: "the lab cannot be built".into(), why })?;
+        let lab = KernelLab::new()?;
         Ok(Tester { lab, tally: ComparedCounts::default(), asker: 0 })
     }
 
@@ -164,7 +182,7 @@ impl Tester {
         drawn.unwrap_or_else(|_| HostCase { changes: Vec::new(), asks: Vec::new(), solicits: Vec::new() })
     }
 
-    fn trial(&mut self, case: &HostCase) -> Result<CaseVerdict, String> {
+    fn trial(&mut self, case: &HostCase) -> Result<CaseVerdict, LabError> {
         let mut tally = self.tally.clone();
         let first = self.once(case, Duration::ZERO, &mut tally)?;
         self.tally = tally;
@@ -182,7 +200,7 @@ impl Tester {
         case: &HostCase,
         patience: Duration,
         tally: &mut ComparedCounts,
-    ) -> Result<Option<Contrast>, String> {
+    ) -> Result<Option<Contrast>, LabError> {
         match check(&mut self.lab, case, patience, tally, &mut self.asker) {
             Ok(()) => Ok(None),
             Err(CheckStop::Differs(difference)) => Ok(Some(difference)),
@@ -190,7 +208,7 @@ impl Tester {
         }
     }
 
-    fn confirmed(&mut self, case: &HostCase) -> Result<Option<Contrast>, String> {
+    fn confirmed(&mut self, case: &HostCase) -> Result<Option<Contrast>, LabError> {
         let mut last = None;
         for _ in 0..CONFIRMED_BY {
             last = self.once(case, PATIENCE, &mut ComparedCounts::default())?;

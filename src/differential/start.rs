@@ -6,8 +6,9 @@
 use crate::addr::IfName;
 use crate::host::Mutation;
 use crate::host::conf::{Conf4, NeighVar, Scope, SysctlKey};
+use crate::namespace::StageError;
+use netns_lab::Netns;
 use netns_lab::rtnl::VethEnd;
-use netns_lab::{ExecError, Netns};
 use std::fs;
 
 const PROBE: IfName = IfName::literal("probe0");
@@ -23,11 +24,11 @@ fn write(key: SysctlKey, value: i32) {
 }
 
 /// The changes that make an untouched state one of this machine.
-pub(super) fn start() -> Result<Vec<Mutation>, String> {
-    let netns = Netns::new("start").map_err(|e| e.to_string())?;
+pub(super) fn start() -> Result<Vec<Mutation>, StageError> {
+    let netns = Netns::new("start")?;
     let ends = (VethEnd::new(PROBE.as_str()), VethEnd::new("probe1"));
-    netns.blocking().add_veth(&ends.0, &ends.1).map_err(|e| e.to_string())?;
-    netns.exec(look).map_err(|e: ExecError| e.to_string())
+    netns.blocking().add_veth(&ends.0, &ends.1)?;
+    Ok(netns.exec(look)?)
 }
 
 fn look() -> Vec<Mutation> {

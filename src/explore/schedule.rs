@@ -2,6 +2,7 @@
 
 use super::draws::Draw;
 use crate::choice::ChoiceKind;
+use crate::near::WordError;
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -52,9 +53,9 @@ impl fmt::Display for Repeated {
 }
 
 impl FromStr for Repeated {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Repeated, String> {
-        let bad = || format!("{text:?} is no move: STEP, STEP #2, ... or ... x12 is wanted");
+    type Err = WordError;
+    fn from_str(text: &str) -> Result<Repeated, WordError> {
+        let bad = || WordError::from(format!("{text:?} is no move: STEP, STEP #2, ... or ... x12 is wanted"));
         let text = text.trim();
         if let Some(rest) = text.strip_prefix("...") {
             let times = match rest.trim() {
@@ -107,9 +108,12 @@ impl fmt::Display for DrawRun {
 }
 
 impl FromStr for DrawRun {
-    type Err = String;
-    fn from_str(text: &str) -> Result<DrawRun, String> {
-        let bad = || format!("{text:?} is no draw: KIND CHOICE/OPTIONS or KIND CHOICE/OPTIONS x3 is wanted");
+    type Err = WordError;
+    fn from_str(text: &str) -> Result<DrawRun, WordError> {
+        let bad = || {
+            let wanted = "KIND CHOICE/OPTIONS or KIND CHOICE/OPTIONS x3 is wanted";
+            WordError::from(format!("{text:?} is no draw: {wanted}"))
+        };
         let mut words = text.split_whitespace();
         let (kind, value, times) = (words.next(), words.next(), words.next());
         let kind: ChoiceKind = kind.and_then(|k| k.parse().ok()).ok_or_else(bad)?;

@@ -1,5 +1,9 @@
 //! A [`Mutation`] played on a real namespace, through rtnetlink, `/proc/sys` and nf_tables.
 
+mod error;
+
+pub use error::StageError;
+
 use crate::addr::{IfName, Mac};
 use crate::host::conf::{Global, SysctlKey};
 use crate::host::hook::HookPoint;

@@ -68,63 +68,65 @@ impl Received {
         heard.iter().filter_map(Received::read).collect()
     }
 
-    pub(super) fn operation(&self) -> Result<(), String> {
+    // What follows is what is wrong with a field, if anything.
+
+    pub(super) fn operation(&self) -> Option<String> {
         match self.arp {
-            Some(arp) if arp.op != OP_REPLY => Err(format!("operation {}", arp.op)),
-            _ => Ok(()),
+            Some(arp) if arp.op != OP_REPLY => Some(format!("operation {}", arp.op)),
+            _ => None,
         }
     }
 
-    pub(super) fn header(&self) -> Result<(), String> {
+    pub(super) fn header(&self) -> Option<String> {
         match self.arp {
-            None => Err(format!("no ARP packet for IPv4 over Ethernet in {} bytes", self.len)),
+            None => Some(format!("no ARP packet for IPv4 over Ethernet in {} bytes", self.len)),
             Some(arp) if (arp.hrd, arp.pro) != (1, 0x0800) => {
-                Err(format!("hardware type {}, protocol {:#06x}", arp.hrd, arp.pro))
+                Some(format!("hardware type {}, protocol {:#06x}", arp.hrd, arp.pro))
             }
-            Some(_) if self.tagged => Err("it has a VLAN tag".into()),
-            Some(_) => Ok(()),
+            Some(_) if self.tagged => Some("it has a VLAN tag".into()),
+            Some(_) => None,
         }
     }
 
-    pub(super) fn sender_address(&self, asked: Ipv4Addr) -> Result<(), String> {
+    pub(super) fn sender_address(&self, asked: Ipv4Addr) -> Option<String> {
         match self.arp {
-            Some(arp) if arp.spa != asked => Err(format!("{} instead of {asked}", arp.spa)),
-            _ => Ok(()),
+            Some(arp) if arp.spa != asked => Some(format!("{} instead of {asked}", arp.spa)),
+            _ => None,
         }
     }
 
-    pub(super) fn sender_hardware(&self, expected: Option<Mac>) -> Result<(), String> {
-        let Some(Arp { sha, .. }) = self.arp else { return Ok(()) };
+    pub(super) fn sender_hardware(&self, expected: Option<Mac>) -> Option<String> {
+        let Arp { sha, .. } = self.arp?;
         if sha.is_group() || sha == Mac::ZERO {
-            return Err(format!("{sha} is no station's MAC"));
+            return Some(format!("{sha} is no station's MAC"));
         }
         if sha != self.src {
-            return Err(format!("{sha}, but the frame comes from {}", self.src));
+            return Some(format!("{sha}, but the frame comes from {}", self.src));
         }
         match expected {
-            Some(mac) if sha != mac => Err(format!("{sha} instead of {mac}")),
-            _ => Ok(()),
+            Some(mac) if sha != mac => Some(format!("{sha} instead of {mac}")),
+            _ => None,
         }
     }
 
-    pub(super) fn target(&self, mac: Mac, ip: Ipv4Addr) -> Result<(), String> {
+    pub(super) fn target(&self, mac: Mac, ip: Ipv4Addr) -> Option<String> {
         match self.arp {
             Some(arp) if (arp.tha, arp.tpa) != (mac, ip) => {
-                Err(format!("{} {} instead of {mac} {ip}", arp.tha, arp.tpa))
+                Some(format!("{} {} instead of {mac} {ip}", arp.tha, arp.tpa))
             }
-            _ => Ok(()),
+            _ => None,
         }
     }
 
-    pub(super) fn destination(&self, mac: Mac) -> Result<(), String> {
-        if self.dst == mac { Ok(()) } else { Err(format!("sent to {}", self.dst)) }
+    pub(super) fn destination(&self, mac: Mac) -> Option<String> {
+        if self.dst == mac { None } else { Some(format!("sent to {}", self.dst)) }
     }
 
-    pub(super) fn length(&self) -> Result<(), String> {
+    pub(super) fn length(&self) -> Option<String> {
         if self.len < FRAME_MIN {
-            return Err(format!("{} bytes", self.len));
+            return Some(format!("{} bytes", self.len));
         }
-        if self.dirty { Err("there is more than zeros behind the ARP packet".into()) } else { Ok(()) }
+        if self.dirty { Some("there is more than zeros behind the ARP packet".into()) } else { None }
     }
 }
 

@@ -233,13 +233,8 @@ impl Probe<'_> {
         self.silence(Clause::OwnRequest, vec![("it is answered", other)])
     }
 
-    fn judge(
-        &mut self,
-        clause: Clause,
-        answers: &[Received],
-        test: impl Fn(&Received) -> Result<(), String>,
-    ) {
-        if let Some(why) = answers.iter().find_map(|a| test(a).err()) {
+    fn judge(&mut self, clause: Clause, answers: &[Received], flaw: impl Fn(&Received) -> Option<String>) {
+        if let Some(why) = answers.iter().find_map(flaw) {
             self.find(clause, Finding::Broken(why));
         }
     }
@@ -269,8 +264,8 @@ impl Probe<'_> {
         self.judge(Clause::Length, &answers, Received::length);
         let first = self.mac;
         self.judge(Clause::OneMac, &answers, |a| match a.arp {
-            Some(arp) if arp.sha != first => Err(format!("{first} and {}", arp.sha)),
-            _ => Ok(()),
+            Some(arp) if arp.sha != first => Some(format!("{first} and {}", arp.sha)),
+            _ => None,
         });
         self.report.mac = Some(first);
     }

@@ -32,7 +32,7 @@ pub use model::ModelAnswerer;
 pub use report::{Finding, Findings, ReportColumn, ReportTable};
 pub use scene::{Scene, SceneError};
 #[cfg(feature = "live")]
-pub use stage::{SceneStage, SceneStageError};
+pub use stage::SceneStage;
 #[cfg(feature = "live")]
 pub use wire::WireAnswerer;
 
@@ -100,6 +100,21 @@ pub struct AskError {
     pub whom: String,
     /// What happened, and what to do.
     pub why: String,
+}
+
+/// Why an answerer has no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// A question could not be put.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// The scene could not be staged on this kernel.
+    #[cfg(feature = "live")]
+    #[error("staging the node on this kernel failed: {0}")]
+    Stage(#[from] crate::namespace::StageError),
+    /// There is no kernel to ask here, and why.
+    #[error("{0}")]
+    NotHere(String),
 }
 
 /// Whoever answers.

@@ -1,6 +1,6 @@
 //! What a probe found, one answerer or several side by side.
 
-use super::{Clause, Rank};
+use super::{Clause, ProbeError, Rank};
 use crate::addr::Mac;
 use crate::time::Span;
 use core::fmt;
@@ -60,16 +60,16 @@ impl Findings {
 }
 
 /// One answerer of a table.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub struct ReportColumn {
     /// Who it is.
     pub name: String,
     /// What was found, or why it could not be asked.
-    pub report: Result<Findings, String>,
+    pub report: Result<Findings, ProbeError>,
 }
 
 /// Reports side by side.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct ReportTable {
     /// The answerers.
     pub columns: Vec<ReportColumn>,

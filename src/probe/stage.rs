@@ -3,19 +3,10 @@
 
 use super::scene::{Scene, SceneStep};
 use super::wire::WireAnswerer;
-use crate::namespace::{RealNamespace, apply};
+use crate::namespace::{RealNamespace, StageError, apply};
 use netns_lab::nft::InstalledArpDrop;
 use netns_lab::rtnl::{LinkChange, VethEnd};
 use netns_lab::{MacAddr, Netns, Rtnl};
-
-/// Why a scene cannot be staged here.
-#[derive(Debug, thiserror::Error)]
-#[error("staging the node on this kernel failed: {0}")]
-pub struct SceneStageError(String);
-
-fn fail(e: impl core::fmt::Display) -> SceneStageError {
-    SceneStageError(e.to_string())
-}
 
 /// A staged scene. The namespaces go when it is dropped, or when the process ends.
 pub struct SceneStage {
@@ -29,16 +20,16 @@ pub struct SceneStage {
 
 impl SceneStage {
     /// Makes the namespaces and plays the scene's way into them.
-    pub fn new(scene: &Scene) -> Result<SceneStage, SceneStageError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
+    pub fn new(scene: &Scene) -> Result<SceneStage, StageError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(SceneStage::build(scene))
     }
 
-    async fn build(scene: &Scene) -> Result<SceneStage, SceneStageError> {
-        let (node, pod) = (Netns::new("node").map_err(fail)?, Netns::new("pod").map_err(fail)?);
+    async fn build(scene: &Scene) -> Result<SceneStage, StageError> {
+        let (node, pod) = (Netns::new("node")?, Netns::new("pod")?);
         // the pod's kernel has nothing to say here
-        pod.sysctl().poke("net.ipv6.conf.default.disable_ipv6", 1).map_err(fail)?;
-        let rtnl = node.rtnl().map_err(fail)?;
+        pod.sysctl().poke("net.ipv6.conf.default.disable_ipv6", 1)?;
+        let rtnl = node.rtnl()?;
         let (mut filters, mut refused) = (Vec::new(), Vec::new());
         for step in &scene.way {
             match step {
@@ -51,7 +42,7 @@ impl SceneStage {
                 }
             }
         }
-        let wire = WireAnswerer::open(&pod, scene.setting.eth.as_str()).map_err(fail)?;
+        let wire = WireAnswerer::open(&pod, scene.setting.eth.as_str())?;
         Ok(SceneStage { wire, refused, _pod: pod, _node: node, _filters: filters })
     }
 
@@ -61,10 +52,11 @@ impl SceneStage {
     }
 }
 
-async fn veth(scene: &Scene, rtnl: &Rtnl, pod: &Netns) -> Result<(), SceneStageError> {
+async fn veth(scene: &Scene, rtnl: &Rtnl, pod: &Netns) -> Result<(), StageError> {
     let s = &scene.setting;
     let far = VethEnd::new(s.eth.as_str()).mac(MacAddr::new(s.pod_mac.0)).in_netns(pod);
-    rtnl.add_veth(&VethEnd::new(s.cali.as_str()), &far).await.map_err(fail)?;
+    rtnl.add_veth(&VethEnd::new(s.cali.as_str()), &far).await?;
     let change = LinkChange::new().arp(false).up(scene.pod_up);
-    pod.rtnl().map_err(fail)?.change_link(s.eth.as_str(), &change).await.map_err(fail)
+    pod.rtnl()?.change_link(s.eth.as_str(), &change).await?;
+    Ok(())
 }

@@ -11,7 +11,7 @@ use super::text::CommandText;
 use crate::control::{
     Act, ActorName, CalicoVersion, Gate, Hold, ScriptStep, Setting, Side, StepId, StepTable, Until,
 };
-use crate::host::command::Command;
+use crate::host::command::{Command, CommandError};
 use crate::pair::{FaultAction, FaultMatch, FaultRule, FrameKind};
 use crate::time::{Span, Time};
 use std::net::{IpAddr, SocketAddr};
@@ -389,7 +389,7 @@ pub(super) fn script_step(
         for command in commands {
             match acts_of(side, command, step.may_fail, setting) {
                 Ok(more) => acts.extend(more),
-                Err(e) => c.at(&step.id, e, None),
+                Err(e) => c.at(&step.id, e.to_string(), None),
             }
         }
     }
@@ -412,7 +412,7 @@ pub(super) fn acts_of(
     command: &CommandText,
     may_fail: bool,
     setting: &Setting,
-) -> Result<Vec<Act>, String> {
+) -> Result<Vec<Act>, CommandError> {
     let act = if may_fail { Act::Try } else { Act::Change };
     Ok(match command.command(setting)? {
         Command::Known(changes) => changes.into_iter().map(|change| act(side, change)).collect(),

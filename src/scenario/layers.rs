@@ -18,7 +18,7 @@ use crate::control::{
     RealSteps, Script, ScriptStep, Setting, Side, StepTable, Until,
 };
 use crate::gateway::OutsideSpec;
-use crate::host::command::Tool;
+use crate::host::command::{CommandError, Tool};
 use crate::host::conf::{Conf4, Global, Scope, SysctlKey};
 use crate::host::{HostState, Mutation};
 use crate::time::{Span, Time};
@@ -415,7 +415,7 @@ impl Scenario {
             return Ok(None);
         }
         let step = steps.add("pod.before-start", ActorName::Pod, "an init container prepares the pod");
-        let flawed = |e| PlanError::Flawed(format!("{}: {e}", self.origin));
+        let flawed = |e: CommandError| PlanError::Flawed(format!("{}: {e}", self.origin));
         let mut acts = Vec::new();
         for command in &layers.before_start {
             acts.extend(acts_of(Side::Pod, command, false, setting).map_err(flawed)?);

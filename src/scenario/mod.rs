@@ -39,4 +39,4 @@ pub use mitigation::{Mitigation, MitigationKind, mitigation, mitigations};
 pub use overrides::{HoldOverride, Overrides};
 pub use plan::{ClientPlan, InFront, Plan, Target, WAITER};
 pub use plugin::{ConflistText, KillFile, RealPlugin, Rehearsal, Requested, StepFault, StepFaultKind};
-pub use text::CommandText;
+pub use text::{CommandText, TextError};

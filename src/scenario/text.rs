@@ -2,7 +2,7 @@
 //! points at the value.
 
 use crate::control::Setting;
-use crate::host::command::{Changes, Command, changes};
+use crate::host::command::{Changes, Command, CommandError, changes};
 use core::fmt;
 use schemars::JsonSchema;
 use serde::de::Visitor;
@@ -14,31 +14,47 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[serde(transparent)]
 pub struct CommandText(String);
 
+/// Why a text is no command of a scenario.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TextError {
+    /// It names something that a run has not.
+    #[error(
+        "`{text}`: {name} is no name of the run; there are {{cali}}, {{eth}}, {{pod_ip}}, {{pod_ip6}}, \
+         {{pod_mac}}, {{uplink}}, {{node_ip}}, {{router}}, {{router6}}, {{gateway}}"
+    )]
+    Name {
+        /// The whole text.
+        text: String,
+        /// The name, in its braces.
+        name: String,
+    },
+    /// With the names put in it is no command.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+}
+
 impl CommandText {
     /// Checks that it will be a command once the names are in.
-    pub fn new(text: &str) -> Result<CommandText, String> {
+    pub fn new(text: &str) -> Result<CommandText, TextError> {
         let probe =
             Setting { pod_ip6: Some(std::net::Ipv6Addr::LOCALHOST), ..Setting::new("default", "web-0") };
         let full = probe.expand(text);
         if let Some(open) = full.find('{') {
             let name = full[open..].split_inclusive('}').next().unwrap_or_default();
-            return Err(format!(
-                "`{text}`: {name} is no name of the run; there are {{cali}}, {{eth}}, {{pod_ip}}, {{pod_ip6}}, \
-                 {{pod_mac}}, {{uplink}}, {{node_ip}}, {{router}}, {{router6}}, {{gateway}}"
-            ));
+            return Err(TextError::Name { text: text.to_owned(), name: name.to_owned() });
         }
-        full.parse::<Command>().map_err(|e| e.to_string())?;
+        full.parse::<Command>()?;
         Ok(CommandText(text.to_owned()))
     }
 
     /// What it stands for in a run.
-    pub fn command(&self, setting: &Setting) -> Result<Command, String> {
-        setting.expand(&self.0).parse::<Command>().map_err(|e| e.to_string())
+    pub fn command(&self, setting: &Setting) -> Result<Command, CommandError> {
+        setting.expand(&self.0).parse()
     }
 
     /// The changes it stands for in a run, where the model must know it.
-    pub fn changes(&self, setting: &Setting) -> Result<Changes, String> {
-        changes(&setting.expand(&self.0)).map_err(|e| e.to_string())
+    pub fn changes(&self, setting: &Setting) -> Result<Changes, CommandError> {
+        changes(&setting.expand(&self.0))
     }
 
     /// As it is written.

@@ -3,6 +3,7 @@
 //! steps of the recordings were not written down).
 
 use super::command;
+use super::error::RecordError;
 use super::record::{Config, Record};
 use super::rig::{HOST_END, POD_END, Rig, Side, UPLINK};
 use crate::addr::{IfName, Mac};
@@ -35,7 +36,7 @@ pub(super) fn is_v6(record: &Record) -> bool {
 
 /// Builds the laboratory. With `host_down` the host end stays down and without addresses: what
 /// happens when it comes up is the case.
-pub(super) fn build(record: &Record, seed: u64, host_down: bool) -> Result<Built, String> {
+pub(super) fn build(record: &Record, seed: u64, host_down: bool) -> Result<Built, RecordError> {
     let mut rig = Rig::new(seed, &interfaces(record));
     let mut adjusted = Vec::new();
     match &record.commands {
@@ -92,21 +93,21 @@ fn interfaces(record: &Record) -> Vec<IfName> {
     names
 }
 
-fn play(rig: &mut Rig, side: Side, commands: Option<&Vec<String>>) -> Result<(), String> {
+fn play(rig: &mut Rig, side: Side, commands: Option<&Vec<String>>) -> Result<(), RecordError> {
     for text in commands.into_iter().flatten() {
         let change = command::parse(text)?;
-        rig.apply(side, &change).map_err(|e| e.to_string())?;
+        rig.apply(side, &change)?;
     }
     Ok(())
 }
 
-fn apply(rig: &mut Rig, side: Side, command: &str) -> Result<(), String> {
-    let change: Mutation = command.parse().map_err(|e: crate::host::command::CommandError| e.to_string())?;
-    rig.apply(side, &change).map_err(|e| e.to_string())
+fn apply(rig: &mut Rig, side: Side, command: &str) -> Result<(), RecordError> {
+    let change: Mutation = command.parse()?;
+    Ok(rig.apply(side, &change)?)
 }
 
 /// Interfaces up with their MACs: what every recording starts from.
-fn base(rig: &mut Rig, record: &Record, host_down: bool) -> Result<(), String> {
+fn base(rig: &mut Rig, record: &Record, host_down: bool) -> Result<(), RecordError> {
     let mac = |side: &str, dev: IfName| {
         let lines = record.config.get(side).map(|c| &c.addresses[..]).unwrap_or_default();
         lines.iter().find_map(|line| mac_of_line(line, dev))
@@ -156,7 +157,7 @@ fn adopt_sysctls(
     config: &Config,
     v6: bool,
     adjusted: &mut Vec<String>,
-) -> Result<(), String> {
+) -> Result<(), RecordError> {
     let family = if v6 { "ipv6" } else { "ipv4" };
     let path = |key: &str| match key.split('.').collect::<Vec<_>>()[..] {
         [dev, "neigh", var] => format!("net.{family}.neigh.{dev}.{var}"),
@@ -166,11 +167,12 @@ fn adopt_sysctls(
     let mut writes: Vec<(String, &String)> = config.sysctls.iter().map(|(k, v)| (path(k), v)).collect();
     writes.sort_by_key(|(path, _)| !(path.ends_with("ip_forward") || path.contains(".all.")));
     for (path, value) in writes {
-        let key: SysctlKey = path.parse().map_err(|e| format!("{e}"))?;
-        let value: i32 = value.parse().map_err(|_| format!("{path} is {value:?}, no number"))?;
+        let key: SysctlKey = path.parse().map_err(RecordError::value)?;
+        let value: i32 =
+            value.parse().map_err(|_| RecordError::Value(format!("{path} is {value:?}, no number")))?;
         if rig.state(side).sysctl(&key) != Some(value) {
             adjusted.push(format!("sysctl -w {key}={value}"));
-            rig.apply(side, &Mutation::Sysctl { key, value }).map_err(|e| e.to_string())?;
+            rig.apply(side, &Mutation::Sysctl { key, value })?;
         }
     }
     Ok(())
@@ -182,7 +184,7 @@ fn adopt_addresses(
     config: &Config,
     v6: bool,
     adjusted: &mut Vec<String>,
-) -> Result<(), String> {
+) -> Result<(), RecordError> {
     let wanted: Vec<(IfName, IpNet)> = config.addresses.iter().filter_map(|l| address_of(l)).collect();
     let has: Vec<(IfName, IpNet)> = addresses(rig, side, v6);
     let drawn = |dev: IfName, net: &IpNet| is_link_local(net) && !known_mac(dev);
@@ -240,7 +242,7 @@ fn adopt_routes(
     config: &Config,
     v6: bool,
     adjusted: &mut Vec<String>,
-) -> Result<(), String> {
+) -> Result<(), RecordError> {
     let wanted: Vec<String> = config.routes.iter().map(|l| route_line(l)).collect();
     let has = routes(rig, side, v6);
     for line in has.iter().filter(|l| !wanted.contains(l)) {
@@ -326,7 +328,7 @@ fn adopt_proxies(
     side: Side,
     config: &Config,
     adjusted: &mut Vec<String>,
-) -> Result<(), String> {
+) -> Result<(), RecordError> {
     let wanted: Vec<(IpAddr, IfName)> = config.proxy_neigh.iter().filter_map(|l| proxy_of(l)).collect();
     let state = rig.state(side);
     let has: Vec<(IpAddr, IfName)> = state.proxies().iter().map(|p| (p.ip, state.name_of(p.dev))).collect();
@@ -345,12 +347,12 @@ fn proxy_of(line: &str) -> Option<(IpAddr, IfName)> {
 }
 
 /// Sets a host-end switch by hand.
-pub(super) fn set(rig: &mut Rig, key: &str, value: i64) -> Result<(), String> {
+pub(super) fn set(rig: &mut Rig, key: &str, value: i64) -> Result<(), RecordError> {
     apply(rig, Side::Host, &format!("sysctl -w {key}={value}"))
 }
 
 /// Takes an interface of the host up or down.
-pub(super) fn set_up(rig: &mut Rig, dev: IfName, up: bool) -> Result<(), String> {
+pub(super) fn set_up(rig: &mut Rig, dev: IfName, up: bool) -> Result<(), RecordError> {
     let change = Mutation::LinkSet { dev, change: LinkChange::Up(up) };
-    rig.apply(Side::Host, &change).map_err(|e| e.to_string())
+    Ok(rig.apply(Side::Host, &change)?)
 }

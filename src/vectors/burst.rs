@@ -2,6 +2,7 @@
 
 use super::build::{build, set};
 use super::delay::{longest_wait, pause, set_delay};
+use super::error::RecordError;
 use super::record::{Record, Trial};
 use super::rig::{HOST_END, Rig, Side};
 use super::spread::Spread;
@@ -22,7 +23,7 @@ struct Burst {
     times: Vec<Span>,
 }
 
-pub(super) fn replay(record: &Record) -> Result<Compared, String> {
+pub(super) fn replay(record: &Record) -> Result<Compared, RecordError> {
     let mut differences = Vec::new();
     let (mut times, mut runs) = (Vec::new(), Vec::new());
     for seed in 0..RUNS {
@@ -50,11 +51,11 @@ pub(super) fn replay(record: &Record) -> Result<Compared, String> {
 }
 
 /// Sends as many requests as were recorded, from senders that follow one another.
-fn shoot(rig: &mut Rig, trial: &Trial) -> Result<Burst, String> {
-    let frame = &trial.stimulus.first().ok_or("it does not say what was sent")?.hex;
-    let eth = EthFrame::parse(frame).map_err(|f| f.to_string())?;
-    let arp = Arp::parse(eth.payload).map_err(|f| f.to_string())?;
-    let sent = trial.counted("sent").ok_or("it does not say how many were sent")?;
+fn shoot(rig: &mut Rig, trial: &Trial) -> Result<Burst, RecordError> {
+    let frame = &trial.stimulus.first().ok_or(RecordError::Lacks("what was sent"))?.hex;
+    let eth = EthFrame::parse(frame).map_err(RecordError::value)?;
+    let arp = Arp::parse(eth.payload).map_err(RecordError::value)?;
+    let sent = trial.counted("sent").ok_or(RecordError::Lacks("how many were sent"))?;
     let seconds = trial.client.get("send_span_s").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
     let gap = Span::from_ns(super::span(seconds).as_ns() / sent.max(1));
     pause(rig);

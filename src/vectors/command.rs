@@ -1,18 +1,19 @@
 //! The recordings' commands as changes: `ip` and `nft` are left out there, and a netfilter rule is
 //! described rather than typed.
 
+use super::error::RecordError;
 use crate::host::Mutation;
 
 /// Reads one command of a recording.
-pub(super) fn parse(text: &str) -> Result<Mutation, String> {
+pub(super) fn parse(text: &str) -> Result<Mutation, RecordError> {
     let typed = if let Some(rule) = text.strip_prefix("nft:") {
-        hook(rule).ok_or_else(|| format!("`{text}` describes no rule the model knows"))?
+        hook(rule).ok_or_else(|| RecordError::Value(format!("`{text}` describes no rule the model knows")))?
     } else if text.starts_with("sysctl ") || text.starts_with("ip ") || text.starts_with("nft ") {
         text.to_owned()
     } else {
         ip(text)
     };
-    typed.parse().map_err(|e: crate::host::command::CommandError| e.to_string())
+    Ok(typed.parse()?)
 }
 
 /// Only the family of `default` cannot be told from the word itself.

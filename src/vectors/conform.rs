@@ -34,24 +34,28 @@ pub enum CaseResult {
 }
 
 /// Replays the recording of one line. Nothing for an empty line and for the line that says how the
-/// file was made; an error's text when the line is no recording.
-pub fn conform_line(line: &str) -> Result<Option<ConformCase>, String> {
+/// file was made; an error when it is no recording.
+pub fn conform_line(line: &str) -> Result<Option<ConformCase>, serde_json::Error> {
     if line.trim().is_empty() {
         return Ok(None);
     }
-    let record: Record = serde_json::from_str(line).map_err(|e| e.to_string())?;
+    let record: Record = serde_json::from_str(line)?;
     if record.name == "_meta" {
         return Ok(None);
     }
     let (result, why) = if OF_THE_POD.contains(&record.group.as_str()) {
-        let verdicts = pod::conform(line, |_| true).map_err(|e| e.why)?;
-        let faults: Vec<String> = verdicts.into_iter().flat_map(|v| v.faults).collect();
-        (if faults.is_empty() { CaseResult::Agrees } else { CaseResult::Differs }, faults)
+        let faults = pod::judge(&serde_json::from_str(line)?).faults;
+        let result = match &faults[..] {
+            [] => CaseResult::Agrees,
+            all if all.iter().all(pod::PodFault::is_of_the_record) => CaseResult::NotReplayed,
+            _ => CaseResult::Differs,
+        };
+        (result, faults.iter().map(ToString::to_string).collect())
     } else {
         match replay(&record).verdict {
             Replayed::Agrees => (CaseResult::Agrees, Vec::new()),
             Replayed::Differs(d) => (CaseResult::Differs, d.iter().map(ToString::to_string).collect()),
-            Replayed::NotReplayed(why) => (CaseResult::NotReplayed, vec![why]),
+            Replayed::NotReplayed(why) => (CaseResult::NotReplayed, vec![why.to_string()]),
         }
     };
     Ok(Some(ConformCase { name: record.name, title: record.title, result, why }))

@@ -2,6 +2,7 @@
 //! from it. Frames for the pod find its entry in a state that is prepared first.
 
 use super::build::{Built, build};
+use super::error::RecordError;
 use super::record::{Record, Shot, Transition, Trial};
 use super::rig::{HOST_END, POD_END, Rig, Side, StateChange};
 use super::spread::Spread;
@@ -22,7 +23,7 @@ const LEGS_MAX: u64 = 4;
 /// Repetitions that tell how the model's delays are spread.
 const DRAWS: u64 = 300;
 
-pub(super) fn replay(record: &Record) -> Result<Compared, String> {
+pub(super) fn replay(record: &Record) -> Result<Compared, RecordError> {
     let mut differences = Vec::new();
     let mut adjusted = Vec::new();
     let (mut delayed, mut late) = (Vec::new(), Vec::new());
@@ -73,7 +74,7 @@ impl CraftRun {
         trial: &Trial,
         at: usize,
         differences: &mut Vec<Deviation>,
-    ) -> Result<CraftRun, String> {
+    ) -> Result<CraftRun, RecordError> {
         let mut run = CraftRun::play(built.clone(), trial)?;
         let mut found = run.compare(record, trial, at);
         for leg in 0..LEGS_MAX {
@@ -89,7 +90,7 @@ impl CraftRun {
         Ok(run)
     }
 
-    fn play(built: Built, trial: &Trial) -> Result<CraftRun, String> {
+    fn play(built: Built, trial: &Trial) -> Result<CraftRun, RecordError> {
         let mut rig = built.rig;
         let side = if trial.stimulus.iter().any(|s| s.dir == "host->pod") { Side::Pod } else { Side::Host };
         let lead = trial.neigh.iter().flatten().map(|n| n.t).fold(0.0, f64::min);
@@ -226,7 +227,7 @@ fn is_shown(state: Nud) -> bool {
 
 /// Brings the entry into the state the kernel's had before the first frame, by what brought it
 /// there: commands, and packets that wanted out.
-fn prepare(rig: &mut Rig, side: Side, zero: Time, trial: &Trial) -> Result<(), String> {
+fn prepare(rig: &mut Rig, side: Side, zero: Time, trial: &Trial) -> Result<(), RecordError> {
     let before = trial.neigh.iter().flatten().filter(|n| n.t < 0.0);
     for step in before {
         rig.run_until(Time(zero.0.saturating_sub(span(step.t).as_ns())));
@@ -242,35 +243,37 @@ fn prepare(rig: &mut Rig, side: Side, zero: Time, trial: &Trial) -> Result<(), S
     Ok(())
 }
 
-fn set_entry(rig: &mut Rig, side: Side, step: &Transition) -> Result<(), String> {
-    let nud = SetNud::by_name(&step.state.to_lowercase()).ok_or("an entry in a state that cannot be set")?;
-    let parse = |e: &dyn core::fmt::Display| e.to_string();
+fn set_entry(rig: &mut Rig, side: Side, step: &Transition) -> Result<(), RecordError> {
+    let nud = SetNud::by_name(&step.state.to_lowercase())
+        .ok_or_else(|| RecordError::Value(format!("no entry can be set to {}", step.state)))?;
     let change = Mutation::Neigh {
         op: Op::Replace,
-        dev: step.dev.parse().map_err(|e| parse(&e))?,
-        ip: step.ip.parse().map_err(|e| parse(&e))?,
+        dev: step.dev.parse().map_err(RecordError::value)?,
+        ip: step.ip.parse().map_err(RecordError::value)?,
         lladdr: step.lladdr.parse().ok(),
         nud,
     };
-    rig.apply(side, &change).map_err(|e| e.to_string())
+    Ok(rig.apply(side, &change)?)
 }
 
 /// A packet whose next hop is the entry's address.
-fn packet_to(rig: &Rig, side: Side, step: &Transition) -> Result<Packet, String> {
+fn packet_to(rig: &Rig, side: Side, step: &Transition) -> Result<Packet, RecordError> {
     if side == Side::Host {
-        return Err("the host's entry was prepared by a packet".into());
+        return Err(RecordError::Value("the host's entry was prepared by a packet".into()));
     }
-    let dst: IpAddr = match step.ip.parse().map_err(|e: std::net::AddrParseError| e.to_string())? {
+    let dst: IpAddr = match step.ip.parse().map_err(RecordError::value)? {
         IpAddr::V4(_) => [203, 0, 113, 8].into(),
         IpAddr::V6(_) => [0x2001, 0xdb8, 0, 0, 0, 0, 0, 8].into(),
     };
     let state = rig.state(side);
-    let link = state.link_named(POD_END).ok_or("the pod has no interface")?;
+    let link = state.link_named(POD_END).ok_or(RecordError::Lacks("what interface the pod has"))?;
     let src: Option<IpAddr> = match dst {
         IpAddr::V4(_) => link.addrs().first().map(|a| a.net.addr().into()),
         IpAddr::V6(dst) => state.select_src6(link.index(), dst).map(IpAddr::from),
     };
-    let ends = src.and_then(|src| Ends::new(src, dst)).ok_or("the pod has no address to send from")?;
+    let ends = src
+        .and_then(|src| Ends::new(src, dst))
+        .ok_or(RecordError::Lacks("from which address the pod sends"))?;
     Ok(Packet { bytes: wire::udp(ends, 40_000, 9, b"x"), owner: Some(Owner(0)) })
 }
 

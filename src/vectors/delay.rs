@@ -2,6 +2,7 @@
 //! resolution.
 
 use super::build::{build, set};
+use super::error::RecordError;
 use super::record::Record;
 use super::rig::{POD_END, Rig, Side};
 use super::spread::{Spread, unlikely};
@@ -22,7 +23,7 @@ const RESOLUTION_MAX: Span = Span::from_secs(10);
 const PAUSE_MAX: Span = Span::from_ms(100);
 
 /// Sets `proxy_delay` to what the case is about.
-pub(super) fn set_delay(rig: &mut Rig, record: &Record) -> Result<(), String> {
+pub(super) fn set_delay(rig: &mut Rig, record: &Record) -> Result<(), RecordError> {
     match record.params.get("delay").and_then(serde_json::Value::as_i64) {
         Some(delay) => set(rig, "net.ipv4.neigh.cali0.proxy_delay", delay),
         None => Ok(()),
@@ -39,8 +40,8 @@ pub(super) fn longest_wait(rig: &Rig) -> Span {
 }
 
 /// Fresh requests, one at a time.
-pub(super) fn replay_requests(record: &Record) -> Result<Compared, String> {
-    let frame = &record.trials[0].stimulus.first().ok_or("it does not say what was sent")?.hex;
+pub(super) fn replay_requests(record: &Record) -> Result<Compared, RecordError> {
+    let frame = &record.trials[0].stimulus.first().ok_or(RecordError::Lacks("what was sent"))?.hex;
     let count = record.trials[0].samples.len();
     let (mut delays, mut missing) = (Vec::new(), 0u64);
     for seed in 0..RUNS {
@@ -93,7 +94,7 @@ struct Resolution {
 }
 
 /// Fresh resolutions of the gateway by the pod.
-pub(super) fn replay_resolutions(record: &Record) -> Result<Compared, String> {
+pub(super) fn replay_resolutions(record: &Record) -> Result<Compared, RecordError> {
     let count = record.trials[0].requests_per_resolution.len();
     let mut all = Vec::new();
     for seed in 0..RUNS * 4 {
@@ -122,11 +123,11 @@ pub(super) fn replay_resolutions(record: &Record) -> Result<Compared, String> {
     Ok((differences, Vec::new()))
 }
 
-fn resolve(rig: &mut Rig) -> Result<Resolution, String> {
+fn resolve(rig: &mut Rig) -> Result<Resolution, RecordError> {
     pause(rig);
-    let dev = rig.index(Side::Pod, POD_END).ok_or("the pod has no interface")?;
+    let dev = rig.index(Side::Pod, POD_END).ok_or(RecordError::Lacks("what interface the pod has"))?;
     let flush = Mutation::NeighFlush { dev: POD_END };
-    rig.apply(Side::Pod, &flush).map_err(|e| e.to_string())?;
+    rig.apply(Side::Pod, &flush)?;
     let (start, packet) = (rig.now(), pod_packet(rig)?);
     rig.forget();
     rig.pod_sends(packet);
@@ -148,10 +149,12 @@ fn is_request(frame: &[u8]) -> bool {
     frame.get(12..14) == Some(&[8, 6]) || frame.get(54) == Some(&nd::TYPE_SOLICIT)
 }
 
-fn pod_packet(rig: &Rig) -> Result<Packet, String> {
-    let link = rig.state(Side::Pod).link_named(POD_END).ok_or("the pod has no interface")?;
+fn pod_packet(rig: &Rig) -> Result<Packet, RecordError> {
+    let link =
+        rig.state(Side::Pod).link_named(POD_END).ok_or(RecordError::Lacks("what interface the pod has"))?;
     let src = link.addrs().first().map(|a| IpAddr::V4(a.net.addr()));
     let dst = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 8));
-    let ends = src.and_then(|src| Ends::new(src, dst)).ok_or("the pod has no address")?;
+    let ends =
+        src.and_then(|src| Ends::new(src, dst)).ok_or(RecordError::Lacks("what address the pod has"))?;
     Ok(Packet { bytes: wire::udp(ends, 40_000, 9, b"x"), owner: Some(Owner(0)) })
 }

@@ -21,6 +21,7 @@ mod command;
 mod conform;
 mod craft;
 mod delay;
+mod error;
 pub mod pod;
 mod pod_client;
 mod pod_fit;
@@ -38,6 +39,7 @@ mod spread;
 mod start6;
 
 pub use conform::{CaseResult, ConformCase, conform_line};
+pub use error::{PodMismatch, RecordError};
 pub use record::{Config, ReadError, Record, Shot, Transition, Trial, read};
 
 use crate::time::Span;
@@ -79,7 +81,7 @@ pub enum Replayed {
     Differs(Vec<Deviation>),
     /// The record cannot be replayed, and why: it needs the pod's clients, or says something the
     /// model does not understand.
-    NotReplayed(String),
+    NotReplayed(RecordError),
 }
 
 /// The outcome of one replay.
@@ -119,20 +121,29 @@ pub fn replay(record: &Record) -> ReplayReport {
     let (verdict, adjusted) = match dispatch(record) {
         Ok((differences, adjusted)) if differences.is_empty() => (Replayed::Agrees, adjusted),
         Ok((differences, adjusted)) => (Replayed::Differs(differences), adjusted),
+        // the recorded kernel did it
+        Err(RecordError::Refused(refused)) => (Replayed::Differs(vec![refusal(&refused)]), Vec::new()),
         Err(why) => (Replayed::NotReplayed(why), Vec::new()),
     };
     ReplayReport { name: record.name.clone(), verdict, adjusted }
 }
 
+/// A command that the recorded kernel took and the model does not.
+fn refusal(refused: &crate::host::Refused) -> Deviation {
+    let kernel = format!("took `{}`", refused.command);
+    let model = format!("refuses it with {}: {}", refused.errno.text(), refused.why);
+    Deviation { trial: None, what: "a command of the recorder", kernel, model }
+}
+
 /// What kind of case a record is, by what it holds.
-fn dispatch(record: &Record) -> Result<Compared, String> {
+fn dispatch(record: &Record) -> Result<Compared, RecordError> {
     let has = |key: &str| record.params.contains_key(key);
     let trials = &record.trials;
     if trials.is_empty() {
-        return Err("it holds no trials".into());
+        return Err(RecordError::Empty);
     }
     if has("client") || has("nodad") {
-        return Err("it needs the pod's clients".into());
+        return Err(RecordError::Clients);
     }
     if has("accept") && has("transmits") {
         return start6::replay(record);
@@ -152,7 +163,7 @@ fn dispatch(record: &Record) -> Result<Compared, String> {
     if trials.iter().all(|t| !t.stimulus.is_empty()) {
         return craft::replay(record);
     }
-    Err("it is of a kind that is not replayed yet".into())
+    Err(RecordError::Kind)
 }
 
 /// Seconds of a recording as a length of time.

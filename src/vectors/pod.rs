@@ -22,14 +22,18 @@
 //! Records with random numbers in them (how many of 200 connections hear of an error) are compared
 //! with the range over many seeds instead.
 
+use super::error::PodMismatch;
+use super::error::RecordError;
 use super::pod_client::same_client;
 use super::pod_fit::{FittedRun, draw, fit, rel};
 use super::pod_plan::{PodPlan, plan};
 use super::pod_record::{PodRecord, PodTrial};
 use super::pod_trace::{EXACT, LATE_PROCESS, MarkKind, PodMarks, Tolerance, same_states};
+use super::record::ReadError;
 use super::{pod_frame, pod_many, pod_queue};
 use crate::neigh::Nud;
 use crate::pod::{ClientSpec, Fate};
+use core::fmt;
 
 /// Runs with drawn phases for each record.
 const DRAWS: u64 = 48;
@@ -46,7 +50,7 @@ pub struct PodVerdict {
     /// Those among them that fit only a machine that ran late.
     pub late: usize,
     /// What differs; empty when the model agrees.
-    pub faults: Vec<String>,
+    pub faults: Vec<PodFault>,
 }
 
 impl PodVerdict {
@@ -57,22 +61,37 @@ impl PodVerdict {
     }
 }
 
-/// Why a line is no record.
-#[derive(Debug, thiserror::Error)]
-#[error("line {line}: {why}")]
-pub struct VectorError {
-    /// The line, from 1.
-    pub line: usize,
-    /// What is wrong with it.
-    pub why: String,
+/// One way in which the model and a recording of the pod do not agree.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PodFault {
+    /// In which trial, from 0; `None` when it is about all of them.
+    pub trial: Option<usize>,
+    /// What it is.
+    pub why: PodMismatch,
+}
+
+impl PodFault {
+    /// The record says nothing that could be replayed; a change that the model alone refuses is a difference.
+    pub(super) fn is_of_the_record(&self) -> bool {
+        matches!(&self.why, PodMismatch::Record(e) if !matches!(e, RecordError::Refused(_)))
+    }
+}
+
+impl fmt::Display for PodFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.trial {
+            Some(trial) => write!(f, "trial {trial}: {}", self.why),
+            None => self.why.fmt(f),
+        }
+    }
 }
 
 /// Holds the model against every record of a file's text. `wanted` chooses records by name.
-pub fn conform(text: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<PodVerdict>, VectorError> {
+pub fn conform(text: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<PodVerdict>, ReadError> {
     let mut verdicts = Vec::new();
     for (at, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
         let record: PodRecord =
-            serde_json::from_str(line).map_err(|e| VectorError { line: at + 1, why: e.to_string() })?;
+            serde_json::from_str(line).map_err(|source| ReadError::Json { line: at + 1, source })?;
         if record.name != "_meta" && wanted(&record.name) {
             verdicts.push(judge(&record));
         }
@@ -80,7 +99,8 @@ pub fn conform(text: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<PodVerdi
     Ok(verdicts)
 }
 
-fn judge(record: &PodRecord) -> PodVerdict {
+/// Holds the model against one record.
+pub(super) fn judge(record: &PodRecord) -> PodVerdict {
     let mut late = 0;
     let faults = match (&*record.group, record.kind()) {
         ("X", _) => each_trial(record, pod_frame::replay),
@@ -90,20 +110,23 @@ fn judge(record: &PodRecord) -> PodVerdict {
             each_trial(record, pod_queue::replay_distribution)
         }
         ("W" | "K" | "E", _) => replay(record, &mut late),
-        (group, _) => vec![format!("group {group:?} is not the pod's")],
+        (group, _) => {
+            let why = RecordError::Value(format!("group {group:?} is not the pod's"));
+            vec![PodFault { trial: None, why: why.into() }]
+        }
     };
     PodVerdict { name: record.name.clone(), trials: record.trials.len(), late, faults }
 }
 
 fn each_trial(
     record: &PodRecord,
-    replay: impl Fn(&PodRecord, &PodTrial) -> Result<(), String>,
-) -> Vec<String> {
-    let trial = |(at, trial)| replay(record, trial).err().map(|why| format!("trial {at}: {why}"));
+    replay: impl Fn(&PodRecord, &PodTrial) -> Result<(), PodMismatch>,
+) -> Vec<PodFault> {
+    let trial = |(at, trial)| replay(record, trial).err().map(|why| PodFault { trial: Some(at), why });
     record.trials.iter().enumerate().filter_map(trial).collect()
 }
 
-fn replay(record: &PodRecord, late: &mut usize) -> Vec<String> {
+fn replay(record: &PodRecord, late: &mut usize) -> Vec<PodFault> {
     let (mut faults, mut recorded) = (Vec::new(), Vec::new());
     for (at, trial) in record.trials.iter().enumerate() {
         match replay_trial(record, trial) {
@@ -111,31 +134,31 @@ fn replay(record: &PodRecord, late: &mut usize) -> Vec<String> {
                 recorded.push(seen);
                 *late += usize::from(was_late);
             }
-            Err(why) => faults.push(format!("trial {at}: {why}")),
+            Err(why) => faults.push(PodFault { trial: Some(at), why }),
         }
     }
     if faults.is_empty()
         && let Err(why) = replay_range(record, &recorded)
     {
-        faults.push(why);
+        faults.push(PodFault { trial: None, why });
     }
     faults
 }
 
 /// The first rule: some phase reproduces the trial. Gives the outcome in the model's words, and
 /// whether only a late process explains it.
-fn replay_trial(record: &PodRecord, trial: &PodTrial) -> Result<(SeenEnd, bool), String> {
+fn replay_trial(record: &PodRecord, trial: &PodTrial) -> Result<(SeenEnd, bool), PodMismatch> {
     let plan = plan(record, trial)?;
     match reproduce(&plan, trial, EXACT) {
         Ok(seen) => Ok((seen, false)),
         Err(why) => {
             let late = reproduce(&plan, trial, LATE_PROCESS).map(|seen| (seen, true));
-            late.map_err(|late| if late == why { why } else { format!("{why}; with lateness {late}") })
+            late.map_err(|late| if late == why { why } else { format!("{why}; with lateness {late}").into() })
         }
     }
 }
 
-fn reproduce(plan: &PodPlan, trial: &PodTrial, tolerance: Tolerance) -> Result<SeenEnd, String> {
+fn reproduce(plan: &PodPlan, trial: &PodTrial, tolerance: Tolerance) -> Result<SeenEnd, PodMismatch> {
     let recorded = PodMarks::recorded(trial);
     let mut compared = [true; 6];
     compared[MarkKind::Syn as usize] = plan.has_syns;
@@ -160,7 +183,7 @@ struct SeenEnd {
 }
 
 /// The second and the third rule, over drawn phases.
-fn replay_range(record: &PodRecord, recorded: &[SeenEnd]) -> Result<(), String> {
+fn replay_range(record: &PodRecord, recorded: &[SeenEnd]) -> Result<(), PodMismatch> {
     let Some(first) = record.trials.first() else { return Ok(()) };
     let mut plan = plan(record, first)?;
     // as long as the longest trial: the first may have been a lucky one
@@ -199,20 +222,20 @@ fn seen(plan: &PodPlan, run: &FittedRun) -> SeenEnd {
     SeenEnd { kind, at }
 }
 
-fn check_range(recorded: &[SeenEnd], drawn: &[SeenEnd]) -> Result<(), String> {
+fn check_range(recorded: &[SeenEnd], drawn: &[SeenEnd]) -> Result<(), PodMismatch> {
     for ours in drawn {
         let of_kind = || recorded.iter().filter(|r| r.kind == ours.kind).filter_map(|r| r.at);
         let Some(at) = ours.at else { continue };
         let (low, high) = of_kind().fold((f64::MAX, f64::MIN), |(l, h), t| (l.min(t), h.max(t)));
         let slack = 0.05 + high.abs() / 20.0;
         if low <= high && !(low - slack..=high + slack).contains(&at) {
-            return Err(format!("{} at {at:.3}, recorded within {low:.3} to {high:.3}", ours.kind));
+            return Err(format!("{} at {at:.3}, recorded within {low:.3} to {high:.3}", ours.kind).into());
         }
     }
     Ok(())
 }
 
-fn check_share(recorded: &[SeenEnd], drawn: &[SeenEnd]) -> Result<(), String> {
+fn check_share(recorded: &[SeenEnd], drawn: &[SeenEnd]) -> Result<(), PodMismatch> {
     let share = |wanted: &dyn Fn(&SeenEnd) -> bool| {
         drawn.iter().filter(|d| wanted(d)).count() as f64 / drawn.len() as f64
     };
@@ -220,7 +243,9 @@ fn check_share(recorded: &[SeenEnd], drawn: &[SeenEnd]) -> Result<(), String> {
     let chance = known.powi(i32::try_from(recorded.len()).unwrap_or(i32::MAX));
     if chance < LEVEL {
         let strange = drawn.iter().find(|d| recorded.iter().all(|r| r.kind != d.kind));
-        return Err(format!("only {known:.2} of the runs are of a recorded kind; another is {strange:?}"));
+        return Err(
+            format!("only {known:.2} of the runs are of a recorded kind; another is {strange:?}").into()
+        );
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What the client saw, held against what it was recorded to have seen: key by key, and a key
 //! that is not understood is a complaint.
 
+use super::error::{PodMismatch, RecordError};
 use super::pod_fit::{FittedRun, at, rel};
 use super::pod_plan::PodPlan;
 use super::pod_trace::{MarkKind, StateMark, Tolerance};
@@ -16,6 +17,7 @@ const ROUNDED_S: f64 = 0.012;
 /// Keys that are not the model's to answer: the machine's speed.
 const IGNORED: [&str; 2] = ["reply_latency_s", "started_after_up_s"];
 
+/// Whether one fact is as recorded; else what the model has in its place.
 type Matches = Result<(), String>;
 
 /// Compares every fact of the recorded client.
@@ -24,7 +26,7 @@ pub(super) fn same_client(
     recorded: &serde_json::Map<String, Value>,
     run: &FittedRun,
     tolerance: Tolerance,
-) -> Matches {
+) -> Result<(), PodMismatch> {
     let model = Model { plan, run, tolerance };
     for (key, value) in recorded {
         if IGNORED.contains(&&**key) {
@@ -35,8 +37,10 @@ pub(super) fn same_client(
         let check = check.or_else(|| model.list(key, value));
         match check {
             Some(Ok(())) => {}
-            Some(Err(ours)) => return Err(format!("client {key}: {ours}, recorded {value}")),
-            None => return Err(format!("client {key} = {value} is not understood")),
+            Some(Err(ours)) => return Err(format!("client {key}: {ours}, recorded {value}").into()),
+            None => {
+                return Err(RecordError::Value(format!("client {key} = {value} is not understood")).into());
+            }
         }
     }
     Ok(())

@@ -7,6 +7,7 @@
 //! the race of a failing entry and a waking ping, how long REACHABLE was to last, when a lost
 //! carrier was noticed) is searched or read off the recording too.
 
+use super::error::PodMismatch;
 use super::pod_plan::{BEFORE_S, PodPlan, armed_again};
 use super::pod_record::{NeighMark, PodTrial};
 use super::pod_trace::{MarkKind, Matcher, PodMarks, StateMark, Tolerance};
@@ -60,7 +61,7 @@ pub(super) fn simulate(
     start: f64,
     chooser: &mut dyn Chooser,
     mut matcher: Option<&mut Matcher<'_>>,
-) -> Result<FittedRun, String> {
+) -> Result<FittedRun, PodMismatch> {
     let clock = KernelClock::new(HZ_DEFAULT, phase_ns);
     let world: ReflexOutside = plan.world.clone().into();
     let mut lab = bench(plan.setup.node.clone(), plan.setup.pod.clone(), world, clock, chooser);
@@ -155,7 +156,7 @@ fn next_script(made: &[(u64, u64)]) -> Option<Vec<u64>> {
 }
 
 /// Looks at a whole run.
-pub(super) type RunJudge<'a> = dyn Fn(&FittedRun) -> Result<(), String> + 'a;
+pub(super) type RunJudge<'a> = dyn Fn(&FittedRun) -> Result<(), PodMismatch> + 'a;
 
 /// Finds a phase in which the model does what was recorded, and in which no judge has a complaint
 /// about the whole run. Else the complaint of the run that came furthest.
@@ -165,9 +166,9 @@ pub(super) fn fit(
     compared: [bool; 6],
     tolerance: Tolerance,
     judges: &[&RunJudge<'_>],
-) -> Result<FittedRun, String> {
+) -> Result<FittedRun, PodMismatch> {
     let recorded = PodMarks::recorded(trial);
-    let mut furthest = (f64::MIN, String::from("no phase was tried"));
+    let mut furthest = (f64::MIN, PodMismatch::from(String::from("no phase was tried")));
     let mut runs = 0;
     for start in &plan.starts {
         for fraction in fractions(trial, *start) {
@@ -267,7 +268,7 @@ fn base_reachable_ms(plan: &PodPlan) -> f64 {
 
 /// A run with everything drawn from a seed: the phase of the wheel, when the process started, and
 /// what the kernel draws.
-pub(super) fn draw(plan: &PodPlan, seed: u64) -> Result<FittedRun, String> {
+pub(super) fn draw(plan: &PodPlan, seed: u64) -> Result<FittedRun, PodMismatch> {
     let mut chooser = Seeded::new(seed);
     let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(HZ_DEFAULT));
     let start = plan.starts[chooser.choose(ChoiceKind::ClientStart, plan.starts.len() as u64) as usize];

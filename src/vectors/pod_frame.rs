@@ -1,5 +1,6 @@
 //! Group X: what one frame does to the pod's entry in each state.
 
+use super::error::{PodMismatch, RecordError};
 use super::pod_fit::{at, rel, watch};
 use super::pod_plan::command;
 use super::pod_record::{PodRecord, PodTrial, bytes};
@@ -28,22 +29,26 @@ const FAILED_S: f64 = -1.8;
 const CLOSED: u16 = 9;
 
 /// Replays one trial in several phases.
-pub(super) fn replay(record: &PodRecord, trial: &PodTrial) -> Result<(), String> {
+pub(super) fn replay(record: &PodRecord, trial: &PodTrial) -> Result<(), PodMismatch> {
     for phase in 0..PHASES {
         let clock = KernelClock::new(HZ_DEFAULT, phase * KernelClock::phases_ns(HZ_DEFAULT) / PHASES + phase);
-        replay_in(record, trial, clock).map_err(|why| format!("phase {phase}: {why}"))?;
+        replay_in(record, trial, clock).map_err(|why| match why {
+            PodMismatch::Differs(why) => format!("phase {phase}: {why}").into(),
+            PodMismatch::Record(_) => why,
+        })?;
     }
     Ok(())
 }
 
-fn replay_in(record: &PodRecord, trial: &PodTrial, clock: KernelClock) -> Result<(), String> {
+fn replay_in(record: &PodRecord, trial: &PodTrial, clock: KernelClock) -> Result<(), PodMismatch> {
     let setup = build(record)?;
     let world: ReflexOutside = Reflex::new(&[Endpoint { addr: SERVER, service: Service::Host }]).into();
     let mut chooser = Seeded::new(1);
     let mut lab = bench(setup.node, setup.pod, world, clock, &mut chooser);
     prepare(record, trial, &mut lab)?;
     for frame in &trial.stimulus {
-        let hex = bytes(&frame.hex).ok_or("the stimulus is not hexadecimal")?;
+        let hex =
+            bytes(&frame.hex).ok_or_else(|| RecordError::Value("the stimulus is not hexadecimal".into()))?;
         lab.at(at(frame.t), Input::Frame(Side::Pod, SmallVec::from_vec(hex)));
     }
     let mut trace = PodMarks::default();
@@ -55,7 +60,7 @@ fn replay_in(record: &PodRecord, trial: &PodTrial, clock: KernelClock) -> Result
 }
 
 /// Brings the entry into the state the frame is to meet.
-fn prepare(record: &PodRecord, trial: &PodTrial, lab: &mut Bench<ReflexOutside>) -> Result<(), String> {
+fn prepare(record: &PodRecord, trial: &PodTrial, lab: &mut Bench<ReflexOutside>) -> Result<(), RecordError> {
     let Some(prior) = record.text("prior") else { return Ok(()) };
     let before = |via: &str| trial.neigh.iter().find(|n| n.t < 0.0 && n.via == via).map(|n| n.t);
     let usual = match prior {
@@ -87,12 +92,12 @@ fn prepare(record: &PodRecord, trial: &PodTrial, lab: &mut Bench<ReflexOutside>)
     Ok(())
 }
 
-fn set_entry(nud: &str) -> Result<Input, String> {
+fn set_entry(nud: &str) -> Result<Input, RecordError> {
     let text = format!("ip neigh replace 169.254.1.1 dev eth0 lladdr ee:ee:ee:ee:ee:ee nud {nud}");
     command(&text).map(Input::Pod)
 }
 
-fn compare(trial: &PodTrial, lab: &Bench<ReflexOutside>, trace: &PodMarks) -> Result<(), String> {
+fn compare(trial: &PodTrial, lab: &Bench<ReflexOutside>, trace: &PodMarks) -> Result<(), PodMismatch> {
     // the entry that was looked at is the gateway's, whoever the frame spoke of
     let entry =
         lab.pair.pod().stack().neighbours().get(lab.pair.pod().dev(), IpAddr::V4(super::pod_fit::GATEWAY));
@@ -100,25 +105,25 @@ fn compare(trial: &PodTrial, lab: &Bench<ReflexOutside>, trace: &PodMarks) -> Re
     let mac = entry.and_then(crate::neigh::Entry::lladdr).map(|m| m.to_string()).unwrap_or_default();
     let ours = [state, Some(mac)];
     if trial.got != ours {
-        return Err(format!("entry {ours:?}, recorded {:?}", trial.got));
+        return Err(format!("entry {ours:?}, recorded {:?}", trial.got).into());
     }
     let after = |t: f64| t >= -1e-6;
     let sent: Vec<String> =
         trace.sent_to.iter().filter(|(t, _)| after(*t)).map(|(_, m)| m.to_string()).collect();
     if sent != trial.queued_packet_sent_to {
-        return Err(format!("packets went to {sent:?}, recorded {:?}", trial.queued_packet_sent_to));
+        return Err(format!("packets went to {sent:?}, recorded {:?}", trial.queued_packet_sent_to).into());
     }
     let replies: Vec<Vec<u8>> =
         trace.replies_out.iter().filter(|(t, _)| after(*t)).map(|(_, f)| f.clone()).collect();
     let recorded: Vec<Vec<u8>> = trial.pod_replies.iter().filter_map(|r| bytes(&r.hex)).collect();
     if replies != recorded {
-        return Err(format!("the pod answered {replies:02x?}, recorded {recorded:02x?}"));
+        return Err(format!("the pod answered {replies:02x?}, recorded {recorded:02x?}").into());
     }
     let monitored = |s: Nud| s.is_notified();
     let changed = trace.states.iter().rfind(|m| m.at >= 0.0).and_then(|m| m.state).filter(|s| monitored(*s));
     let notified = trial.neigh.iter().rfind(|n| n.t >= 0.0 && n.ip == "169.254.1.1");
     match (changed, notified.and_then(|n| Nud::by_name(&n.state)).filter(|s| monitored(*s))) {
         (ours, theirs) if ours == theirs => Ok(()),
-        (ours, theirs) => Err(format!("the last change was to {ours:?}, recorded {theirs:?}")),
+        (ours, theirs) => Err(format!("the last change was to {ours:?}, recorded {theirs:?}").into()),
     }
 }

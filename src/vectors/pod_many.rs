@@ -1,6 +1,8 @@
 //! Group Q: many connections at once. Which of them hears of the failed resolution is drawn by
 //! the kernel, so the model is drawn many times and its numbers make the range.
 
+use super::error::RecordError;
+use super::pod::PodFault;
 use super::pod_fit::{at, rel};
 use super::pod_plan::command;
 use super::pod_record::{PodRecord, PodTrial};
@@ -25,11 +27,11 @@ const DEVIATIONS: f64 = 4.0;
 type Groups = BTreeMap<(String, i64), f64>;
 
 /// Compares, over all trials at once, each group "outcome at second".
-pub(super) fn replay(record: &PodRecord) -> Vec<String> {
-    let drawn: Result<Vec<Groups>, String> = (0..DRAWS).map(|seed| groups(record, seed)).collect();
+pub(super) fn replay(record: &PodRecord) -> Vec<PodFault> {
+    let drawn: Result<Vec<Groups>, RecordError> = (0..DRAWS).map(|seed| groups(record, seed)).collect();
     let mut drawn = match drawn {
         Ok(drawn) => drawn,
-        Err(why) => return vec![why],
+        Err(why) => return vec![PodFault { trial: None, why: why.into() }],
     };
     let mut recorded: Vec<Groups> = record.trials.iter().map(recorded_groups).collect();
     join_seconds(&mut drawn, &mut recorded);
@@ -39,8 +41,9 @@ pub(super) fn replay(record: &PodRecord) -> Vec<String> {
         for name in &names {
             let count = |g: &Groups| g.get(name).copied().unwrap_or(0.0);
             let ours: Vec<f64> = drawn.iter().map(count).collect();
-            if let Err(why) = plausible(count(theirs), &ours) {
-                faults.push(format!("trial {at}: {} at {} s: {why}", name.0, name.1));
+            if let Some(why) = plausible(count(theirs), &ours) {
+                let why = format!("{} at {} s: {why}", name.0, name.1).into();
+                faults.push(PodFault { trial: Some(at), why });
             }
         }
     }
@@ -80,17 +83,18 @@ fn join_seconds(drawn: &mut [Groups], recorded: &mut [Groups]) {
 }
 
 /// A recorded number fits numbers that were drawn.
-fn plausible(theirs: f64, ours: &[f64]) -> Result<(), String> {
+/// A complaint, if not.
+fn plausible(theirs: f64, ours: &[f64]) -> Option<String> {
     let n = ours.len() as f64;
     let mean = ours.iter().sum::<f64>() / n;
     let deviation = (ours.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
     let (low, high) = ours.iter().fold((f64::MAX, f64::MIN), |(l, h), x| (l.min(*x), h.max(*x)));
     let slack = DEVIATIONS * deviation;
     let fits = (low..=high).contains(&theirs) || (mean - slack..=mean + slack).contains(&theirs);
-    if fits { Ok(()) } else { Err(format!("{low} to {high}, mean {mean:.1}; recorded {theirs}")) }
+    (!fits).then(|| format!("{low} to {high}, mean {mean:.1}; recorded {theirs}"))
 }
 
-fn groups(record: &PodRecord, seed: u64) -> Result<Groups, String> {
+fn groups(record: &PodRecord, seed: u64) -> Result<Groups, RecordError> {
     let setup = build(record)?;
     let mut chooser = Seeded::new(seed);
     let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(HZ_DEFAULT));
@@ -98,7 +102,7 @@ fn groups(record: &PodRecord, seed: u64) -> Result<Groups, String> {
     let endpoints = [Service::Host, Service::Tcp(PORT)].map(|service| Endpoint { addr: SERVER, service });
     let world: ReflexOutside = Reflex::new(&endpoints).into();
     let mut lab = bench(setup.node, setup.pod, world, clock, &mut chooser);
-    let parallel = record.number("n").ok_or("no n")? as u32;
+    let parallel = record.number("n").ok_or(RecordError::Lacks("how many there were (n)"))? as u32;
     let spec = ConnectSpec { parallel, ..ConnectSpec::once((SERVER, PORT).into()) };
     let id = lab.pair.add_client(ClientSpec::TcpConnect(spec));
     lab.at(at(0.0), Input::Start(id));

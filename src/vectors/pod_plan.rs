@@ -4,6 +4,7 @@
 //! The recordings say most of it in their parameters; some of it only in the words of their names
 //! (`lodown`, `noicmp`), and a ping's interval in their titles.
 
+use super::error::RecordError;
 use super::pod_record::{PodRecord, PodTrial, bytes};
 use super::pod_setup::{Setup, build};
 use crate::addr::Side;
@@ -66,7 +67,7 @@ pub(super) struct PodPlan {
 }
 
 /// Plans a trial of a record of the groups W, K and E.
-pub(super) fn plan(record: &PodRecord, trial: &PodTrial) -> Result<PodPlan, String> {
+pub(super) fn plan(record: &PodRecord, trial: &PodTrial) -> Result<PodPlan, RecordError> {
     let mut setup = build(record)?;
     let spec = client(record, trial)?;
     let before = prior(record);
@@ -124,8 +125,8 @@ pub(super) fn seconds(s: f64) -> Span {
     Span::from(core::time::Duration::from_secs_f64(s.max(0.0)))
 }
 
-pub(super) fn command(text: &str) -> Result<Mutation, String> {
-    text.parse::<Mutation>().map_err(|e| e.to_string())
+pub(super) fn command(text: &str) -> Result<Mutation, RecordError> {
+    Ok(text.parse()?)
 }
 
 fn world(spec: &ClientSpec) -> Reflex {
@@ -148,7 +149,7 @@ fn ping_interval(record: &PodRecord) -> Span {
     seconds(stated.unwrap_or(usual))
 }
 
-fn client(record: &PodRecord, trial: &PodTrial) -> Result<ClientSpec, String> {
+fn client(record: &PodRecord, trial: &PodTrial) -> Result<ClientSpec, RecordError> {
     let tcp: SocketAddr = (SERVER, PORT).into();
     let closed: SocketAddr = (SERVER, CLOSED).into();
     let once = ClientSpec::TcpConnect(ConnectSpec::once(tcp));
@@ -180,7 +181,7 @@ fn client(record: &PodRecord, trial: &PodTrial) -> Result<ClientSpec, String> {
             ClientSpec::TcpConnect(ConnectSpec { retry: Some(seconds(pause)), ..ConnectSpec::once(tcp) })
         }
         (_, Some("tcp" | "tcp-nonblock")) | ("solicit" | "garp" | "flap" | "linkup" | "never", None) => once,
-        (kind, named) => return Err(format!("no client is known for {kind} {named:?}")),
+        (kind, named) => return Err(RecordError::Value(format!("no client is known for {kind} {named:?}"))),
     })
 }
 
@@ -207,7 +208,11 @@ fn prior(record: &PodRecord) -> Option<Nud> {
     }
 }
 
-fn prepare_entry(record: &PodRecord, trial: &PodTrial, acts: &mut Vec<(f64, Input)>) -> Result<(), String> {
+fn prepare_entry(
+    record: &PodRecord,
+    trial: &PodTrial,
+    acts: &mut Vec<(f64, Input)>,
+) -> Result<(), RecordError> {
     let replace = |mac: &str, nud: &str| {
         command(&format!("ip neigh replace 169.254.1.1 dev eth0 lladdr {mac} nud {nud}")).map(Input::Pod)
     };
@@ -267,7 +272,7 @@ fn switch_gateway(
     trial: &PodTrial,
     node: &HostState,
     acts: &mut Vec<(f64, Input)>,
-) -> Result<(), String> {
+) -> Result<(), RecordError> {
     let starts = trial.event("starts to answer").or(record.number("T").filter(|t| *t > 0.0));
     if let Some(at) = starts {
         let change = match record.text("mode") {

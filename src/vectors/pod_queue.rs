@@ -1,6 +1,7 @@
 //! Two kinds of group K that are numbers rather than traces: how much an entry's queue holds, and
 //! how long REACHABLE lasts.
 
+use super::error::{PodMismatch, RecordError};
 use super::pod_fit::{at, rel, watch};
 use super::pod_plan::command;
 use super::pod_record::{PodRecord, PodTrial};
@@ -50,17 +51,20 @@ impl Outside for KeptWorld {
 }
 
 /// So many datagrams at once into an unresolved entry: which of them arrive.
-pub(super) fn replay_queue(record: &PodRecord, trial: &PodTrial) -> Result<(), String> {
+pub(super) fn replay_queue(record: &PodRecord, trial: &PodTrial) -> Result<(), PodMismatch> {
     let setup = build(record)?;
     let number = |key: &str| record.number(key).map(|n| n as u64);
-    let (count, size) = (number("n").ok_or("no n")?, number("size").ok_or("no size")?);
+    let (count, size) = (
+        number("n").ok_or(RecordError::Lacks("how many were sent (n)"))?,
+        number("size").ok_or(RecordError::Lacks("their size"))?,
+    );
     let endpoints = [Service::Host, Service::Udp(PORT)].map(|service| Endpoint { addr: SERVER, service });
     let mut chooser = Seeded::new(1);
     let clock = KernelClock::new(HZ_DEFAULT, 0);
     let world = KeptWorld { world: Reflex::new(&endpoints).into(), packets: Vec::new() };
     let mut lab = bench(setup.node, setup.pod, world, clock, &mut chooser);
     let to: SocketAddr = (SERVER, PORT).into();
-    let size = u16::try_from(size).map_err(|e| e.to_string())?;
+    let size = u16::try_from(size).map_err(RecordError::value)?;
     let spec = UdpSpec { interval: Span::ZERO, count: Some(count as u32), size, ..UdpSpec::to(to) };
     let id = lab.pair.add_client(ClientSpec::Udp(spec));
     lab.at(at(0.0), Input::Start(id));
@@ -82,32 +86,34 @@ pub(super) fn replay_queue(record: &PodRecord, trial: &PodTrial) -> Result<(), S
         "in_order": arrived.is_sorted(),
     });
     let theirs = Value::Object(trial.client.clone());
-    if ours == theirs { Ok(()) } else { Err(format!("{ours}, recorded {theirs}")) }
+    if ours == theirs { Ok(()) } else { Err(format!("{ours}, recorded {theirs}").into()) }
 }
 
 /// REACHABLE's length over many resolutions, each after a write of base_reachable_time_ms: every
 /// recorded one is possible, and their quarters lie where the model's lie.
-pub(super) fn replay_distribution(record: &PodRecord, trial: &PodTrial) -> Result<(), String> {
+pub(super) fn replay_distribution(record: &PodRecord, trial: &PodTrial) -> Result<(), PodMismatch> {
     let mut ours = (0..DRAWS).map(|seed| reachable_for(record, seed)).collect::<Result<Vec<_>, _>>()?;
     ours.sort_by(f64::total_cmp);
     let mut theirs = trial.samples.clone();
     theirs.sort_by(f64::total_cmp);
-    let (Some(low), Some(high)) = (ours.first(), ours.last()) else { return Err("nothing drawn".into()) };
+    let (Some(low), Some(high)) = (ours.first(), ours.last()) else {
+        return Err(String::from("nothing drawn").into());
+    };
     // a tick more or less at the ends, which few draws reach
     if let Some(strange) = theirs.iter().find(|t| !(low - 0.02..=high + 0.02).contains(*t)) {
-        return Err(format!("{strange} recorded, {low} to {high} drawn"));
+        return Err(format!("{strange} recorded, {low} to {high} drawn").into());
     }
     // Kolmogorov and Smirnov: at this many samples a greater distance has a chance below 1 in 1000
     let limit = 1.95 / (theirs.len() as f64).sqrt();
     let below = |list: &[f64], t: f64| list.partition_point(|x| *x <= t) as f64 / list.len() as f64;
     let distance = theirs.iter().map(|t| (below(&ours, *t) - below(&theirs, *t)).abs()).fold(0.0, f64::max);
     if distance > limit {
-        return Err(format!("the distributions are {distance:.3} apart, {limit:.3} is allowed"));
+        return Err(format!("the distributions are {distance:.3} apart, {limit:.3} is allowed").into());
     }
     Ok(())
 }
 
-fn reachable_for(record: &PodRecord, seed: u64) -> Result<f64, String> {
+fn reachable_for(record: &PodRecord, seed: u64) -> Result<f64, PodMismatch> {
     let setup = build(record)?;
     let mut chooser = Seeded::new(seed);
     let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(HZ_DEFAULT));
@@ -126,5 +132,8 @@ fn reachable_for(record: &PodRecord, seed: u64) -> Result<f64, String> {
         ControlFlow::Continue(())
     });
     let when = |state| trace.states.iter().find(|m| m.state == Some(state)).map(|m| m.at);
-    when(Nud::Stale).zip(when(Nud::Reachable)).map(|(end, begin)| end - begin).ok_or("never stale".into())
+    when(Nud::Stale)
+        .zip(when(Nud::Reachable))
+        .map(|(end, begin)| end - begin)
+        .ok_or_else(|| String::from("never stale").into())
 }

@@ -1,5 +1,6 @@
 //! The two namespaces of a recorded case, from its commands or its configuration.
 
+use super::error::RecordError;
 use super::pod_record::{Commands, PodConfig, PodRecord, SideConfig};
 use crate::addr::IfName;
 use crate::host::{HostState, Mutation};
@@ -19,15 +20,15 @@ pub(super) struct Setup {
 }
 
 /// Builds the states of a record.
-pub(super) fn build(record: &PodRecord) -> Result<Setup, String> {
+pub(super) fn build(record: &PodRecord) -> Result<Setup, RecordError> {
     match (&record.commands, &record.config) {
         (Some(commands), _) => from_commands(commands),
         (None, Some(config)) => from_config(config),
-        (None, None) => Err("neither commands nor a configuration".into()),
+        (None, None) => Err(RecordError::Lacks("how its namespaces were made")),
     }
 }
 
-fn from_commands(commands: &Commands) -> Result<Setup, String> {
+fn from_commands(commands: &Commands) -> Result<Setup, RecordError> {
     let mut setup = Setup {
         node: namespace(&[HOST_END, UPLINK, OTHER_END]),
         pod: namespace(&[POD_END]),
@@ -47,7 +48,7 @@ fn from_commands(commands: &Commands) -> Result<Setup, String> {
             if late(&change) {
                 later.push(change);
             } else {
-                state.apply(&change).map_err(|e| e.to_string())?;
+                state.apply(&change)?;
             }
         }
     }
@@ -55,14 +56,14 @@ fn from_commands(commands: &Commands) -> Result<Setup, String> {
 }
 
 /// A recorded command; those of iproute2 stand without their `ip`.
-fn parse(command: &str) -> Result<Mutation, String> {
+fn parse(command: &str) -> Result<Mutation, RecordError> {
     let word = command.split_whitespace().next().unwrap_or("");
     let text =
         if matches!(word, "sysctl" | "ip" | "nft") { command.to_owned() } else { format!("ip {command}") };
-    text.parse::<Mutation>().map_err(|e| e.to_string())
+    Ok(text.parse()?)
 }
 
-fn from_config(config: &PodConfig) -> Result<Setup, String> {
+fn from_config(config: &PodConfig) -> Result<Setup, RecordError> {
     let mut node = namespace(&[HOST_END, UPLINK, OTHER_END]);
     let mut pod = namespace(&[POD_END]);
     let base = |dev: &str| format!("link set {dev} up");
@@ -75,10 +76,10 @@ fn from_config(config: &PodConfig) -> Result<Setup, String> {
     Ok(Setup { node, pod, node_late: Vec::new(), pod_late: Vec::new() })
 }
 
-fn configure(state: &mut HostState, first: &[String], config: &SideConfig) -> Result<(), String> {
+fn configure(state: &mut HostState, first: &[String], config: &SideConfig) -> Result<(), RecordError> {
     let mut apply = |command: String| {
         let change = parse(&command)?;
-        state.apply(&change).map_err(|e| e.to_string()).map(|_| ())
+        state.apply(&change).map(drop).map_err(RecordError::from)
     };
     for command in first {
         apply(command.clone())?;
@@ -86,7 +87,9 @@ fn configure(state: &mut HostState, first: &[String], config: &SideConfig) -> Re
     for address in config.addresses.iter().filter(|a| !a.starts_with("lo ")) {
         let mut words = address.split_whitespace();
         let (dev, net) = (words.next(), words.nth(1));
-        let (Some(dev), Some(net)) = (dev, net) else { return Err(format!("address {address:?}")) };
+        let (Some(dev), Some(net)) = (dev, net) else {
+            return Err(RecordError::Value(format!("address {address:?}")));
+        };
         apply(format!("addr add {net} dev {dev}"))?;
     }
     // iproute2 lists a default route first, before the route its gateway needs

@@ -1,6 +1,7 @@
 //! What was seen at the pod's device and in its neighbour table, recorded or modelled, and the
 //! comparison of the two.
 
+use super::error::PodMismatch;
 use super::pod_record::PodTrial;
 use crate::addr::Mac;
 use crate::neigh::Nud;
@@ -200,7 +201,7 @@ impl<'a> Matcher<'a> {
     }
 
     /// A mark of the model; the complaint, if it is not in the recording.
-    pub(super) fn mark(&mut self, kind: MarkKind, at: f64) -> Result<(), String> {
+    pub(super) fn mark(&mut self, kind: MarkKind, at: f64) -> Result<(), PodMismatch> {
         if !self.compared[kind as usize] {
             return Ok(());
         }
@@ -212,9 +213,9 @@ impl<'a> Matcher<'a> {
                 *next += 1;
                 Ok(())
             }
-            Some(recorded) => Err(format!("{kind:?} at {at:.4}, recorded at {recorded:.4}")),
+            Some(recorded) => Err(format!("{kind:?} at {at:.4}, recorded at {recorded:.4}").into()),
             None if at > self.until => Ok(()),
-            None => Err(format!("{kind:?} at {at:.4}, not recorded")),
+            None => Err(format!("{kind:?} at {at:.4}, not recorded").into()),
         }
     }
 
@@ -224,7 +225,7 @@ impl<'a> Matcher<'a> {
     }
 
     /// What was recorded and is not in the model.
-    pub(super) fn missing(&self) -> Result<(), String> {
+    pub(super) fn missing(&self) -> Result<(), PodMismatch> {
         for kind in [
             MarkKind::Broadcast,
             MarkKind::Unicast,
@@ -239,7 +240,7 @@ impl<'a> Matcher<'a> {
             if let Some(at) = self.recorded.list(kind).get(self.next[kind as usize])
                 && *at < self.until
             {
-                return Err(format!("{kind:?} recorded at {at:.4}, not in the model"));
+                return Err(format!("{kind:?} recorded at {at:.4}, not in the model").into());
             }
         }
         Ok(())
@@ -253,7 +254,7 @@ pub(super) fn same_states(
     before: Option<Nud>,
     until: f64,
     tolerance: Tolerance,
-) -> Result<(), String> {
+) -> Result<(), PodMismatch> {
     let cut = |marks: &[StateMark]| -> Vec<StateMark> {
         settled(marks, before).into_iter().filter(|m| m.at <= until).collect()
     };
@@ -268,5 +269,5 @@ pub(super) fn same_states(
         let one = |m: &StateMark| format!("{:.3} {}", m.at, m.state.map_or("gone", Nud::name));
         marks.iter().map(one).collect::<Vec<_>>().join(", ")
     };
-    Err(format!("states [{}], recorded [{}]", show(&modelled), show(&recorded)))
+    Err(format!("states [{}], recorded [{}]", show(&modelled), show(&recorded)).into())
 }

@@ -2,6 +2,7 @@
 
 use super::build::build;
 use super::delay::{longest_wait, pause};
+use super::error::RecordError;
 use super::record::{Record, Trial};
 use super::rig::{HOST_END, POD_END, Rig, Side, UPLINK};
 use super::spread::{Spread, unlikely};
@@ -43,13 +44,14 @@ struct QueuedAsk {
     entry: Option<&'static str>,
 }
 
-pub(super) fn replay(record: &Record) -> Result<Compared, String> {
+pub(super) fn replay(record: &Record) -> Result<Compared, RecordError> {
     let what = record.params.get("what").and_then(serde_json::Value::as_str).unwrap_or_default();
     let mut model = Vec::new();
     for seed in 0..REQUESTS / 20 {
         let mut rig = build(record, seed, false)?.rig;
         wait_by_default(&mut rig)?;
-        let deed = deed(what, &rig).ok_or_else(|| format!("what {what:?} does is not known"))?;
+        let deed =
+            deed(what, &rig).ok_or_else(|| RecordError::Value(format!("what {what:?} does is not known")))?;
         for _ in 0..20 {
             pause(&mut rig);
             model.push(ask(rig.clone(), &deed)?);
@@ -77,7 +79,7 @@ fn coarse(latency: Span) -> Span {
     Span::from_ns(latency.as_ns() / GRAIN.as_ns() * GRAIN.as_ns())
 }
 
-fn wait_by_default(rig: &mut Rig) -> Result<(), String> {
+fn wait_by_default(rig: &mut Rig) -> Result<(), RecordError> {
     let host = rig.state(Side::Host);
     let delay = host.link_named(HOST_END).map(|l| l.neigh4().get(crate::host::conf::NeighVar::ProxyDelay));
     if delay == Some(0) {
@@ -142,7 +144,7 @@ fn interface(words: &[&str], rig: &Rig) -> Option<IfName> {
     })
 }
 
-fn ask(mut rig: Rig, deed: &Deed) -> Result<QueuedAsk, String> {
+fn ask(mut rig: Rig, deed: &Deed) -> Result<QueuedAsk, RecordError> {
     let (start, request) = (rig.now(), request(&rig, false)?);
     rig.forget();
     rig.inject(Side::Host, &request);
@@ -170,19 +172,17 @@ fn ask(mut rig: Rig, deed: &Deed) -> Result<QueuedAsk, String> {
 }
 
 /// Does what was done.
-fn do_it(rig: &mut Rig, deed: &Deed) -> Result<(), String> {
+fn do_it(rig: &mut Rig, deed: &Deed) -> Result<(), RecordError> {
     match deed {
         Deed::Change(commands) => {
             for command in commands {
-                let change: Mutation =
-                    command.parse().map_err(|e: crate::host::command::CommandError| e.to_string())?;
-                rig.apply(Side::Host, &change).map_err(|e| e.to_string())?;
+                rig.apply(Side::Host, &command.parse()?)?;
             }
         }
         Deed::FarEndDown(dev) => rig.set_far_end(*dev, false),
         Deed::PodEndDown => {
             let down = Mutation::LinkSet { dev: POD_END, change: LinkChange::Up(false) };
-            rig.apply(Side::Pod, &down).map_err(|e| e.to_string())?;
+            rig.apply(Side::Pod, &down)?;
         }
         Deed::AskAgain { unicast } => {
             let again = request(rig, *unicast)?;
@@ -193,13 +193,14 @@ fn do_it(rig: &mut Rig, deed: &Deed) -> Result<(), String> {
     Ok(())
 }
 
-fn pod_address(rig: &Rig) -> Result<(Mac, Ipv4Addr), String> {
-    let link = rig.state(Side::Pod).link_named(POD_END).ok_or("the pod has no interface")?;
-    let addr = link.addrs().first().ok_or("the pod has no address")?;
+fn pod_address(rig: &Rig) -> Result<(Mac, Ipv4Addr), RecordError> {
+    let link =
+        rig.state(Side::Pod).link_named(POD_END).ok_or(RecordError::Lacks("what interface the pod has"))?;
+    let addr = link.addrs().first().ok_or(RecordError::Lacks("what address the pod has"))?;
     Ok((link.mac(), addr.net.addr()))
 }
 
-fn request(rig: &Rig, unicast: bool) -> Result<[u8; 42], String> {
+fn request(rig: &Rig, unicast: bool) -> Result<[u8; 42], RecordError> {
     let (mac, ip) = pod_address(rig)?;
     let host = rig.state(Side::Host).link_named(HOST_END).map(crate::host::Link::mac);
     let dst = if unicast { host.unwrap_or(Mac::BROADCAST) } else { Mac::BROADCAST };

@@ -2,6 +2,7 @@
 //! duplicates send meanwhile?
 
 use super::build::{build, set, set_up};
+use super::error::RecordError;
 use super::record::Record;
 use super::rig::{HOST_END, Rig, Side};
 use super::spread::Spread;
@@ -32,7 +33,7 @@ struct Start {
     tests: Vec<Span>,
 }
 
-pub(super) fn replay(record: &Record) -> Result<Compared, String> {
+pub(super) fn replay(record: &Record) -> Result<Compared, RecordError> {
     let busy = record.params.get("busy").and_then(serde_json::Value::as_bool).unwrap_or(false);
     let mut runs = Vec::new();
     for seed in 0..RUNS {
@@ -86,7 +87,7 @@ fn compare_tests(record: &Record, runs: &[Start], out: &mut Vec<Deviation>) {
     }
 }
 
-fn start(rig: &mut Rig) -> Result<Start, String> {
+fn start(rig: &mut Rig) -> Result<Start, RecordError> {
     super::delay::pause(rig);
     let zero = rig.now();
     rig.forget();

@@ -123,12 +123,24 @@ fn another_state_is_noticed() {
         commands.push("sysctl net/ipv4/conf/cali1x/forwarding=1".into());
         answered && strict && near
     };
-    // a command that cannot be played is said, not passed over
+    // a command that the recorded kernel took and the model refuses is a difference
+    let mut refused = 0;
     for mut record in records("host-decision.jsonl") {
         if touched(&mut record) {
-            assert!(matches!(vectors::replay(&record).verdict, Replayed::NotReplayed(_)));
+            let verdict = vectors::replay(&record).verdict;
+            let Replayed::Differs(found) = &verdict else { panic!("{}: {verdict:?}", record.name) };
+            assert_eq!(found[0].what, "a command of the recorder");
+            refused += 1;
         }
     }
+    assert!(refused > 0);
+    // one that means nothing to it leaves nothing to compare
+    let mut strange = records("host-decision.jsonl").swap_remove(0);
+    strange.commands.as_mut().unwrap().get_mut("node").unwrap().push("frobnicate".into());
+    assert!(matches!(
+        vectors::replay(&strange).verdict,
+        Replayed::NotReplayed(vectors::RecordError::Command(_))
+    ));
     found("host-decision.jsonl", "number of answers", 20, |r| {
         let plain = r.trials.iter().all(|t| t.n_replies == Some(1));
         let commands = r.commands.as_mut().unwrap().get_mut("node").unwrap();

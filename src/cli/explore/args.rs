@@ -2,6 +2,7 @@
 
 use crate::choice::ChoiceKind;
 use crate::explore::{Bounds, Complete, Grid, Property};
+use crate::near::WordError;
 use crate::scenario::HoldOverride;
 use crate::time::Span;
 use std::path::PathBuf;
@@ -120,19 +121,19 @@ pub(super) enum SearchWay {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Bound(pub(super) Option<u16>);
 
-fn bound(text: &str) -> Result<Bound, String> {
+fn bound(text: &str) -> Result<Bound, WordError> {
     if text == "any" {
         return Ok(Bound(None));
     }
-    text.parse().map(|n| Bound(Some(n))).map_err(|_| "a number or \"any\" is wanted".to_owned())
+    text.parse().map(|n| Bound(Some(n))).map_err(|_| "a number or \"any\" is wanted".into())
 }
 
 /// So many of something of which there must be one.
-fn count(text: &str) -> Result<u64, String> {
+fn count(text: &str) -> Result<u64, WordError> {
     match text.parse() {
-        Ok(0) => Err("with none nothing can be looked at; 1 at least is wanted".to_owned()),
+        Ok(0) => Err("with none nothing can be looked at; 1 at least is wanted".into()),
         Ok(n) => Ok(n),
-        Err(_) => Err("a whole number is wanted".to_owned()),
+        Err(_) => Err("a whole number is wanted".into()),
     }
 }
 
@@ -142,35 +143,35 @@ const DEPTH_MAX: i64 = 1_000;
 /// More threads than this help nobody.
 const THREADS_MAX: usize = 1_024;
 
-fn threads(text: &str) -> Result<usize, String> {
+fn threads(text: &str) -> Result<usize, WordError> {
     let n = text.parse().ok().filter(|n| (1..=THREADS_MAX).contains(n));
-    n.ok_or_else(|| format!("1 to {THREADS_MAX} is wanted"))
+    n.ok_or_else(|| format!("1 to {THREADS_MAX} is wanted").into())
 }
 
-fn some_time(text: &str) -> Result<Span, String> {
+fn some_time(text: &str) -> Result<Span, WordError> {
     match text.parse::<Span>() {
-        Ok(Span::ZERO) => Err("in no time nothing happens; more than 0s is wanted".to_owned()),
+        Ok(Span::ZERO) => Err("in no time nothing happens; more than 0s is wanted".into()),
         Ok(span) => Ok(span),
-        Err(e) => Err(e.to_string()),
+        Err(e) => Err(e.to_string().into()),
     }
 }
 
-fn shard(text: &str) -> Result<(u32, u32), String> {
+fn shard(text: &str) -> Result<(u32, u32), WordError> {
     let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
     match parts {
         Some((i, n)) if i < n => Ok((i, n)),
-        _ => Err("I/N is wanted, with I from 0 to N-1, such as 0/4".to_owned()),
+        _ => Err("I/N is wanted, with I from 0 to N-1, such as 0/4".into()),
     }
 }
 
-fn grid(text: &str) -> Result<(ChoiceKind, u32), String> {
+fn grid(text: &str) -> Result<(ChoiceKind, u32), WordError> {
     let (kind, points) = text.split_once('=').ok_or("KIND=N is wanted, such as cpu-race=3")?;
     let kind: ChoiceKind = kind.parse().map_err(|e: serde::de::value::Error| e.to_string())?;
-    let points: u32 = points.parse().map_err(|_| "the number of values is no number".to_owned())?;
+    let points: u32 = points.parse().map_err(|_| "the number of values is no number")?;
     if kind == ChoiceKind::StepDelay || kind == ChoiceKind::Order {
-        return Err("orders and delays of steps are explored anyway; see --late and --instant".to_owned());
+        return Err("orders and delays of steps are explored anyway; see --late and --instant".into());
     }
-    if points == 0 || points > 4096 { Err("1 to 4096 values".to_owned()) } else { Ok((kind, points)) }
+    if points == 0 || points > 4096 { Err("1 to 4096 values".into()) } else { Ok((kind, points)) }
 }
 
 pub(super) fn bounds(args: &Args) -> Bounds {

@@ -1,5 +1,6 @@
 //! What is done to a step.
 
+use crate::near::WordError;
 use netns_lab::Errno;
 use netns_lab::supervise::{Kind, Message};
 use std::fmt;
@@ -47,9 +48,9 @@ impl fmt::Display for CutAction {
 }
 
 impl FromStr for CutAction {
-    type Err = String;
+    type Err = WordError;
 
-    fn from_str(text: &str) -> Result<CutAction, String> {
+    fn from_str(text: &str) -> Result<CutAction, WordError> {
         if let Some(name) = text.strip_prefix("fail ") {
             let errno =
                 Errno::from_name(name).ok_or_else(|| format!("{name:?} is no error of the kernel"))?;
@@ -64,6 +65,7 @@ impl FromStr for CutAction {
         ];
         all.into_iter().find(|action| action.word() == text).ok_or_else(|| {
             format!("{text:?} is no action: fail ERROR, kill-before, kill-after, hold, other-first, undo")
+                .into()
         })
     }
 }

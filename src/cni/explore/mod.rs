@@ -30,7 +30,8 @@ pub use search::{CutProgress, CutReport, PlayedCut, explore};
 pub use step::{Cut, CutStep, CutStepName};
 pub use table::{json, table};
 
-use super::{CniFault, Conflist, PluginStageError, PluginTraceError, Verb};
+use super::{CniFault, Conflist, PluginTraceError, Verb};
+use crate::namespace::StageError;
 use crate::time::Span;
 use std::fmt;
 
@@ -84,8 +85,8 @@ pub enum CutError {
     #[error(transparent)]
     Trace(#[from] PluginTraceError),
     /// No stage.
-    #[error(transparent)]
-    Stage(#[from] PluginStageError),
+    #[error("setting up the node and the pod failed: {0}")]
+    Stage(#[from] StageError),
     /// Descriptors, threads or files ran out.
     #[error("this machine gave out: {0}")]
     Io(#[from] std::io::Error),

@@ -1,5 +1,6 @@
 //! What every run must keep.
 
+use crate::near::WordError;
 use std::fmt;
 use std::str::FromStr;
 
@@ -100,12 +101,12 @@ impl fmt::Display for PluginProperty {
 }
 
 impl FromStr for PluginProperty {
-    type Err = String;
+    type Err = WordError;
 
-    fn from_str(text: &str) -> Result<PluginProperty, String> {
+    fn from_str(text: &str) -> Result<PluginProperty, WordError> {
         PluginProperty::ALL.into_iter().find(|it| it.name() == text).ok_or_else(|| {
             let names: Vec<_> = PluginProperty::ALL.iter().map(|it| it.name()).collect();
-            format!("{text:?} is no property: {}", names.join(", "))
+            format!("{text:?} is no property: {}", names.join(", ")).into()
         })
     }
 }
