@@ -2,7 +2,7 @@
 
 use super::capture::OutFile;
 use super::fail::Fail;
-use crate::cni::{self, Conflist, InvokeError, PluginStage, PluginTraceError, TraceOptions};
+use crate::cni::{self, Conflist, InvokeError, PluginTraceError, StepHold, TraceOptions};
 use crate::time::Span;
 use netns_lab::supervise::SuperviseError;
 use serde_json::{Map, Value};
@@ -81,6 +81,14 @@ pub(super) struct TraceArgs {
     /// How long the gateway may stay silent after ADD
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     patience: Span,
+    /// So many pods of one node, pod1, pod2, ...: ADD of all is begun at the same moment, and so are
+    /// CHECK and DEL
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pods: u8,
+    /// Hold a pod's step for a time while the others go on, such as "pod2/route-add pod default=200ms";
+    /// without a pod, or with *, of each pod
+    #[arg(long, value_name = "POD/STEP=DURATION")]
+    hold: Vec<StepHold>,
 }
 
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
@@ -97,49 +105,56 @@ fn trace(args: &TraceArgs) -> Result<u8, Fail> {
     let capture = args.pcap.as_deref().map(|path| OutFile::at(path, "capture")).transpose()?;
     // before there are threads
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
-    let stage = PluginStage::new()
-        .map_err(|e| Fail::cannot(format!("setting up the node and the pod failed: {e}")))?;
-    let trace = cni::trace(&stage, &list, &options).map_err(|e| fail(&e))?;
+    let pods = usize::from(args.pods);
+    if pods > 1 {
+        // each has namespaces, sockets and a supervisor of its own
+        netns_lab::raise_open_file_limit().map_err(|e| Fail::cannot(format!("limit on open files: {e}")))?;
+    }
+    let together = cni::trace_pods(pods, &list, &options, &args.hold).map_err(|e| fail(&e))?;
     if let Some(file) = capture {
-        let bytes = cni::pcapng(&trace, &options.ifname).map_err(|e| Fail::cannot(e.to_string()))?;
+        let bytes =
+            cni::pcapng_of_pods(&together, &options.ifname).map_err(|e| Fail::cannot(e.to_string()))?;
         file.write(&bytes)?;
     }
     let mut out = std::io::stdout().lock();
     if args.json {
-        for line in cni::json(&trace) {
+        for line in cni::json_of_pods(&together) {
             writeln!(out, "{line}")?;
         }
     } else {
-        write!(out, "{}", cni::timeline(&trace, args.full))?;
+        write!(out, "{}", cni::timeline_of_pods(&together, args.full))?;
     }
-    verdict(&trace)
+    verdict(&together)
 }
 
-/// An error that the plugin reported is what it may do; anything else that is no answer is bad input.
-fn verdict(trace: &cni::PluginTrace) -> Result<u8, Fail> {
-    for operation in &trace.operations {
-        for invocation in &operation.invocations {
-            match &invocation.answer {
-                Ok(_) if invocation.left_behind => {
-                    let (verb, plugin) = (operation.verb.word(), &invocation.plugin);
-                    let what = "left processes behind, which were killed";
-                    return Err(Fail::usage(format!("{verb} of plugin `{plugin}` {what}")));
+/// An error that the plugin reported is what it may do; anything else that is no answer is bad input,
+/// whichever pod met it.
+fn verdict(together: &cni::TogetherTrace) -> Result<u8, Fail> {
+    let mut code = super::AS_EXPECTED;
+    for pod in &together.pods {
+        let of = if together.pods.len() > 1 { format!(" for {}", pod.pod) } else { String::new() };
+        let operations = pod.trace.operations.iter();
+        let invocations = operations.flat_map(|it| it.invocations.iter().map(move |i| (it.verb.word(), i)));
+        for (verb, invocation) in invocations {
+            let what = match &invocation.answer {
+                Ok(_) if invocation.left_behind => " left processes behind, which were killed".into(),
+                Ok(_) => continue,
+                Err(cni::CniFault::Reported(_)) => {
+                    code = super::UNEXPECTED;
+                    break;
                 }
-                Ok(_) => {}
-                Err(cni::CniFault::Reported(_)) => return Ok(super::UNEXPECTED),
-                Err(fault) => {
-                    let verb = operation.verb.word();
-                    return Err(Fail::usage(format!("{verb} of plugin `{}`: {fault}", invocation.plugin)));
-                }
-            }
+                Err(fault) => format!(": {fault}"),
+            };
+            return Err(Fail::usage(format!("{verb} of plugin `{}`{of}{what}", invocation.plugin)));
         }
     }
-    Ok(super::AS_EXPECTED)
+    Ok(code)
 }
 
 pub(super) fn fail(error: &PluginTraceError) -> Fail {
     match error {
         PluginTraceError::NoPlugin { .. }
+        | PluginTraceError::Hold(_)
         | PluginTraceError::Invoke { source: InvokeError::Supervise(SuperviseError::Exec { .. }), .. } => {
             Fail::usage(error.to_string())
         }

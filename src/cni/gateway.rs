@@ -14,6 +14,8 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_micros(500);
 /// How often the wire is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_micros(100);
+/// So many pods at once are asked for as often as one.
+const PODS_AT_FULL_RATE: usize = 2;
 /// Bytes of an Ethernet header.
 const HEADER: usize = 14;
 const ETHERTYPE_ARP: [u8; 2] = [0x08, 0x06];
@@ -86,14 +88,24 @@ struct Known {
 }
 
 /// Asks until there is an answer and the plugins are done, or the patience after that is over.
-pub(super) fn ask(
+pub(super) fn ask(monitor: Monitor, pod: &Netns, ifname: &str, talk: &Talk, patience: Span) -> GatewayReport {
+    ask_among(1, monitor, pod, ifname, talk, patience)
+}
+
+/// The same for one of several pods: they ask less often, so that they leave the processors to the
+/// plugins.
+pub(super) fn ask_among(
+    pods: usize,
     mut monitor: Monitor,
     pod: &Netns,
     ifname: &str,
     talk: &Talk,
     patience: Span,
 ) -> GatewayReport {
+    let times = u32::try_from(pods.div_ceil(PODS_AT_FULL_RATE)).unwrap_or(u32::MAX).max(1);
     let mut asker = Asker {
+        every: EVERY * times,
+        look_every: LOOK_EVERY * times,
         known: Known::default(),
         socket: None,
         batch: RecvBatch::default(),
@@ -119,6 +131,8 @@ pub(super) fn ask(
 }
 
 struct Asker {
+    every: Duration,
+    look_every: Duration,
     known: Known,
     socket: Option<PacketSocket>,
     batch: RecvBatch,
@@ -168,7 +182,7 @@ impl Asker {
             self.socket = PacketSocket::open(pod, ifname, &PacketOptions::new()).ok();
         }
         let Some(socket) = &self.socket else {
-            std::thread::sleep(EVERY);
+            std::thread::sleep(self.every);
             return;
         };
         let begun = monotonic_ns();
@@ -180,7 +194,7 @@ impl Asker {
                 self.asked(begun, frame.to_vec());
             }
         }
-        self.listen(begun + EVERY.as_nanos() as u64, gateway);
+        self.listen(begun + self.every.as_nanos() as u64, gateway);
     }
 
     fn asked(&mut self, at_ns: u64, bytes: Vec<u8>) {
@@ -207,7 +221,7 @@ impl Asker {
                 // down or gone: the monitor says more
                 Err(_) => self.batch = RecvBatch::default(),
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(self.look_every);
         }
     }
 

@@ -78,18 +78,26 @@ impl Namer {
     pub fn name(&mut self, request: &Request) -> StepName {
         let text = request.to_string();
         self.ends.learn(&text);
-        let place = match request.netns {
-            Some(netns) if netns == self.node => "node",
-            Some(netns) if netns == self.pod => "pod",
-            _ => "elsewhere",
+        let place = request.netns.and_then(|netns| self.place(netns)).unwrap_or("elsewhere");
+        let own = match &request.kind {
+            // of several pods each has a label of its own
+            Kind::Enter { netns: Some(netns), descriptor, .. } => {
+                format!("setns {}", self.place(*netns).unwrap_or(descriptor))
+            }
+            kind => words_of(kind, &text, place),
         };
-        let own = [self.front(), words_of(&request.kind, &text, place)].concat();
+        let own = [self.front(), own].concat();
         let plain = self.ends.in_roles(&own);
         let number = self.seen.entry(plain.clone()).or_default();
         *number += 1;
         let name = if *number > 1 { format!("{plain}#{number}") } else { plain.clone() };
         let words = if place == "pod" { format!("[pod] {text}") } else { text };
         StepName { name, plain, own, words, quiet: is_quiet(request) }
+    }
+
+    fn place(&self, netns: NetnsId) -> Option<&'static str> {
+        let places = [(self.node, "node"), (self.pod, "pod")];
+        places.into_iter().find(|(it, _)| *it == netns).map(|(_, name)| name)
     }
 
     fn front(&self) -> String {

@@ -5,20 +5,20 @@ use super::gateway::PodFrame;
 use super::{Invocation, Operation, PluginStep, PluginTrace, Verb};
 use crate::addr::Mac;
 use netns_lab::supervise::{Answer, Fate, Kind};
-use pcap_file::DataLink;
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption,
 };
 use pcap_file::pcapng::{PcapNgBlock, blocks::section_header::SectionHeaderBlock};
+use pcap_file::{DataLink, PcapError};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 /// Milliseconds with three places, from nanoseconds.
-struct Ms(i64);
+pub(super) struct Ms(i64);
 
 impl fmt::Display for Ms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,7 +28,7 @@ impl fmt::Display for Ms {
     }
 }
 
-fn since(at_ns: u64, from_ns: u64) -> Ms {
+pub(super) fn since(at_ns: u64, from_ns: u64) -> Ms {
     Ms(at_ns.cast_signed() - from_ns.cast_signed())
 }
 
@@ -42,13 +42,16 @@ pub fn timeline(trace: &PluginTrace, full: bool) -> String {
         left_out += tell_operation(&mut out, trace, operation, full);
     }
     out.push_str(&gateway_words(trace));
-    if left_out > 0 {
-        let _ = writeln!(
-            out,
-            "{left_out} questions, openings and changes of files are left out: --full shows them."
-        );
-    }
+    out.push_str(&left_out_words(left_out));
     out
+}
+
+/// How many steps the short timeline does not show, if there are any.
+pub(super) fn left_out_words(left_out: usize) -> String {
+    if left_out == 0 {
+        return String::new();
+    }
+    format!("{left_out} questions, openings and changes of files are left out: --full shows them.\n")
 }
 
 fn tell_operation(out: &mut String, trace: &PluginTrace, operation: &Operation, full: bool) -> usize {
@@ -56,7 +59,7 @@ fn tell_operation(out: &mut String, trace: &PluginTrace, operation: &Operation, 
     for invocation in &operation.invocations {
         let _ = writeln!(out, "{} {}", operation.verb.word(), invocation.plugin);
         for step in &invocation.steps {
-            if full || is_change(step) {
+            if full || is_change(step) || step.held {
                 let _ = writeln!(out, "{}", line(trace, step));
             } else {
                 left_out += 1;
@@ -68,13 +71,18 @@ fn tell_operation(out: &mut String, trace: &PluginTrace, operation: &Operation, 
 }
 
 /// Whether a step is shown in the short timeline: what changes the network, or is another program.
-fn is_change(step: &PluginStep) -> bool {
+pub(super) fn is_change(step: &PluginStep) -> bool {
     let dull =
         matches!(step.record.request.kind, Kind::OpenSysctl { .. } | Kind::Open { .. } | Kind::Name { .. });
     !(dull || step.record.request.is_question())
 }
 
 fn line(trace: &PluginTrace, step: &PluginStep) -> String {
+    line_of(trace, step, None)
+}
+
+/// A step; of one of several pods with its name, in a column of that width.
+pub(super) fn line_of(trace: &PluginTrace, step: &PluginStep, pod: Option<(&str, usize)>) -> String {
     let request = &step.record.request;
     let at = since(request.at_ns, trace.began_ns);
     let netns = &step.place.netns;
@@ -83,7 +91,13 @@ fn line(trace: &PluginTrace, step: &PluginStep) -> String {
         (Fate::LetGo, answer) => format!("  -> {answer}"),
         (fate, _) => format!("  -> {}", fate_words(fate)),
     };
-    format!("{at:>10} ms  {netns:<5} {:<15} {request}{answer}", request.program)
+    let pod = pod.map_or_else(String::new, |(pod, width)| format!("{pod:<width$}  "));
+    let held = if step.held {
+        format!("  (held {} ms)", since(step.record.decided_ns, request.at_ns))
+    } else {
+        String::new()
+    };
+    format!("{at:>10} ms  {pod}{netns:<5} {:<15} {request}{held}{answer}", request.program)
 }
 
 fn fate_words(fate: Fate) -> String {
@@ -98,8 +112,17 @@ fn fate_words(fate: Fate) -> String {
 }
 
 fn ending(trace: &PluginTrace, verb: Verb, invocation: &Invocation) -> String {
-    let at = since(invocation.ended_ns, trace.began_ns);
+    format!(
+        "{:>10} ms  {}",
+        since(invocation.ended_ns, trace.began_ns),
+        ending_words(verb, invocation, false)
+    )
+}
+
+/// How a plugin ended; with its name if that is not said elsewhere.
+pub(super) fn ending_words(verb: Verb, invocation: &Invocation, named: bool) -> String {
     let took = since(invocation.ended_ns, invocation.began_ns);
+    let of = if named { format!(" of {}", invocation.plugin) } else { String::new() };
     let mut words = match &invocation.answer {
         Ok(Some(result)) => format!("success, {}", result_words(result)),
         Ok(None) => "success".into(),
@@ -108,7 +131,7 @@ fn ending(trace: &PluginTrace, verb: Verb, invocation: &Invocation) -> String {
     if invocation.left_behind {
         words.push_str("; it left processes behind, which were killed");
     }
-    format!("{at:>10} ms  {} returned after {took} ms: {words}", verb.word())
+    format!("{}{of} returned after {took} ms: {words}", verb.word())
 }
 
 fn result_words(result: &Value) -> String {
@@ -121,7 +144,7 @@ fn result_words(result: &Value) -> String {
 }
 
 /// When the gateway answered, in one sentence or two.
-fn gateway_words(trace: &PluginTrace) -> String {
+pub(super) fn gateway_words(trace: &PluginTrace) -> String {
     let report = &trace.gateway;
     let Some(gateway) = report.gateway else {
         return "The pod got no gateway: nobody was asked for.\n".into();
@@ -220,7 +243,7 @@ fn step_json(step: &PluginStep, us: impl Fn(u64) -> i64) -> Value {
         Answer::Unknown => Value::Null,
         Answer::Refused { errno, .. } => json!(errno.name()),
     };
-    json!({
+    let mut line = json!({
         "at_us": us(request.at_ns),
         "decided_us": us(step.record.decided_ns),
         "number": request.number,
@@ -235,7 +258,12 @@ fn step_json(step: &PluginStep, us: impl Fn(u64) -> i64) -> Value {
         "messages": messages_json(&request.kind),
         "answer": answer,
         "kernel_says": match &step.record.answer { Answer::Refused { kernel_says, .. } => kernel_says.clone(), _ => None },
-    })
+    });
+    if step.held {
+        let held_us = step.record.decided_ns.saturating_sub(request.at_ns) / 1000;
+        merge(&mut line, json!({ "held_us": held_us }));
+    }
+    line
 }
 
 fn messages_json(kind: &Kind) -> Value {
@@ -263,24 +291,16 @@ fn kind_name(kind: &Kind) -> &'static str {
     }
 }
 
-fn merge(into: &mut Value, from: Value) {
+pub(super) fn merge(into: &mut Value, from: Value) {
     if let (Value::Object(into), Value::Object(from)) = (into, from) {
         into.extend(from);
     }
 }
 
 /// What passed the pod's interface, as pcapng; a step is a comment on the frame that follows it.
-pub fn pcapng(trace: &PluginTrace, ifname: &str) -> Result<Vec<u8>, pcap_file::PcapError> {
-    let mut writer = PcapNgWriter::with_section_header(Vec::new(), SectionHeaderBlock::default())?;
-    let interface = InterfaceDescriptionBlock {
-        linktype: DataLink::ETHERNET,
-        snaplen: 0x0004_0000,
-        options: vec![
-            InterfaceDescriptionOption::IfName(Cow::Borrowed(ifname)),
-            InterfaceDescriptionOption::IfTsResol(9),
-        ],
-    };
-    writer.write_block(&interface.into_block())?;
+pub fn pcapng(trace: &PluginTrace, ifname: &str) -> Result<Vec<u8>, PcapError> {
+    let mut writer = section()?;
+    interface(&mut writer, ifname)?;
     let invocations = trace.operations.iter().flat_map(|operation| &operation.invocations);
     let mut steps = invocations.flat_map(|it| &it.steps).filter(|step| is_change(step)).peekable();
     for frame in &trace.gateway.frames {
@@ -288,18 +308,43 @@ pub fn pcapng(trace: &PluginTrace, ifname: &str) -> Result<Vec<u8>, pcap_file::P
         while let Some(step) = steps.next_if(|step| step.record.request.at_ns <= frame.at_ns) {
             comments.push(line(trace, step).trim_start().to_owned());
         }
-        writer.write_block(&packet(trace, frame, comments).into_block())?;
+        write_packet(&mut writer, trace, frame, (0, comments))?;
     }
     Ok(writer.into_inner())
 }
 
-fn packet<'a>(trace: &PluginTrace, frame: &'a PodFrame, comments: Vec<String>) -> EnhancedPacketBlock<'a> {
+/// A capture without interfaces and frames.
+pub(super) fn section() -> Result<PcapNgWriter<Vec<u8>>, PcapError> {
+    PcapNgWriter::with_section_header(Vec::new(), SectionHeaderBlock::default())
+}
+
+/// The next interface of a capture; they are counted from 0.
+pub(super) fn interface(writer: &mut PcapNgWriter<Vec<u8>>, name: &str) -> Result<(), PcapError> {
+    let interface = InterfaceDescriptionBlock {
+        linktype: DataLink::ETHERNET,
+        snaplen: 0x0004_0000,
+        options: vec![
+            InterfaceDescriptionOption::IfName(Cow::Borrowed(name)),
+            InterfaceDescriptionOption::IfTsResol(9),
+        ],
+    };
+    writer.write_block(&interface.into_block()).map(|_| ())
+}
+
+/// A frame that passed an interface, with comments.
+pub(super) fn write_packet(
+    writer: &mut PcapNgWriter<Vec<u8>>,
+    trace: &PluginTrace,
+    frame: &PodFrame,
+    (interface_id, comments): (u32, Vec<String>),
+) -> Result<(), PcapError> {
     let comments = comments.into_iter().map(|it| EnhancedPacketOption::Comment(Cow::Owned(it)));
-    EnhancedPacketBlock {
-        interface_id: 0,
+    let packet = EnhancedPacketBlock {
+        interface_id,
         timestamp: Duration::from_nanos(frame.at_ns.saturating_sub(trace.began_ns)),
         original_len: frame.bytes.len() as u32,
         data: Cow::Borrowed(&frame.bytes),
         options: comments.collect(),
-    }
+    };
+    writer.write_block(&packet.into_block()).map(|_| ())
 }

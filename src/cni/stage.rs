@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Where the pod's namespace is mounted, as the plugin sees it.
 const POD_FILE: &str = "/run/netns/pod";
+/// Where namespaces of further pods are.
+const NETNS_FOLDER: &str = "/run/netns";
 /// Folders of the machine that are covered, so that nothing is written there: locks and mounted
 /// namespaces in the one, leases and results in the other.
 const COVERED: [&str; 2] = ["/run", "/var/lib"];
@@ -32,14 +34,20 @@ pub struct PluginStage {
     pub pod: Arc<Netns>,
     /// What is behind the node's uplink.
     pub lan: Arc<Netns>,
+    pod_file: Arc<str>,
     room: Arc<Room>,
 }
 
 impl PluginStage {
     /// Sets it up.
     pub fn new() -> Result<PluginStage, StageError> {
+        PluginStage::with_pod_called("pod")
+    }
+
+    /// The same with another name for the pod.
+    pub(super) fn with_pod_called(pod: &str) -> Result<PluginStage, StageError> {
         let make = |name: &str| Netns::new(name).map(Arc::new);
-        let (node, pod, lan) = (make("node")?, make("pod")?, make("lan")?);
+        let (node, pod, lan) = (make("node")?, make(pod)?, make("lan")?);
         uplink(&node, &lan)?;
         PluginStage::among(node, pod, lan)
     }
@@ -48,13 +56,8 @@ impl PluginStage {
     /// folders of their own.
     pub fn among(node: Arc<Netns>, pod: Arc<Netns>, lan: Arc<Netns>) -> Result<PluginStage, StageError> {
         let room = Room::new(&COVERED.map(Path::new))?;
-        let done = room.exec(|| {
-            let file = Path::new(POD_FILE);
-            std::fs::create_dir_all(file.parent().unwrap_or(Path::new("/run")))?;
-            std::fs::write(file, "")
-        });
-        done.and_then(|it| it)?;
-        Ok(PluginStage { node, pod, lan, room: Arc::new(room) })
+        place_for(&room, POD_FILE)?;
+        Ok(PluginStage { node, pod, lan, pod_file: POD_FILE.into(), room: Arc::new(room) })
     }
 
     /// The same node and folders with another pod.
@@ -63,10 +66,18 @@ impl PluginStage {
         PluginStage { pod, ..self.clone() }
     }
 
+    /// The same node and folders with a pod more, whose namespace has a file of its own, so that
+    /// plugins of several pods can run at once.
+    pub fn beside(&self, pod: Arc<Netns>) -> Result<PluginStage, StageError> {
+        let pod_file = format!("{NETNS_FOLDER}/{}", pod.label());
+        place_for(&self.room, &pod_file)?;
+        Ok(PluginStage { pod, pod_file: pod_file.into(), ..self.clone() })
+    }
+
     /// Where the pod's namespace is for a plugin (`CNI_NETNS`).
     #[must_use]
-    pub fn pod_file(&self) -> &'static str {
-        POD_FILE
+    pub fn pod_file(&self) -> &str {
+        &self.pod_file
     }
 
     /// The content of a file below /run or /var/lib, as plugins see it.
@@ -111,7 +122,7 @@ impl PluginStage {
             .timeout(Duration::from_nanos(timeout.as_ns()))
             .room(&self.room)?
             .name(&self.lan)
-            .netns_file(&self.pod, POD_FILE)?
+            .netns_file(&self.pod, &*self.pod_file)?
             .netns(&self.node)
     }
 
@@ -121,6 +132,16 @@ impl PluginStage {
         let known = [&self.node, &self.pod, &self.lan].into_iter().find(|it| it.id() == netns);
         known.map_or_else(|| netns.to_string(), |it| it.label().to_owned())
     }
+}
+
+/// Makes the file that a pod's namespace is mounted on.
+fn place_for(room: &Room, file: &str) -> Result<(), StageError> {
+    let file = file.to_owned();
+    let done = room.exec(move || {
+        std::fs::create_dir_all(NETNS_FOLDER)?;
+        std::fs::write(file, "")
+    });
+    Ok(done.and_then(|it| it)?)
 }
 
 fn uplink(node: &Netns, lan: &Netns) -> Result<(), StageError> {

@@ -1,16 +1,14 @@
 //! ADD, CHECK and DEL of a configuration, with every step of its plugins.
 
 use super::execution;
-use super::gateway::{self, GatewayReport, Talk};
+use super::gateway::GatewayReport;
 use super::invoke::{InvokeError, PluginSetting, Verb, invoke};
 use super::{CniFault, Conflist, PluginStage, find_plugin};
 use crate::time::Span;
-use netns_lab::supervise::{Lever, Outcome, Record, Rules, watch};
-use netns_lab::{Monitor, monotonic_ns};
+use netns_lab::supervise::{Lever, Outcome, Record, Rules};
 use serde_json::{Map, Value};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 /// What to do, and how.
 #[derive(Clone, Debug)]
@@ -51,6 +49,8 @@ pub struct PluginStep {
     pub place: StepPlace,
     /// What, and what became of it.
     pub record: Record,
+    /// A rule of the caller's held it.
+    pub held: bool,
 }
 
 /// One run of one plugin.
@@ -134,38 +134,24 @@ pub enum PluginTraceError {
     /// The pod could not be watched.
     #[error("the pod cannot be watched: {0}")]
     Monitor(#[from] netns_lab::MonitorError),
+    /// The node or a pod could not be set up.
+    #[error("setting up the node and the pod failed: {0}")]
+    Stage(Box<crate::namespace::StageError>),
+    /// A hold names no pod, or no step.
+    #[error(transparent)]
+    Hold(Box<super::NoSuchHold>),
 }
 
-/// Runs the plugins of a list.
-pub fn trace(
-    stage: &PluginStage,
-    list: &Conflist,
-    options: &TraceOptions,
-) -> Result<PluginTrace, PluginTraceError> {
-    let chain = Chain::new(stage, list, options)?;
-    let monitor = Monitor::open(&stage.pod)?;
-    let talk = Talk::default();
-    talk.suggest(options.gateway);
-    let began_ns = monotonic_ns();
-    let (add, gateway) = std::thread::scope(|scope| {
-        let asker =
-            scope.spawn(|| gateway::ask(monitor, &stage.pod, &options.ifname, &talk, options.patience));
-        let add = chain.add(&mut watch());
-        if let Ok((_, Some(result))) = &add {
-            talk.suggest(execution::gateway_of(result));
-        }
-        talk.done.store(true, Ordering::SeqCst);
-        (add, asker.join().unwrap_or_default())
-    });
-    let (add, result) = add?;
-    let mut operations = vec![add];
-    if options.check && result.is_some() && list.is_at_least("0.4.0") && !list.disable_check {
-        operations.push(chain.again(Verb::Check, result.as_ref(), &mut watch())?);
+impl From<crate::namespace::StageError> for PluginTraceError {
+    fn from(e: crate::namespace::StageError) -> PluginTraceError {
+        PluginTraceError::Stage(Box::new(e))
     }
-    if options.del {
-        operations.push(chain.again(Verb::Del, result.as_ref(), &mut watch())?);
+}
+
+impl From<super::NoSuchHold> for PluginTraceError {
+    fn from(e: super::NoSuchHold) -> PluginTraceError {
+        PluginTraceError::Hold(Box::new(e))
     }
-    Ok(PluginTrace { network: list.name.clone(), began_ns, operations, gateway, result })
 }
 
 /// A list with its programs, to be run verb by verb under rules of the caller's.
@@ -278,7 +264,7 @@ impl<'a> Chain<'a> {
         let steps = outcome.records.into_iter().map(|record| {
             let request = &record.request;
             let thread = Some(name(request.thread_netns)).filter(|_| request.thread_netns != request.netns);
-            PluginStep { place: StepPlace { netns: name(request.netns), thread }, record }
+            PluginStep { place: StepPlace { netns: name(request.netns), thread }, record, held: false }
         });
         Invocation {
             plugin: plugin.into(),

@@ -19,7 +19,7 @@ crate::live_tests! {
     a_killed_trace_leaves_nothing,
 }
 
-const PLUGINS: &str = "/usr/lib/cni";
+pub(crate) const PLUGINS: &str = "/usr/lib/cni";
 
 /// Whether the plugins can be run here.
 pub(crate) fn ready() -> bool {
@@ -41,14 +41,15 @@ pub(crate) fn ready() -> bool {
     false
 }
 
-fn list(plugins: &str) -> Conflist {
+pub(crate) fn list(plugins: &str) -> Conflist {
     let text = format!(r#"{{"cniVersion":"1.0.0","name":"net","plugins":[{plugins}]}}"#);
     Conflist::parse("test", text.as_bytes()).unwrap()
 }
 
-const IPAM: &str = r#""ipam":{"type":"host-local","subnet":"10.88.0.0/24","routes":[{"dst":"0.0.0.0/0"}]}"#;
+pub(crate) const IPAM: &str =
+    r#""ipam":{"type":"host-local","subnet":"10.88.0.0/24","routes":[{"dst":"0.0.0.0/0"}]}"#;
 
-fn options(folders: Vec<PathBuf>) -> TraceOptions {
+pub(crate) fn options(folders: Vec<PathBuf>) -> TraceOptions {
     let ports =
         serde_json::json!({"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]});
     TraceOptions {
@@ -263,7 +264,7 @@ fn the_steps_of_ptp_are_told_in_place_and_words() {
     assert_eq!(stage.node.blocking().links().unwrap().len(), 2);
 }
 
-fn arplab(args: &[&str], temp: &Path) -> Output {
+pub(crate) fn arplab(args: &[&str], temp: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_arplab")).args(args).env("TMPDIR", temp).output().unwrap()
 }
 
@@ -366,7 +367,7 @@ fn a_killed_trace_leaves_nothing() {
 }
 
 /// Processes that have this in their environment, or in their command line.
-fn marked(mark: &str) -> Vec<String> {
+pub(crate) fn marked(mark: &str) -> Vec<String> {
     let holds = |path: PathBuf| {
         let bytes = std::fs::read(path).unwrap_or_default();
         bytes.windows(mark.len()).any(|part| part == mark.as_bytes())

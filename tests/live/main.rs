@@ -9,6 +9,7 @@ mod changes;
 mod clients;
 mod cni;
 mod cni_explore;
+mod cni_pods;
 mod cni_steps;
 mod differential;
 mod explore_verdicts;
@@ -66,6 +67,7 @@ fn main() {
         ("explore_verdicts", explore_verdicts::TESTS),
         ("wait_for_gateway", wait_for_gateway::TESTS),
         ("cni", cni::TESTS),
+        ("cni_pods", cni_pods::TESTS),
         ("cni_steps", cni_steps::TESTS),
         ("plugin", plugin::TESTS),
         ("probe", probe::TESTS),
