@@ -56,6 +56,10 @@ pub(super) struct Args {
     /// The scenario at its full length, not in the shorter form that its file has for this
     #[arg(long)]
     full: bool,
+    /// Of a scenario with a real plugin ([cni]): the scenario without one that the model runs beside it.
+    /// Times count from the start of the first client, and the gateway's MAC is not compared
+    #[arg(long, value_name = "SCENARIO", conflicts_with_all = ["fix", "with", "hold", "html", "full"])]
+    model: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -103,6 +107,9 @@ struct CornerOut<'a> {
 
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     let scenario = show::load(&args.scenario)?;
+    if let Some(model) = &args.model {
+        return beside_model(args, &scenario, &show::load(model)?);
+    }
     let mut overrides =
         Overrides { holds: args.hold.clone(), fixes: args.fix.clone(), ..Overrides::default() };
     for name in &args.with {
@@ -118,11 +125,30 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         return Err(Fail::cannot(format!("there is nothing to compare the model with; {}", why.join("; "))));
     }
     let (runs, traces) = runs.into_iter().unzip();
-    let (columns, tried) = pair(&plan, runs);
+    let (columns, tried) = pair(&plan, runs, Told::new);
     let agree = columns.iter().all(|c| c.comparison.differences.is_empty());
+    let found = Found { columns: &columns, missing: &missing, shortened: &shortened, tried };
+    tell(args, &scenario, &found, "container start")?;
+    if let Some(mut page) = page {
+        draw(&mut page, &scenario, (&plan, &overrides), &columns, traces)?;
+    }
+    Ok(if agree { super::AS_EXPECTED } else { super::UNEXPECTED })
+}
+
+/// What there is to tell.
+struct Found<'a> {
+    columns: &'a [Column],
+    missing: &'a [Missing],
+    shortened: &'a [String],
+    /// Draws of the model.
+    tried: u64,
+}
+
+fn tell(args: &Args, scenario: &Scenario, found: &Found<'_>, from: &str) -> Result<(), Fail> {
+    let agree = found.columns.iter().all(|c| c.comparison.differences.is_empty());
     let mut out = std::io::stdout().lock();
     if args.json {
-        let corners = columns.iter().map(|c| CornerOut {
+        let corners = found.columns.iter().map(|c| CornerOut {
             live: &c.live,
             model: &c.twin,
             differences: &c.comparison.differences,
@@ -130,22 +156,44 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         let whole = Whole {
             scenario: scenario.id(),
             agree,
-            shortened: &shortened,
+            shortened: found.shortened,
             corners: corners.collect(),
-            missing: &missing,
+            missing: found.missing,
         };
         serde_json::to_writer_pretty(&mut out, &whole)?;
         writeln!(out)?;
     } else {
         writeln!(out, "{}: {}", scenario.id(), scenario.file().title)?;
-        for line in &shortened {
+        for line in found.shortened {
             writeln!(out, "for this comparison {line} (--full for the whole)")?;
         }
-        out.write_all(render(&columns, &missing, (agree, tried)).as_bytes())?;
+        out.write_all(render(found, agree, from).as_bytes())?;
     }
-    if let Some(mut page) = page {
-        draw(&mut page, &scenario, (&plan, &overrides), &columns, traces)?;
+    Ok(())
+}
+
+/// A run beside that of another scenario: what comes before the clients takes each its own time, and
+/// the host end's MAC is the plugin's choice.
+fn from_client(corner: Corner, seed: u64, trace: &Trace) -> Told {
+    let mut told = Told::from_first_client(corner, seed, trace);
+    told.seen.gateway.lladdr = None;
+    told
+}
+
+/// A scenario with a real plugin, run with the kernel as responder, beside the model's run of one that
+/// is said to be the same.
+fn beside_model(args: &Args, scenario: &Scenario, model: &Scenario) -> Result<u8, Fail> {
+    if scenario.file().cni.is_none() {
+        let id = scenario.id();
+        let why = "has no real plugin ([cni]), and the model runs it as it is";
+        return Err(Fail::usage(format!("--model: scenario {id} {why}")));
     }
+    let plan = Arc::new(model.plan(&Overrides::default())?);
+    let run = super::run::plugin_run(scenario, args.seed, !args.json)?;
+    let (columns, tried) = pair(&plan, vec![from_client(Corner::LiveKernel, args.seed, &run)], from_client);
+    let found = Found { columns: &columns, missing: &[], shortened: &[], tried };
+    tell(args, scenario, &found, "first client")?;
+    let agree = columns.iter().all(|c| c.comparison.differences.is_empty());
     Ok(if agree { super::AS_EXPECTED } else { super::UNEXPECTED })
 }
 
@@ -156,8 +204,11 @@ fn simulate(plan: &Arc<Plan>, seed: u64, mut events: Trace) -> Trace {
     events
 }
 
-fn model_run(plan: &Arc<Plan>, seed: u64) -> Told {
-    Told::new(Corner::Sim, seed, &simulate(plan, seed, Trace::new(plan)))
+/// How a run is read.
+type Reading = fn(Corner, u64, &Trace) -> Told;
+
+fn model_run(plan: &Arc<Plan>, seed: u64, read: Reading) -> Told {
+    read(Corner::Sim, seed, &simulate(plan, seed, Trace::new(plan)))
 }
 
 /// The live runs, and below them the model's that are nearest to them.
@@ -191,7 +242,7 @@ fn score(c: &Comparison) -> (usize, u64) {
 }
 
 /// Gives each live run the model's run that is nearest to it: one for all where one agrees with all.
-fn pair(plan: &Arc<Plan>, runs: Vec<Told>) -> (Vec<Column>, u64) {
+fn pair(plan: &Arc<Plan>, runs: Vec<Told>, read: Reading) -> (Vec<Column>, u64) {
     let mut best: Vec<Option<(Told, Comparison)>> = vec![None; runs.len()];
     let mut common: Option<(Told, Vec<Comparison>)> = None;
     let begun = Instant::now();
@@ -205,7 +256,7 @@ fn pair(plan: &Arc<Plan>, runs: Vec<Told>) -> (Vec<Column>, u64) {
             break;
         }
         tried = seed;
-        let twin = model_run(plan, seed);
+        let twin = model_run(plan, seed, read);
         let row: Vec<Comparison> = runs.iter().map(|live| compare(&twin, live)).collect();
         for (slot, c) in best.iter_mut().zip(&row) {
             if slot.as_ref().is_none_or(|(_, old)| score(c) < score(old)) {
@@ -245,7 +296,7 @@ fn as_plain(plan: &Arc<Plan>, column: Column) -> Column {
         if best.comparison.differences.is_empty() || begun.elapsed() > SEARCH {
             break;
         }
-        let twin = model_run(&plan, seed);
+        let twin = model_run(&plan, seed, Told::new);
         let comparison = compare(&twin, &best.live);
         if score(&comparison) < score(&best.comparison) {
             best = Column { twin, comparison, plain: true, ..best };
@@ -343,7 +394,8 @@ fn shown(columns: &[Column]) -> Vec<&Told> {
     runs
 }
 
-fn render(columns: &[Column], missing: &[Missing], (agree, tried): (bool, u64)) -> String {
+fn render(found: &Found<'_>, agree: bool, from: &str) -> String {
+    let Found { columns, missing, tried, .. } = *found;
     let runs = shown(columns);
     let mut o = String::new();
     let cells = |f: &dyn Fn(&Told) -> String| -> Vec<String> { runs.iter().map(|r| f(r)).collect() };
@@ -352,7 +404,7 @@ fn render(columns: &[Column], missing: &[Missing], (agree, tried): (bool, u64)) 
         live => live.to_string(),
     };
     o.push('\n');
-    line(&mut o, "from container start", &cells(&title));
+    line(&mut o, &format!("from {from}"), &cells(&title));
     let most = runs.iter().map(|r| r.seen.asked.len()).max().unwrap_or(0);
     for at in 0..most {
         let request = |r: &Told| match r.seen.asked.get(at) {

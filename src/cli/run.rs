@@ -208,6 +208,28 @@ fn with_plugin(_: &Args, scenario: &Scenario, overrides: &Overrides) -> Result<P
     Ok(scenario.plan(overrides)?)
 }
 
+/// A scenario with a real plugin, rehearsed and run with the kernel as responder.
+#[cfg(feature = "live")]
+pub(super) fn plugin_run(scenario: &Scenario, seed: u64, progress: bool) -> Result<Trace, Fail> {
+    use crate::live::{self, LiveEnd, LiveNode, LiveOptions};
+    let overrides = Overrides { corner: Corner::LiveKernel, ..Overrides::default() };
+    let options = LiveOptions { responder: LiveNode::Kernel, seed, link: None, progress };
+    netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
+    let draft = scenario.plan_with_plugin(&overrides, None)?;
+    let rehearsal = live::rehearse(&draft, &options).map_err(|e| broken(&e))?;
+    let plan = Arc::new(scenario.plan_with_plugin(&overrides, Some(&rehearsal))?);
+    let mut events = Trace::new(&plan);
+    match live::run(&options, &mut events).map_err(|e| broken(&e))? {
+        LiveEnd::Interrupted(by) => Err(Fail::interrupted(by, "interrupted; half a run is not compared")),
+        _ => Ok(events),
+    }
+}
+
+#[cfg(not(feature = "live"))]
+pub(super) fn plugin_run(_: &Scenario, _: u64, _: bool) -> Result<Trace, Fail> {
+    Err(Fail::cannot("this arplab was built without live namespaces (feature `live`)"))
+}
+
 /// How a live run is to be.
 #[cfg(feature = "live")]
 fn options(args: &Args) -> crate::live::LiveOptions {

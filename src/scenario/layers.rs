@@ -70,7 +70,7 @@ pub enum PlanError {
     /// A real plugin where none can run.
     #[error(
         "scenario {0} has a real plugin ([cni]), which a model cannot run: `arplab run FILE --live --responder \
-         kernel` does"
+         kernel` does, and `arplab compare FILE --model SCENARIO` holds it against one without"
     )]
     RealPlugin(String),
 }

@@ -5,7 +5,7 @@
 //! [`EACH`]. A request so near to the moment when the gateway begins or ceases to answer may fall
 //! on either side of it, and then one more or less is no difference.
 
-use super::event::{Trace, What};
+use super::event::{ClientNews, Trace, What};
 use super::observe::{Asked, Observed, observe};
 use crate::control::StepTable;
 use crate::neigh::Nud;
@@ -70,6 +70,23 @@ impl Told {
         let end = trace.last().map_or(Time::ZERO, |e| e.t_ns);
         let end_ns = from(container_start_ns, end);
         Told { corner, seed, container_start_ns, end_ns, edges_ns, seen: observe(trace) }
+    }
+
+    /// Reads a run whose times count from the moment on which its first client starts, for programs
+    /// that need unlike times for what comes before. What the gateway did before that is left out.
+    #[must_use]
+    pub fn from_first_client(corner: Corner, seed: u64, trace: &Trace) -> Told {
+        let mut told = Told::new(corner, seed, trace);
+        let start = trace.iter().find_map(|e| match &e.what {
+            What::Client { news: ClientNews::Start, .. } => Some(e.t_ns),
+            _ => None,
+        });
+        let Some(start) = start else { return told };
+        let edges = trace.iter().filter(|e| matches!(e.what, What::Gateway { .. }) && e.t_ns >= start);
+        told.edges_ns = edges.map(|e| from(start, e.t_ns)).collect();
+        told.end_ns = from(start, trace.last().map_or(Time::ZERO, |e| e.t_ns));
+        told.container_start_ns = start;
+        told
     }
 
     /// A moment of the run, from the start of the containers.
