@@ -1,5 +1,6 @@
 //! What is wrong with a scenario file, and where.
 
+use crate::control::Side;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use core::fmt;
 use core::ops::Range;
@@ -83,3 +84,53 @@ fn clamp(source: &str, span: &Range<usize>) -> Range<usize> {
 }
 
 impl std::error::Error for ScenarioError {}
+
+/// Why a scenario cannot be made ready.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// There is no such fix.
+    #[error("scenario {scenario} has no fix {name:?}{meant}; it has: {known}")]
+    NoFix {
+        /// The scenario.
+        scenario: String,
+        /// What was asked for.
+        name: String,
+        /// What was probably meant, as words; empty where nothing is near.
+        meant: String,
+        /// What there is.
+        known: String,
+    },
+    /// There is no such step.
+    #[error("there is no step {step:?}{meant} to hold; {help}")]
+    NoStep {
+        /// What was asked for.
+        step: String,
+        /// What was probably meant, as words; empty where nothing is near.
+        meant: String,
+        /// What there is.
+        help: String,
+    },
+    /// A command of the set-up is refused by the kernel's rules.
+    #[error("the {side}'s set-up fails: {why}")]
+    Setup {
+        /// Whose.
+        side: Side,
+        /// The refusal.
+        why: String,
+    },
+    /// A fix does not hold together.
+    #[error("{0}")]
+    Flawed(String),
+    /// Steps with commands that the model has no term for, where no kernel can be asked.
+    #[error("the scenario cannot be run here\n{0}")]
+    Unmodelled(ScenarioError),
+    /// A step of the plugin that it does not have.
+    #[error("the scenario does not fit its plugin\n{0}")]
+    Misnamed(Box<ScenarioError>),
+    /// A real plugin where none can run.
+    #[error(
+        "scenario {0} has a real plugin ([cni]), which a model cannot run: `arplab run FILE --live --responder \
+         kernel` does, and `arplab compare FILE --model SCENARIO` holds it against one without"
+    )]
+    RealPlugin(String),
+}

@@ -1,87 +1,37 @@
 //! Scenario, fixes and command line put together into a [`Plan`].
 
-use super::compile::{
-    Checker, DURATION_DEFAULT, Scenario, acts_of, client_of, fault_of, hold_of, script_step,
-};
-use super::error::ScenarioError;
+use super::actors::actors;
+use super::clients::{client_of, default_clients};
+use super::compile::{Checker, DURATION_DEFAULT, Scenario};
+use super::error::{PlanError, ScenarioError};
 use super::expect::{Corner, Expect};
+use super::faults::fault_of;
 use super::file::{CalicoFile, ChangeFile, ClientKind, HoldFile, Located, MonitorFile, StepFile, WaitFile};
 use super::monitor::monitor;
 use super::overrides::{MITIGATION, Overrides};
 use super::plan::{ClientPlan, InFront, Plan, Target};
 use super::plugin::{Rehearsal, step_fault_of};
 use super::setup::{SetUp, node};
+use super::steps::{acts_of, apply_hold_overrides, holds_of, script_step};
 use super::text::CommandText;
 use super::wait::{from_first_container, waiter};
 use crate::control::{
-    ActorName, Actors, CalicoVersion, Cni, CniOptions, Felix, FelixOptions, Gate, Hold, Kubelet, RealCni,
-    RealSteps, Script, ScriptStep, Setting, Side, StepTable, Until,
+    ActorName, Actors, CalicoVersion, Gate, Hold, RealSteps, ScriptStep, Setting, Side, StepTable, Until,
 };
 use crate::gateway::OutsideSpec;
 use crate::host::command::{CommandError, Tool};
-use crate::host::conf::{Conf4, Global, Scope, SysctlKey};
+use crate::host::conf::{Global, SysctlKey};
 use crate::host::{HostState, Mutation};
 use crate::time::{Span, Time};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Why a scenario cannot be made ready.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    /// There is no such fix.
-    #[error("scenario {scenario} has no fix {name:?}{meant}; it has: {known}")]
-    NoFix {
-        /// The scenario.
-        scenario: String,
-        /// What was asked for.
-        name: String,
-        /// What was probably meant, as words; empty where nothing is near.
-        meant: String,
-        /// What there is.
-        known: String,
-    },
-    /// There is no such step.
-    #[error("there is no step {step:?}{meant} to hold; {help}")]
-    NoStep {
-        /// What was asked for.
-        step: String,
-        /// What was probably meant, as words; empty where nothing is near.
-        meant: String,
-        /// What there is.
-        help: String,
-    },
-    /// A command of the set-up is refused by the kernel's rules.
-    #[error("the {side}'s set-up fails: {why}")]
-    Setup {
-        /// Whose.
-        side: Side,
-        /// The refusal.
-        why: String,
-    },
-    /// A fix does not hold together.
-    #[error("{0}")]
-    Flawed(String),
-    /// Steps with commands that the model has no term for, where no kernel can be asked.
-    #[error("the scenario cannot be run here\n{0}")]
-    Unmodelled(ScenarioError),
-    /// A step of the plugin that it does not have.
-    #[error("the scenario does not fit its plugin\n{0}")]
-    Misnamed(Box<ScenarioError>),
-    /// A real plugin where none can run.
-    #[error(
-        "scenario {0} has a real plugin ([cni]), which a model cannot run: `arplab run FILE --live --responder \
-         kernel` does, and `arplab compare FILE --model SCENARIO` holds it against one without"
-    )]
-    RealPlugin(String),
-}
-
 /// Everything the layers say, the last word last.
-struct Layers<'a> {
-    calico: Vec<&'a CalicoFile>,
+pub(super) struct Layers<'a> {
+    pub(super) calico: Vec<&'a CalicoFile>,
     node: Vec<&'a CommandText>,
     pod: Vec<&'a CommandText>,
     before_start: Vec<&'a CommandText>,
-    waits: Option<WaitFile>,
+    pub(super) waits: Option<WaitFile>,
     monitor: Option<MonitorFile>,
     steps: Vec<&'a StepFile>,
     holds: Vec<&'a HoldFile>,
@@ -136,11 +86,11 @@ impl<'a> Layers<'a> {
     }
 
     /// The last layer that says something says it.
-    fn last<T>(&self, pick: impl Fn(&'a CalicoFile) -> Option<T>) -> Option<T> {
+    pub(super) fn last<T>(&self, pick: impl Fn(&'a CalicoFile) -> Option<T>) -> Option<T> {
         self.calico.iter().rev().find_map(|c| pick(c))
     }
 
-    fn version(&self) -> CalicoVersion {
+    pub(super) fn version(&self) -> CalicoVersion {
         let parse = |v: &super::file::Located| v.get_ref().parse::<CalicoVersion>().ok();
         self.calico.iter().fold(CalicoVersion::V3_26, |so_far, c| {
             let named = c.version.as_ref().and_then(parse).unwrap_or(so_far);
@@ -458,131 +408,4 @@ impl Scenario {
         }
         spec
     }
-}
-
-fn actors(
-    layers: &Layers<'_>,
-    setting: &Setting,
-    host: &HostState,
-    script: &[(ActorName, ScriptStep)],
-    real: Option<RealSteps>,
-) -> Vec<Actors> {
-    let version = layers.version();
-    let options = CniOptions {
-        endpoint_status_wait: layers.last(|c| c.endpoint_status_wait),
-        pod_hwaddr: layers.last(|c| c.pod_hwaddr),
-    };
-    let felix = !layers.calico.iter().any(|c| c.no_felix);
-    let kubelet = Kubelet::new(layers.waits.is_some());
-    let mut actors = match real {
-        Some(steps) => vec![
-            Actors::Kubelet(kubelet.that_retries(steps.del_fail)),
-            Actors::RealCni(RealCni::new(steps, felix)),
-        ],
-        None => vec![Actors::Kubelet(kubelet), Actors::Cni(Cni::new(version, options, setting))],
-    };
-    if felix {
-        actors.push(Actors::Felix(Box::new(Felix::new(felix_options(layers, version, host)))));
-    }
-    for name in ActorName::ALL {
-        let steps: Vec<ScriptStep> =
-            script.iter().filter(|(a, _)| *a == name).map(|(_, s)| s.clone()).collect();
-        if !steps.is_empty() {
-            actors.push(Actors::Script(Script::new(name, steps)));
-        }
-    }
-    actors
-}
-
-fn felix_options(layers: &Layers<'_>, version: CalicoVersion, host: &HostState) -> FelixOptions {
-    let default_rp = host.sysctl(&SysctlKey::Conf4(Scope::Default, Conf4::RpFilter)).unwrap_or(1);
-    let mut o = FelixOptions::new(version, default_rp);
-    let set = |slot: &mut Span, value: Option<Span>| {
-        if let Some(v) = value {
-            *slot = v;
-        }
-    };
-    set(&mut o.route_refresh, layers.last(|c| c.route_refresh));
-    set(&mut o.iface_refresh, layers.last(|c| c.interface_refresh));
-    set(&mut o.ipset_refresh, layers.last(|c| c.ipsets_refresh));
-    set(&mut o.route_grace, layers.last(|c| c.route_grace));
-    if let Some(r) = layers.last(|c| c.datastore_delay) {
-        o.datastore_delay = (r.from, r.to);
-    }
-    if let Some(r) = layers.last(|c| c.apply_takes) {
-        o.apply_takes = (r.from, r.to);
-    }
-    if let Some(remove) = layers.last(|c| c.remove_external_routes) {
-        o.removes_unknown_routes = remove;
-    }
-    if let Some(refresh) = layers.last(|c| c.static_arp_refresh) {
-        o.static_arp_refresh = refresh;
-    }
-    o
-}
-
-/// The hold of a file's table: several, if it is on every occurrence of several steps.
-fn holds_of(hold: &HoldFile, steps: &StepTable, c: &mut Checker) -> Vec<Hold> {
-    let Some(first) = hold_of(hold, steps, c) else { return Vec::new() };
-    let others = steps.meant(hold.step.get_ref()).iter().skip(1).filter(|_| hold.every);
-    let others: Vec<Hold> = others.map(|step| Hold { step: *step, ..first }).collect();
-    [first].into_iter().chain(others).collect()
-}
-
-fn apply_hold_overrides(
-    holds: &mut Vec<Hold>,
-    overrides: &Overrides,
-    steps: &StepTable,
-) -> Result<(), PlanError> {
-    for over in &overrides.holds {
-        let Some(step) = steps.find(&over.step) else {
-            let actor = over.step.split('.').next().unwrap_or_default();
-            let near: Vec<&str> =
-                steps.iter().filter(|(_, i)| i.actor.name() == actor).map(|(_, i)| i.name.as_str()).collect();
-            let help = if near.is_empty() {
-                "steps are named ACTOR.WHAT; `arplab list --steps` lists them".to_owned()
-            } else {
-                format!("{actor} has: {}", near.join(", "))
-            };
-            let meant = crate::near::meant(&over.step, steps.iter().map(|(_, i)| i.name.as_str()));
-            return Err(PlanError::NoStep { step: over.step.clone(), meant, help });
-        };
-        holds.retain(|h| h.step != step);
-        if over.length > Span::ZERO {
-            holds.push(Hold { step, nth: Some(1), until: Until::Elapsed(over.length) });
-        }
-    }
-    Ok(())
-}
-
-/// What runs in the pod when a scenario names nothing: somebody who pings the world, and somebody
-/// who retries a connection to a service, as in the reports.
-pub(super) fn default_clients() -> Vec<ClientPlan> {
-    let gate = Gate::After(StepTable::built_in("kubelet.container-start"));
-    let base = ClientPlan {
-        name: "ping".into(),
-        kind: ClientKind::Ping,
-        to: Target::Host([203, 0, 113, 8].into()),
-        gate,
-        delay: (Span::ZERO, Span::ZERO),
-        interval: Span::from_secs(1),
-        count: None,
-        ident: 1,
-        stop_after: Some(3),
-        deadline: None,
-        retry: None,
-        timeout: None,
-        parallel: 1,
-        recverr: false,
-    };
-    let service = SocketAddr::from(([10, 43, 51, 131], 9004));
-    let tcp = ClientPlan {
-        name: "tcp-connect".into(),
-        kind: ClientKind::TcpConnect,
-        to: Target::Port(service),
-        retry: Some(Span::from_secs(1)),
-        count: None,
-        ..base.clone()
-    };
-    vec![base, tcp]
 }

@@ -3,12 +3,15 @@
 //! [`mod@file`] is the format, [`Scenario`] what a valid file means, [`catalogue`] the files that are
 //! built in.
 
+mod actors;
 pub mod catalogue;
 mod change;
 mod citation;
+mod clients;
 mod compile;
 mod error;
 mod expect;
+mod faults;
 pub mod file;
 mod hygiene;
 mod layers;
@@ -22,18 +25,18 @@ mod plugin;
 mod read;
 mod sense;
 mod setup;
+mod steps;
 mod text;
 mod unmodelled;
 mod wait;
 
 pub use crate::pair::{FaultAction, FaultMatch, FaultRule, FrameKind};
 pub use compile::Scenario;
-pub use error::{Flaw, ScenarioError};
+pub use error::{Flaw, PlanError, ScenarioError};
 pub use expect::{ClientExpect, Corner, Expect, Range};
 #[cfg(feature = "cli")]
 pub(crate) use hygiene::codes;
 pub(crate) use hygiene::{LOST_ON_LINK, UNMODELLED};
-pub use layers::PlanError;
 pub use mechanism::{Mechanism, mechanism, mechanisms};
 pub use mitigation::{Mitigation, MitigationKind, mitigation, mitigations};
 pub use overrides::{HoldOverride, Overrides};

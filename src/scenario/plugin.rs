@@ -243,7 +243,7 @@ pub(super) fn step_fault_of(
 ) -> Option<StepFault> {
     let (place, fault) = (fault.span(), fault.get_ref());
     let name = fault.step.as_ref()?;
-    let step = super::compile::step_named(name, steps, c)?;
+    let step = super::steps::step_named(name, steps, c)?;
     let what = match (&fault.fail, fault.kill) {
         (Some(errno), None) => {
             let text = errno.get_ref();

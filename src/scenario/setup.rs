@@ -1,6 +1,6 @@
 //! A namespace before anything happens: the model's state, and how a real one gets there.
 
-use super::layers::PlanError;
+use super::error::PlanError;
 use super::text::CommandText;
 use crate::control::{Setting, Side};
 use crate::host::command::{Command, Tool};

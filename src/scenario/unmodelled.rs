@@ -1,9 +1,9 @@
 //! Commands that the model has no term for: where they may stand, and where they do.
 
 use super::compile::{Scenario, find_word};
+use super::error::PlanError;
 use super::error::{Flaw, ScenarioError};
 use super::expect::Corner;
-use super::layers::PlanError;
 use super::setup::FOLLOWS;
 use super::text::CommandText;
 use crate::control::{Act, ActorName, ScriptStep, Side};

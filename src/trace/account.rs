@@ -1,7 +1,8 @@
 //! What kept each client from the world, spell by spell: the ground on which a summary says more
 //! than that a ping was lost.
 
-use super::event::{ClientNews, Event, Loss, Ruling, Trace, What, is_dad, is_gateway};
+use super::event::{ClientNews, Loss, Ruling, What, is_dad, is_gateway};
+use super::stream::{Event, Trace};
 use super::words;
 use crate::control::Side;
 use crate::host::{Flow, Flow6, HostState, Reason};

@@ -5,8 +5,9 @@
 //! [`EACH`]. A request so near to the moment when the gateway begins or ceases to answer may fall
 //! on either side of it, and then one more or less is no difference.
 
-use super::event::{ClientNews, Trace, What};
+use super::event::{ClientNews, What};
 use super::observe::{Asked, Observed, observe};
+use super::stream::Trace;
 use crate::control::StepTable;
 use crate::neigh::Nud;
 use crate::scenario::Corner;

@@ -6,8 +6,9 @@
 
 use super::check::Check;
 use super::describe::{describe, describe_ip};
-use super::event::{self, ClientNews, Event, Ruling, Trace, What};
+use super::event::{self, ClientNews, Ruling, What};
 use super::observe::Observed;
+use super::stream::{Event, Trace};
 use super::words;
 use crate::addr::Mac;
 use crate::control::{ActorName, Side};

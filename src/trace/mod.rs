@@ -12,6 +12,7 @@ mod observe;
 mod page;
 mod pcapng;
 mod picture;
+mod stream;
 mod summary;
 mod timeline;
 mod view;
@@ -23,14 +24,14 @@ pub use check::{Check, check};
 pub use compare::{Comparison, Difference, Told, compare, outcome};
 pub use describe::{Described, describe, describe_ip};
 pub use event::{
-    ClientNews, Differs, Event, Failed, FrameFate, HeldUntil, KernelTables, Kinds, Loss, Ruling, Sink, Start,
-    Trace, Undone, What, Why,
+    ClientNews, Differs, Failed, FrameFate, HeldUntil, KernelTables, Loss, Ruling, Start, Undone, What, Why,
 };
 pub use json::{JsonLine, LineFate, LineNews, LineWhat, VerdictLine, write_json};
 pub use observe::{ClientSeen, GatewaySeen, Observed, observe};
 pub use page::Style;
 pub use pcapng::{PcapError, write_pcapng};
 pub use picture::{Shown, title, write_html};
+pub use stream::{Event, Kinds, Sink, Trace};
 #[cfg(feature = "cli")]
 pub(crate) use summary::pointer;
 pub use summary::{headline, kernel_view, summary};

@@ -1,7 +1,8 @@
 //! What a run showed, in numbers: the ground on which expectations are checked and corners are
 //! compared.
 
-use super::event::{ClientNews, Differs, FrameFate, Ruling, Trace, What, is_dad, is_gateway};
+use super::event::{ClientNews, Differs, FrameFate, Ruling, What, is_dad, is_gateway};
+use super::stream::Trace;
 use super::view::View;
 use crate::addr::Mac;
 use crate::control::Side;

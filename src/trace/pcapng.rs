@@ -3,7 +3,8 @@
 //!
 //! Wireshark and tshark show the comments; libpcap's readers pass over them.
 
-use super::event::{Event, Ruling, Trace, What};
+use super::event::{Ruling, What};
+use super::stream::{Event, Trace};
 use super::words;
 use crate::control::Side;
 use crate::packet::FrameId;

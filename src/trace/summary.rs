@@ -1,8 +1,9 @@
 //! A run in a few lines.
 
 use super::account::{Spell, account};
-use super::event::{Trace, What};
+use super::event::What;
 use super::observe::{ClientSeen, GatewaySeen, Observed};
+use super::stream::Trace;
 use super::words::{self, Precision, many};
 use crate::control::CalicoVersion;
 use crate::neigh::Nud;

@@ -10,8 +10,9 @@
 //! line, with the moments they left; a reason is spelled out when it is new.
 
 use super::describe::{Described, describe, describe_ip};
-use super::event::{ClientNews, Event, FrameFate, Ruling, Trace, Undone, What, is_dad, is_gateway};
+use super::event::{ClientNews, FrameFate, Ruling, Undone, What, is_dad, is_gateway};
 use super::page::{Glyphs, LaneName, Page, PageRow, Style, Tone, Window};
+use super::stream::{Event, Trace};
 use super::view::View;
 use super::words::{self, Precision};
 use crate::addr::Mac;

@@ -1,6 +1,7 @@
 //! What happened, in words.
 
-use super::event::{Differs, Failed, FrameFate, HeldUntil, KernelTables, Loss, Trace, Undone, Why};
+use super::event::{Differs, Failed, FrameFate, HeldUntil, KernelTables, Loss, Undone, Why};
+use super::stream::Trace;
 use crate::control::{Act, Errand, Side, Until};
 use crate::host::Reason;
 use crate::neigh::Discarded;

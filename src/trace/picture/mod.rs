@@ -7,8 +7,9 @@
 
 mod lanes;
 
-use super::event::{Trace, What};
+use super::event::What;
 use super::page::Style;
+use super::stream::Trace;
 use super::timeline::Timeline;
 use super::{headline, observe, summary};
 use crate::time::Time;
