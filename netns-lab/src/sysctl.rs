@@ -109,7 +109,7 @@ pub enum SysctlError {
     /// Reading failed.
     #[error("cannot read sysctl {key} in namespace `{label}`: {source}; {}", advice(.source))]
     Read {
-        /// The key.
+        /// The key with its dots, as sysctl(8) takes it.
         key: String,
         /// The namespace's label.
         label: String,
@@ -119,9 +119,9 @@ pub enum SysctlError {
     /// Writing failed.
     #[error("cannot write {value} to sysctl {key} in namespace `{label}`: {source}; {}", advice(.source))]
     Write {
-        /// The key.
+        /// The key with its dots, as sysctl(8) takes it.
         key: String,
-        /// The value.
+        /// The value that was to be written.
         value: String,
         /// The namespace's label.
         label: String,
@@ -135,7 +135,7 @@ pub enum SysctlError {
          to it as well"
     )]
     Changed {
-        /// The key.
+        /// The key with its dots, as sysctl(8) takes it.
         key: String,
         /// The value that was written.
         value: String,

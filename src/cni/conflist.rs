@@ -21,7 +21,7 @@ pub struct ConflistError {
 /// A network configuration list (section 1 of the specification).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Conflist {
-    /// `name`.
+    /// `name`: the network's, unique on a node.
     pub name: String,
     /// `cniVersion`: one of [`VERSIONS`].
     pub version: String,

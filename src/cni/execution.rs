@@ -7,13 +7,13 @@ use serde_json::{Map, Value};
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{name}{msg}{}", .details.as_deref().map(|d| format!(" ({d})")).unwrap_or_default())]
 pub struct PluginError {
-    /// `code`.
+    /// The specification's `code`: below 100 it is reserved.
     pub code: u64,
     /// What the specification calls that code, with a colon; empty for a plugin's own (from 100).
     name: String,
-    /// `msg`.
+    /// `msg`, a short word for people.
     pub msg: String,
-    /// `details`.
+    /// `details`, where the plugin gives any.
     pub details: Option<String>,
 }
 
@@ -31,7 +31,7 @@ pub enum CniFault {
     Garbage {
         /// A result, or an error.
         what: &'static str,
-        /// Why.
+        /// What is wrong with the output.
         why: String,
         /// The first bytes.
         begin: String,

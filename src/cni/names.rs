@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 pub struct StepName {
     /// With its number, if it is not the first of that name.
     pub name: String,
-    /// Without.
+    /// The name without its number.
     pub plain: String,
     /// Without, and with the interfaces' own names.
     pub own: String,

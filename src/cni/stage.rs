@@ -28,9 +28,9 @@ const USUAL_FOLDERS: [&str; 3] = ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/
 /// Clones are the same place.
 #[derive(Clone, Debug)]
 pub struct PluginStage {
-    /// The node.
+    /// The namespace that the plugin runs in.
     pub node: Arc<Netns>,
-    /// The pod.
+    /// The namespace that it is to wire.
     pub pod: Arc<Netns>,
     /// What is behind the node's uplink.
     pub lan: Arc<Netns>,

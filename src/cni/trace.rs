@@ -45,7 +45,7 @@ pub struct StepPlace {
 /// One request of a plugin.
 #[derive(Clone, Debug)]
 pub struct PluginStep {
-    /// Where.
+    /// The namespace that the request was made in.
     pub place: StepPlace,
     /// What, and what became of it.
     pub record: Record,
@@ -58,7 +58,7 @@ pub struct PluginStep {
 pub struct Invocation {
     /// Its `type`.
     pub plugin: String,
-    /// Its requests.
+    /// What it asked of the kernel, in that order.
     pub steps: Vec<PluginStep>,
     /// When it began and ended, on the monotonic clock.
     pub began_ns: u64,
@@ -116,7 +116,7 @@ pub enum PluginTraceError {
     /// A plugin of the list is nowhere.
     #[error("there is no plugin `{name}` in {folders}; --bin-dir says where plugins are")]
     NoPlugin {
-        /// The plugin.
+        /// The `type` under which it was looked for.
         name: String,
         /// Where it was looked for.
         folders: String,
@@ -126,9 +126,9 @@ pub enum PluginTraceError {
     Invoke {
         /// What it was asked.
         verb: &'static str,
-        /// The plugin.
+        /// The `type` of the plugin.
         plugin: String,
-        /// Why.
+        /// Why it did not come to an answer.
         source: InvokeError,
     },
     /// The pod could not be watched.

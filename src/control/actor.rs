@@ -26,7 +26,7 @@ pub struct Wait {
 /// A step to be done.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Task {
-    /// Which.
+    /// The step that the task is.
     pub step: StepId,
     /// On which lane.
     pub lane: Lane,
@@ -93,7 +93,7 @@ pub enum Refusal {
 
 /// What an actor sees and can ask for.
 pub struct Cx<'a> {
-    /// Now.
+    /// The moment at which the actor is asked.
     pub now: Time,
     /// Names and addresses.
     pub setting: &'a Setting,
@@ -127,7 +127,7 @@ pub trait Actor: fmt::Debug + Send + Sync {
     fn acts(&self, task: &Task, cx: &Cx<'_>) -> SmallVec<[Act; 2]>;
     /// A task of its was carried out.
     fn done(&mut self, task: &Task, result: &TaskResult, cx: &mut Cx<'_>);
-    /// A copy.
+    /// A copy of its state, for a world that is copied.
     fn boxed(&self) -> Box<dyn Actor>;
     /// Two actors in the same state give the same bytes; the explorer tells states apart by it.
     fn fingerprint(&self, into: &mut Vec<u8>);

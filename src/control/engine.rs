@@ -43,9 +43,9 @@ pub(super) struct ActorSlot {
 pub struct Taken {
     /// Which actor's, for [`Control::finish`].
     pub slot: usize,
-    /// Whose.
+    /// Who does it.
     pub actor: ActorName,
-    /// The task.
+    /// What is to be done, and what it waits for.
     pub task: Task,
     /// What to carry out, in order.
     pub acts: SmallVec<[Act; 2]>,

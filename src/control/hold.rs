@@ -25,7 +25,7 @@ pub enum Until {
 /// A step held up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Hold {
-    /// Which step.
+    /// The step that is held back when it is due.
     pub step: StepId,
     /// Which occurrence of it, from 1; `None` for every one.
     pub nth: Option<u16>,

@@ -23,7 +23,7 @@ pub struct UnderWay {
     pub slot: u16,
     /// Its lane, by number: places change when a lane is added.
     pub lane: u8,
-    /// Which step.
+    /// The step that is under way.
     pub step: StepId,
 }
 

@@ -158,7 +158,7 @@ pub enum Where {
     Repair {
         /// Of that request.
         ask: usize,
-        /// The reason.
+        /// The reason that was to be repaired.
         reason: Reason,
         /// The repairs so far.
         made: Vec<Mutation>,
@@ -168,11 +168,11 @@ pub enum Where {
 /// What each of the two said.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Contrast {
-    /// Where.
+    /// At which change, question or repair.
     pub at: Where,
-    /// The kernel.
+    /// What the kernel did, in words.
     pub kernel: String,
-    /// The model.
+    /// What the model did, in words.
     pub model: String,
 }
 
@@ -185,7 +185,7 @@ pub struct Disagreement {
     pub state: u64,
     /// The state and its requests.
     pub case: HostCase,
-    /// What differs.
+    /// The first thing in which kernel and model differ.
     pub difference: Contrast,
 }
 

@@ -224,7 +224,7 @@ impl Case {
         }
     }
 
-    /// Its schedule.
+    /// The schedule that the file holds.
     #[must_use]
     pub fn schedule(&self) -> Schedule {
         Schedule::of_runs(&self.moves, &self.draws)

@@ -11,7 +11,7 @@ pub struct Draw {
     pub kind: ChoiceKind,
     /// From how many.
     pub options: u64,
-    /// Which.
+    /// The option that was taken, from 0.
     pub choice: u64,
 }
 

@@ -106,7 +106,7 @@ impl Fared {
 pub struct FailingSchedule {
     /// What it costs in steps late and decisions changed.
     pub cost: Cost,
-    /// The schedule.
+    /// The decisions that lead there from the start.
     pub schedule: Schedule,
     /// What it shows.
     pub facts: Facts,
@@ -118,7 +118,7 @@ pub struct FailingSchedule {
     pub plan: Plan,
     /// The bounds of the search; the horizon is where the failure is certain.
     pub bounds: Bounds,
-    /// Every event.
+    /// What a run along the schedule tells.
     pub events: Trace,
 }
 
@@ -136,7 +136,7 @@ pub struct Report {
     pub states: u64,
     /// Arrivals at a state that was known, where the search did not go on.
     pub avoided: u64,
-    /// Each property.
+    /// How each property fared, in the order in which they were asked.
     pub properties: Vec<Fared>,
     /// How long the first answer took: upper end of a class (`None`: no answer), and how many
     /// schedules fall into it.
@@ -285,7 +285,7 @@ impl Explorer {
         self
     }
 
-    /// Searches.
+    /// Searches within the bounds, and says what was found and how much was looked at.
     #[must_use]
     pub fn run(&self) -> Report {
         let begun = Instant::now();

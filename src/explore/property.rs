@@ -116,9 +116,9 @@ pub enum PropertyError {
     /// It takes no time, or the time is none.
     #[error("property {name}: {why}")]
     BadLimit {
-        /// Which.
+        /// The name that was given.
         name: String,
-        /// Why.
+        /// What its value is not.
         why: String,
     },
 }

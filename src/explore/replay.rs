@@ -26,7 +26,7 @@ pub struct Replayed {
     pub misfits: u32,
     /// The first of them, in words.
     pub first_misfit: Option<String>,
-    /// Every event.
+    /// What the replay tells, from its start on.
     pub events: Trace,
     /// Steps that came later than they would of their own accord, as holds that bring about the
     /// same order on a real kernel.

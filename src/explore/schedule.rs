@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub enum ScheduleEntry {
     /// A step was done.
     Step {
-        /// Its name.
+        /// The step's name.
         step: String,
         /// Which occurrence of it, from 1.
         nth: u16,

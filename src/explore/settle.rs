@@ -43,7 +43,7 @@ impl Default for Effort {
 pub struct Settled {
     /// The bounds, as the search had to narrow them; `None` when nothing could be covered.
     pub within: Option<Bounds>,
-    /// Schedules covered.
+    /// How many complete schedules the verdict speaks for.
     pub schedules: u128,
     /// Those that lack a property.
     pub fails: u128,

@@ -22,7 +22,7 @@ pub struct Runner {
 /// A schedule that was run.
 #[derive(Clone)]
 pub struct Tried {
-    /// The schedule.
+    /// The decisions that were made, in their order.
     pub schedule: Schedule,
     /// What it shows.
     pub facts: Facts,

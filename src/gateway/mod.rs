@@ -40,7 +40,7 @@ use std::collections::VecDeque;
 pub enum GatewayOutput {
     /// A frame leaves by an interface of the node.
     Transmit {
-        /// By which.
+        /// The interface it leaves by.
         dev: IfIndex,
         /// The frame.
         frame: Frame,

@@ -26,9 +26,9 @@ pub enum Service {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
-    /// Whose.
+    /// The address that answers.
     pub addr: IpAddr,
-    /// What.
+    /// What is there for the pod to reach.
     pub service: Service,
 }
 
@@ -45,7 +45,7 @@ impl Reflex {
         Reflex { endpoints: endpoints.into() }
     }
 
-    /// The endpoints.
+    /// Who is there, in the order given.
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints

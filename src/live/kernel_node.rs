@@ -124,13 +124,7 @@ impl KernelNode {
             // an end that the model has moved on from has no carrier
             let _ = self.state.apply(&change);
         }
-        match (before, now) {
-            (None, Some(_)) => Some(LinkEvent::New),
-            (Some(_), None) => Some(LinkEvent::Gone),
-            (Some(false), Some(true)) => Some(LinkEvent::Running),
-            (Some(true), Some(false)) => Some(LinkEvent::Stopped),
-            _ => None,
-        }
+        LinkEvent::between(before, now)
     }
 
     /// The node's kernel has noticed the carrier of another interface; true if that is so.

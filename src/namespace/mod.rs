@@ -26,33 +26,33 @@ pub enum ApplyError {
     /// The kernel refused it.
     #[error("`{command}` is refused: {source}")]
     Netlink {
-        /// The change.
+        /// The change as a command line.
         command: String,
-        /// The refusal.
+        /// In the words of rtnetlink.
         source: RtnlError,
     },
     /// The sysctl could not be written.
     #[error("`{command}`: {source}")]
     Sysctl {
-        /// The change.
+        /// The change as a command line.
         command: String,
-        /// Why.
+        /// What the system said to the write.
         source: SysctlError,
     },
     /// The filter could not be changed.
     #[error("`{command}`: {why}")]
     Filter {
-        /// The change.
+        /// The change as a command line.
         command: String,
-        /// Why.
+        /// What nf_tables said.
         why: String,
     },
     /// A real kernel has no such change.
     #[error("`{command}` cannot be played on a real kernel: {why}")]
     NotHere {
-        /// The change.
+        /// The change as a command line.
         command: String,
-        /// Why.
+        /// What a kernel has instead.
         why: &'static str,
     },
 }

@@ -54,7 +54,7 @@ pub enum Discarded {
 /// What the timer that goes off next would end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failing {
-    /// When.
+    /// When that timer goes off.
     pub at: Time,
     /// How many packets wait whose senders would hear of it.
     pub waiting: usize,
@@ -96,7 +96,7 @@ pub enum NeighEvent {
     Discard {
         /// The packet.
         packet: Packet,
-        /// Why.
+        /// What ended their wait.
         why: Discarded,
     },
     /// An entry changed its state or address.
@@ -111,7 +111,7 @@ pub enum NeighEvent {
         new: Option<Nud>,
         /// The MAC it holds now.
         lladdr: Option<Mac>,
-        /// Why.
+        /// What changed the entry.
         cause: Cause,
     },
 }

@@ -30,7 +30,7 @@ pub enum ClientEvent {
     },
     /// An attempt was answered.
     Answered {
-        /// Which.
+        /// The attempt, from 1.
         number: u32,
         /// Of which of the connections dialled in parallel.
         lane: u32,
@@ -43,11 +43,11 @@ pub enum ClientEvent {
     },
     /// An attempt failed.
     Failed {
-        /// Which.
+        /// The attempt, from 1.
         number: u32,
         /// Of which of the connections dialled in parallel.
         lane: u32,
-        /// Why.
+        /// What its caller was told.
         failure: Failure,
     },
     /// It is done.

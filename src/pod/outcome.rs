@@ -89,7 +89,7 @@ pub enum Failure {
     Icmp {
         /// By whom.
         from: IpAddr,
-        /// Why.
+        /// Which of the codes of destination unreachable.
         why: Unreachable,
     },
     /// The application lost patience.

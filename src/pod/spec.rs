@@ -39,7 +39,7 @@ impl ClientSpec {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PingSpec {
-    /// Whom.
+    /// The address that is pinged.
     pub to: IpAddr,
     /// Pause between two echoes, in whole milliseconds. ping sleeps on a coarse kernel timer
     /// while nothing comes back, so that "a second" is up to 1.032 s then.
@@ -71,7 +71,7 @@ impl PingSpec {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectSpec {
-    /// Whom.
+    /// The address and port at the other end.
     pub to: SocketAddr,
     /// Pause between a failed attempt and the next; without it there is one attempt.
     #[serde(default)]
@@ -99,7 +99,7 @@ impl ConnectSpec {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamSpec {
-    /// Whom.
+    /// The address and port at the other end.
     pub to: SocketAddr,
     /// Time between two writes.
     #[serde(default = "second")]
@@ -128,7 +128,7 @@ impl StreamSpec {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UdpSpec {
-    /// Whom.
+    /// The address and port at the other end.
     pub to: SocketAddr,
     /// Time between two sends.
     #[serde(default = "second")]
@@ -188,7 +188,7 @@ impl UdpSpec {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArpingSpec {
-    /// Whom.
+    /// The address that is asked for.
     pub target: Ipv4Addr,
     /// Time between two requests.
     #[serde(default = "second")]

@@ -88,7 +88,7 @@ impl Asker {
 pub struct AnswererFrame {
     /// When, from the first frame of the question.
     pub after: Span,
-    /// The frame.
+    /// From the Ethernet header on, as it was heard.
     pub bytes: Vec<u8>,
 }
 
@@ -96,7 +96,7 @@ pub struct AnswererFrame {
 #[derive(Debug, thiserror::Error)]
 #[error("asking {whom} failed: {why}")]
 pub struct AskError {
-    /// Whom.
+    /// Who was asked: the model, or an interface.
     pub whom: String,
     /// What happened, and what to do.
     pub why: String,

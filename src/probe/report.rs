@@ -71,7 +71,7 @@ pub struct ReportColumn {
 /// Reports side by side.
 #[derive(Debug, Default)]
 pub struct ReportTable {
-    /// The answerers.
+    /// One column for each answerer, in the order in which they were asked.
     pub columns: Vec<ReportColumn>,
 }
 

@@ -20,7 +20,7 @@ pub enum SceneError {
     /// Nothing can be asked where there is no interface.
     #[error("at {at} the pod has no veth: there is no host end to ask")]
     NoHostEnd {
-        /// When.
+        /// The moment that was asked for.
         at: Time,
     },
 }
@@ -39,9 +39,9 @@ pub enum SceneStep {
 pub struct Scene {
     /// Names and addresses.
     pub setting: Setting,
-    /// When.
+    /// The moment of the run that the scene shows.
     pub at: Time,
-    /// The node.
+    /// The node's namespace at that moment.
     pub state: HostState,
     /// What led there, from a new namespace on.
     pub way: Vec<SceneStep>,

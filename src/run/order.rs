@@ -18,7 +18,7 @@ pub struct PodId(pub u16);
 pub struct Order<'a> {
     /// Whose pair of namespaces.
     pub pod: PodId,
-    /// What.
+    /// What is to be done to or for the pod.
     pub deed: Deed<'a>,
 }
 

@@ -74,7 +74,7 @@ impl Scenario {
         }
     }
 
-    /// Its name.
+    /// The file's `id`.
     #[must_use]
     pub fn id(&self) -> &str {
         self.file.id.get_ref()

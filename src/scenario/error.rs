@@ -21,7 +21,7 @@ pub struct Flaw {
 pub struct ScenarioError {
     /// Where it came from.
     pub origin: String,
-    /// Its text.
+    /// The whole file, into which flaws point.
     pub source: String,
     /// What is wrong with it; at least one.
     pub flaws: Vec<Flaw>,
@@ -91,7 +91,7 @@ pub enum PlanError {
     /// There is no such fix.
     #[error("scenario {scenario} has no fix {name:?}{meant}; it has: {known}")]
     NoFix {
-        /// The scenario.
+        /// The id of the scenario that was asked.
         scenario: String,
         /// What was asked for.
         name: String,
@@ -113,9 +113,9 @@ pub enum PlanError {
     /// A command of the set-up is refused by the kernel's rules.
     #[error("the {side}'s set-up fails: {why}")]
     Setup {
-        /// Whose.
+        /// Whose namespace it was for.
         side: Side,
-        /// The refusal.
+        /// The command, and what it is refused with.
         why: String,
     },
     /// A fix does not hold together.

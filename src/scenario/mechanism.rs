@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 pub struct Mechanism {
     /// Its number, such as `M15`.
     pub number: String,
-    /// Its name.
+    /// A few words for it, as in lists.
     pub name: String,
     /// What fails, and why.
     pub fails: String,

@@ -39,7 +39,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// The address.
+    /// The address alone, whatever port there is.
     #[must_use]
     pub fn ip(&self) -> IpAddr {
         match self {
@@ -61,7 +61,7 @@ impl core::fmt::Display for Target {
 /// A client of the pod and when it starts.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ClientPlan {
-    /// Its name.
+    /// By which expectations and events speak of it.
     pub name: String,
     /// What it is.
     pub kind: ClientKind,
@@ -73,7 +73,7 @@ pub struct ClientPlan {
     pub delay: (Span, Span),
     /// Time between two sends.
     pub interval: Span,
-    /// How many.
+    /// After so many attempts it is done; `None`: it goes on.
     pub count: Option<u32>,
     /// The identifier of its echoes, one for each client: a raw socket hears the answers to all.
     pub ident: u16,

@@ -99,25 +99,25 @@ impl<O: Outside> World<O> {
         World { now: Time::ZERO, run: Run::new(plan), pair, events: 0 }
     }
 
-    /// Now.
+    /// The virtual time that the run has come to.
     #[must_use]
     pub fn now(&self) -> Time {
         self.now
     }
 
-    /// The pod.
+    /// The pod's side of the pair.
     #[must_use]
     pub fn pod(&self) -> &Pod {
         self.pair.pod()
     }
 
-    /// The node.
+    /// The node's side of the pair.
     #[must_use]
     pub fn gateway(&self) -> &Gateway<O> {
         self.pair.gateway()
     }
 
-    /// The actors.
+    /// The actors, with what each does next.
     #[must_use]
     pub fn control(&self) -> &Control {
         self.run.control()

@@ -73,7 +73,7 @@ pub enum Note {
         dev: IfIndex,
         /// What it was; `None` when it could not be read.
         arp: Option<Arp>,
-        /// The judgement.
+        /// Answered or not, and by which condition.
         decision: Decision,
         /// It was taken up after its delay.
         again: bool,
@@ -84,7 +84,7 @@ pub enum Note {
         dev: IfIndex,
         /// What it was; `None` when it could not be read.
         request: Option<NsRequest>,
-        /// The judgement.
+        /// Answered or not, and by which condition.
         decision: NsDecision,
         /// It was taken up after its delay.
         again: bool,
@@ -95,20 +95,20 @@ pub enum Note {
         dev: IfIndex,
         /// Its address.
         ip: IpAddr,
-        /// Before.
+        /// The state before; `None` of an entry that is made.
         old: Option<Nud>,
-        /// After.
+        /// The state from now on; `None` of an entry that goes.
         new: Option<Nud>,
         /// The MAC it holds.
         lladdr: Option<Mac>,
-        /// Why.
+        /// What changed the entry.
         cause: Cause,
     },
     /// A packet was lost here.
     Dropped {
         /// The packet.
         packet: IpBytes,
-        /// Why.
+        /// What the kernel dropped it for.
         why: DropWhy,
     },
 }

@@ -117,7 +117,7 @@ fn from(start: Time, t: Time) -> Time {
 /// Something in which two runs differ beyond tolerance.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Difference {
-    /// In what.
+    /// What the two were compared in.
     pub what: String,
     /// What the model did.
     pub model: String,

@@ -116,7 +116,7 @@ pub enum Ruling {
     Delayed,
     /// It is not answered.
     Silent {
-        /// Why.
+        /// The condition that kept it silent.
         why: Why,
         /// A real kernel kept silent, which gives no reasons: this one is the model's.
         inferred: bool,
@@ -175,7 +175,7 @@ pub enum Differs {
 /// What a real kernel's own tables hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KernelTables {
-    /// Whose.
+    /// Whose namespace they are.
     pub side: Side,
     /// Routes of IPv4's main table.
     #[cfg(feature = "live")]
@@ -194,7 +194,7 @@ pub enum What {
     Start(Box<Start>),
     /// A step was done.
     Step {
-        /// Which.
+        /// The step, by its number in the plan.
         step: StepId,
         /// Who did it.
         actor: ActorName,
@@ -205,14 +205,14 @@ pub enum What {
     },
     /// A step could have started but is held.
     Held {
-        /// Which.
+        /// The step, by its number in the plan.
         step: StepId,
         /// What it waits for.
         until: HeldUntil,
     },
     /// A held step goes on.
     Released {
-        /// Which.
+        /// The step, by its number in the plan.
         step: StepId,
     },
     /// A frame on the link between pod and host.
@@ -221,7 +221,7 @@ pub enum What {
         id: FrameId,
         /// Who sent it.
         from: Side,
-        /// The bytes.
+        /// The whole frame, from the Ethernet header on.
         bytes: Frame,
         /// The same, read.
         view: View,
@@ -234,25 +234,25 @@ pub enum What {
     Judged {
         /// The frame that brought it.
         frame: Option<FrameId>,
-        /// Who judged.
+        /// Whose kernel judged the request.
         side: Side,
         /// Who was asked for.
         target: IpAddr,
-        /// Who asked.
+        /// The address that the request came from.
         sender: IpAddr,
         /// What came of it.
         ruling: Ruling,
     },
     /// A frame of neighbour discovery that is no question was put aside.
     Ignored {
-        /// By whom.
+        /// Who put the frame aside.
         side: Side,
-        /// Why.
+        /// The condition that kept it silent.
         why: Why,
     },
     /// A neighbour entry changed.
     Neigh {
-        /// Whose table.
+        /// In whose table the entry is.
         side: Side,
         /// Device.
         dev: IfName,
@@ -269,11 +269,11 @@ pub enum What {
     },
     /// A packet was lost inside a namespace.
     Dropped {
-        /// Whose.
+        /// On whose side it was dropped.
         side: Side,
         /// The packet.
         packet: IpBytes,
-        /// Why.
+        /// What the kernel dropped it for.
         why: DropWhy,
     },
     /// From now on a request of the pod for its gateway would be answered, or not.
@@ -302,14 +302,14 @@ pub enum What {
     },
     /// A real plugin failed, in these words.
     PluginFailed {
-        /// At what.
+        /// What the plugin was to do.
         errand: Errand,
-        /// Why.
+        /// The plugin and its answer.
         why: String,
     },
     /// This machine gives no TAP, in these words; a veth and a packet socket take its place.
     NoTap {
-        /// Why not.
+        /// What stood in the way.
         why: String,
     },
     /// The run ends.
@@ -324,11 +324,11 @@ pub enum What {
 pub struct Start {
     /// The scenario's id.
     pub scenario: String,
-    /// Its title.
+    /// The scenario's title.
     pub title: String,
     /// How it is run.
     pub corner: Corner,
-    /// The seed.
+    /// The seed of all draws, with which it can be run again.
     pub seed: u64,
     /// Fixes applied.
     pub fixes: Vec<String>,

@@ -95,7 +95,7 @@ impl Sink for () {
 pub struct Trace {
     /// What was run.
     pub plan: Arc<Plan>,
-    /// What happened.
+    /// In the order in which it happened; times never go back.
     pub events: Vec<Event>,
 }
 

@@ -14,7 +14,7 @@ pub struct ConformCase {
     pub name: String,
     /// What it shows.
     pub title: String,
-    /// Agreement.
+    /// Whether model and recording agree.
     pub result: CaseResult,
     /// What differs, or why it was not replayed.
     #[serde(skip_serializing_if = "Vec::is_empty")]

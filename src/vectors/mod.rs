@@ -54,7 +54,7 @@ pub const AT_ONCE: Span = Span::from_ms(50);
 pub struct Deviation {
     /// In which repetition, from 0; `None` when it shows only over all of them.
     pub trial: Option<usize>,
-    /// What differs.
+    /// The name of what was compared.
     pub what: &'static str,
     /// What the kernel did.
     pub kernel: String,

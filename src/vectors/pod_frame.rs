@@ -1,9 +1,9 @@
 //! Group X: what one frame does to the pod's entry in each state.
 
+use super::command::parse as command;
 use super::error::{PodMismatch, RecordError};
 use super::pod_fit::{at, rel, watch};
-use super::pod_plan::command;
-use super::pod_record::{PodRecord, PodTrial, bytes};
+use super::pod_record::{PodRecord, PodTrial};
 use super::pod_setup::build;
 use super::pod_trace::PodMarks;
 use crate::addr::Side;
@@ -47,9 +47,7 @@ fn replay_in(record: &PodRecord, trial: &PodTrial, clock: KernelClock) -> Result
     let mut lab = bench(setup.node, setup.pod, world, clock, &mut chooser);
     prepare(record, trial, &mut lab)?;
     for frame in &trial.stimulus {
-        let hex =
-            bytes(&frame.hex).ok_or_else(|| RecordError::Value("the stimulus is not hexadecimal".into()))?;
-        lab.at(at(frame.t), Input::Frame(Side::Pod, SmallVec::from_vec(hex)));
+        lab.at(at(frame.t), Input::Frame(Side::Pod, SmallVec::from_slice(&frame.hex)));
     }
     let mut trace = PodMarks::default();
     lab.run(at(READ_S), &mut chooser, &mut |now, output| {
@@ -115,7 +113,7 @@ fn compare(trial: &PodTrial, lab: &Bench<ReflexOutside>, trace: &PodMarks) -> Re
     }
     let replies: Vec<Vec<u8>> =
         trace.replies_out.iter().filter(|(t, _)| after(*t)).map(|(_, f)| f.clone()).collect();
-    let recorded: Vec<Vec<u8>> = trial.pod_replies.iter().filter_map(|r| bytes(&r.hex)).collect();
+    let recorded: Vec<Vec<u8>> = trial.pod_replies.iter().map(|r| r.hex.clone()).collect();
     if replies != recorded {
         return Err(format!("the pod answered {replies:02x?}, recorded {recorded:02x?}").into());
     }

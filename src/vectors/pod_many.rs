@@ -1,10 +1,10 @@
 //! Group Q: many connections at once. Which of them hears of the failed resolution is drawn by
 //! the kernel, so the model is drawn many times and its numbers make the range.
 
+use super::command::parse as command;
 use super::error::RecordError;
 use super::pod::PodFault;
 use super::pod_fit::{at, rel};
-use super::pod_plan::command;
 use super::pod_record::{PodRecord, PodTrial};
 use super::pod_setup::build;
 use crate::choice::{ChoiceKind, Chooser, Seeded};

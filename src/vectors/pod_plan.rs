@@ -4,12 +4,13 @@
 //! The recordings say most of it in their parameters; some of it only in the words of their names
 //! (`lodown`, `noicmp`), and a ping's interval in their titles.
 
+use super::command::parse as command;
 use super::error::RecordError;
-use super::pod_record::{PodRecord, PodTrial, bytes};
+use super::pod_record::{PodRecord, PodTrial};
 use super::pod_setup::{Setup, build};
 use crate::addr::Side;
 use crate::gateway::{Endpoint, Reflex, Service};
-use crate::host::{HostState, Mutation};
+use crate::host::HostState;
 use crate::neigh::Nud;
 use crate::pair::Input;
 use crate::pair::lab::{HOST_END, PORT, SERVER};
@@ -123,10 +124,6 @@ fn delays(trial: &PodTrial) -> Vec<f64> {
 
 pub(super) fn seconds(s: f64) -> Span {
     Span::from(core::time::Duration::from_secs_f64(s.max(0.0)))
-}
-
-pub(super) fn command(text: &str) -> Result<Mutation, RecordError> {
-    Ok(text.parse()?)
 }
 
 fn world(spec: &ClientSpec) -> Reflex {
@@ -307,12 +304,12 @@ fn switch_gateway(
 
 /// Frames the recorder put on the wire itself.
 fn announcements(trial: &PodTrial) -> Vec<(f64, crate::packet::Frame)> {
-    let crafted = trial.stimulus.iter().filter_map(|f| Some((f.t, bytes(&f.hex)?)));
+    let crafted = trial.stimulus.iter().map(|f| (f.t, f.hex.clone()));
     let gratuitous = |frame: &[u8]| {
         let eth = EthFrame::parse(frame).ok();
         eth.and_then(|e| Arp::parse(e.payload).ok()).is_some_and(|a| a.spa == a.tpa)
     };
-    let heard = trial.frames.iter().filter(|f| f.dir == "in").filter_map(|f| Some((f.t, bytes(&f.hex)?)));
+    let heard = trial.frames.iter().filter(|f| f.dir == "in").map(|f| (f.t, f.hex.clone()));
     // where the frame was captured its time is exact; the recorder's own note may be late
     let mut list: Vec<_> = heard.filter(|(_, frame)| gratuitous(frame)).collect();
     if list.is_empty() {

@@ -1,9 +1,9 @@
 //! Two kinds of group K that are numbers rather than traces: how much an entry's queue holds, and
 //! how long REACHABLE lasts.
 
+use super::command::parse as command;
 use super::error::{PodMismatch, RecordError};
 use super::pod_fit::{at, rel, watch};
-use super::pod_plan::command;
 use super::pod_record::{PodRecord, PodTrial};
 use super::pod_setup::build;
 use super::pod_trace::PodMarks;

@@ -102,13 +102,15 @@ pub(super) struct FrameMark {
     pub(super) t: f64,
     #[serde(default)]
     pub(super) dir: String,
-    pub(super) hex: String,
+    #[serde(with = "super::record::hex_text")]
+    pub(super) hex: Vec<u8>,
 }
 
 /// An ARP reply the pod gave.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct ReplyMark {
-    pub(super) hex: String,
+    #[serde(with = "super::record::hex_text")]
+    pub(super) hex: Vec<u8>,
 }
 
 impl PodRecord {
@@ -140,11 +142,4 @@ impl PodTrial {
     pub(super) fn event(&self, words: &str) -> Option<f64> {
         self.events.iter().find(|e| e.what.contains(words)).map(|e| e.t)
     }
-}
-
-/// The bytes of a hexadecimal text.
-pub(super) fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let pair = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-    hex.len().is_multiple_of(2).then_some(())?;
-    (0..hex.len()).step_by(2).map(pair).collect()
 }

@@ -1,5 +1,6 @@
 //! The two namespaces of a recorded case, from its commands or its configuration.
 
+use super::command::parse;
 use super::error::RecordError;
 use super::pod_record::{Commands, PodConfig, PodRecord, SideConfig};
 use crate::addr::IfName;
@@ -53,14 +54,6 @@ fn from_commands(commands: &Commands) -> Result<Setup, RecordError> {
         }
     }
     Ok(setup)
-}
-
-/// A recorded command; those of iproute2 stand without their `ip`.
-fn parse(command: &str) -> Result<Mutation, RecordError> {
-    let word = command.split_whitespace().next().unwrap_or("");
-    let text =
-        if matches!(word, "sysctl" | "ip" | "nft") { command.to_owned() } else { format!("ip {command}") };
-    Ok(text.parse()?)
 }
 
 fn from_config(config: &PodConfig) -> Result<Setup, RecordError> {

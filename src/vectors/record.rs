@@ -148,15 +148,15 @@ pub enum ReadError {
     /// The file itself.
     #[error("line {line}: {source}")]
     Io {
-        /// Where.
+        /// The line, from 1.
         line: usize,
-        /// What happened.
+        /// What the system said.
         source: std::io::Error,
     },
     /// Its content.
     #[error("line {line} is no recording: {source}")]
     Json {
-        /// Where.
+        /// The line, from 1.
         line: usize,
         /// What is wrong with it.
         source: serde_json::Error,
@@ -164,7 +164,7 @@ pub enum ReadError {
     /// A line beyond all measure.
     #[error("line {line} is longer than {LINE_BYTES_MAX} bytes")]
     Long {
-        /// Where.
+        /// The line, from 1.
         line: usize,
     },
 }
@@ -190,11 +190,11 @@ pub fn read(file: impl BufRead) -> Result<Vec<Record>, ReadError> {
     Ok(records)
 }
 
-mod hex_text {
+pub(super) mod hex_text {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer};
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
+    pub(in crate::vectors) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(d)?;
         if !text.len().is_multiple_of(2) || !text.is_ascii() {
             return Err(D::Error::custom("a frame is an even number of hexadecimal digits"));

@@ -62,7 +62,7 @@ pub enum FrameFault {
     },
     /// A VLAN tag with a number and no VLAN device for it.
     Vlan {
-        /// The VLAN.
+        /// The number of the VLAN, of 12 bits.
         vid: u16,
     },
     /// A VLAN header cut short.
@@ -108,7 +108,7 @@ pub struct EthFrame<'a> {
     pub src: Mac,
     /// Type of the payload.
     pub ethertype: u16,
-    /// What follows.
+    /// What follows the header, padding included.
     pub payload: &'a [u8],
 }
 

@@ -108,3 +108,45 @@ fn no_module_uses_one_that_stands_above_it() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// The code spans of a text.
+fn spans(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn what_architecture_md_says_is_decided_somewhere_is_there() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(home.join("ARCHITECTURE.md")).unwrap();
+    let mut files = Vec::new();
+    sources(&home.join("src"), &mut files);
+    sources(&home.join("netns-lab/src"), &mut files);
+    let code: String = files.iter().map(|f| std::fs::read_to_string(f).unwrap()).collect();
+    let (mut rows, mut wrong) = (0, Vec::new());
+    let table = text.split("### Where is it decided?").nth(1).unwrap().split("\n## ").next().unwrap();
+    for row in table.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| what |")) {
+        rows += 1;
+        // a bare name stands in the folder of the path before it
+        let mut folder = home.join("src");
+        for span in spans(row.split(" | ").nth(1).unwrap()) {
+            let path = [home.join("src").join(span), folder.join(span)].into_iter().find(|p| p.exists());
+            if let Some(path) = path {
+                folder = path.parent().unwrap().to_owned();
+                continue;
+            }
+            // a type or a method of one
+            let name = span.rsplit("::").next().unwrap().trim_end_matches('s');
+            let kinds = ["fn", "struct", "enum", "trait"].map(|kind| format!("{kind} {name}"));
+            let field = format!("pub {name}:");
+            if !kinds.iter().chain([&field]).any(|item| code.contains(item.as_str())) {
+                wrong.push(format!("{span} in: {row}"));
+            }
+        }
+    }
+    assert!(rows >= 10, "{rows} rows");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // and every module that the picture and the code map name
+    let all = LAYERS.iter().flat_map(|names| names.iter());
+    let lacking: Vec<_> = all.filter(|m| !text.contains(&format!("`{m}`"))).collect();
+    assert!(lacking.is_empty(), "the code map says nothing of {lacking:?}");
+}

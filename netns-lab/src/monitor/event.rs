@@ -49,7 +49,7 @@ pub enum Change {
     Unknown {
         /// Its number (`RTM_*`).
         message_type: u16,
-        /// Why.
+        /// What the reader stumbled over.
         why: String,
     },
 }

@@ -29,7 +29,7 @@ pub enum ArpOperation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct ArpDrop {
-    /// Where.
+    /// Whether it drops what arrives or what leaves.
     pub hook: ArpHook,
     /// Arriving or leaving by this interface, which need not exist yet. A star at the end stands
     /// for any rest of a name; a star alone is every interface.

@@ -52,7 +52,7 @@ pub enum RootlessError {
          call netns_lab::rootless::enter() first of all in main"
     )]
     Threads {
-        /// How many.
+        /// Threads of the process; the kernel wants one.
         threads: usize,
     },
     /// The machine does not let this user have user namespaces.

@@ -25,9 +25,9 @@ const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 pub enum Mount {
     /// A file or folder, seen at another place too.
     Bind {
-        /// What.
+        /// The file or folder that is shown.
         from: PathBuf,
-        /// Where.
+        /// The path at which the program sees it.
         at: PathBuf,
     },
 }

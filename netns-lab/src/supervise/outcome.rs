@@ -52,7 +52,7 @@ pub enum Ended {
 pub struct Outcome {
     /// How its first process ended; `None` if it was killed with all others.
     pub status: Option<ExitStatus>,
-    /// Why.
+    /// Whether it ended by itself, was killed, or was out of time.
     pub ended: Ended,
     /// Children were alive when the time that they had after the first process was over.
     pub left_behind: bool,

@@ -13,7 +13,7 @@ pub struct CutStepName {
     pub verb: Verb,
     /// How many plugins ran before within the verb.
     pub turn: usize,
-    /// The plugin.
+    /// The `type` of the plugin whose step it is.
     pub plugin: String,
     /// The network namespace that it is for.
     pub netns: String,
@@ -40,7 +40,7 @@ impl fmt::Display for CutStepName {
 /// One place at which a run is disturbed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cut {
-    /// Where.
+    /// The step that is disturbed.
     pub step: CutStepName,
     /// What is done there.
     pub action: CutAction,
@@ -55,7 +55,7 @@ impl fmt::Display for Cut {
 /// A step with what can be done to it.
 #[derive(Clone, Debug)]
 pub struct CutStep {
-    /// Its name.
+    /// By which it is found again in another run.
     pub name: CutStepName,
     /// What is done to it in turn.
     pub actions: Vec<CutAction>,

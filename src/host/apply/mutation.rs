@@ -121,14 +121,14 @@ pub struct HookSpec {
 pub enum Mutation {
     /// A write below `/proc/sys`.
     Sysctl {
-        /// Which file.
+        /// The switch, as below `net.`.
         key: SysctlKey,
         /// What is written.
         value: i32,
     },
     /// A new interface. The two ends of a veth pair are two such changes, one per namespace.
     LinkAdd {
-        /// Its name.
+        /// The name of the new interface.
         name: IfName,
         /// What it is.
         kind: LinkKind,
@@ -137,12 +137,12 @@ pub enum Mutation {
     },
     /// An interface goes away.
     LinkDel {
-        /// Its name.
+        /// The interface, by its name.
         dev: IfName,
     },
     /// An attribute of an interface.
     LinkSet {
-        /// Its name.
+        /// The interface, by its name.
         dev: IfName,
         /// What becomes of it.
         change: LinkChange,
@@ -171,7 +171,7 @@ pub enum Mutation {
     Route {
         /// Add, replace, delete.
         op: Op,
-        /// Which.
+        /// The route; for a deletion as much as tells it apart.
         spec: RouteSpec,
     },
     /// All of an interface's addresses go, one after the other.
@@ -187,7 +187,7 @@ pub enum Mutation {
     Rule {
         /// Add or delete.
         op: Op,
-        /// Which.
+        /// The rule; for a deletion as much as tells it apart.
         rule: RuleSpec,
     },
     /// All policy rules go but those of priority 0.
@@ -223,7 +223,7 @@ pub enum Mutation {
     Hook {
         /// Add or delete.
         op: Op,
-        /// Which.
+        /// What is dropped, and at which hook.
         hook: HookSpec,
     },
     /// So many neighbour entries exist in other namespaces of this kernel.

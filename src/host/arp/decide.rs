@@ -66,10 +66,10 @@ pub enum Decision {
     Reply {
         /// The MAC that is told.
         mac: Mac,
-        /// When.
+        /// At once, or drawn.
         after: After,
     },
-    /// Not answered.
+    /// No answer, for the first condition that does not hold.
     Silent(Reason),
 }
 

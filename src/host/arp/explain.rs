@@ -10,7 +10,7 @@ use core::fmt;
 /// What became of a condition.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Status {
-    /// It held.
+    /// It held, so the next one was asked.
     Held,
     /// It failed: the request stays unanswered.
     Failed,
@@ -21,7 +21,7 @@ pub enum Status {
 /// One condition of one decision.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Term {
-    /// Which.
+    /// The condition that was asked for.
     pub condition: Condition,
     /// Held, failed or not reached.
     pub status: Status,

@@ -311,6 +311,6 @@ pub struct Silence {
     pub target: Ipv4Addr,
     /// Who asked.
     pub sender: Ipv4Addr,
-    /// Where.
+    /// The interface that the request came in by.
     pub dev: IfIndex,
 }

@@ -65,7 +65,7 @@ pub enum NsDecision {
     Reply {
         /// With that.
         reply: NsReply,
-        /// When.
+        /// At once, or drawn.
         after: After,
     },
     /// Not answered.
