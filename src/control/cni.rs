@@ -9,7 +9,7 @@ use super::step::{StepId, StepTable};
 use super::version::CalicoVersion;
 use crate::addr::{IfName, Mac};
 use crate::host::conf::{Conf4, Conf6, NeighVar, Scope, SysctlKey};
-use crate::host::{LinkChange, Mutation, Op, RouteSpec, RtScope};
+use crate::host::{AddrTerms, LinkChange, Mutation, Op, RouteSpec, RtScope};
 use crate::time::Span;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use smallvec::SmallVec;
@@ -339,11 +339,24 @@ pub(super) fn host_routes(s: &Setting, op: Op) -> SmallVec<[Act; 2]> {
 
 fn pod_addresses(s: &Setting) -> SmallVec<[Act; 2]> {
     let add = |net| {
-        let change = Mutation::AddrAdd { dev: s.eth, net, scope: None, nodad: true, broadcast: None };
+        let change = Mutation::AddrAdd {
+            dev: s.eth,
+            net,
+            scope: None,
+            nodad: true,
+            broadcast: None,
+            terms: AddrTerms::default(),
+        };
         Act::Change(Side::Pod, change)
     };
-    let v4 =
-        Mutation::AddrAdd { dev: s.eth, net: host4(s.pod_ip), scope: None, nodad: false, broadcast: None };
+    let v4 = Mutation::AddrAdd {
+        dev: s.eth,
+        net: host4(s.pod_ip),
+        scope: None,
+        nodad: false,
+        broadcast: None,
+        terms: AddrTerms::default(),
+    };
     let mut acts = SmallVec::from_iter([Act::Change(Side::Pod, v4)]);
     acts.extend(s.pod_ip6.map(|ip| add(host6(ip))));
     acts

@@ -13,8 +13,8 @@ mod state;
 
 pub(crate) use apply::NO_LLADDR;
 pub use apply::mutation::{
-    Effect, Effects, Errno, Family, HookSpec, HopSpec, KernelChange, LinkChange, Mutation, Op, Refused,
-    RouteFilter, RouteSpec, RuleSpec, SetNud,
+    AddrDelBy, AddrTerms, Effect, Effects, Errno, Family, HookSpec, HopSpec, KernelChange, LinkChange,
+    Mutation, Op, Refused, RouteFilter, RouteSpec, RuleSpec, SetNud,
 };
 pub use arp::condition::Condition;
 pub use arp::decide::{After, Decision, Learn, Processed, Request, decide, process, process_frame};
@@ -32,4 +32,5 @@ pub use state::route::{
     NextHop, Route, RouteKind, RtProto, RtScope, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
 };
 pub use state::route6::Route6;
+pub use state::selectors::{Range, Selectors, Upper};
 pub use state::{HostState, ProxyEntry, conf, hook};

@@ -3,13 +3,13 @@
 use super::look::{Look, mac, name};
 use crate::addr::IfName;
 use crate::host::{
-    Family, HopSpec, HostState, LinkChange, LinkKind, Mutation, Op, RouteKind, RouteSpec, RtProto, RtScope,
-    Rule, RuleAction, RuleSpec,
+    AddrDelBy, AddrTerms, Family, HopSpec, HostState, LinkChange, LinkKind, Mutation, Op, RouteKind,
+    RouteSpec, RtProto, RtScope, Rule, RuleAction, RuleSpec, Selectors,
 };
 use ipnet::IpNet;
 use netns_lab::rtnl;
 use smallvec::SmallVec;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The table of local addresses, which the kernel keeps by itself.
 const TABLE_LOCAL: u32 = rtnl::table::LOCAL;
@@ -63,30 +63,48 @@ fn is_given(net: &IpNet) -> bool {
     }
 }
 
+/// The far end of an IPv4 address.
+fn peer_of(address: &rtnl::Address) -> Option<Ipv4Addr> {
+    match address.peer {
+        Some(IpAddr::V4(peer)) => Some(peer),
+        _ => None,
+    }
+}
+
 pub(super) fn addresses(state: &HostState, look: &Look) -> Vec<Mutation> {
     let dev_of = |a: &rtnl::Address| a.dev.name().and_then(|name| name.parse::<IfName>().ok());
     let there: Vec<(IfName, &rtnl::Address)> =
         look.addresses.iter().filter(|a| is_given(&a.net)).filter_map(|a| Some((dev_of(a)?, a))).collect();
     let mut changes = Vec::new();
-    let mut known: Vec<(IfName, IpNet)> = Vec::new();
+    let mut known: Vec<(IfName, IpNet, Option<Ipv4Addr>)> = Vec::new();
     for link in state.links() {
-        let nets = link.addrs().iter().map(|a| IpNet::V4(a.net));
-        let nets = nets.chain(link.addrs6().iter().map(|a| IpNet::V6(a.net)));
-        known.extend(nets.filter(is_given).map(|net| (link.name(), net)));
+        let nets = link.addrs().iter().map(|a| (IpNet::V4(a.net), a.peer));
+        let nets = nets.chain(link.addrs6().iter().map(|a| (IpNet::V6(a.net), None)));
+        known.extend(nets.filter(|(net, _)| is_given(net)).map(|(net, peer)| (link.name(), net, peer)));
     }
-    for (dev, net) in &known {
-        if !there.iter().any(|(d, a)| d == dev && a.net == *net) {
-            changes.push(Mutation::AddrDel { dev: *dev, net: *net });
+    for (dev, net, peer) in &known {
+        if !there.iter().any(|(d, a)| d == dev && a.net == *net && peer_of(a) == *peer) {
+            changes.push(Mutation::AddrDel {
+                dev: *dev,
+                net: *net,
+                by: peer.map_or(AddrDelBy::Prefix, AddrDelBy::Peer),
+            });
         }
     }
     for (dev, a) in there {
-        if state.link_named(dev).is_some() && !known.contains(&(dev, a.net)) {
+        if state.link_named(dev).is_some() && !known.contains(&(dev, a.net, peer_of(a))) {
             changes.push(Mutation::AddrAdd {
                 dev,
                 net: a.net,
                 scope: Some(RtScope(u8::from(a.scope))),
                 nodad: a.no_dad || !a.tentative,
                 broadcast: a.broadcast,
+                terms: AddrTerms {
+                    replace: false,
+                    peer: peer_of(a),
+                    noprefixroute: a.no_prefix_route && a.net.addr().is_ipv4(),
+                    metric: a.metric.unwrap_or(0),
+                },
             });
         }
     }
@@ -188,7 +206,10 @@ fn rule(rule: &rtnl::Rule) -> Option<Rule> {
         rtnl::RuleAction::Unreachable => RuleAction::Unreachable,
         rtnl::RuleAction::Blackhole => RuleAction::Blackhole,
         rtnl::RuleAction::Prohibit => RuleAction::Prohibit,
-        _ => return None,
+        rtnl::RuleAction::Goto(priority) => RuleAction::Goto(priority),
+        rtnl::RuleAction::Nop => RuleAction::Nop,
+        rtnl::RuleAction::L3mdev => RuleAction::L3mdev,
+        rtnl::RuleAction::Other(_) => return None,
     };
     Some(Rule {
         invert: rule.invert,
@@ -196,6 +217,16 @@ fn rule(rule: &rtnl::Rule) -> Option<Rule> {
         to: rule.to,
         iif: rule.iif.as_ref().and_then(|name| name.parse().ok()),
         fwmark: rule.mark,
+        more: Selectors {
+            tos: rule.tos,
+            oif: rule.oif.as_ref().and_then(|name| name.parse().ok()),
+            uids: rule.uids,
+            ipproto: rule.ip_proto,
+            sport: rule.sport,
+            dport: rule.dport,
+        },
+        suppress_prefixlength: rule.suppress_prefix_len.and_then(|n| u8::try_from(n).ok()),
+        suppress_ifgroup: rule.suppress_ifgroup,
         ..Rule::plain(rule.priority.unwrap_or(0), action)
     })
 }
@@ -205,12 +236,10 @@ pub(super) fn rules(state: &HostState, look: &Look) -> Vec<Mutation> {
     for (family, known) in [(Family::Inet, state.rules()), (Family::Inet6, state.rules6())] {
         let of_family = look.rules.iter().filter(|r| r.v6 == (family == Family::Inet6));
         let there: Vec<Rule> = of_family.filter_map(rule).collect();
-        // this one word of a rule is not in what the kernel is asked for
-        let same = |a: &Rule, b: &Rule| Rule { suppress_prefixlength: b.suppress_prefixlength, ..*a } == *b;
         let change = |op, rule: &Rule| Mutation::Rule { op, rule: RuleSpec::of(family, rule) };
-        let gone = known.iter().filter(|k| !there.iter().any(|t| same(t, k)));
+        let gone = known.iter().filter(|k| !there.contains(k));
         changes.extend(gone.map(|rule| change(Op::Del, rule)));
-        let new = there.iter().filter(|t| !known.iter().any(|k| same(t, k)));
+        let new = there.iter().filter(|t| !known.contains(t));
         changes.extend(new.map(|rule| change(Op::Add, rule)));
     }
     changes

@@ -8,12 +8,12 @@ use crate::addr::{IfName, Mac};
 use crate::host::conf::{Global, SysctlKey};
 use crate::host::hook::HookPoint;
 use crate::host::{
-    Family, HopSpec, LinkChange, LinkKind, Mutation, Op, RouteFilter, RouteKind, RouteSpec, RtScope,
-    RuleAction, RuleSpec, SetNud,
+    AddrDelBy, Family, HopSpec, LinkChange, LinkKind, Mutation, Op, RouteFilter, RouteKind, RouteSpec,
+    RtScope, RuleAction, RuleSpec, SetNud,
 };
 use ipnet::IpNet;
 use netns_lab::nft::{ArpDrop, ArpHook, ArpOperation, InstalledArpDrop};
-use netns_lab::rtnl::{self, Address, Neighbour, NudState, Route, VethEnd};
+use netns_lab::rtnl::{self, Address, Dev, Neighbour, NudState, Route, VethEnd};
 use netns_lab::{MacAddr, Netns, Rtnl, RtnlError, SysctlError};
 use std::net::IpAddr;
 
@@ -47,6 +47,20 @@ pub enum ApplyError {
         /// What nf_tables said.
         why: String,
     },
+    /// There is no such routing table, which ip(8) complains of.
+    #[error("`{command}` is refused: there is no such routing table")]
+    NoTable {
+        /// The change.
+        command: String,
+    },
+    /// The kernel could not be asked whether there is such a table.
+    #[error("`{command}`: {source}")]
+    Table {
+        /// The change.
+        command: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A real kernel has no such change.
     #[error("`{command}` cannot be played on a real kernel: {why}")]
     NotHere {
@@ -63,6 +77,7 @@ impl ApplyError {
     pub fn errno(&self) -> Option<i32> {
         match self {
             ApplyError::Netlink { source, .. } => source.errno().map(netns_lab::Errno::raw),
+            ApplyError::NoTable { .. } => Some(ENOENT),
             ApplyError::Sysctl { source: SysctlError::Write { source, .. }, .. } => source.raw_os_error(),
             _ => None,
         }
@@ -94,7 +109,7 @@ pub async fn apply(place: &mut RealNamespace<'_>, change: &Mutation) -> Result<(
             Some(what) => netlink(rtnl.change_link(dev.as_str(), &what).await),
             None => not_here("the carrier of a real device follows from its other end"),
         },
-        Mutation::AddrAdd { dev, net, scope, nodad, broadcast } => {
+        Mutation::AddrAdd { dev, net, scope, nodad, broadcast, terms } => {
             let mut address = Address::new(dev.as_str(), *net);
             if let Some(scope) = scope {
                 address = address.scope(scope_of(*scope));
@@ -105,14 +120,40 @@ pub async fn apply(place: &mut RealNamespace<'_>, change: &Mutation) -> Result<(
             if *nodad && matches!(net, IpNet::V6(_)) {
                 address = address.no_dad();
             }
-            netlink(rtnl.add_address(&address).await)
+            address.peer = terms.peer.map(IpAddr::V4);
+            address.no_prefix_route = terms.noprefixroute;
+            address.metric = Some(terms.metric).filter(|m| *m != 0);
+            netlink(if terms.replace {
+                rtnl.replace_address(&address).await
+            } else {
+                rtnl.add_address(&address).await
+            })
         }
-        Mutation::AddrDel { dev, net } => {
-            netlink(rtnl.delete_address(&Address::new(dev.as_str(), *net)).await)
+        Mutation::AddrDel { dev, net, by } => {
+            let mut address = Address::new(dev.as_str(), *net);
+            netlink(match by {
+                AddrDelBy::Prefix => rtnl.delete_address(&address).await,
+                AddrDelBy::Peer(peer) => {
+                    address.peer = Some(IpAddr::V4(*peer));
+                    rtnl.delete_address(&address).await
+                }
+                AddrDelBy::Address => rtnl.delete_address_of(&Dev::from(dev.as_str()), net.addr()).await,
+            })
         }
         Mutation::AddrFlush { dev, family } => netlink(addr_flush(rtnl, *dev, *family).await),
         Mutation::Route { op, spec } => netlink(route(rtnl, *op, spec).await),
-        Mutation::RouteFlush(filter) => netlink(route_flush(rtnl, filter).await),
+        Mutation::RouteFlush(filter) => {
+            let table = filter.table.unwrap_or(rtnl::table::MAIN);
+            if let Some(dev) = filter.dev {
+                // iproute2 looks the name up first
+                netlink(rtnl.link(dev.as_str()).await.map(drop))?;
+            }
+            match place.netns.has_route_table(filter.family == Family::Inet6, table) {
+                Ok(true) => netlink(route_flush(rtnl, filter).await),
+                Ok(false) => Err(ApplyError::NoTable { command: change.to_string() }),
+                Err(source) => Err(ApplyError::Table { command: change.to_string(), source }),
+            }
+        }
         Mutation::RuleFlush(family) => netlink(rule_flush(rtnl, *family).await),
         Mutation::Rule { op, rule } => {
             let rule = rule_of(rule, *op);
@@ -282,6 +323,9 @@ fn rule_of(spec: &RuleSpec, op: Op) -> rtnl::Rule {
         Some(RuleAction::Unreachable) => rtnl::RuleAction::Unreachable,
         Some(RuleAction::Blackhole) => rtnl::RuleAction::Blackhole,
         Some(RuleAction::Prohibit) => rtnl::RuleAction::Prohibit,
+        Some(RuleAction::Goto(priority)) => rtnl::RuleAction::Goto(priority),
+        Some(RuleAction::Nop) => rtnl::RuleAction::Nop,
+        Some(RuleAction::L3mdev) => rtnl::RuleAction::L3mdev,
         // ip(8) names no action when it deletes, and the kernel then takes any (rule_find)
         None if op == Op::Del => rtnl::RuleAction::Other(0),
         None => rtnl::RuleAction::Table(rtnl::table::MAIN),
@@ -295,6 +339,13 @@ fn rule_of(spec: &RuleSpec, op: Op) -> rtnl::Rule {
         mark: spec.fwmark,
         invert: spec.invert,
         suppress_prefix_len: spec.suppress_prefixlength.map(u32::from),
+        suppress_ifgroup: spec.suppress_ifgroup,
+        oif: spec.more.oif.map(|name| name.to_string()),
+        tos: spec.more.tos,
+        uids: spec.more.uids,
+        ip_proto: spec.more.ipproto,
+        sport: spec.more.sport,
+        dport: spec.more.dport,
         ..rtnl::Rule::v4(action)
     }
 }
@@ -326,9 +377,6 @@ async fn addr_flush(rtnl: &Rtnl, dev: IfName, family: Option<Family>) -> Result<
 
 /// `ip route flush`: what is listed and fits is deleted.
 async fn route_flush(rtnl: &Rtnl, filter: &RouteFilter) -> Result<(), RtnlError> {
-    if let Some(dev) = filter.dev {
-        rtnl.link(dev.as_str()).await?;
-    }
     let six = filter.family == Family::Inet6;
     let table = filter.table.unwrap_or(rtnl::table::MAIN);
     let mut routes = rtnl.routes().await?;

@@ -29,7 +29,7 @@ fn matter(change: &Mutation) -> Option<Matter> {
     match change {
         Mutation::LinkSet { dev, change: LinkChange::Up(_) } => Some(Matter::Up(*dev)),
         Mutation::LinkSet { dev, change: LinkChange::Address(_) } => Some(Matter::Mac(*dev)),
-        Mutation::AddrAdd { dev, net, .. } | Mutation::AddrDel { dev, net } => {
+        Mutation::AddrAdd { dev, net, .. } | Mutation::AddrDel { dev, net, .. } => {
             Some(Matter::Address(*dev, *net))
         }
         Mutation::Route { spec, .. } => Some(Matter::Route(spec.dst)),
@@ -104,7 +104,7 @@ impl Found {
                 self.link(*dev).and_then(|link| link.mac).is_some_and(|found| Mac(found.octets()) == *mac)
             }
             Mutation::AddrAdd { dev, net, .. } => self.has_address(*dev, *net),
-            Mutation::AddrDel { dev, net } => !self.has_address(*dev, *net),
+            Mutation::AddrDel { dev, net, .. } => !self.has_address(*dev, *net),
             Mutation::Route { op, spec } => self.has_route(spec) != (*op == Op::Del),
             Mutation::Neigh { op, dev, ip, .. } => {
                 let fits = |n: &Neighbour| n.address == *ip && n.dev.name() == Some(dev.as_str());

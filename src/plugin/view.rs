@@ -2,7 +2,7 @@
 
 use crate::addr::Mac;
 use crate::control::Setting;
-use crate::host::{HostState, LinkChange, LinkKind, Mutation, Op, RouteSpec};
+use crate::host::{AddrTerms, HostState, LinkChange, LinkKind, Mutation, Op, RouteSpec};
 use ipnet::IpNet;
 use netns_lab::rtnl::{Address, Link, Route, table};
 use netns_lab::{Rtnl, RtnlError};
@@ -49,7 +49,17 @@ fn show_address(seen: &mut HostState, s: &Setting, address: &Address) {
         && address.dev.name() == Some(s.cali.as_str())
     {
         let (dev, net) = (s.cali, net.into());
-        show(seen, &Mutation::AddrAdd { dev, net, scope: None, nodad: true, broadcast: None });
+        show(
+            seen,
+            &Mutation::AddrAdd {
+                dev,
+                net,
+                scope: None,
+                nodad: true,
+                broadcast: None,
+                terms: AddrTerms::default(),
+            },
+        );
     }
 }
 

@@ -5,7 +5,9 @@ use super::{DropWhy, Note, Output, Stack, own, params};
 use crate::addr::Mac;
 use crate::choice::Chooser;
 use crate::host::conf::Conf4;
-use crate::host::{AddrType, FibMiss, Flow, Flow6, IfIndex, LOOPBACK, RouteKind, RtScope, RuleAction, Way6};
+use crate::host::{
+    AddrType, FibMiss, Flow, Flow6, IfIndex, LOOPBACK, RouteKind, RtScope, RuleAction, Upper, Way6,
+};
 use crate::packet::{Frame, Packet};
 use crate::time::Time;
 use crate::wire::{self, Arp, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ends, Unreachable};
@@ -57,12 +59,17 @@ pub(super) fn errno_of(miss: FibMiss) -> SendError {
     }
 }
 
+/// What a packet's lookup knows of the layer above IP.
+pub(super) fn upper(packet: &[u8]) -> Upper {
+    wire::ip_parts(packet).map_or(Upper::default(), |(_, protocol, body)| Upper::of(protocol.into(), body))
+}
+
 impl Stack {
     /// Sends a packet of this namespace: route, neighbour, wire.
     pub fn send(&mut self, now: Time, packet: Packet, chooser: &mut dyn Chooser) -> Result<(), SendError> {
         match wire::ip_parts(&packet.bytes) {
             Some((Ends::V4(src, dst), ..)) => {
-                let flow = Flow::output(dst, src);
+                let flow = Flow { upper: upper(&packet.bytes), ..Flow::output(dst, src) };
                 let hit = self.state.fib_lookup(&flow).map_err(errno_of)?;
                 if hit.route.kind == RouteKind::Local {
                     return self.loop_back(packet);
@@ -211,7 +218,7 @@ impl Stack {
         // without a carrier the device's queue swallows what it is given
         let Some(link) = self.state.link(dev).filter(|l| l.has_carrier()) else { return };
         let shared_subnet =
-            |src: &Ipv4Addr| link.addrs().iter().any(|a| a.net.contains(src) && a.net.contains(&target));
+            |src: &Ipv4Addr| link.addrs().iter().any(|a| a.contains(*src) && a.contains(target));
         let hint = match (src, self.state.effective4(link, Conf4::ArpAnnounce)) {
             (Some(IpAddr::V4(src)), 0) if self.state.owns(src) => Some(src),
             (Some(IpAddr::V4(src)), 1) if self.state.owns(src) && shared_subnet(&src) => Some(src),
@@ -240,7 +247,7 @@ impl Stack {
             if self.state.on4(link, Conf4::RouteLocalnet) { RtScope::LINK } else { RtScope::HOST };
         let fits = |a: &&crate::host::Ifa4| !a.secondary && a.scope.min(host_scope) <= RtScope::LINK;
         let here = || link.addrs().iter().filter(fits);
-        let own = here().find(|a| a.net.contains(&dst)).or_else(|| here().next());
+        let own = here().find(|a| a.contains(dst)).or_else(|| here().next());
         let elsewhere = || {
             let all = self.state.links().iter().flat_map(crate::host::Link::addrs);
             all.filter(fits).find(|a| a.scope.min(host_scope) != RtScope::LINK)

@@ -1,5 +1,6 @@
 //! Frames in: ARP is judged, IP is delivered or forwarded.
 
+use super::output::upper;
 use super::{DropWhy, Note, Output, Stack, own, params};
 use crate::addr::Mac;
 use crate::choice::{ChoiceKind, Chooser};
@@ -198,7 +199,7 @@ impl Stack {
         mut packet: IpBytes,
         chooser: &mut dyn Chooser,
     ) {
-        let input = InputPacket { dst, src, dev, mark: 0, is_arp: false, leg: 0 };
+        let input = InputPacket { dst, src, dev, mark: 0, upper: upper(&packet), is_arp: false, leg: 0 };
         let hop = match self.state.route_input(&input) {
             Ok(InputRoute::Local(_) | InputRoute::Broadcast) => {
                 return self.emit(Output::Deliver { dev, packet });

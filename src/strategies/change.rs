@@ -6,7 +6,7 @@ use super::state::Offer;
 use crate::addr::{IfName, Mac};
 use crate::host::conf::{Conf4, Global, NeighVar, Scope, SysctlKey};
 use crate::host::hook::HookPoint;
-use crate::host::{Family, HookSpec, LinkChange, Mutation, Op, RtScope};
+use crate::host::{AddrDelBy, AddrTerms, Family, HookSpec, LinkChange, Mutation, Op, RtScope};
 use ipnet::{IpNet, Ipv4Net};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -17,8 +17,8 @@ pub fn change(offer: Offer) -> impl Strategy<Value = Mutation> {
     let hooks = if offer.hooks { 2 } else { 0 };
     prop_oneof![
         10 => sysctl(),
-        8 => route_change(),
-        4 => rule_change(),
+        8 => route_change().boxed(),
+        4 => rule_change().boxed(),
         3 => link(),
         5 => addr(),
         2 => proxy(),
@@ -133,13 +133,25 @@ fn addr() -> impl Strategy<Value = Mutation> {
         5 => Just(None),
         1 => Just(Some(Ipv4Addr::new(198, 51, 100, 255))),
     ];
-    let change = (device(), net, scope, broadcast, prop::bool::weighted(0.35)).prop_map(
-        |(dev, net, scope, broadcast, goes)| {
+    let far = || {
+        prop_oneof![
+            6 => Just(None),
+            1 => select(vec![POD, OTHER_POD, NODE, GATEWAY]).prop_map(Some),
+        ]
+    };
+    let metric = prop_oneof![8 => Just(0u32), 1 => select(vec![50, 100])];
+    let terms = (prop::bool::weighted(0.12), far(), prop::bool::weighted(0.1), metric).prop_map(
+        |(replace, peer, noprefixroute, metric)| AddrTerms { replace, peer, noprefixroute, metric },
+    );
+    let by = prop_oneof![4 => Just(AddrDelBy::Prefix), 1 => Just(AddrDelBy::Address), 1 => far().prop_map(|far| far.map_or(AddrDelBy::Address, AddrDelBy::Peer))];
+    let said = (terms, by).boxed();
+    let change = (device(), net, scope, broadcast, said, prop::bool::weighted(0.35)).prop_map(
+        |(dev, net, scope, broadcast, (terms, by), goes)| {
             let net = IpNet::V4(net);
             if goes {
-                Mutation::AddrDel { dev, net }
+                Mutation::AddrDel { dev, net, by }
             } else {
-                Mutation::AddrAdd { dev, net, scope, nodad: false, broadcast }
+                Mutation::AddrAdd { dev, net, scope, nodad: false, broadcast, terms }
             }
         },
     );

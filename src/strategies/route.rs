@@ -4,7 +4,7 @@ use super::place::{CALI, GATEWAY, NEIGHBOUR, UP0, UP1, address, device, prefix};
 use crate::addr::IfName;
 use crate::host::{
     Family, HopSpec, Mutation, Op, RouteFilter, RouteKind, RouteSpec, RtProto, RtScope, Rule, RuleAction,
-    RuleSpec,
+    RuleSpec, Selectors,
 };
 use ipnet::IpNet;
 use proptest::prelude::*;
@@ -140,7 +140,42 @@ fn action() -> impl Strategy<Value = RuleAction> {
     prop_oneof![
         6 => select(vec![TABLE, TABLE, TABLE_MAIN, TABLE_LOCAL, TABLE_DEFAULT]).prop_map(RuleAction::Lookup),
         2 => select(vec![RuleAction::Unreachable, RuleAction::Blackhole, RuleAction::Prohibit]),
+        2 => onward(),
     ]
+}
+
+/// What leads on to another rule, if anywhere.
+pub(super) fn onward() -> impl Strategy<Value = RuleAction> {
+    prop_oneof![
+        4 => select(vec![50u32, 100, 200, 32_766, 40_000]).prop_map(RuleAction::Goto),
+        1 => Just(RuleAction::Nop),
+        1 => Just(RuleAction::L3mdev),
+    ]
+}
+
+/// What a rule asks of a packet that ARP has not, but for the device of a gateway.
+fn more() -> impl Strategy<Value = Selectors> {
+    let ports = || {
+        prop_oneof![3 => Just(None), 1 => select(vec![(0, 0), (0, 65_535), (53, 53), (80, 90)]).prop_map(Some)]
+        .prop_map(|ports| ports.filter(|p| *p != (0, 0)))
+    };
+    let some = (
+        prop_oneof![4 => Just(0u8), 1 => select(vec![0x08, 0x10, 0xb8])],
+        prop_oneof![3 => Just(None), 2 => select(vec![CALI, UP0, IfName::LO]).prop_map(Some)],
+        prop_oneof![3 => Just(None), 2 => select(vec![(0, 0), (0, 1000), (1, 1000)]).prop_map(Some)],
+        prop_oneof![4 => Just(None), 1 => select(vec![1u8, 6, 17, 132]).prop_map(Some)],
+        ports(),
+        ports(),
+    )
+        .prop_map(|(tos, oif, uids, ipproto, sport, dport)| Selectors {
+            tos,
+            oif,
+            uids,
+            ipproto,
+            sport,
+            dport,
+        });
+    prop_oneof![3 => Just(Selectors::NONE), 1 => some.boxed()]
 }
 
 /// A policy rule comes or goes; seldom one of the kernel's own three.
@@ -154,9 +189,11 @@ pub fn rule_change() -> impl Strategy<Value = Mutation> {
         prop_oneof![5 => select(vec![50u32, 100, 200, 32_766, 40_000]).prop_map(Some), 1 => Just(None)];
     let action = prop_oneof![8 => action().prop_map(Some), 1 => Just(None)];
     let short = prop_oneof![8 => Just(None), 1 => select(vec![0u8, 16]).prop_map(Some)];
-    let selectors = (prop::bool::weighted(0.1), selector(), selector(), iif, mark, short);
+    let group = prop_oneof![10 => Just(None), 1 => (0..=1u32).prop_map(Some)];
+    let rest = (short, group, more()).boxed();
+    let selectors = (prop::bool::weighted(0.1), selector(), selector(), iif, mark, rest);
     let custom = (priority, selectors, action)
-        .prop_map(|(priority, (invert, from, to, iif, fwmark, suppress_prefixlength), action)| RuleSpec {
+        .prop_map(|(priority, (invert, from, to, iif, fwmark, rest), action)| RuleSpec {
             family: Family::Inet,
             priority,
             invert,
@@ -164,15 +201,17 @@ pub fn rule_change() -> impl Strategy<Value = Mutation> {
             to,
             iif,
             fwmark,
+            more: rest.2,
             action,
-            suppress_prefixlength,
+            suppress_prefixlength: rest.0,
+            suppress_ifgroup: rest.1,
         })
         .prop_filter("something is said", |rule| *rule != RuleSpec::any(Family::Inet));
     let own = select(Rule::defaults().to_vec())
         .prop_map(|rule| Mutation::Rule { op: Op::Del, rule: RuleSpec::of(Family::Inet, &rule) });
     let op = prop_oneof![4 => Just(Op::Add), 1 => Just(Op::Del)];
     prop_oneof![
-        30 => (op, custom).prop_map(|(op, rule)| Mutation::Rule { op, rule }),
+        30 => (op, custom.boxed()).prop_map(|(op, rule)| Mutation::Rule { op, rule }).boxed(),
         2 => own,
         1 => Just(Mutation::RuleFlush(Family::Inet)),
     ]

@@ -5,8 +5,8 @@ use super::place::{CALI, UP0};
 use crate::addr::{IfName, Mac};
 use crate::host::conf::{Conf4, Conf6, NeighVar, Scope, SysctlKey};
 use crate::host::{
-    Family, HostState, LinkChange, LinkKind, Mutation, Op, RouteKind, RouteSpec, Rule, RuleAction, RuleSpec,
-    TABLE_LOCAL, TABLE_MAIN,
+    AddrDelBy, AddrTerms, Family, HostState, LinkChange, LinkKind, Mutation, Op, RouteFilter, RouteKind,
+    RouteSpec, Rule, RuleAction, RuleSpec, Selectors, TABLE_LOCAL, TABLE_MAIN,
 };
 use crate::wire::nd::{self, Solicit};
 use core::fmt;
@@ -161,7 +161,7 @@ fn set(scope: Scope, key: Conf6, value: i32) -> Mutation {
 
 fn own(dev: IfName, ip: Ipv6Addr, len: u8) -> Mutation {
     let net = IpNet::V6(Ipv6Net::new_assert(ip, len));
-    Mutation::AddrAdd { dev, net, scope: None, nodad: true, broadcast: None }
+    Mutation::AddrAdd { dev, net, scope: None, nodad: true, broadcast: None, terms: AddrTerms::default() }
 }
 
 fn change6() -> impl Strategy<Value = Mutation> {
@@ -180,7 +180,11 @@ fn change6() -> impl Strategy<Value = Mutation> {
         (select(vec![CALI, UP0]), select(vec![OWN, PROXIED, UPLINK, GATEWAY6]), select(vec![64, 128, 126]))
             .prop_map(|(dev, ip, len)| own(dev, ip, len));
     let gone = select(vec![(CALI, GATEWAY6, 64), (CALI, OWN, 64), (CALI, OWN, 128), (UP0, UPLINK, 64)])
-        .prop_map(|(dev, ip, len)| Mutation::AddrDel { dev, net: IpNet::V6(Ipv6Net::new_assert(ip, len)) });
+        .prop_map(|(dev, ip, len)| Mutation::AddrDel {
+            dev,
+            net: IpNet::V6(Ipv6Net::new_assert(ip, len)),
+            by: AddrDelBy::Prefix,
+        });
     let proxy =
         (prop_oneof![3 => Just(Op::Add), 1 => Just(Op::Del)], select(vec![CALI, CALI, UP0]), target())
             .prop_filter("an address", |(_, _, ip)| !ip.is_multicast() && !ip.is_unspecified())
@@ -235,10 +239,18 @@ fn rule6() -> impl Strategy<Value = Mutation> {
         RuleAction::Blackhole,
         RuleAction::Prohibit,
     ]);
+    let action = prop_oneof![6 => action, 1 => super::route::onward()];
+    let mark = prop_oneof![6 => Just(None), 1 => select(vec![(0, 1), (1, 1), (1, 0xff)]).prop_map(Some)];
+    let group = prop_oneof![8 => Just(None), 1 => (0..=1u32).prop_map(Some)];
+    let tos = prop_oneof![9 => Just(0u8), 1 => Just(0x10)];
+    let rest = (mark, group, tos).boxed();
     let iif = prop_oneof![2 => Just(None), 2 => select(vec![CALI, UP0, IfName::LO]).prop_map(Some)];
     let priority = select(vec![None, Some(0), Some(50), Some(100), Some(40_000)]);
-    let rule = (priority, prop::bool::weighted(0.1), selector6(), selector6(), iif, action).prop_map(
-        |(priority, invert, from, to, iif, action)| RuleSpec {
+    let rule = (priority, prop::bool::weighted(0.1), selector6(), selector6(), iif, action, rest).prop_map(
+        |(priority, invert, from, to, iif, action, (fwmark, suppress_ifgroup, tos))| RuleSpec {
+            fwmark,
+            suppress_ifgroup,
+            more: Selectors { tos, ..Selectors::NONE },
             priority,
             invert,
             from,
@@ -248,10 +260,14 @@ fn rule6() -> impl Strategy<Value = Mutation> {
             ..RuleSpec::any(Family::Inet6)
         },
     );
-    let rule = rule.prop_map(|rule| Mutation::Rule { op: Op::Add, rule });
+    let op = prop_oneof![4 => Just(Op::Add), 1 => Just(Op::Del)];
+    let rule = (op, rule).prop_map(|(op, rule)| Mutation::Rule { op, rule });
     let own = select(Rule::defaults6().to_vec())
         .prop_map(|rule| Mutation::Rule { op: Op::Del, rule: RuleSpec::of(Family::Inet6, &rule) });
-    prop_oneof![4 => rule, 3 => own, 1 => Just(Mutation::RuleFlush(Family::Inet6))]
+    let flush = select(vec![Some(TABLE), Some(TABLE), Some(77)]).prop_map(|table| {
+        Mutation::RouteFlush(RouteFilter { family: Family::Inet6, table, dev: None, proto: None, dst: None })
+    });
+    prop_oneof![8 => rule, 6 => own, 2 => Just(Mutation::RuleFlush(Family::Inet6)), 1 => flush.boxed()]
 }
 
 fn route6() -> impl Strategy<Value = Mutation> {

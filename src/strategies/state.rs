@@ -7,7 +7,7 @@ use super::six::{Solicitation, host_changes6, solicitation};
 use super::twist::twist;
 use crate::addr::{IfName, Mac};
 use crate::host::conf::{Conf4, NeighVar, Scope, SysctlKey};
-use crate::host::{LinkChange, LinkKind, Mutation, Op, RouteSpec};
+use crate::host::{AddrTerms, LinkChange, LinkKind, Mutation, Op, RouteSpec};
 use ipnet::{IpNet, Ipv4Net};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -67,6 +67,7 @@ fn steps() -> Vec<Mutation> {
         scope: None,
         nodad: false,
         broadcast: None,
+        terms: AddrTerms::default(),
     };
     let replace = |spec| Mutation::Route { op: Op::Replace, spec };
     let host = IpNet::V4(Ipv4Net::new_assert(POD, 32));

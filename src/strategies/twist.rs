@@ -4,7 +4,8 @@ use super::place::{CALI, GATEWAY, NEIGHBOUR, NODE, OUTSIDE, POD, UP0};
 use crate::addr::IfName;
 use crate::host::conf::{Conf4, Global, NeighVar, Scope, SysctlKey};
 use crate::host::{
-    Family, LinkChange, Mutation, Op, RouteKind, RouteSpec, RtScope, Rule, RuleAction, RuleSpec,
+    AddrDelBy, AddrTerms, Family, LinkChange, Mutation, Op, RouteKind, RouteSpec, RtScope, Rule, RuleAction,
+    RuleSpec,
 };
 use ipnet::{IpNet, Ipv4Net};
 use proptest::prelude::*;
@@ -23,7 +24,7 @@ fn host(ip: Ipv4Addr) -> IpNet {
 
 fn own(dev: IfName, ip: Ipv4Addr, len: u8, scope: Option<RtScope>) -> Mutation {
     let net = IpNet::V4(Ipv4Net::new_assert(ip, len));
-    Mutation::AddrAdd { dev, net, scope, nodad: false, broadcast: None }
+    Mutation::AddrAdd { dev, net, scope, nodad: false, broadcast: None, terms: AddrTerms::default() }
 }
 
 fn route(table: Option<u32>, spec: RouteSpec) -> Mutation {
@@ -150,7 +151,7 @@ fn bereft() -> impl Strategy<Value = Vec<Mutation>> {
     select(vec![(CALI, OUTSIDE, 32), (UP0, NODE, 24)]).prop_map(|(dev, ip, len)| {
         let net = IpNet::V4(Ipv4Net::new_assert(ip, len));
         let added = (dev == CALI).then(|| own(dev, ip, len, None));
-        added.into_iter().chain([Mutation::AddrDel { dev, net }]).collect()
+        added.into_iter().chain([Mutation::AddrDel { dev, net, by: AddrDelBy::Prefix }]).collect()
     })
 }
 

@@ -4,7 +4,7 @@
 
 use arplab::differential::{DifferentialOptions, default_jobs, run};
 use arplab::host::conf::{Conf4, Scope, SysctlKey};
-use arplab::host::{HostState, LinkKind, Mutation};
+use arplab::host::{AddrTerms, HostState, LinkKind, Mutation};
 use netns_lab::Netns;
 use netns_lab::rtnl::{Address, VethEnd};
 use std::sync::atomic::AtomicBool;
@@ -60,7 +60,14 @@ fn default_reaches_interfaces_without_an_address() {
     let net = "198.51.100.7/32".parse().expect("an address");
     node.blocking().add_address(&Address::new("numbered", net)).expect("an address");
     let dev = "numbered".parse().expect("a name");
-    let address = Mutation::AddrAdd { dev, net, scope: None, nodad: false, broadcast: None };
+    let address = Mutation::AddrAdd {
+        dev,
+        net,
+        scope: None,
+        nodad: false,
+        broadcast: None,
+        terms: AddrTerms::default(),
+    };
     model.apply(&address).expect("an address");
     for &key in Conf4::ALL {
         let written = SysctlKey::Conf4(Scope::Dev("written".parse().expect("a name")), key);

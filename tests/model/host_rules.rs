@@ -350,3 +350,109 @@ fn a_flush_of_addresses_takes_those_that_are_promoted_too() {
     assert_eq!(node.gateway(), Some(Reason::Unroutable(InputFault::NoRoute(FibMiss::NoRoute))));
     node.run("ip addr flush dev up0");
 }
+
+#[test]
+fn a_flush_of_a_table_that_nobody_ever_used_is_refused() {
+    let mut node = Node::calico();
+    for family in ["", "-6 "] {
+        let flush = format!("ip {family}route flush table 100");
+        assert_eq!(node.try_run(&flush).unwrap_err().errno, Errno::Enoent);
+    }
+    for command in [
+        "ip route add 10.6.0.0/16 dev up0 table 100",
+        "ip route flush table 100",
+        "ip route flush table 100",
+        // in IPv6 a rule makes its table
+        "ip -6 rule add priority 9 lookup 100",
+        "ip -6 route flush table 100",
+    ] {
+        node.run(command);
+    }
+}
+
+#[test]
+fn a_goto_leads_forward_to_the_first_rule_of_its_place() {
+    let mut node = Node::calico().with(&[
+        "ip rule add priority 100 iif cali0 goto 300",
+        "ip rule add priority 200 unreachable",
+        "ip rule add priority 150 nop",
+    ]);
+    assert!(matches!(miss(&node), FibMiss::Rule { priority: 200, .. }), "nobody is there to go to");
+    // the way back comes in by up0, and still meets 200
+    node.run("ip rule add priority 300 from 10.65.0.3 lookup main");
+    node.run("ip rule del priority 200");
+    node.run("ip rule add priority 200 iif cali0 unreachable");
+    assert_eq!(node.gateway(), None);
+    node.run("ip rule del priority 300");
+    assert!(matches!(miss(&node), FibMiss::Rule { priority: 200, .. }));
+    for command in ["ip rule add priority 300 goto 300", "ip rule del goto 7"] {
+        assert_eq!(node.try_run(command).unwrap_err().errno, Errno::Einval, "{command}");
+    }
+    // where it leads to is not asked when a rule is deleted
+    node.run("ip rule del goto 40000 priority 100");
+}
+
+#[test]
+fn arp_has_no_dsfield_protocol_port_device_or_vrf_and_is_of_user_0() {
+    for (selector, meant) in [
+        ("tos 0x10", false),
+        ("oif up0", false),
+        ("ipproto tcp", false),
+        ("sport 1-1000", false),
+        ("dport 80", false),
+        ("uidrange 1-1000", false),
+        ("uidrange 0-0", true),
+        ("not ipproto tcp", true),
+        ("not oif up0", true),
+    ] {
+        let rule = format!("ip rule add priority 9 {selector} unreachable");
+        let node = Node::calico().with(&[rule.as_str()]);
+        assert_eq!(matches!(node.gateway(), Some(Reason::Unroutable(_))), meant, "{selector}");
+    }
+    let node = Node::calico().with(&["ip rule add priority 9 l3mdev"]);
+    assert_eq!(node.gateway(), None);
+    // all devices are of group 0: what main has is passed over
+    let node = Node::calico()
+        .with(&["ip rule add priority 9 lookup main suppress_ifgroup 0", "ip rule del priority 32766"]);
+    assert_eq!(miss(&node), FibMiss::NoRoute);
+    // neither the old TOS field of rules nor a port of 0 or 65535 is what the kernel takes
+    let mut node = Node::calico();
+    for selector in ["tos 0x20", "dport 0-80", "sport 80-65535"] {
+        let rule = format!("ip rule add priority 9 {selector} unreachable");
+        assert_eq!(node.try_run(&rule).unwrap_err().errno, Errno::Einval, "{selector}");
+    }
+}
+
+#[test]
+fn a_mark_of_0_and_a_mask_of_0_mean_any_in_a_deletion() {
+    for family in ["", "-6 "] {
+        let (add, del) = (
+            format!("ip {family}rule add priority 9 fwmark 0x1/0x1 lookup 100"),
+            format!("ip {family}rule del fwmark 0x0/0x1"),
+        );
+        let mut node = Node::calico().with(&[add.as_str()]);
+        node.run(&del);
+        assert_eq!(node.try_run(&del).unwrap_err().errno, Errno::Enoent);
+    }
+}
+
+#[test]
+fn an_address_with_a_far_end_puts_that_ones_prefix_on_the_link() {
+    let mut node = Node::calico().with(&["ip addr add 10.0.0.1 peer 10.9.0.2/24 dev up0"]);
+    let to = |node: &Node, dst: &str| {
+        node.0.table(254).iter().find(|r| r.dst == dst.parse().unwrap()).map(|r| r.metric)
+    };
+    assert_eq!((to(&node, "10.9.0.0/24"), to(&node, "10.0.0.0/24")), (Some(0), None));
+    assert_eq!(node.try_run("ip addr del 10.0.0.1/24 dev up0").unwrap_err().errno, Errno::Eaddrnotavail);
+    node.run("ip addr del 10.0.0.1 peer 10.9.0.2/24 dev up0");
+    assert_eq!(to(&node, "10.9.0.0/24"), None);
+    // no length: the first that is this address
+    node.run("ip addr add 10.0.0.1/24 metric 50 dev up0");
+    assert_eq!(to(&node, "10.0.0.0/24"), Some(50));
+    assert_eq!(node.try_run("ip addr add 10.0.0.1/24 dev up0").unwrap_err().errno, Errno::Eexist);
+    node.run("ip addr replace 10.0.0.1/24 metric 60 dev up0");
+    assert_eq!(to(&node, "10.0.0.0/24"), Some(60));
+    node.run("ip addr del 10.0.0.1 dev up0");
+    node.run("ip addr add 10.0.0.1/24 dev up0 noprefixroute");
+    assert_eq!(to(&node, "10.0.0.0/24"), None);
+}

@@ -35,6 +35,8 @@ pub struct Address {
     /// Without the route to its prefix that the kernel otherwise makes
     /// (`IFA_F_NOPREFIXROUTE`).
     pub no_prefix_route: bool,
+    /// The preference of that route (`IFA_RT_PRIORITY`); the kernel's own where it is not given.
+    pub metric: Option<u32>,
     /// Duplicate address detection has not finished (`IFA_F_TENTATIVE`); in dumps only.
     pub tentative: bool,
     /// Duplicate address detection found a duplicate (`IFA_F_DADFAILED`); in dumps only.
@@ -53,6 +55,7 @@ impl Address {
             broadcast: None,
             no_dad: false,
             no_prefix_route: false,
+            metric: None,
             tentative: false,
             dad_failed: false,
         }
@@ -99,6 +102,7 @@ impl Address {
         attributes.push(AddressAttribute::Local(self.net.addr()));
         attributes.push(AddressAttribute::Address(self.peer.unwrap_or(self.net.addr())));
         attributes.extend(self.broadcast.map(AddressAttribute::Broadcast));
+        attributes.extend(self.metric.map(AddressAttribute::RoutePriority));
         let mut flags = AddressFlags::empty();
         flags.set(AddressFlags::Nodad, self.no_dad);
         flags.set(AddressFlags::Noprefixroute, self.no_prefix_route);
@@ -112,12 +116,14 @@ impl Address {
         let mut local = None;
         let mut address = None;
         let mut broadcast = None;
+        let mut metric = None;
         let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
         for attribute in &message.attributes {
             match attribute {
                 AddressAttribute::Local(ip) => local = Some(*ip),
                 AddressAttribute::Address(ip) => address = Some(*ip),
                 AddressAttribute::Broadcast(ip) => broadcast = Some(*ip),
+                AddressAttribute::RoutePriority(priority) => metric = Some(*priority),
                 AddressAttribute::Flags(all) => flags = *all,
                 _ => {}
             }
@@ -130,6 +136,7 @@ impl Address {
             scope: u8::from(message.header.scope).into(),
             peer: address.filter(|peer| *peer != own),
             broadcast,
+            metric,
             no_dad: flags.contains(AddressFlags::Nodad),
             no_prefix_route: flags.contains(AddressFlags::Noprefixroute),
             tentative: flags.contains(AddressFlags::Tentative),
@@ -152,6 +159,9 @@ impl fmt::Display for Address {
         if let Some(broadcast) = self.broadcast {
             write!(f, " brd {broadcast}")?;
         }
+        if let Some(metric) = self.metric {
+            write!(f, " metric {metric}")?;
+        }
         write!(f, " scope {} dev {}", self.scope, self.dev)?;
         let flags = [
             (self.no_dad, " nodad"),
@@ -173,6 +183,26 @@ impl Rtnl {
         let asked = format!("ip address add {address}");
         let message = address.message(self.index_of(&asked, &address.dev).await?);
         self.change(&asked, RouteNetlinkMessage::NewAddress(message), Mode::Create).await
+    }
+
+    /// The same where the link may have it: then only its lifetimes and the preference of its route
+    /// change.
+    pub async fn replace_address(&self, address: &Address) -> Result<(), RtnlError> {
+        let asked = format!("ip address replace {address}");
+        let message = address.message(self.index_of(&asked, &address.dev).await?);
+        self.change(&asked, RouteNetlinkMessage::NewAddress(message), Mode::Replace).await
+    }
+
+    /// Takes the first of a link's addresses that is this one, whatever its prefix: what ip(8) asks for
+    /// when it is told no length.
+    ///
+    /// # Errors
+    /// `EADDRNOTAVAIL` if the link does not have it.
+    pub async fn delete_address_of(&self, dev: &Dev, ip: IpAddr) -> Result<(), RtnlError> {
+        let asked = format!("ip address del {ip} dev {dev}");
+        let mut message = Address::new(dev.clone(), ip.into()).message(self.index_of(&asked, dev).await?);
+        message.attributes.retain(|attribute| !matches!(attribute, AddressAttribute::Address(_)));
+        self.change(&asked, RouteNetlinkMessage::DelAddress(message), Mode::Existing).await
     }
 
     /// Takes an address from a link. When its last IPv4 address goes, the kernel flushes all
@@ -235,7 +265,10 @@ mod tests {
         let names: Names = [(4, "eth0".to_owned())].into_iter().collect();
         for address in [
             Address::new("eth0", net("10.0.0.7/24")).broadcast(Ipv4Addr::new(10, 0, 0, 255)),
-            Address::new("eth0", net("fd00::7/64")).no_dad().no_prefix_route(),
+            Address {
+                metric: Some(50),
+                ..Address::new("eth0", net("fd00::7/64")).no_dad().no_prefix_route()
+            },
             Address::new("eth0", net("10.0.0.1/32")).peer(Ipv4Addr::new(10, 0, 0, 2).into()),
         ] {
             assert_eq!(Address::from_message(&address.message(4), &names), Some(address));

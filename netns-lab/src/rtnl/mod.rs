@@ -23,6 +23,7 @@ mod lookup;
 mod neigh;
 mod request;
 mod route;
+mod route_table;
 mod route_terms;
 mod route_wire;
 mod rule;

@@ -4,8 +4,8 @@ use std::fmt;
 
 use ipnet::IpNet;
 use netlink_packet_route::{
-    AddressFamily, RouteNetlinkMessage,
-    rule::{RuleAction as WireAction, RuleAttribute, RuleFlags, RuleMessage},
+    AddressFamily, IpProtocol, RouteNetlinkMessage,
+    rule::{RuleAction as WireAction, RuleAttribute, RuleFlags, RuleMessage, RulePortRange, RuleUidRange},
 };
 
 use super::{
@@ -29,6 +29,8 @@ pub enum RuleAction {
     Unreachable,
     /// Answers "administratively prohibited".
     Prohibit,
+    /// Looks into the table of the VRF that the packet belongs to (`FRA_L3MDEV`).
+    L3mdev,
     /// Something newer than this crate.
     Other(u8),
 }
@@ -56,6 +58,18 @@ pub struct Rule {
     pub invert: bool,
     /// Passing over routes whose prefix is so long or shorter (`suppress_prefixlength`).
     pub suppress_prefix_len: Option<u32>,
+    /// Passing over routes out of a link of this group (`suppress_ifgroup`).
+    pub suppress_ifgroup: Option<u32>,
+    /// With this dsfield; 0 is any.
+    pub tos: u8,
+    /// Of a socket of these users, first and last.
+    pub uids: Option<(u32, u32)>,
+    /// Of this IP protocol.
+    pub ip_proto: Option<u8>,
+    /// From these ports, first and last.
+    pub sport: Option<(u16, u16)>,
+    /// To these ports, first and last.
+    pub dport: Option<(u16, u16)>,
     /// What to do.
     pub action: RuleAction,
 }
@@ -73,6 +87,12 @@ impl Rule {
             mark: None,
             invert: false,
             suppress_prefix_len: None,
+            suppress_ifgroup: None,
+            tos: 0,
+            uids: None,
+            ip_proto: None,
+            sport: None,
+            dport: None,
             action,
         }
     }
@@ -126,6 +146,7 @@ impl Rule {
         header.family = if self.v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
         header.src_len = self.from.map_or(0, |net| net.prefix_len());
         header.dst_len = self.to.map_or(0, |net| net.prefix_len());
+        header.tos = self.tos;
         header.flags.set(RuleFlags::Invert, self.invert);
         let attributes = &mut message.attributes;
         header.action = match self.action {
@@ -143,6 +164,10 @@ impl Rule {
             RuleAction::Blackhole => WireAction::Blackhole,
             RuleAction::Unreachable => WireAction::Unreachable,
             RuleAction::Prohibit => WireAction::Prohibit,
+            RuleAction::L3mdev => {
+                attributes.push(RuleAttribute::L3MDev(true));
+                WireAction::ToTable
+            }
             RuleAction::Other(action) => WireAction::from(action),
         };
         attributes.extend(self.priority.map(RuleAttribute::Priority));
@@ -155,6 +180,12 @@ impl Rule {
             attributes.push(RuleAttribute::FwMask(mask));
         }
         attributes.extend(self.suppress_prefix_len.map(RuleAttribute::SuppressPrefixLen));
+        attributes.extend(self.suppress_ifgroup.map(RuleAttribute::SuppressIfGroup));
+        attributes.extend(self.uids.map(|(start, end)| RuleAttribute::UidRange(RuleUidRange { start, end })));
+        attributes.extend(self.ip_proto.map(|p| RuleAttribute::IpProtocol(IpProtocol::from(i32::from(p)))));
+        let range = |(start, end)| RulePortRange { start, end };
+        attributes.extend(self.sport.map(|ports| RuleAttribute::SourcePortRange(range(ports))));
+        attributes.extend(self.dport.map(|ports| RuleAttribute::DestinationPortRange(range(ports))));
         message
     }
 
@@ -167,6 +198,8 @@ impl Rule {
         rule.priority = Some(0);
         let mut table = u32::from(header.table);
         let mut target = 0;
+        let mut l3mdev = false;
+        rule.tos = header.tos;
         for attribute in &message.attributes {
             match attribute {
                 RuleAttribute::Priority(priority) => rule.priority = Some(*priority),
@@ -182,10 +215,21 @@ impl Rule {
                 RuleAttribute::SuppressPrefixLen(len) => {
                     rule.suppress_prefix_len = Some(*len).filter(|len| *len != u32::MAX);
                 }
+                RuleAttribute::SuppressIfGroup(group) => {
+                    rule.suppress_ifgroup = Some(*group).filter(|group| *group != u32::MAX);
+                }
+                RuleAttribute::UidRange(uids) => rule.uids = Some((uids.start, uids.end)),
+                RuleAttribute::IpProtocol(protocol) => {
+                    rule.ip_proto = u8::try_from(i32::from(*protocol)).ok().filter(|p| *p != 0);
+                }
+                RuleAttribute::SourcePortRange(ports) => rule.sport = Some((ports.start, ports.end)),
+                RuleAttribute::DestinationPortRange(ports) => rule.dport = Some((ports.start, ports.end)),
+                RuleAttribute::L3MDev(on) => l3mdev = *on,
                 _ => {}
             }
         }
         rule.action = match header.action {
+            WireAction::ToTable if l3mdev => RuleAction::L3mdev,
             WireAction::ToTable => RuleAction::Table(table),
             WireAction::Goto => RuleAction::Goto(target),
             WireAction::Nop => RuleAction::Nop,
@@ -224,6 +268,20 @@ impl fmt::Display for Rule {
             Some((mark, under)) => write!(f, " fwmark {mark:#x}/{under:#x}")?,
             None => {}
         }
+        if self.tos != 0 {
+            write!(f, " tos {:#x}", self.tos)?;
+        }
+        if let Some((first, last)) = self.uids {
+            write!(f, " uidrange {first}-{last}")?;
+        }
+        if let Some(protocol) = self.ip_proto {
+            write!(f, " ipproto {protocol}")?;
+        }
+        for (word, ports) in [("sport", self.sport), ("dport", self.dport)] {
+            if let Some((first, last)) = ports {
+                write!(f, " {word} {first}-{last}")?;
+            }
+        }
         match self.action {
             RuleAction::Table(table::LOCAL) => f.write_str(" lookup local"),
             RuleAction::Table(table::MAIN) => f.write_str(" lookup main"),
@@ -234,10 +292,14 @@ impl fmt::Display for Rule {
             RuleAction::Blackhole => f.write_str(" blackhole"),
             RuleAction::Unreachable => f.write_str(" unreachable"),
             RuleAction::Prohibit => f.write_str(" prohibit"),
+            RuleAction::L3mdev => f.write_str(" lookup [l3mdev-table]"),
             RuleAction::Other(action) => write!(f, " action {action}"),
         }?;
-        match self.suppress_prefix_len {
-            Some(len) => write!(f, " suppress_prefixlength {len}"),
+        if let Some(len) = self.suppress_prefix_len {
+            write!(f, " suppress_prefixlength {len}")?;
+        }
+        match self.suppress_ifgroup {
+            Some(group) => write!(f, " suppress_ifgroup {group}"),
             None => Ok(()),
         }
     }
@@ -318,6 +380,15 @@ mod tests {
             Rule { suppress_prefix_len: Some(0), ..Rule::v4(RuleAction::Table(51_820)).priority(7) },
             Rule::v6(RuleAction::Prohibit).priority(0).to(net("fd00::/8")),
             Rule::v4(RuleAction::Goto(200)).priority(100).iif("lo"),
+            Rule { tos: 0x10, uids: Some((0, 7)), suppress_ifgroup: Some(0), ..Rule::v4(RuleAction::L3mdev) }
+                .priority(1),
+            Rule {
+                ip_proto: Some(6),
+                sport: Some((1, 2)),
+                dport: Some((80, 80)),
+                ..Rule::v4(RuleAction::Nop)
+            }
+            .priority(2),
         ] {
             assert_eq!(Rule::from_message(&rule.message()), Some(rule));
         }

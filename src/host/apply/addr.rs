@@ -3,7 +3,7 @@
 //! fib_add_ifaddr, fib_del_ifaddr).
 
 use super::Fault;
-use super::mutation::{Effects, Errno};
+use super::mutation::{AddrDelBy, AddrTerms, Effects, Errno};
 use crate::addr::IfName;
 use crate::host::fib::{AddrType, LOOPBACK};
 use crate::host::state::HostState;
@@ -24,11 +24,12 @@ impl HostState {
         net: Ipv4Net,
         scope: Option<RtScope>,
         broadcast: Option<Ipv4Addr>,
+        terms: &AddrTerms,
     ) -> Result<(), Fault> {
         let index = self.index_of(dev)?;
         // iproute2's default_scope(): 127/8 stays on the host, everything else is global
         let wide = if net.addr().is_loopback() { RtScope::HOST } else { RtScope::UNIVERSE };
-        self.insert_ifa(index, net, scope.unwrap_or(wide), broadcast)
+        self.insert_ifa(index, net, scope.unwrap_or(wide), broadcast, terms)
     }
 
     /// Primaries stand before secondaries, and among themselves from narrow to wide scope; the
@@ -39,17 +40,28 @@ impl HostState {
         net: Ipv4Net,
         scope: RtScope,
         broadcast: Option<Ipv4Addr>,
+        terms: &AddrTerms,
     ) -> Result<(), Fault> {
+        // a far end that is the address itself is none
+        let peer = terms.peer.filter(|peer| *peer != net.addr());
+        let AddrTerms { noprefixroute, metric, .. } = *terms;
+        let new = Ifa4 { net, scope, secondary: false, broadcast, peer, noprefixroute, metric };
         let Some(link) = self.link_mut(index) else { return Ok(()) };
-        let same_subnet = |a: &&Ifa4| in_one_subnet(a.net, net);
-        if link.addrs.iter().any(|a| a.net == net) {
+        let same_subnet = |a: &&Ifa4| in_one_subnet(a.on_link(), new.on_link());
+        if let Some(at) = link.addrs.iter().position(|a| same_subnet(&a) && a.net.addr() == net.addr()) {
+            if terms.replace {
+                let old = core::mem::replace(&mut link.addrs[at].metric, metric);
+                let ifa = link.addrs[at];
+                self.change_prefix_metric(index, &ifa, old);
+                return Ok(());
+            }
             return Err((Errno::Eexist, "the interface has that address"));
         }
         if link.addrs.iter().filter(same_subnet).any(|a| a.scope != scope) {
             return Err((Errno::Einval, "the other addresses of the subnet have another scope"));
         }
         let secondary = link.addrs.iter().any(|a| same_subnet(&a));
-        let ifa = Ifa4 { net, scope, secondary, broadcast };
+        let ifa = Ifa4 { secondary, ..new };
         let at = if secondary { link.addrs.len() } else { place_of_primary(&link.addrs, scope) };
         link.addrs.insert(at, ifa);
         // inet_set_ifa(): an interface that ever had an address no longer follows `default`
@@ -65,6 +77,10 @@ impl HostState {
         let (up, carrier) = (link.up, link.carrier);
         let prefer = self.primary_of(index, ifa);
         for (table, kind, dst) in kept_routes(index, ifa) {
+            let prefix = kind != RouteKind::Broadcast && dst != host_net(ifa.net.addr());
+            if prefix && ifa.noprefixroute {
+                continue;
+            }
             if !up && (kind != RouteKind::Local || dst.prefix_len() < 32) {
                 continue;
             }
@@ -80,14 +96,14 @@ impl HostState {
             let route = Route {
                 dst,
                 kind,
-                metric: 0,
+                metric: if prefix { ifa.metric } else { 0 },
                 scope: if local { RtScope::HOST } else { RtScope::LINK },
                 proto: RtProto::KERNEL,
                 src: Some(prefer),
                 hops: SmallVec::from_iter([hop]),
             };
             let routes = self.table_mut(table);
-            if !routes.iter().any(|r| r.is_kernels(kind, dst, prefer, index)) {
+            if !routes.iter().any(|r| r.is_kernels(kind, dst, prefer, index) && r.metric == route.metric) {
                 routes.push(route);
             }
         }
@@ -97,7 +113,8 @@ impl HostState {
     /// a second to.
     fn primary_of(&self, index: IfIndex, ifa: &Ifa4) -> Ipv4Addr {
         let addrs = self.link(index).map_or(&[][..], |l| &l.addrs);
-        let primary = addrs.iter().find(|a| ifa.secondary && !a.secondary && in_one_subnet(a.net, ifa.net));
+        let primary =
+            addrs.iter().find(|a| ifa.secondary && !a.secondary && in_one_subnet(a.on_link(), ifa.on_link()));
         primary.unwrap_or(ifa).net.addr()
     }
 
@@ -105,29 +122,42 @@ impl HostState {
         &mut self,
         dev: IfName,
         net: Ipv4Net,
+        by: AddrDelBy,
         fx: &mut Effects,
     ) -> Result<(), Fault> {
         let index = self.index_of(dev)?;
-        let Some(link) = self.link(index) else { return Ok(()) };
-        let Some(gone) = link.addrs.iter().find(|a| a.net == net).copied() else {
-            return Err((Errno::Eaddrnotavail, "the interface has no such address"));
+        let fits = |a: &&Ifa4| {
+            a.net.addr() == net.addr()
+                && match by {
+                    AddrDelBy::Address => true,
+                    AddrDelBy::Prefix => a.net == net && a.contains(net.addr()),
+                    AddrDelBy::Peer(peer) => a.net == net && a.contains(peer),
+                }
         };
+        let gone = self.link(index).and_then(|l| l.addrs.iter().find(fits).copied());
+        let gone = gone.ok_or((Errno::Eaddrnotavail, "the interface has no such address"))?;
+        self.addr_gone(index, &gone, fx);
+        Ok(())
+    }
+
+    /// An address goes, and its seconds with it, unless one of them takes its place.
+    pub(in crate::host) fn addr_gone(&mut self, index: IfIndex, gone: &Ifa4, fx: &mut Effects) {
+        let Some(link) = self.link(index) else { return };
         let promote = self.on4(link, Conf4::PromoteSecondaries);
         let seconds: SmallVec<[Ifa4; 2]> = link
             .addrs
             .iter()
-            .filter(|a| !gone.secondary && a.secondary && in_one_subnet(a.net, net))
+            .filter(|a| !gone.secondary && a.secondary && in_one_subnet(a.on_link(), gone.on_link()))
             .copied()
             .collect();
         match seconds.first() {
-            Some(heir) if promote => self.replace_primary(index, &gone, heir.net, &seconds, fx),
+            Some(heir) if promote => self.replace_primary(index, gone, heir, &seconds, fx),
             _ => {
-                for ifa in seconds.iter().chain([&gone]) {
+                for ifa in seconds.iter().chain([gone]) {
                     self.remove_ifa(index, ifa, fx);
                 }
             }
         }
-        Ok(())
     }
 
     /// The first secondary takes the place of a primary that goes: the routes of the whole subnet
@@ -136,7 +166,7 @@ impl HostState {
         &mut self,
         index: IfIndex,
         gone: &Ifa4,
-        heir: Ipv4Net,
+        heir: &Ifa4,
         seconds: &[Ifa4],
         fx: &mut Effects,
     ) {
@@ -146,15 +176,12 @@ impl HostState {
         }
         self.remove_ifa(index, gone, fx);
         if let Some(link) = self.link_mut(index) {
-            link.addrs.retain(|a| a.net != heir);
-            let ifa = seconds.iter().find(|a| a.net == heir).map(|a| Ifa4 { secondary: false, ..*a });
-            if let Some(ifa) = ifa {
-                let at = place_of_primary(&link.addrs, ifa.scope);
-                link.addrs.insert(at, ifa);
-            }
+            link.addrs.retain(|a| !a.is(heir));
+            let at = place_of_primary(&link.addrs, heir.scope);
+            link.addrs.insert(at, Ifa4 { secondary: false, ..*heir });
         }
         let rest = self.link(index).map(|l| l.addrs.clone()).unwrap_or_default();
-        for ifa in rest.iter().filter(|a| in_one_subnet(a.net, heir)) {
+        for ifa in rest.iter().filter(|a| in_one_subnet(a.on_link(), heir.on_link())) {
             self.add_address_routes(index, ifa);
         }
     }
@@ -162,7 +189,7 @@ impl HostState {
     fn remove_ifa(&mut self, index: IfIndex, ifa: &Ifa4, fx: &mut Effects) {
         let prefer = self.primary_of(index, ifa);
         if let Some(link) = self.link_mut(index) {
-            link.addrs.retain(|a| a.net != ifa.net);
+            link.addrs.retain(|a| !a.is(ifa));
         }
         for (table, kind, dst) in kept_routes(index, ifa) {
             if !self.still_kept(index, (table, kind, dst), prefer) {
@@ -179,8 +206,25 @@ impl HostState {
         }
     }
 
+    /// fib_modify_prefix_metric(): the route to the prefix moves to another preference.
+    fn change_prefix_metric(&mut self, index: IfIndex, ifa: &Ifa4, old: u32) {
+        if ifa.metric == old || ifa.secondary || ifa.noprefixroute {
+            return;
+        }
+        self.add_address_routes(index, ifa);
+        let prefer = ifa.net.addr();
+        for (table, kind, dst) in kept_routes(index, ifa) {
+            if kind != RouteKind::Broadcast && dst != host_net(prefer) {
+                let goes = |r: &Route| r.is_kernels(kind, dst, prefer, index) && r.metric == old;
+                self.table_mut(table).retain(|r| !goes(r));
+            }
+        }
+    }
+
     fn drop_kept(&mut self, index: IfIndex, table: u32, kind: RouteKind, dst: Ipv4Net, prefer: Ipv4Addr) {
-        self.table_mut(table).retain(|r| !r.is_kernels(kind, dst, prefer, index));
+        if self.has_table(table) {
+            self.table_mut(table).retain(|r| !r.is_kernels(kind, dst, prefer, index));
+        }
     }
 
     /// Another address of the device brings the same route along.
@@ -194,7 +238,9 @@ impl HostState {
     /// fib_sync_down_addr(): routes of the main table that prefer a source address which is no
     /// longer the host's go with it.
     fn drop_routes_preferring(&mut self, addr: Ipv4Addr) {
-        self.table_mut(TABLE_MAIN).retain(|r| r.src != Some(addr));
+        if self.has_table(TABLE_MAIN) {
+            self.table_mut(TABLE_MAIN).retain(|r| r.src != Some(addr));
+        }
     }
 }
 
@@ -209,7 +255,7 @@ impl Route {
 /// What fib_add_ifaddr() adds for an address.
 fn kept_routes(index: IfIndex, ifa: &Ifa4) -> SmallVec<[Kept; 4]> {
     let mut kept = SmallVec::new();
-    let (addr, subnet, len) = (ifa.net.addr(), ifa.net.trunc(), ifa.net.prefix_len());
+    let (addr, subnet, len) = (ifa.net.addr(), ifa.on_link().trunc(), ifa.net.prefix_len());
     kept.push((TABLE_LOCAL, RouteKind::Local, host_net(addr)));
     if let Some(b) = ifa.broadcast.filter(|b| !b.is_broadcast()) {
         kept.push((TABLE_LOCAL, RouteKind::Broadcast, host_net(b)));
@@ -223,7 +269,7 @@ fn kept_routes(index: IfIndex, ifa: &Ifa4) -> SmallVec<[Kept; 4]> {
         kept.push((TABLE_MAIN, RouteKind::Unicast, subnet));
     }
     if len < 31 {
-        kept.push((TABLE_LOCAL, RouteKind::Broadcast, host_net(ifa.net.broadcast())));
+        kept.push((TABLE_LOCAL, RouteKind::Broadcast, host_net(subnet.broadcast())));
     }
     kept
 }

@@ -21,6 +21,7 @@ impl HostState {
         dev: IfName,
         net: Ipv6Net,
         nodad: bool,
+        replace: bool,
         fx: &mut Effects,
     ) -> Result<(), Fault> {
         let index = self.index_of(dev)?;
@@ -29,6 +30,9 @@ impl HostState {
             return Err((Errno::Eacces, "IPv6 is disabled on the interface"));
         }
         if link.addrs6.iter().any(|a| a.net.addr() == net.addr()) {
+            if replace {
+                return Ok(());
+            }
             return Err((Errno::Eexist, "the interface has that address"));
         }
         let ready = link.ready6;

@@ -1,12 +1,15 @@
 //! `ip addr flush` and `ip route flush`: iproute2 lists what fits and deletes it piece by piece.
 
 use super::Fault;
-use super::mutation::{Effects, Family, RouteFilter};
+use super::mutation::{Effects, Errno, Family, RouteFilter};
 use crate::addr::IfName;
 use crate::host::state::HostState;
 use crate::host::state::route::{Route, TABLE_MAIN};
 use crate::host::state::route6::Route6;
 use ipnet::IpNet;
+
+/// inet_dump_fib(), inet6_dump_fib(): a table is there from its first route on, and stays.
+const NO_TABLE: Fault = (Errno::Enoent, "there is no such table");
 
 impl HostState {
     pub(super) fn addr_flush(
@@ -18,10 +21,10 @@ impl HostState {
         let index = self.index_of(dev)?;
         let of = |wanted| family.is_none_or(|f| f == wanted);
         // a secondary that is promoted when its primary goes is met in the next round
-        while let Some(net) = self.link(index).and_then(|l| l.addrs.first()).map(|a| a.net)
+        while let Some(first) = self.link(index).and_then(|l| l.addrs.first()).copied()
             && of(Family::Inet)
         {
-            self.addr_del(dev, net, fx)?;
+            self.addr_gone(index, &first, fx);
         }
         while let Some(net) = self.link(index).and_then(|l| l.addrs6.first()).map(|a| a.net)
             && of(Family::Inet6)
@@ -35,6 +38,9 @@ impl HostState {
         let dev = filter.dev.map(|d| self.index_of(d)).transpose()?;
         if filter.family == Family::Inet6 {
             let table = filter.table.unwrap_or(TABLE_MAIN);
+            if !self.has_table6(table) {
+                return Err(NO_TABLE);
+            }
             let goes = |r: &Route6| {
                 r.table == table
                     && dev.is_none_or(|d| r.dev == Some(d))
@@ -51,10 +57,10 @@ impl HostState {
                 && filter.proto.is_none_or(|p| r.proto == p)
                 && filter.dst.is_none_or(|dst| dst == IpNet::V4(r.dst))
         };
-        // iproute2 complains of a table that nobody ever put a route into; nothing is left in it either way
-        if self.has_table(table) {
-            self.table_mut(table).retain(|r| !goes(r));
+        if !self.has_table(table) {
+            return Err(NO_TABLE);
         }
+        self.table_mut(table).retain(|r| !goes(r));
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! net/ipv4/fib_semantics.c: fib_sync_up, fib_sync_down_dev; net/core/neighbour.c: neigh_ifdown,
 //! neigh_carrier_down; net/ipv6/addrconf.c: addrconf_notify).
 
+use super::mutation::AddrTerms;
 use super::mutation::{Effect, Effects, Family};
 use crate::host::state::HostState;
 use crate::host::state::conf::{Conf4, Conf6};
@@ -38,7 +39,7 @@ impl HostState {
     fn loopback_addresses(&mut self, index: IfIndex) {
         let net4 = Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8);
         // an address that is there already is no error here
-        let _ = self.insert_ifa(index, net4, RtScope::HOST, None);
+        let _ = self.insert_ifa(index, net4, RtScope::HOST, None, &AddrTerms::default());
         self.loopback_address6(index);
     }
 

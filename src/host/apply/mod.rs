@@ -45,12 +45,12 @@ impl HostState {
             Mutation::LinkAdd { name, kind, mac } => self.link_add(*name, *kind, *mac, fx),
             Mutation::LinkDel { dev } => self.link_del(*dev, fx),
             Mutation::LinkSet { dev, change } => self.link_set(*dev, *change, fx),
-            Mutation::AddrAdd { dev, net, scope, nodad, broadcast } => match net {
-                IpNet::V4(net) => self.addr_add(*dev, *net, *scope, *broadcast),
-                IpNet::V6(net) => self.addr_add6(*dev, *net, *nodad, fx),
+            Mutation::AddrAdd { dev, net, scope, nodad, broadcast, terms } => match net {
+                IpNet::V4(net) => self.addr_add(*dev, *net, *scope, *broadcast, terms),
+                IpNet::V6(net) => self.addr_add6(*dev, *net, *nodad, terms.replace, fx),
             },
-            Mutation::AddrDel { dev, net } => match net {
-                IpNet::V4(net) => self.addr_del(*dev, *net, fx),
+            Mutation::AddrDel { dev, net, by } => match net {
+                IpNet::V4(net) => self.addr_del(*dev, *net, *by, fx),
                 IpNet::V6(net) => self.addr_del6(*dev, *net),
             },
             Mutation::AddrFlush { dev, family } => self.addr_flush(*dev, *family, fx),

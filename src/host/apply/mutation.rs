@@ -1,7 +1,7 @@
 //! Changes to a namespace: the only way into [`HostState`](crate::host::HostState), and at the same
 //! time what the live lab plays on a real kernel and what a scenario file writes as commands.
 
-pub use super::spec::{HopSpec, RouteFilter, RouteSpec, RuleSpec};
+pub use super::spec::{AddrDelBy, AddrTerms, HopSpec, RouteFilter, RouteSpec, RuleSpec};
 use crate::addr::{IfName, Mac};
 use crate::host::state::conf::SysctlKey;
 use crate::host::state::hook::HookPoint;
@@ -159,6 +159,8 @@ pub enum Mutation {
         nodad: bool,
         /// IPv4 broadcast address.
         broadcast: Option<Ipv4Addr>,
+        /// What else is said of it.
+        terms: AddrTerms,
     },
     /// An address is removed.
     AddrDel {
@@ -166,6 +168,8 @@ pub enum Mutation {
         dev: IfName,
         /// Address and prefix length.
         net: IpNet,
+        /// Which of those with that address.
+        by: AddrDelBy,
     },
     /// A route.
     Route {

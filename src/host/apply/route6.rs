@@ -59,6 +59,7 @@ impl HostState {
             (_, Some(at)) => self.routes6[at] = route,
             (_, None) => self.routes6.push(route),
         }
+        self.keep_table6(table);
         Ok(())
     }
 

@@ -3,9 +3,10 @@
 use super::mutation::Family;
 use crate::addr::IfName;
 use crate::host::state::route::{RouteKind, RtProto, RtScope, Rule, RuleAction};
+use crate::host::state::selectors::Selectors;
 use ipnet::IpNet;
 use smallvec::SmallVec;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// A next hop as it is asked for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -85,6 +86,31 @@ pub struct RouteFilter {
     pub dst: Option<IpNet>,
 }
 
+/// What `ip addr add` may say of an address beyond where it is and how far it reaches.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct AddrTerms {
+    /// It may be there (`replace`, `change`), and then only the metric of its route changes (IPv4).
+    pub replace: bool,
+    /// IPv4: the far end, whose prefix is on the link in the place of the own one.
+    pub peer: Option<Ipv4Addr>,
+    /// IPv4: no route to the prefix comes with it.
+    pub noprefixroute: bool,
+    /// IPv4: the preference of the route to the prefix.
+    pub metric: u32,
+}
+
+/// What a deletion compares beside the address itself (inet_rtm_deladdr).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum AddrDelBy {
+    /// The prefix length, and that the address lies in the prefix.
+    #[default]
+    Prefix,
+    /// The prefix length, and that this far end lies in the prefix.
+    Peer(Ipv4Addr),
+    /// Nothing: the first goes. It is what iproute2 asks for when no length is said.
+    Address,
+}
+
 /// A policy rule as it is asked for. What is not said is the kernel's choice when a rule is added,
 /// and anything when one is deleted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -103,10 +129,14 @@ pub struct RuleSpec {
     pub iif: Option<IfName>,
     /// Mark and mask.
     pub fwmark: Option<(u32, u32)>,
+    /// What else it asks of a packet.
+    pub more: Selectors,
     /// What to do; a rule that is added looks into the main table.
     pub action: Option<RuleAction>,
     /// Pass over results whose prefix is this short or shorter.
     pub suppress_prefixlength: Option<u8>,
+    /// Pass over results out of a device of that group.
+    pub suppress_ifgroup: Option<u32>,
 }
 
 impl RuleSpec {
@@ -121,8 +151,10 @@ impl RuleSpec {
             to: None,
             iif: None,
             fwmark: None,
+            more: Selectors::NONE,
             action: None,
             suppress_prefixlength: None,
+            suppress_ifgroup: None,
         }
     }
 
@@ -137,8 +169,10 @@ impl RuleSpec {
             to: rule.to,
             iif: rule.iif,
             fwmark: rule.fwmark,
+            more: rule.more,
             action: Some(rule.action),
             suppress_prefixlength: rule.suppress_prefixlength,
+            suppress_ifgroup: rule.suppress_ifgroup,
         }
     }
 
@@ -147,12 +181,19 @@ impl RuleSpec {
     #[must_use]
     pub fn selects(&self, rule: &Rule) -> bool {
         self.priority.is_none_or(|p| p == rule.priority)
-            && self.action.is_none_or(|a| a == rule.action)
+            && self.action.is_none_or(|a| a.is_like(rule.action))
             && (self.from.is_none() || self.from == rule.from)
             && (self.to.is_none() || self.to == rule.to)
             && (self.iif.is_none() || self.iif == rule.iif)
-            && (self.fwmark.is_none() || self.fwmark == rule.fwmark)
+            && self.mark_selects(rule)
+            && self.more.select(&rule.more)
             && (self.suppress_prefixlength.is_none()
                 || self.suppress_prefixlength == rule.suppress_prefixlength)
+            && (self.suppress_ifgroup.is_none() || self.suppress_ifgroup == rule.suppress_ifgroup)
+    }
+    /// Mark and mask are compared one by one, and neither when it is 0.
+    fn mark_selects(&self, rule: &Rule) -> bool {
+        let (said, known) = (self.fwmark.unwrap_or((0, 0)), rule.fwmark.unwrap_or((0, 0)));
+        (said.0 == 0 || said.0 == known.0) && (said.1 == 0 || said.1 == known.1)
     }
 }

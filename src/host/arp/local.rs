@@ -82,7 +82,7 @@ impl HostState {
     fn confirms(&self, link: &Link, dst: Option<Ipv4Addr>, local: Ipv4Addr, scope: RtScope) -> bool {
         let addrs = || link.addrs().iter();
         let has = addrs().any(|a| a.net.addr() == local && self.counted_scope(link, a) <= scope);
-        let together = |a: &Ifa4| a.net.contains(&local) && dst.is_none_or(|d| a.net.contains(&d));
+        let together = |a: &Ifa4| a.contains(local) && dst.is_none_or(|d| a.contains(d));
         has && addrs().any(together)
     }
 
@@ -98,12 +98,12 @@ impl HostState {
                     break;
                 }
             }
-            if same || !ifa.net.contains(&dst) {
+            if same || !ifa.contains(dst) {
                 continue;
             }
             same = true;
             let Some(first) = chosen else { continue };
-            if ifa.net.contains(&first.net.addr()) || fits(ifa) {
+            if ifa.contains(first.net.addr()) || fits(ifa) {
                 break;
             }
             // the address found does not lie in this subnet: look for a larger one

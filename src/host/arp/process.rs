@@ -11,6 +11,7 @@ use crate::host::state::HostState;
 use crate::host::state::conf::Conf4;
 use crate::host::state::hook::{HookFrame, HookPoint};
 use crate::host::state::link::Link;
+use crate::host::state::selectors::Upper;
 use crate::wire::{Arp, Cast, ETHERTYPE_IPV4, OP_REPLY, OP_REQUEST};
 
 /// [`process`](crate::host::process()), with a listener.
@@ -69,6 +70,7 @@ impl<'a, W: Witness> Judge<'a, W> {
             src: self.request.arp.spa,
             dev: self.request.dev,
             mark: 0,
+            upper: Upper::default(),
             is_arp: true,
             leg: self.request.leg,
         };

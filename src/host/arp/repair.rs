@@ -4,14 +4,16 @@
 use super::decide::{Request, decide};
 use super::reason::Reason;
 use crate::addr::IfName;
-use crate::host::apply::mutation::{Family, HookSpec, LinkChange, Mutation, Op, RouteSpec, RuleSpec};
+use crate::host::apply::mutation::{
+    AddrDelBy, Family, HookSpec, LinkChange, Mutation, Op, RouteSpec, RuleSpec,
+};
 use crate::host::fib::input::{InputFault, SourceFault};
 use crate::host::fib::{FibMiss, Flow};
 use crate::host::state::HostState;
 use crate::host::state::conf::{Conf4, Global, NeighVar, Scope, SysctlKey};
 use crate::host::state::hook::{HookFrame, HookPoint};
 use crate::host::state::link::{IfIndex, Link, LinkKind};
-use crate::host::state::route::{RouteKind, Rule, RuleAction, TABLE_LOCAL, TABLE_MAIN};
+use crate::host::state::route::{RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN};
 use ipnet::{IpNet, Ipv4Net};
 use std::net::Ipv4Addr;
 
@@ -209,13 +211,10 @@ impl Mend<'_> {
         if !self.state.has_custom_rules() {
             return Some(TABLE_MAIN);
         }
-        self.state.rules_for(flow).find_map(|rule| match rule.action {
-            // a host route is too long to be passed over
-            RuleAction::Lookup(table) if table != TABLE_LOCAL && rule.suppress_prefixlength < Some(32) => {
-                Some(table)
-            }
-            _ => None,
-        })
+        // a host route is too long to be passed over, unless its device is what matters
+        let takes = |rule: &&Rule| rule.suppress_prefixlength < Some(32) && rule.suppress_ifgroup != Some(0);
+        let tables = self.state.rules_for(flow).filter(takes).map_while(|rule| rule.table().ok());
+        tables.into_iter().find(|table| *table != TABLE_LOCAL)
     }
 
     /// Something else than a way out of this interface stands where the way back should: a host
@@ -250,7 +249,11 @@ impl Mend<'_> {
         let mut changes = Vec::new();
         for link in self.state.links() {
             let has = link.addrs().iter().filter(|a| a.net.addr() == ip);
-            changes.extend(has.map(|a| Mutation::AddrDel { dev: link.name(), net: IpNet::V4(a.net) }));
+            changes.extend(has.map(|a| Mutation::AddrDel {
+                dev: link.name(),
+                net: IpNet::V4(a.net),
+                by: a.peer.map_or(AddrDelBy::Prefix, AddrDelBy::Peer),
+            }));
         }
         if !changes.is_empty() {
             return Some(changes);

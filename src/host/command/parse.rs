@@ -2,7 +2,9 @@
 
 use super::{Changes, ways};
 use crate::addr::{IfName, Mac};
-use crate::host::apply::mutation::{Family, HookSpec, LinkChange, Mutation, Op, SetNud};
+use crate::host::apply::mutation::{
+    AddrDelBy, AddrTerms, Family, HookSpec, LinkChange, Mutation, Op, SetNud,
+};
 use crate::host::state::conf::SysctlKey;
 use crate::host::state::hook::HookPoint;
 use crate::host::state::link::LinkKind;
@@ -222,23 +224,51 @@ fn addr(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
         return Ok(Mutation::AddrFlush { dev: w.parse("an interface")?, family: said });
     }
     let op = op(w)?;
-    let prefix = net(w.next("an address")?, said == Some(Family::Inet6))?;
+    let word = w.next("an address")?;
+    let mut prefix = net(word, said == Some(Family::Inet6))?;
     of_family(prefix.addr(), said)?;
+    let four = prefix.addr().is_ipv4();
+    // a length of its own, or that of the far end
+    let mut long = word.contains('/');
     let (mut dev, mut scope, mut nodad, mut broadcast) = (None, None, false, None);
+    let mut terms = AddrTerms { replace: matches!(op, Op::Replace | Op::Change), ..AddrTerms::default() };
     while let Some(word) = w.rest.next() {
         match word {
             "dev" => dev = Some(w.parse("an interface")?),
             "scope" => scope = Some(rt_scope(w)?),
             "nodad" => nodad = true,
             "brd" | "broadcast" => broadcast = Some(w.parse("a broadcast address")?),
+            "peer" | "remote" if four => {
+                let IpNet::V4(peer) = net(w.next("the far end")?, false)? else {
+                    return Err("the far end is of another family".into());
+                };
+                prefix = IpNet::V4(Ipv4Net::new_assert(v4(prefix.addr())?, peer.prefix_len()));
+                (terms.peer, long) = (Some(peer.addr()), true);
+            }
+            "noprefixroute" if four => terms.noprefixroute = true,
+            "metric" | "priority" | "preference" if four => terms.metric = w.parse("a metric")?,
             other => return Err(format!("{other:?} is not understood in an address")),
         }
     }
     let dev = dev.ok_or("`dev INTERFACE` is wanted")?;
     Ok(match op {
-        Op::Del => Mutation::AddrDel { dev, net: prefix },
-        _ => Mutation::AddrAdd { dev, net: prefix, scope, nodad, broadcast },
+        Op::Del => {
+            let by = match terms.peer {
+                Some(peer) => AddrDelBy::Peer(peer),
+                None if long || !four => AddrDelBy::Prefix,
+                None => AddrDelBy::Address,
+            };
+            Mutation::AddrDel { dev, net: prefix, by }
+        }
+        _ => Mutation::AddrAdd { dev, net: prefix, scope, nodad, broadcast, terms },
     })
+}
+
+fn v4(ip: IpAddr) -> Result<Ipv4Addr, Why> {
+    match ip {
+        IpAddr::V4(ip) => Ok(ip),
+        IpAddr::V6(ip) => Err(format!("{ip} is not of IPv4")),
+    }
 }
 
 pub(super) fn rt_scope(w: &mut Words<'_>) -> Result<RtScope, Why> {

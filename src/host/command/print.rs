@@ -1,7 +1,8 @@
 //! From [`Mutation`] to text.
 
 use crate::host::apply::mutation::{
-    Family, HookSpec, HopSpec, KernelChange, LinkChange, Mutation, Op, RouteFilter, RouteSpec, RuleSpec,
+    AddrDelBy, Family, HookSpec, HopSpec, KernelChange, LinkChange, Mutation, Op, RouteFilter, RouteSpec,
+    RuleSpec,
 };
 use crate::host::state::hook::HookPoint;
 use crate::host::state::link::LinkKind;
@@ -39,17 +40,38 @@ impl Display for Mutation {
             }
             Mutation::LinkDel { dev } => write!(f, "ip link del {dev}"),
             Mutation::LinkSet { dev, change } => write!(f, "ip link set {dev} {change}"),
-            Mutation::AddrAdd { dev, net, scope, nodad, broadcast } => {
-                write!(f, "ip addr add {net}")?;
+            Mutation::AddrAdd { dev, net, scope, nodad, broadcast, terms } => {
+                let verb = if terms.replace { "replace" } else { "add" };
+                match terms.peer {
+                    Some(peer) => {
+                        write!(f, "ip addr {verb} {} peer {peer}/{}", net.addr(), net.prefix_len())?;
+                    }
+                    None => write!(f, "ip addr {verb} {net}")?,
+                }
                 if let Some(b) = broadcast {
                     write!(f, " brd {b}")?;
                 }
                 if let Some(s) = scope {
                     write!(f, " scope {s}")?;
                 }
-                write!(f, " dev {dev}{}", if *nodad { " nodad" } else { "" })
+                if terms.metric != 0 {
+                    write!(f, " metric {}", terms.metric)?;
+                }
+                let flag = |on, word| if on { word } else { "" };
+                write!(
+                    f,
+                    " dev {dev}{}{}",
+                    flag(*nodad, " nodad"),
+                    flag(terms.noprefixroute, " noprefixroute")
+                )
             }
-            Mutation::AddrDel { dev, net } => write!(f, "ip addr del {net} dev {dev}"),
+            Mutation::AddrDel { dev, net, by } => match by {
+                AddrDelBy::Prefix => write!(f, "ip addr del {net} dev {dev}"),
+                AddrDelBy::Peer(peer) => {
+                    write!(f, "ip addr del {} peer {peer}/{} dev {dev}", net.addr(), net.prefix_len())
+                }
+                AddrDelBy::Address => write!(f, "ip addr del {} dev {dev}", net.addr()),
+            },
             Mutation::AddrFlush { dev, family } => write!(f, "ip {}addr flush dev {dev}", option(*family)),
             Mutation::Route { op, spec } => route(f, *op, spec),
             Mutation::RouteFlush(filter) => write!(f, "ip {}route flush{filter}", six(filter.family)),
@@ -228,15 +250,22 @@ impl Display for RuleSpec {
             Some((value, mask)) => write!(f, " fwmark {value:#x}/{mask:#x}")?,
             None => {}
         }
+        write!(f, "{}", self.more)?;
         match self.action {
             Some(RuleAction::Lookup(table)) => write!(f, " lookup {}", Table(table))?,
             Some(RuleAction::Unreachable) => f.write_str(" unreachable")?,
             Some(RuleAction::Blackhole) => f.write_str(" blackhole")?,
             Some(RuleAction::Prohibit) => f.write_str(" prohibit")?,
+            Some(RuleAction::Goto(priority)) => write!(f, " goto {priority}")?,
+            Some(RuleAction::Nop) => f.write_str(" nop")?,
+            Some(RuleAction::L3mdev) => f.write_str(" l3mdev")?,
             None => {}
         }
         if let Some(n) = self.suppress_prefixlength {
             write!(f, " suppress_prefixlength {n}")?;
+        }
+        if let Some(group) = self.suppress_ifgroup {
+            write!(f, " suppress_ifgroup {group}")?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use super::parse::{Why, Words, net, of_family, op, rt_scope};
 use crate::host::apply::mutation::{Family, HopSpec, Mutation, Op, RouteFilter, RouteSpec, RuleSpec};
 use crate::host::state::route::{RouteKind, RtProto, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
+use crate::host::state::selectors::Upper;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
@@ -139,6 +140,33 @@ pub(super) fn rule(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, 
             "unreachable" => rule.action = Some(RuleAction::Unreachable),
             "blackhole" => rule.action = Some(RuleAction::Blackhole),
             "prohibit" => rule.action = Some(RuleAction::Prohibit),
+            "goto" => rule.action = Some(RuleAction::Goto(w.parse("a priority")?)),
+            "nop" => rule.action = Some(RuleAction::Nop),
+            "l3mdev" if rule.action.is_none() => rule.action = Some(RuleAction::L3mdev),
+            "tos" | "dsfield" => rule.more.tos = dsfield(w)?,
+            "oif" if family == Family::Inet => rule.more.oif = Some(w.parse("an interface")?),
+            "uidrange" if family == Family::Inet => {
+                if !w.rest.peek().is_some_and(|word| word.contains('-')) {
+                    return Err("`uidrange FIRST-LAST` is wanted".into());
+                }
+                rule.more.uids = Some(range(w, "users")?);
+            }
+            "ipproto" if family == Family::Inet => {
+                let word = w.next("a protocol")?;
+                let number = Upper::by_name(word).ok_or_else(|| format!("{word:?} is no IP protocol"))?;
+                rule.more.ipproto = Some(number);
+            }
+            "sport" if family == Family::Inet => rule.more.sport = Some(range(w, "ports")?),
+            "dport" if family == Family::Inet => rule.more.dport = Some(range(w, "ports")?),
+            "oif" | "uidrange" | "ipproto" | "sport" | "dport" => {
+                return Err(format!("{word:?} is modelled in rules of IPv4 only"));
+            }
+            "suppress_ifgroup" => {
+                rule.suppress_ifgroup = match w.next("a group")? {
+                    "default" => Some(0),
+                    n => Some(n.parse().map_err(|_| format!("{n:?} is no number of a group"))?),
+                };
+            }
             "suppress_prefixlength" => rule.suppress_prefixlength = Some(w.parse("a prefix length")?),
             other => return Err(format!("{other:?} is not understood in a rule")),
         }
@@ -154,6 +182,27 @@ fn selector(w: &mut Words<'_>, family: Family) -> Result<Option<IpNet>, Why> {
     let net = net(w.next("a prefix")?, family == Family::Inet6)?;
     of_family(net.addr(), Some(family))?;
     Ok(Some(net).filter(|n| n.prefix_len() > 0))
+}
+
+/// A dsfield by number, as ip(8) reads it: hexadecimal.
+fn dsfield(w: &mut Words<'_>) -> Result<u8, Why> {
+    let word = w.next("a dsfield")?;
+    let hex = word.strip_prefix("0x").unwrap_or(word);
+    let tos = u8::from_str_radix(hex, 16).map_err(|_| format!("{word:?} is no dsfield in hexadecimal"))?;
+    if tos & 3 != 0 {
+        return Err(format!("{word:?} sets bits of ECN, which no rule or route may ask for"));
+    }
+    Ok(tos)
+}
+
+/// `FIRST-LAST`, or one.
+fn range<T: core::str::FromStr + Copy + PartialOrd>(w: &mut Words<'_>, what: &str) -> Result<(T, T), Why> {
+    let word = w.next(what)?;
+    let (first, last) = word.split_once('-').unwrap_or((word, word));
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) if first <= last => Ok((first, last)),
+        _ => Err(format!("{word:?} is no range of {what}")),
+    }
 }
 
 fn fwmark(w: &mut Words<'_>) -> Result<(u32, u32), Why> {

@@ -10,6 +10,7 @@ use crate::host::state::HostState;
 use crate::host::state::conf::Conf4;
 use crate::host::state::link::{IfIndex, Link};
 use crate::host::state::route::RouteKind;
+use crate::host::state::selectors::Upper;
 use std::net::Ipv4Addr;
 
 /// The packet whose way is sought.
@@ -23,6 +24,8 @@ pub struct InputPacket {
     pub dev: IfIndex,
     /// Packet mark.
     pub mark: u32,
+    /// What the layer above gives; nothing for ARP.
+    pub upper: Upper,
     /// ARP rather than IP: a way back out of the same device is refused unless
     /// proxy_arp_pvlan is on.
     pub is_arp: bool,
@@ -98,7 +101,7 @@ impl HostState {
         if input.dst.is_broadcast() {
             return Ok(broadcast(input, w));
         }
-        let flow = Flow::input(input.dst, input.src, input.dev, input.mark);
+        let flow = Flow { upper: input.upper, ..Flow::input(input.dst, input.src, input.dev, input.mark) };
         let hit = self.fib_lookup(&flow).map_err(InputFault::NoRoute);
         w.saw(Condition::RouteToTarget, hit.as_ref().err().map(unroutable), || match &hit {
             Ok(hit) => met::hit_text(self, hit),
@@ -217,7 +220,8 @@ impl HostState {
     /// The lookup of the way back: as if the answer came in by the way out.
     fn reverse_flow(&self, link: &Link, input: &InputPacket, out: Option<IfIndex>) -> Flow {
         let mark = if self.on4(link, Conf4::SrcValidMark) { input.mark } else { 0 };
-        Flow { iif: out.unwrap_or(LOOPBACK), mark, ..Flow::output(input.src, input.dst) }
+        let upper = input.upper.reversed();
+        Flow { iif: out.unwrap_or(LOOPBACK), mark, upper, ..Flow::output(input.src, input.dst) }
     }
 
     fn full_source_check(

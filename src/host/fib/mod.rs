@@ -10,6 +10,7 @@ use crate::host::state::link::IfIndex;
 use crate::host::state::route::{
     NextHop, Route, RouteKind, RtScope, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
 };
+use crate::host::state::selectors::Upper;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -29,6 +30,8 @@ pub struct Flow {
     pub oif: Option<IfIndex>,
     /// Packet mark.
     pub mark: u32,
+    /// What the layer above gives.
+    pub upper: Upper,
     /// Routes of a wider scope are passed over.
     pub scope: RtScope,
     /// Take linkdown hops even where the device ignores them (FIB_LOOKUP_IGNORE_LINKSTATE).
@@ -45,6 +48,7 @@ impl Flow {
             iif: LOOPBACK,
             oif: None,
             mark: 0,
+            upper: Upper::default(),
             scope: RtScope::UNIVERSE,
             ignore_linkstate: false,
         }
@@ -130,13 +134,13 @@ impl HostState {
 
     fn lookup_by_rules(&self, flow: &Flow) -> Result<FibHit<'_>, FibMiss> {
         for rule in self.rules_for(flow) {
-            let table = match rule.action {
-                RuleAction::Lookup(table) => table,
-                action => return Err(FibMiss::Rule { priority: rule.priority, action }),
+            let table = match rule.table() {
+                Ok(table) => table,
+                Err(action) => return Err(FibMiss::Rule { priority: rule.priority, action }),
             };
             match self.lookup_tables(&[table], flow) {
                 Step::Found(hit)
-                    if rule.suppress_prefixlength.is_some_and(|n| hit.route.dst.prefix_len() <= n) => {}
+                    if rule.suppresses(hit.route.dst.prefix_len(), !hit.route.hops.is_empty()) => {}
                 Step::Found(hit) => return Ok(hit),
                 Step::Fail(miss) => return Err(miss),
                 Step::Again => {}
@@ -145,9 +149,9 @@ impl HostState {
         Err(FibMiss::NoRoute)
     }
 
-    /// The policy rules that concern a flow, in order.
+    /// The policy rules that concern a flow and ask a table or refuse, in the order they are walked.
     pub(super) fn rules_for<'a>(&'a self, flow: &'a Flow) -> impl Iterator<Item = &'a Rule> {
-        self.rules.list.iter().filter(move |r| self.rule_matches(r, flow))
+        walk(&self.rules.list, move |r| self.rule_matches(r, flow))
     }
 
     fn rule_matches(&self, rule: &Rule, flow: &Flow) -> bool {
@@ -162,8 +166,14 @@ impl HostState {
         let hit = iif
             && rule.from.is_none_or(|n| n.contains(&IpAddr::V4(flow.src)))
             && rule.to.is_none_or(|n| n.contains(&IpAddr::V4(flow.dst)))
-            && rule.fwmark.is_none_or(|(mark, mask)| flow.mark & mask == mark & mask);
+            && rule.fwmark.is_none_or(|(mark, mask)| flow.mark & mask == mark & mask)
+            && rule.action != RuleAction::L3mdev
+            && rule.more.match_packet(flow.upper, |oif| flow.oif.is_some_and(|dev| self.is_named(dev, oif)));
         hit != rule.invert
+    }
+
+    fn is_named(&self, dev: IfIndex, name: IfName) -> bool {
+        self.link(dev).is_some_and(|l| l.name() == name)
     }
 
     /// Looks through tables as if they were one trie: longest prefix first, then the higher table
@@ -254,6 +264,30 @@ impl HostState {
             _ => AddrType::Unicast,
         }
     }
+}
+
+/// The rules that fit, as fib_rules_lookup() walks them: a `goto` leads on to the first of its
+/// priority.
+pub(super) fn walk<'a>(
+    rules: &'a [Rule],
+    fits: impl Fn(&Rule) -> bool + 'a,
+) -> impl Iterator<Item = &'a Rule> {
+    let mut at = 0;
+    core::iter::from_fn(move || {
+        while let Some(rule) = rules.get(at) {
+            at += 1;
+            match rule.action {
+                _ if !fits(rule) => {}
+                RuleAction::Nop => {}
+                // forward only: whoever adds one is refused another
+                RuleAction::Goto(priority) => {
+                    at = rules.iter().position(|r| r.priority == priority).unwrap_or(at);
+                }
+                _ => return Some(rule),
+            }
+        }
+        None
+    })
 }
 
 /// What kind of address an address is to a host.

@@ -53,12 +53,16 @@ impl HostState {
         // the kernel's own lead to its two tables even when they are gone, until one is added
         let own = Rule::defaults6();
         let rules = if self.rules6.custom { &self.rules6.list[..] } else { &own[..] };
-        for rule in rules.iter().filter(|r| self.rule_matches6(r, flow)) {
-            let table = match rule.action {
-                RuleAction::Lookup(table) => table,
-                action => return Err(FibMiss::Rule { priority: rule.priority, action }),
+        for rule in super::walk(rules, |r| self.rule_matches6(r, flow)) {
+            let table = match rule.table() {
+                Ok(table) => table,
+                Err(action) => return Err(FibMiss::Rule { priority: rule.priority, action }),
             };
             if table == TABLE_LOCAL && self.is_local6(flow) {
+                // its routes all lead over a device
+                if rule.suppress_ifgroup == Some(0) {
+                    continue;
+                }
                 return Ok(Way6::Local);
             }
             let fits = |r: &&Route6| {
@@ -71,9 +75,7 @@ impl HostState {
                 None => {}
                 Some(route) if route.kind == RouteKind::Throw => {}
                 // a way is passed over for a short prefix, a rejection is not
-                Some(route)
-                    if !route.kind.is_reject()
-                        && rule.suppress_prefixlength.is_some_and(|n| route.dst.prefix_len() <= n) => {}
+                Some(route) if !route.kind.is_reject() && rule.suppresses(route.dst.prefix_len(), true) => {}
                 Some(route) => return Ok(Way6::Route(route)),
             }
         }
@@ -122,7 +124,10 @@ impl HostState {
             && from
             && rule.to.is_none_or(|n| n.contains(&IpAddr::V6(flow.dst)))
             // packets of the lab carry no mark in IPv6
-            && rule.fwmark.is_none_or(|(mark, mask)| mark & mask == 0);
+            && rule.fwmark.is_none_or(|(mark, mask)| mark & mask == 0)
+            && rule.action != RuleAction::L3mdev
+            // its other selectors are IPv4's alone; see `rule` in host/command/ways.rs
+            && rule.more.tos == 0;
         hit != rule.invert
     }
 }

@@ -75,6 +75,32 @@ pub struct Ifa4 {
     pub secondary: bool,
     /// The broadcast address, when one was given.
     pub broadcast: Option<Ipv4Addr>,
+    /// The far end, when there is one: it is its prefix that is on the link (ifa_address).
+    pub peer: Option<Ipv4Addr>,
+    /// No route to the prefix comes with it (IFA_F_NOPREFIXROUTE).
+    pub noprefixroute: bool,
+    /// Preference of the route to the prefix (ifa_rt_priority).
+    pub metric: u32,
+}
+
+impl Ifa4 {
+    /// The prefix that it puts on the link, with the address that it is taken from.
+    #[must_use]
+    pub fn on_link(&self) -> Ipv4Net {
+        self.peer.map_or(self.net, |peer| Ipv4Net::new_assert(peer, self.net.prefix_len()))
+    }
+
+    /// Whether an address lies in the prefix that it puts on the link (inet_ifa_match).
+    #[must_use]
+    pub fn contains(&self, ip: Ipv4Addr) -> bool {
+        self.on_link().contains(&ip)
+    }
+
+    /// The same address of the same prefix.
+    #[must_use]
+    pub fn is(&self, other: &Ifa4) -> bool {
+        (self.net, self.peer) == (other.net, other.peer)
+    }
 }
 
 /// An IPv6 address of an interface (struct inet6_ifaddr).

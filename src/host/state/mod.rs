@@ -6,11 +6,12 @@ mod inherit;
 pub(super) mod link;
 pub(super) mod route;
 pub(super) mod route6;
+pub(super) mod selectors;
 
 use self::conf::{Conf4, Conf4Set, Conf6, Conf6Set, Global, NeighSet, Scope, SysctlKey};
 use self::hook::ArpHook;
 use self::link::{AddrAssign, IfIndex, Link, LinkKind};
-use self::route::{Route, Rule, Rules};
+use self::route::{Route, Rule, Rules, TABLE_LOCAL, TABLE_MAIN};
 use self::route6::Route6;
 use crate::addr::{IfName, Mac};
 use smallvec::SmallVec;
@@ -50,6 +51,8 @@ pub struct HostState {
     pub(super) custom_local_routes: bool,
     pub(super) tables: Vec<(u32, Vec<Route>)>,
     pub(super) routes6: Vec<Route6>,
+    /// IPv6 tables that the kernel keeps beside its own two, in the order of their numbers.
+    pub(super) tables6: Vec<u32>,
     pub(super) proxies: Vec<ProxyEntry>,
     pub(super) hooks: Vec<ArpHook>,
     pub(super) neighbours_elsewhere: u32,
@@ -81,6 +84,7 @@ impl HostState {
             custom_local_routes: false,
             tables: Vec::new(),
             routes6: Vec::new(),
+            tables6: Vec::new(),
             proxies: Vec::new(),
             hooks: Vec::new(),
             neighbours_elsewhere: 0,
@@ -191,12 +195,29 @@ impl HostState {
         self.tables.iter().any(|(t, _)| *t == id)
     }
 
+    /// As [`HostState::has_table`], in IPv6.
+    pub(super) fn has_table6(&self, id: u32) -> bool {
+        matches!(id, TABLE_LOCAL | TABLE_MAIN) || self.tables6.contains(&id)
+    }
+
+    /// A route was put into an IPv6 table, or a rule leads to it.
+    pub(super) fn keep_table6(&mut self, id: u32) {
+        if !self.has_table6(id) {
+            let at = self.tables6.partition_point(|known| *known < id);
+            self.tables6.insert(at, id);
+        }
+    }
+
     pub(super) fn table_mut(&mut self, id: u32) -> &mut Vec<Route> {
         let at = match self.tables.binary_search_by_key(&id, |(t, _)| *t) {
             Ok(at) => at,
             Err(at) => {
                 self.tables.insert(at, (id, Vec::new()));
-                at
+                // fib_new_table(): while there are no rules to walk the local table lives in the main one
+                if id == TABLE_LOCAL && !self.rules.custom {
+                    self.table_mut(TABLE_MAIN);
+                }
+                return self.table_mut(id);
             }
         };
         &mut self.tables[at].1

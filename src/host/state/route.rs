@@ -1,6 +1,7 @@
 //! Routes and policy rules, as `ip route` and `ip rule` name them.
 
 use super::link::IfIndex;
+use super::selectors::Selectors;
 use crate::addr::IfName;
 use core::fmt;
 use ipnet::{IpNet, Ipv4Net};
@@ -191,6 +192,13 @@ pub enum RuleAction {
     Blackhole,
     /// Fail with EACCES.
     Prohibit,
+    /// Go on at the first rule of that priority; where there is none, at the next.
+    Goto(u32),
+    /// Go on.
+    Nop,
+    /// Look into the table of the VRF that the packet belongs to. Of a VRF the model knows nothing, and
+    /// packets of none are not meant (l3mdev_fib_rule_match).
+    L3mdev,
 }
 
 /// A policy rule (struct fib4_rule).
@@ -208,13 +216,43 @@ pub struct Rule {
     pub iif: Option<IfName>,
     /// Mark and mask.
     pub fwmark: Option<(u32, u32)>,
+    /// What else it asks of a packet.
+    pub more: Selectors,
     /// What to do.
     pub action: RuleAction,
     /// Pass over results whose prefix is this short or shorter.
     pub suppress_prefixlength: Option<u8>,
+    /// Pass over results out of a device of that group. All devices of the model are of group 0.
+    pub suppress_ifgroup: Option<u32>,
+}
+
+impl RuleAction {
+    /// The kernel tells the two apart when it looks for a rule: it does not ask where a `goto` leads.
+    #[must_use]
+    pub fn is_like(self, other: RuleAction) -> bool {
+        matches!((self, other), (RuleAction::Goto(_), RuleAction::Goto(_))) || self == other
+    }
 }
 
 impl Rule {
+    /// Whether what a table had is passed over (fib4_rule_suppress): a prefix of that length, out of
+    /// a device or of none.
+    #[must_use]
+    pub fn suppresses(&self, prefix_len: u8, has_device: bool) -> bool {
+        self.suppress_prefixlength.is_some_and(|n| prefix_len <= n)
+            || (has_device && self.suppress_ifgroup == Some(0))
+    }
+
+    /// The table to look into, or the action that is none. Where `not` makes an l3mdev rule fit, it
+    /// means the main one: no table is table 0, and that is main (fib_get_table, fib6_get_table).
+    pub const fn table(&self) -> Result<u32, RuleAction> {
+        match self.action {
+            RuleAction::Lookup(table) => Ok(table),
+            RuleAction::L3mdev => Ok(TABLE_MAIN),
+            action => Err(action),
+        }
+    }
+
     /// A rule with no selectors.
     #[must_use]
     pub const fn plain(priority: u32, action: RuleAction) -> Rule {
@@ -225,8 +263,10 @@ impl Rule {
             to: None,
             iif: None,
             fwmark: None,
+            more: Selectors::NONE,
             action,
             suppress_prefixlength: None,
+            suppress_ifgroup: None,
         }
     }
 
@@ -235,12 +275,14 @@ impl Rule {
     #[must_use]
     pub fn repeats(&self, rule: &Rule) -> bool {
         self.priority == rule.priority
-            && self.action == rule.action
+            && self.action.is_like(rule.action)
             && (self.from.is_none() || self.from == rule.from)
             && (self.to.is_none() || self.to == rule.to)
             && self.iif == rule.iif
             && self.fwmark == rule.fwmark
+            && self.more.repeat(&rule.more)
             && self.suppress_prefixlength == rule.suppress_prefixlength
+            && self.suppress_ifgroup == rule.suppress_ifgroup
     }
 
     /// The two rules of a new namespace for IPv6 (fib6_rules_net_init, net/ipv6/fib6_rules.c).
@@ -279,22 +321,24 @@ impl Rules {
         Rules { list: kernels.to_vec(), kernels: kernels.into(), custom: false, walked_when_deleted }
     }
 
-    /// Puts a rule behind those of its priority. False when one is there that the kernel cannot tell
-    /// it from (rule_exists). Its own are of protocol `kernel`, which nobody's are, so that no rule
-    /// repeats them; among equals they are first.
-    pub(in crate::host) fn add(&mut self, rule: Rule) -> bool {
+    /// True when one is there that the kernel cannot tell a rule from (rule_exists). Its own are of
+    /// protocol `kernel`, which nobody's are, so that no rule repeats them; among equals they are first.
+    pub(in crate::host) fn has(&self, rule: &Rule) -> bool {
         let mut kernels = self.kernels.clone();
-        for known in &self.list {
-            if let Some(at) = kernels.iter().position(|k| k == known) {
+        self.list.iter().any(|known| match kernels.iter().position(|k| k == known) {
+            Some(at) => {
                 kernels.remove(at);
-            } else if rule.repeats(known) {
-                return false;
+                false
             }
-        }
+            None => rule.repeats(known),
+        })
+    }
+
+    /// Puts a rule behind those of its priority.
+    pub(in crate::host) fn add(&mut self, rule: Rule) {
         let at = self.list.partition_point(|r| r.priority <= rule.priority);
         self.list.insert(at, rule);
         self.custom = true;
-        true
     }
 
     /// Takes away the first rule that fits. False when none does. In IPv6 that alone makes the kernel
