@@ -39,8 +39,7 @@ impl CommandText {
         let probe =
             Setting { pod_ip6: Some(std::net::Ipv6Addr::LOCALHOST), ..Setting::new("default", "web-0") };
         let full = probe.expand(text);
-        if let Some(open) = full.find('{') {
-            let name = full[open..].split_inclusive('}').next().unwrap_or_default();
+        if let Some(name) = full.match_indices('{').find_map(|(at, _)| a_name(&full[at..])) {
             return Err(TextError::Name { text: text.to_owned(), name: name.to_owned() });
         }
         full.parse::<Command>()?;
@@ -64,6 +63,13 @@ impl CommandText {
     }
 }
 
+/// A word in braces; nft(8) has braces of its own, around more than a word.
+fn a_name(text: &str) -> Option<&str> {
+    let end = text.find('}')?;
+    let word = &text[1..end];
+    word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_').then_some(&text[..=end])
+}
+
 impl<'de> Deserialize<'de> for CommandText {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         // what a visitor refuses has the place of the one text, and not of the list around it
@@ -82,5 +88,16 @@ impl Visitor<'_> for Reader {
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<CommandText, E> {
         CommandText::new(text).map_err(E::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn braces_around_more_than_a_word_are_nfts() {
+        assert!(CommandText::new("nft add chain ip f c '{ type filter hook forward priority 0; }'").is_ok());
+        assert!(CommandText::new("ip link set {calli} up").unwrap_err().to_string().contains("{calli}"));
     }
 }

@@ -23,6 +23,7 @@ mod podman;
 mod probe;
 mod process;
 mod program;
+mod terms;
 mod tools;
 mod view;
 mod wait_for_gateway;
@@ -76,6 +77,7 @@ fn main() {
         ("front", front::TESTS),
         ("pictures", pictures::TESTS),
         ("view", view::TESTS),
+        ("terms", terms::TESTS),
         ("tools", tools::TESTS),
         ("clients", clients::TESTS),
         ("differential", differential::TESTS),
