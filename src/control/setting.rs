@@ -39,6 +39,12 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// One of the pod's addresses.
+    #[must_use]
+    pub fn is_pod(&self, ip: std::net::IpAddr) -> bool {
+        ip == self.pod_ip || self.pod_ip6.is_some_and(|six| ip == six)
+    }
+
     /// The default pod, `default/web-0` at 10.42.0.123.
     #[must_use]
     pub fn new(namespace: &str, pod: &str) -> Setting {

@@ -92,6 +92,7 @@ pub fn empty() -> Plan {
 pub fn asker(asks: u32) -> ClientPlan {
     ClientPlan {
         name: "arping".into(),
+        from: crate::addr::Side::Pod,
         kind: ClientKind::Arping,
         to: Target::Host(crate::control::GATEWAY.into()),
         gate: Gate::After(StepTable::built_in("kubelet.container-start")),

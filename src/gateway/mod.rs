@@ -29,6 +29,7 @@ use crate::choice::Chooser;
 use crate::host::{AddrType, HostState, IfIndex, Mutation, Reason, Refused};
 use crate::neigh::KernelClock;
 use crate::packet::{Frame, IpBytes, Packet};
+use crate::pod::{ClientEvent, ClientId, ClientSpec, Outcome, Processes, Wanted};
 use crate::stack::{DropWhy, Note, Output, Stack};
 use crate::time::{Span, Time};
 use crate::wire;
@@ -47,12 +48,16 @@ pub enum GatewayOutput {
     },
     /// Something to watch.
     Note(Note),
+    /// Something a client that runs on the node did or saw.
+    Client(ClientId, ClientEvent),
 }
 
 /// A node's namespace with the world behind its uplink.
 #[derive(Clone, Debug)]
 pub struct Gateway<O> {
     stack: Stack,
+    /// The clients that run on the node; none on most.
+    processes: Option<Box<Processes>>,
     uplink: IfIndex,
     outside: O,
     /// Time from a packet's leaving by the uplink to the answer's coming in.
@@ -64,6 +69,7 @@ pub struct Gateway<O> {
 impl<O: core::hash::Hash> core::hash::Hash for Gateway<O> {
     fn hash<H: core::hash::Hasher>(&self, h: &mut H) {
         self.stack.hash(h);
+        self.processes.hash(h);
         self.outside.hash(h);
         self.returning.hash(h);
     }
@@ -83,7 +89,15 @@ impl<O: Outside> Gateway<O> {
         // without such an interface nothing is ever sent to it
         let uplink = stack.state().link_named(uplink).map_or(IfIndex(0), crate::host::Link::index);
         stack.set_uplink(uplink);
-        Gateway { stack, uplink, outside, rtt, returning: VecDeque::new(), out: VecDeque::new() }
+        Gateway {
+            stack,
+            processes: None,
+            uplink,
+            outside,
+            rtt,
+            returning: VecDeque::new(),
+            out: VecDeque::new(),
+        }
     }
 
     /// The node's namespace.
@@ -129,17 +143,68 @@ impl<O: Outside> Gateway<O> {
         self.collect();
     }
 
+    /// Adds a client that runs on the node, which does nothing until it is started. Its sockets are the
+    /// node's; what they do not wait for goes to the world, which stands in for the node's others.
+    pub fn add_client(&mut self, spec: ClientSpec) -> ClientId {
+        self.processes.get_or_insert_with(|| Box::new(Processes::new(IfIndex(0)))).add(spec)
+    }
+
+    /// Starts a client of the node; a second start does nothing.
+    pub fn start_client(&mut self, now: Time, id: ClientId, chooser: &mut dyn Chooser) {
+        if let Some(processes) = &mut self.processes {
+            processes.start(now, id, &mut self.stack, chooser);
+        }
+        self.settle(now, chooser);
+    }
+
+    /// Ends a client of the node, as a signal would.
+    pub fn stop_client(&mut self, now: Time, id: ClientId, chooser: &mut dyn Chooser) {
+        if let Some(processes) = &mut self.processes {
+            processes.stop(now, id, &mut self.stack, chooser);
+        }
+        self.settle(now, chooser);
+    }
+
+    /// Makes a client of the node that has ended ready to be started again.
+    pub fn renew_client(&mut self, id: ClientId) {
+        if let Some(processes) = &mut self.processes {
+            processes.renew(id);
+        }
+    }
+
+    /// What a client of the node has seen so far; `None` when the node has no clients.
+    #[must_use]
+    pub fn outcome(&self, id: ClientId) -> Option<&Outcome> {
+        self.processes.as_ref().map(|p| p.outcome(id))
+    }
+
+    /// True when every client of the node that was started has ended.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.processes.as_ref().is_none_or(|p| p.finished())
+    }
+
     /// When [`Gateway::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let back = self.returning.front().map(|r| r.0);
-        [self.stack.poll_timeout(), self.outside.poll_timeout(), back].into_iter().flatten().min()
+        [self.poll_kernel(), self.outside.poll_timeout(), back].into_iter().flatten().min()
+    }
+
+    fn poll_kernel(&self) -> Option<Time> {
+        match &self.processes {
+            None => self.stack.poll_timeout(),
+            Some(processes) => processes.poll_timeout(&self.stack),
+        }
     }
 
     /// Runs what is due.
     pub fn handle_timeout(&mut self, now: Time, chooser: &mut dyn Chooser) {
-        if self.stack.poll_timeout().is_some_and(|t| t <= now) {
-            self.stack.handle_timeout(now, chooser);
+        if self.poll_kernel().is_some_and(|t| t <= now) {
+            match &mut self.processes {
+                None => self.stack.handle_timeout(now, chooser),
+                Some(processes) => processes.handle_timeout(now, &mut self.stack, chooser),
+            }
         }
         if self.outside.poll_timeout().is_some_and(|t| t <= now) {
             self.outside.handle_timeout(now);
@@ -191,13 +256,30 @@ impl<O: Outside> Gateway<O> {
     }
 
     fn collect_with(&mut self, now: Time, chooser: &mut dyn Chooser) {
-        while let Some(output) = self.stack.poll_output() {
+        while let Some(wanted) = self.poll_wanted(now, chooser) {
+            let output = match wanted {
+                Wanted::Kernel(output) => output,
+                Wanted::Client(id, event) => {
+                    self.out.push_back(GatewayOutput::Client(id, event));
+                    continue;
+                }
+            };
             match output {
                 Output::Uplink { packet } => self.outside.handle_packet(now, &packet, false),
                 Output::Deliver { packet, .. } => self.outside.handle_packet(now, &packet, true),
                 Output::Transmit { dev, frame } if dev == self.uplink => self.beyond(now, &frame, chooser),
                 Output::Transmit { dev, frame } => self.out.push_back(GatewayOutput::Transmit { dev, frame }),
                 Output::Note(note) => self.out.push_back(GatewayOutput::Note(note)),
+            }
+        }
+    }
+
+    fn poll_wanted(&mut self, now: Time, chooser: &mut dyn Chooser) -> Option<Wanted> {
+        match &mut self.processes {
+            None => self.stack.poll_output().map(Wanted::Kernel),
+            Some(processes) => {
+                processes.deliver(now, &mut self.stack, chooser);
+                processes.poll_wanted()
             }
         }
     }

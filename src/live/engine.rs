@@ -1,6 +1,6 @@
 //! The task that owns a live run.
 
-use super::client::{self, Message, Running};
+use super::client::{self, ClientReport, Message, Running};
 use super::kernel_node::KernelNode;
 use super::mirror::Mirror;
 use super::model_node::ModelNode;
@@ -18,8 +18,8 @@ use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
 use crate::host::Decision;
 use crate::neigh::KernelClock;
 use crate::pair::Veth;
-use crate::pod::ClientId;
-use crate::run::Run;
+use crate::pod::{ClientEvent, ClientId};
+use crate::run::{Emitter, Run};
 use crate::scenario::Plan;
 use crate::time::{Span, Time};
 use crate::trace::{FrameFate, FrameId, KernelTables, Loss, Sink, Trace, What, until};
@@ -122,8 +122,11 @@ impl Lab {
         let node = match options.responder {
             LiveNode::Smoltcp => {
                 let uplink = plan.setting.uplink;
-                let gateway =
+                let mut gateway =
                     Gateway::new(plan.host.clone(), uplink, outside, Span::ZERO, clock, &mut chooser);
+                for client in plan.every_client().filter(|c| c.from == Side::Host) {
+                    gateway.add_client(client.spec());
+                }
                 Node::Model(Box::new(ModelNode::new(gateway, options.link)))
             }
             LiveNode::Kernel => {
@@ -268,8 +271,32 @@ impl Lab {
         let at = id.0 as usize;
         let (Some(plan), Some(client)) = (self.plan.client(at), self.clients.get_mut(at)) else { return };
         client.started = true;
-        client.running =
-            Some(client::start(&self.pod.netns, (at, client.life), plan, self.zero_ns, self.tx.clone()));
+        let netns = match (plan.from, self.node.space()) {
+            (Side::Pod, _) => &self.pod.netns,
+            (Side::Host, Some(node)) => &node.netns,
+            // the node is a model, and so is what runs on it
+            (Side::Host, None) => {
+                let there = self.plan.number_there(id);
+                let now = Time(monotonic_ns().saturating_sub(self.zero_ns));
+                return self.node.start_client(now, there, &mut self.chooser);
+            }
+        };
+        client.running = Some(client::start(netns, (at, client.life), plan, self.zero_ns, self.tx.clone()));
+    }
+
+    /// A client of the modelled node did something: it is heard as one with real sockets is.
+    fn modelled_client(&self, now: Time, there: ClientId, event: &ClientEvent) {
+        let Some(id) = self.plan.number_of_node(there) else { return };
+        let client = id.0 as usize;
+        let Some(life) = self.clients.get(client).map(|c| c.life) else { return };
+        let what = match event {
+            ClientEvent::Finished => Some(ClientReport::Finished),
+            event => Emitter::news_of(event).map(ClientReport::News),
+        };
+        if let Some(what) = what {
+            // the lab holds the other end
+            let _ = self.tx.send(Message { at: now, client, life, what });
+        }
     }
 
     /// The real node was changed since `begin`; requests from then on meet it as it is now.
@@ -289,6 +316,7 @@ impl Lab {
                     }
                     self.send_to_pod(&frame).await?;
                 }
+                GatewayOutput::Client(there, event) => self.modelled_client(now, there, &event),
                 GatewayOutput::Note(note) => {
                     if matches!(&note, crate::stack::Note::Judged { decision: Decision::Silent(_), arp: Some(a), .. } if a.tpa == self.plan.setting.gateway)
                     {

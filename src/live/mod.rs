@@ -31,6 +31,7 @@ mod plugin;
 mod progress;
 mod rehearse;
 mod requests;
+mod serve;
 mod signals;
 mod space;
 mod stage;

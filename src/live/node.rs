@@ -17,6 +17,7 @@ use crate::host::conf::SysctlKey;
 use crate::host::{HostState, IfIndex, Mutation};
 use crate::packet::FrameId;
 use crate::pair::Veth;
+use crate::pod::ClientId;
 use crate::run::Judged;
 use crate::time::Time;
 use netns_lab::rtnl::{Neighbour, Route};
@@ -224,6 +225,16 @@ impl Node {
     /// the wire.
     pub(super) fn send_by_hand(&self, frame: &[u8], cali: IfName) -> Option<Real> {
         each!(self, _m => None, k => Some(k.send_by_hand(frame, cali)))
+    }
+
+    /// A client of the modelled node starts; those of a real one have sockets of their own.
+    pub(super) fn start_client(&mut self, now: Time, there: ClientId, by: &mut dyn Chooser) {
+        each!(self, m => m.gateway.start_client(now, there, by), _k => ());
+    }
+
+    /// A client of the modelled node ends.
+    pub(super) fn stop_client(&mut self, now: Time, there: ClientId, by: &mut dyn Chooser) {
+        each!(self, m => m.gateway.stop_client(now, there, by), _k => ());
     }
 
     /// The modelled node's kernel gets a frame.

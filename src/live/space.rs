@@ -19,6 +19,8 @@ pub(super) struct Space {
     pub(super) rtnl: Rtnl,
     pub(super) monitor: AsyncMonitor,
     filters: Vec<(Mutation, InstalledArpDrop)>,
+    /// What listens here for clients of the other side.
+    pub(super) served: super::serve::Served,
     /// Sysctls of the model that this kernel does not have here.
     absent: BTreeSet<String>,
     /// What was written so that the namespace begins as the model's does.
@@ -47,6 +49,7 @@ impl Space {
             rtnl,
             monitor,
             filters: Vec::new(),
+            served: super::serve::Served::default(),
             absent: BTreeSet::new(),
             levelled: Vec::new(),
             neigh_levels: Vec::new(),

@@ -1,6 +1,6 @@
 //! What the actors do, done: each act on the real namespaces, and on the model beside them.
 
-use super::engine::{Lab, LiveClient};
+use super::engine::Lab;
 use super::mirror::Mirror;
 use super::node::{PairNow, Real};
 use super::space::{Space, refusal};
@@ -66,6 +66,10 @@ impl Lab {
                 return Ok(Came::Done);
             }
             Deed::Stop(client) => {
+                if self.plan.client(client.0 as usize).is_some_and(|c| c.from == Side::Host) {
+                    let there = self.plan.number_there(*client);
+                    self.node.stop_client(begin, there, &mut self.chooser);
+                }
                 if let Some(client) = self.clients.get_mut(client.0 as usize) {
                     (client.running, client.finished) = (None, true);
                 }
@@ -213,12 +217,17 @@ impl Lab {
         if self.mirror.veth.host_end.is_some() {
             let _ = self.delete_pair().await?;
         }
-        self.clients.iter_mut().for_each(LiveClient::renew);
+        let plan = Arc::clone(&self.plan);
+        for (client, of) in self.clients.iter_mut().zip(plan.every_client()) {
+            if of.from == Side::Pod {
+                client.renew();
+            }
+        }
         self.pod = Space::new(Side::Pod, &self.plan.pod)?;
         self.known = KnownEntries::default();
-        let plan = Arc::clone(&self.plan);
         self.mirror.pod = plan.pod.clone();
         self.pod.set_up(&plan.pod_setup).await?;
+        self.pod.serve(&plan.pod_ports()).map_err(super::terms::broke)?;
         if plan.icmp_errors_filtered {
             // no credit for errors is as good as a filter for those that the pod's kernel sends
             for key in [Global::IcmpMsgsPerSec, Global::IcmpMsgsBurst].map(SysctlKey::Global) {

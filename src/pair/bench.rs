@@ -95,7 +95,7 @@ impl<O: Outside> Bench<O> {
 
     /// Runs until every client that was started has ended, and everything has happened.
     pub fn run_clients(&mut self, until: Time, chooser: &mut dyn Chooser, watch: &mut Watch<'_>) -> bool {
-        while !(self.inputs.is_empty() && self.pair.pod().finished()) {
+        while !(self.inputs.is_empty() && self.pair.finished()) {
             let Some(at) = self.next_event().filter(|t| *t <= until) else { break };
             if self.step(at, chooser, watch).is_break() {
                 return false;

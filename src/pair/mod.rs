@@ -52,7 +52,7 @@ use crate::gateway::{Gateway, GatewayOutput, Outside};
 use crate::host::{HostState, IfIndex, LinkEvent, Mutation, Reason, Refused};
 use crate::neigh::KernelClock;
 use crate::packet::{Frame, FrameId, Packet};
-use crate::pod::{ClientEvent, ClientId, ClientSpec, Outcome, Pod, PodOutput};
+use crate::pod::{ClientEvent, ClientId, ClientSpec, Outcome, Pod, PodOutput, Ports};
 use crate::stack::{Note, SendError};
 use crate::time::{Span, Time};
 use link::Cable;
@@ -109,7 +109,7 @@ pub enum PairOutput {
     },
     /// Something in that namespace to watch.
     Note(Side, Note),
-    /// Something a client of the pod did or saw.
+    /// Something a client did or saw.
     Client(ClientId, ClientEvent),
 }
 
@@ -147,6 +147,8 @@ pub struct Pair<O> {
     by_hand: Vec<Frame>,
     frames: u32,
     purged_by_all: bool,
+    /// Where each client runs, and which of those there it is.
+    clients: SmallVec<[(Side, ClientId); 2]>,
 }
 
 impl<O: core::hash::Hash> core::hash::Hash for Pair<O> {
@@ -179,6 +181,7 @@ impl<O: Outside> Pair<O> {
             by_hand: Vec::new(),
             frames: 0,
             purged_by_all: wire.purged_by_all,
+            clients: SmallVec::new(),
         }
     }
 
@@ -263,12 +266,15 @@ impl<O: Outside> Pair<O> {
             return Some(match output {
                 PodOutput::Transmit(frame) => PairOutput::Transmit { from: Side::Pod, frame },
                 PodOutput::Note(note) => PairOutput::Note(Side::Pod, note),
-                PodOutput::Client(id, event) => PairOutput::Client(id, event),
+                PodOutput::Client(id, event) => PairOutput::Client(self.client_of(Side::Pod, id), event),
             });
         }
         while let Some(output) = self.gateway.poll_output() {
             match output {
                 GatewayOutput::Note(note) => return Some(PairOutput::Note(Side::Host, note)),
+                GatewayOutput::Client(id, event) => {
+                    return Some(PairOutput::Client(self.client_of(Side::Host, id), event));
+                }
                 GatewayOutput::Transmit { dev, frame } if self.host_index() == Some(dev) => {
                     return Some(PairOutput::Transmit { from: Side::Host, frame });
                 }
@@ -346,22 +352,65 @@ impl<O: Outside> Pair<O> {
 
     /// Adds a client to the pod, which does nothing until it is started.
     pub fn add_client(&mut self, spec: ClientSpec) -> ClientId {
-        self.pod.add_client(spec)
+        self.add_client_at(Side::Pod, spec)
     }
 
-    /// Starts a client of the pod; a second start does nothing.
+    /// Adds a client that runs on either side.
+    pub fn add_client_at(&mut self, side: Side, spec: ClientSpec) -> ClientId {
+        let there = match side {
+            Side::Pod => self.pod.add_client(spec),
+            Side::Host => self.gateway.add_client(spec),
+        };
+        self.clients.push((side, there));
+        ClientId(self.clients.len() as u32 - 1)
+    }
+
+    /// Somebody in the pod serves these ports.
+    pub fn serve(&mut self, ports: Ports) {
+        self.pod.serve(ports);
+    }
+
+    fn client_at(&self, id: ClientId) -> Option<(Side, ClientId)> {
+        self.clients.get(id.0 as usize).copied()
+    }
+
+    /// The pair's number of a client that a side has.
+    fn client_of(&self, side: Side, there: ClientId) -> ClientId {
+        let at = self.clients.iter().position(|c| *c == (side, there));
+        at.map_or(there, |at| ClientId(at as u32))
+    }
+
+    /// Starts a client; a second start does nothing.
     pub fn start_client(&mut self, now: Time, id: ClientId, chooser: &mut dyn Chooser) {
-        self.pod.start_client(now, id, chooser);
+        match self.client_at(id) {
+            Some((Side::Pod, id)) => self.pod.start_client(now, id, chooser),
+            Some((Side::Host, id)) => self.gateway.start_client(now, id, chooser),
+            None => {}
+        }
     }
 
-    /// Ends a client of the pod, as a signal would.
+    /// Ends a client, as a signal would.
     pub fn stop_client(&mut self, now: Time, id: ClientId, chooser: &mut dyn Chooser) {
-        self.pod.stop_client(now, id, chooser);
+        match self.client_at(id) {
+            Some((Side::Pod, id)) => self.pod.stop_client(now, id, chooser),
+            Some((Side::Host, id)) => self.gateway.stop_client(now, id, chooser),
+            None => {}
+        }
     }
 
     /// Makes a client that has ended ready to be started again.
     pub fn renew_client(&mut self, id: ClientId) {
-        self.pod.renew_client(id);
+        match self.client_at(id) {
+            Some((Side::Pod, id)) => self.pod.renew_client(id),
+            Some((Side::Host, id)) => self.gateway.renew_client(id),
+            None => {}
+        }
+    }
+
+    /// True when every client that was started has ended.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.pod.finished() && self.gateway.finished()
     }
 
     /// The pod filters the ICMP errors that its kernel sends to it, or not any more.
@@ -379,13 +428,15 @@ impl<O: Outside> Pair<O> {
         self.pod.send(now, packet, chooser)
     }
 
-    /// What a client of the pod has seen so far.
+    /// What a client has seen so far.
     ///
     /// # Panics
-    /// When the pod has no such client.
+    /// When there is no such client.
     #[must_use]
     pub fn outcome(&self, id: ClientId) -> &Outcome {
-        self.pod.outcome(id)
+        let (side, there) = self.clients[id.0 as usize];
+        let of_node = if side == Side::Host { self.gateway.outcome(there) } else { None };
+        of_node.unwrap_or_else(|| self.pod.outcome(there))
     }
 }
 

@@ -5,10 +5,10 @@ use super::connect::Connect;
 use super::event::{ClientEvent, ClientId};
 use super::outcome::Outcome;
 use super::ping::Ping;
+use super::processes::{Queues, Wanted};
 use super::spec::ClientSpec;
 use super::stream::Stream;
 use super::udp::Udp;
-use super::{PodOutput, Queues};
 use crate::choice::Chooser;
 use crate::host::IfIndex;
 use crate::host::conf::Global;
@@ -37,12 +37,12 @@ impl ClientCx<'_> {
 
     /// Takes what the namespace wants done now, so that reports keep their place in the order.
     pub(super) fn flush(&mut self) {
-        self.queues.take(self.stack, self.dev);
+        self.queues.take(self.stack);
     }
 
     pub(super) fn report(&mut self, event: ClientEvent) {
         self.flush();
-        self.queues.out.push_back(PodOutput::Client(self.id, event));
+        self.queues.out.push_back(Wanted::Client(self.id, event));
     }
 
     pub(super) fn send(&mut self, bytes: IpBytes, owner: Option<Owner>) -> Result<(), SendError> {

@@ -30,28 +30,25 @@ mod event;
 mod lanes;
 mod outcome;
 mod ping;
+mod processes;
 mod rtt;
 mod spec;
 mod stream;
 mod tcp;
 mod udp;
 
-use crate::choice::{ChoiceKind, Chooser};
+use crate::choice::Chooser;
 use crate::host::{HostState, IfIndex, Mutation, Refused};
-use crate::neigh::{KTimer, KernelClock};
-use crate::packet::{Frame, IpBytes, Owner, Packet};
+use crate::neigh::KernelClock;
+use crate::packet::{Frame, Packet};
 use crate::stack::{Note, Output, SendError, Stack};
 use crate::time::Time;
-use crate::wire::{
-    self, Arp, ETHERTYPE_ARP, Ends, EthFrame, OP_REPLY, Payload, Segment, SegmentFlag, Unreachable,
-};
-use client::{Client, ClientCx};
-use smallvec::SmallVec;
-use std::collections::VecDeque;
+use crate::wire::{Arp, ETHERTYPE_ARP, EthFrame, OP_REPLY};
 use std::sync::Arc;
 
 pub use event::{ClientEvent, ClientId, ToolLine};
 pub use outcome::{Attempt, Attempts, Failure, Fate, Outcome, SocketError};
+pub use processes::{Ports, Processes, Wanted};
 pub use spec::{ArpingSpec, ClientSpec, ConnectSpec, PingSpec, StreamSpec, UdpSpec};
 
 /// What the pod wants done or known.
@@ -65,49 +62,11 @@ pub enum PodOutput {
     Client(ClientId, ClientEvent),
 }
 
-/// How often each of two processors that work on the same tick is the faster one, by kind: the
-/// resolution fails first; the process sends first; the process sends in the middle of the
-/// failing. Of some fifty failures under a ping the recordings show three and one of the latter.
-const RACE_WEIGHTS: [u32; 3] = [45, 3, 1];
-/// Into so many parts these weights are cut. One part each of the last goes to every error report
-/// but the first behind which the process may be in time: in 1,880 failures that was the second or
-/// third three times.
-const RACE_PARTS: u32 = 24;
-/// Error reports that are told apart.
-const REPORTS_MAX: usize = 8;
-
-/// The weights where so many packets wait: that the resolution fails first, that the process sends
-/// first, and that it sends behind the first error report, the second, and so on.
-fn race_weights(waiting: usize) -> SmallVec<[u32; 10]> {
-    let reports = waiting.min(REPORTS_MAX);
-    let mut weights: SmallVec<[u32; 10]> = RACE_WEIGHTS[..2].iter().map(|w| w * RACE_PARTS).collect();
-    if let Some(later) = reports.checked_sub(1) {
-        weights.push(RACE_WEIGHTS[2] * RACE_PARTS - later as u32);
-        weights.extend(std::iter::repeat_n(1, later));
-    }
-    weights
-}
-
 /// A pod: its namespace and its clients.
 #[derive(Clone, Hash, Debug)]
 pub struct Pod {
     stack: Stack,
-    dev: IfIndex,
-    clients: SmallVec<[Client; 1]>,
-    owners: u32,
-    queues: Queues,
-}
-
-/// What waits to be taken from the pod or given to its clients. Both are empty between calls of
-/// a driver that polls, so they never count for equality.
-#[derive(Clone, Debug, Default)]
-struct Queues {
-    out: VecDeque<PodOutput>,
-    inbox: VecDeque<IpBytes>,
-}
-
-impl core::hash::Hash for Queues {
-    fn hash<H: core::hash::Hasher>(&self, _: &mut H) {}
+    processes: Processes,
 }
 
 impl Pod {
@@ -118,13 +77,9 @@ impl Pod {
         clock: KernelClock,
         chooser: &mut dyn Chooser,
     ) -> Pod {
-        Pod {
-            stack: Stack::new(state, clock, chooser),
-            dev,
-            clients: SmallVec::new(),
-            owners: 0,
-            queues: Queues::default(),
-        }
+        let mut processes = Processes::new(dev);
+        processes.serve(Ports::default());
+        Pod { stack: Stack::new(state, clock, chooser), processes }
     }
 
     /// Its namespace.
@@ -142,23 +97,19 @@ impl Pod {
 
     /// Ends every client and puts new ones of the same kind in their places.
     pub fn reset_clients(&mut self) {
-        for client in &mut self.clients {
-            *client = Client::new(client.spec().clone());
-        }
+        self.processes.reset();
     }
 
     /// Puts a new client of the same kind in the place of one that has ended, so that it can be
     /// started again.
     pub fn renew_client(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(id.0 as usize) {
-            *client = Client::new(client.spec().clone());
-        }
+        self.processes.renew(id);
     }
 
     /// Its way out.
     #[must_use]
     pub fn dev(&self) -> IfIndex {
-        self.dev
+        self.processes.dev()
     }
 
     /// The namespace filters the ICMP errors it sends itself (a netfilter rule in the pod).
@@ -166,10 +117,14 @@ impl Pod {
         self.stack.filter_icmp_errors(on);
     }
 
+    /// Somebody in the pod serves these ports, in this container and in every later one.
+    pub fn serve(&mut self, ports: Ports) {
+        self.processes.serve(ports);
+    }
+
     /// Adds a client, which does nothing until it is started.
     pub fn add_client(&mut self, spec: ClientSpec) -> ClientId {
-        self.clients.push(Client::new(spec));
-        ClientId(self.clients.len() as u32 - 1)
+        self.processes.add(spec)
     }
 
     /// The client's task.
@@ -178,7 +133,7 @@ impl Pod {
     /// When the pod has no such client.
     #[must_use]
     pub fn spec(&self, id: ClientId) -> &ClientSpec {
-        self.clients[id.0 as usize].spec()
+        self.processes.spec(id)
     }
 
     /// What a client has seen so far.
@@ -187,33 +142,28 @@ impl Pod {
     /// When the pod has no such client.
     #[must_use]
     pub fn outcome(&self, id: ClientId) -> &Outcome {
-        self.clients[id.0 as usize].outcome()
+        self.processes.outcome(id)
     }
 
     /// Every client.
     pub fn clients(&self) -> impl Iterator<Item = ClientId> + use<> {
-        (0..self.clients.len() as u32).map(ClientId)
+        self.processes.ids()
     }
 
     /// True when every client that was started has ended.
     #[must_use]
     pub fn finished(&self) -> bool {
-        self.clients.iter().all(|c| c.outcome().started.is_none() || c.outcome().ended.is_some())
+        self.processes.finished()
     }
 
     /// Starts a client; a second start does nothing.
     pub fn start_client(&mut self, now: Time, id: ClientId, chooser: &mut dyn Chooser) {
-        if self.clients.get(id.0 as usize).is_some_and(|c| c.outcome().started.is_none()) {
-            self.with_client(now, id, chooser, Client::start);
-            self.deliver(now, chooser);
-        }
+        self.processes.start(now, id, &mut self.stack, chooser);
     }
 
     /// Ends a client, as a signal would; what it has in flight is not answered any more.
     pub fn stop_client(&mut self, now: Time, id: ClientId, chooser: &mut dyn Chooser) {
-        if self.clients.get(id.0 as usize).is_some_and(|c| c.outcome().ended.is_none()) {
-            self.with_client(now, id, chooser, Client::stop);
-        }
+        self.processes.stop(now, id, &mut self.stack, chooser);
     }
 
     /// A packet leaves a socket that is none of the clients'.
@@ -226,11 +176,9 @@ impl Pod {
     /// A frame arrived at the pod's device.
     pub fn receive(&mut self, now: Time, frame: &[u8], chooser: &mut dyn Chooser) {
         if let Some(arp) = arp_reply(frame) {
-            for id in self.clients() {
-                self.with_client(now, id, chooser, |client, cx| client.arp(cx, &arp));
-            }
+            self.processes.arp(now, &arp, &mut self.stack, chooser);
         }
-        self.stack.receive(now, self.dev, frame, chooser);
+        self.stack.receive(now, self.dev(), frame, chooser);
         self.deliver(now, chooser);
     }
 
@@ -243,184 +191,36 @@ impl Pod {
 
     /// The next thing it wants done.
     pub fn poll_output(&mut self) -> Option<PodOutput> {
-        self.queues.out.pop_front()
+        loop {
+            match self.processes.poll_wanted()? {
+                Wanted::Client(id, event) => return Some(PodOutput::Client(id, event)),
+                Wanted::Kernel(Output::Note(note)) => return Some(PodOutput::Note(note)),
+                Wanted::Kernel(Output::Transmit { dev, frame }) if dev == self.dev() => {
+                    return Some(PodOutput::Transmit(frame));
+                }
+                Wanted::Kernel(_) => {}
+            }
+        }
     }
 
     /// When it wants [`Pod::handle_timeout`] to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        let client = self.clients.iter().filter_map(Client::wake).map(|w| w.timer.at).min();
-        [self.stack.poll_timeout(), client].into_iter().flatten().min()
+        self.processes.poll_timeout(&self.stack)
     }
 
     /// Runs what is due, as the kernel does: first all timers of a tick, then the errors they
     /// caused are delivered, then processes wake up.
     pub fn handle_timeout(&mut self, now: Time, chooser: &mut dyn Chooser) {
-        loop {
-            self.settle_race(now, chooser);
-            while self.run_kernel_timer(now, chooser) {}
-            self.stack.run_other_timers(now, chooser);
-            self.deliver(now, chooser);
-            let due = |c: &Client| c.wake().filter(|w| !w.kernel && w.timer.at <= now);
-            let woken = self.clients.iter().enumerate().filter_map(|(at, c)| Some((due(c)?, at))).min();
-            let Some((_, at)) = woken else { return };
-            self.with_client(now, ClientId(at as u32), chooser, Client::wake_up);
-            self.deliver(now, chooser);
-        }
+        self.processes.handle_timeout(now, &mut self.stack, chooser);
     }
 
-    /// Runs the kernel timer that is due first: the neighbour table's or a socket's.
-    fn run_kernel_timer(&mut self, now: Time, chooser: &mut dyn Chooser) -> bool {
-        let due = |t: KTimer| (t.at <= now).then_some(t);
-        let neighbour = self.stack.next_neighbour_timer().and_then(due);
-        let sockets = self.clients.iter().enumerate().filter_map(|(at, c)| {
-            let wake = c.wake().filter(|w| w.kernel)?;
-            Some((due(wake.timer)?, at))
-        });
-        match (neighbour, sockets.min()) {
-            (None, None) => return false,
-            (Some(n), Some((s, at))) if s < n => self.run_socket_timer(now, at, chooser),
-            (None, Some((_, at))) => self.run_socket_timer(now, at, chooser),
-            (Some(_), _) => {
-                self.stack.run_neighbour_timer(now, chooser);
-                self.queues.take(&mut self.stack, self.dev);
-            }
-        }
-        true
-    }
-
-    fn run_socket_timer(&mut self, now: Time, at: usize, chooser: &mut dyn Chooser) {
-        self.with_client(now, ClientId(at as u32), chooser, Client::wake_up);
-    }
-
-    /// A process that sleeps on the wheel may wake in the very tick in which a resolution fails,
-    /// on another processor. Who is faster decides whether its packet dies with the queue, begins
-    /// the next resolution, or takes the rest of the queue with it.
-    fn settle_race(&mut self, now: Time, chooser: &mut dyn Chooser) {
-        let waking = |c: &Client| c.wake().filter(|w| w.races && w.timer.at <= now).map(|w| w.timer.at);
-        let rival = self.clients.iter().enumerate().find_map(|(at, c)| Some((at, waking(c)?)));
-        let Some((at, when)) = rival else { return };
-        let Some(failing) = self.stack.failing().filter(|f| f.at == when) else { return };
-        let id = ClientId(at as u32);
-        match chooser.weigh(ChoiceKind::CpuRace, &race_weights(failing.waiting)) {
-            0 => {}
-            1 => self.with_client(now, id, chooser, Client::wake_up),
-            raced_by => {
-                let behind = raced_by as usize - 1;
-                let mut raced = None;
-                self.with_client(now, id, chooser, |client, cx| raced = client.race(cx));
-                if let Some(packet) = raced {
-                    self.stack.run_neighbour_timer_amid(now, packet, behind, chooser);
-                    self.queues.take(&mut self.stack, self.dev);
-                }
-            }
-        }
-    }
-
-    fn with_client(
-        &mut self,
-        now: Time,
-        id: ClientId,
-        chooser: &mut dyn Chooser,
-        work: impl FnOnce(&mut Client, &mut ClientCx<'_>),
-    ) {
-        let client = &mut self.clients[id.0 as usize];
-        let (stack, queues, owners, dev) = (&mut self.stack, &mut self.queues, &mut self.owners, self.dev);
-        let mut cx = ClientCx { now, id, dev, stack, queues, owners, chooser };
-        work(client, &mut cx);
-        cx.flush();
-    }
-
-    /// Gives the packets that arrived for this namespace to whom they belong, and then lets the
-    /// connections look after their segments that waited.
     fn deliver(&mut self, now: Time, chooser: &mut dyn Chooser) {
-        self.hand_out(now, chooser);
-        for id in self.clients() {
-            if self.clients[id.0 as usize].watches_queue() {
-                self.with_client(now, id, chooser, Client::queue_moved);
-                self.hand_out(now, chooser);
-            }
-        }
-    }
-
-    fn hand_out(&mut self, now: Time, chooser: &mut dyn Chooser) {
-        loop {
-            self.queues.take(&mut self.stack, self.dev);
-            let Some(packet) = self.queues.inbox.pop_front() else { return };
-            let Some((ends, payload)) = wire::parse(&packet) else { continue };
-            let mut taken = false;
-            for id in self.clients() {
-                self.with_client(now, id, chooser, |client, cx| taken |= client.packet(cx, ends, &payload));
-                if taken {
-                    break;
-                }
-            }
-            if !taken {
-                self.answer(now, ends, &payload, &packet, chooser);
-            }
-        }
-    }
-
-    /// What the kernel answers itself: echo requests, and packets for ports nobody has open.
-    fn answer(
-        &mut self,
-        now: Time,
-        ends: Ends,
-        payload: &Payload<'_>,
-        packet: &[u8],
-        chooser: &mut dyn Chooser,
-    ) {
-        let back = ends.reversed();
-        let bytes = match *payload {
-            Payload::Echo { reply: false, ident, seq, data } => wire::echo(back, true, ident, seq, data),
-            Payload::Tcp(s) if s.control != SegmentFlag::Rst => wire::tcp(back, &reset(&s)),
-            Payload::Udp { .. } => wire::unreachable(back, Unreachable::Port, packet),
-            _ => return,
-        };
-        if let Err(error) = self.stack.send(now, Packet { bytes, owner: None }, chooser) {
-            tracing::trace!(%error, "the pod's answer has no way back");
-        }
-    }
-}
-
-impl Queues {
-    /// Takes over what the namespace wants done.
-    fn take(&mut self, stack: &mut Stack, dev: IfIndex) {
-        while let Some(output) = stack.poll_output() {
-            match output {
-                Output::Transmit { dev: by, frame } if by == dev => {
-                    self.out.push_back(PodOutput::Transmit(frame));
-                }
-                Output::Deliver { packet, .. } => self.inbox.push_back(packet),
-                Output::Note(note) => self.out.push_back(PodOutput::Note(note)),
-                Output::Transmit { .. } | Output::Uplink { .. } => {}
-            }
-        }
-    }
-}
-
-/// The reset of a segment that belongs to no connection (tcp_v4_send_reset).
-fn reset(segment: &Segment<'_>) -> Segment<'static> {
-    let length = segment.data.len() as u32 + u32::from(segment.control != SegmentFlag::None);
-    Segment {
-        src_port: segment.dst_port,
-        dst_port: segment.src_port,
-        control: SegmentFlag::Rst,
-        seq: segment.ack.unwrap_or(0),
-        ack: segment.ack.is_none().then(|| segment.seq.wrapping_add(length)),
-        data: &[],
+        self.processes.deliver(now, &mut self.stack, chooser);
     }
 }
 
 fn arp_reply(frame: &[u8]) -> Option<Arp> {
     let eth = EthFrame::parse(frame).ok().filter(|e| e.ethertype == ETHERTYPE_ARP)?;
     Arp::parse(eth.payload).ok().filter(|a| a.op == OP_REPLY)
-}
-
-impl ClientCx<'_> {
-    /// A name for a sender that wants to find its packet again.
-    fn next_owner(&mut self) -> Owner {
-        *self.owners += 1;
-        Owner(*self.owners)
-    }
 }

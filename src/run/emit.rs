@@ -124,7 +124,14 @@ impl Emitter {
         if !S::WANTS.has(Kinds::CLIENT) {
             return;
         }
-        let news = match *event {
+        if let Some(news) = Emitter::news_of(event) {
+            sink.take(now, What::Client { client, news });
+        }
+    }
+
+    /// What is told of something that a modelled client did.
+    pub(crate) fn news_of(event: &ClientEvent) -> Option<ClientNews> {
+        Some(match *event {
             ClientEvent::Began { number, .. } => ClientNews::Try { seq: number },
             ClientEvent::Answered { number, rtt, duplicate: false, .. } => {
                 ClientNews::Success { seq: number, took: rtt }
@@ -132,9 +139,10 @@ impl Emitter {
             ClientEvent::Failed { number, failure, .. } => {
                 ClientNews::Failure { seq: number, failed: Failed::Known(failure) }
             }
-            ClientEvent::Answered { .. } | ClientEvent::Retransmit { .. } | ClientEvent::Finished => return,
-        };
-        sink.take(now, What::Client { client, news });
+            ClientEvent::Answered { .. } | ClientEvent::Retransmit { .. } | ClientEvent::Finished => {
+                return None;
+            }
+        })
     }
 
     pub(crate) fn client_end<S: Sink>(

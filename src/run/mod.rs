@@ -30,6 +30,7 @@ pub(crate) use emit::Emitter;
 pub(crate) use judge::{Judge, Judged, NodeView, Question};
 pub use order::{Came, Deed, Doing, Order, PodId};
 
+use crate::addr::Side;
 use crate::choice::{ChoiceKind, Chooser};
 use crate::control::{
     Act, Control, Errand, Gate, Happening, LinkEvent, Refusal, Setting, StepId, Taken, TaskResult, UnderWay,
@@ -52,6 +53,8 @@ struct Start {
     due: Option<Time>,
     begun: bool,
     client: ClientId,
+    /// It ends with the pod's namespace.
+    in_pod: bool,
 }
 
 /// What a client of a pod has done.
@@ -100,7 +103,10 @@ impl Run {
         let (pod, due, begun) = (PodId::default(), None, false);
         let starts = plan.every_client().zip(0..);
         let starts = starts
-            .map(|(c, n)| Start { pod, gate: c.gate, delay: c.delay, due, begun, client: ClientId(n) })
+            .map(|(c, n)| {
+                let (client, in_pod) = (ClientId(n), c.from == Side::Pod);
+                Start { pod, gate: c.gate, delay: c.delay, due, begun, client, in_pod }
+            })
             .collect();
         Run {
             plan,
@@ -236,7 +242,7 @@ impl Run {
             Came::Entry(state) => self.control.notice(now, Happening::Entry(state), host, chooser),
             Came::Done if matches!(act, Act::PodReset) => {
                 // processes end with their namespace; the new containers start new ones
-                for start in self.starts.iter_mut().filter(|s| s.pod == doing.pod) {
+                for start in self.starts.iter_mut().filter(|s| s.pod == doing.pod && s.in_pod) {
                     (start.due, start.begun) = (None, false);
                 }
             }

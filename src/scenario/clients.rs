@@ -1,10 +1,10 @@
-//! The clients in the pod: the table `[[client]]`.
+//! The clients in the pod and on the node: the table `[[client]]`.
 
 use super::compile::Checker;
-use super::file::{ClientFile, ClientKind};
+use super::file::{ClientFile, ClientFrom, ClientKind};
 use super::plan::{ClientPlan, Target};
 use super::steps::{INTERVAL_MIN, step_named};
-use crate::control::{Gate, StepTable};
+use crate::control::{Gate, Side, StepTable};
 use crate::time::Span;
 use std::net::{IpAddr, SocketAddr};
 
@@ -45,6 +45,15 @@ pub(super) fn client_of(client: &ClientFile, steps: &StepTable, c: &mut Checker)
             c.flaw(client.kind.span(), format!("`{key}` is nothing a {kind} client has"), None);
         }
     }
+    let from = match client.from.as_ref().map(|from| (*from.get_ref(), from.span())) {
+        Some((ClientFrom::Node, place)) if kind == ClientKind::Arping => {
+            let help = "a ping from the node makes its kernel ask for the pod".to_owned();
+            c.flaw(place, "arping runs in the pod".to_owned(), Some(help));
+            Side::Host
+        }
+        Some((ClientFrom::Node, _)) => Side::Host,
+        Some((ClientFrom::Pod, _)) | None => Side::Pod,
+    };
     let interval = client.interval.unwrap_or(Span::from_secs(1));
     if interval < INTERVAL_MIN {
         c.flaw(client.kind.span(), format!("an interval below {INTERVAL_MIN}"), None);
@@ -67,6 +76,7 @@ pub(super) fn client_of(client: &ClientFile, steps: &StepTable, c: &mut Checker)
     Some(ClientPlan {
         name: client_name(client),
         kind,
+        from,
         to: to?,
         gate,
         delay: client.delay.map_or((Span::ZERO, Span::ZERO), |d| (d.from, d.to)),
@@ -89,6 +99,7 @@ pub(super) fn default_clients() -> Vec<ClientPlan> {
     let base = ClientPlan {
         name: "ping".into(),
         kind: ClientKind::Ping,
+        from: Side::Pod,
         to: Target::Host([203, 0, 113, 8].into()),
         gate,
         delay: (Span::ZERO, Span::ZERO),

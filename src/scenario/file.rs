@@ -413,6 +413,16 @@ pub struct FaultFile {
     pub corrupt: bool,
 }
 
+/// Where a client runs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientFrom {
+    /// In the pod.
+    Pod,
+    /// On the node, as the kubelet's probes do. Of the pod's ports those that it goes to are served.
+    Node,
+}
+
 /// The kinds of client.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -451,6 +461,9 @@ pub struct ClientFile {
     /// What it is.
     #[schemars(with = "ClientKind")]
     pub kind: Spanned<ClientKind>,
+    /// Where it runs; in the pod by default.
+    #[schemars(with = "Option<ClientFrom>")]
+    pub from: Option<Spanned<ClientFrom>>,
     /// Whom it talks to: an address for ping and arping (IPv4), address and port for the others.
     #[schemars(with = "String")]
     pub to: Located,

@@ -208,7 +208,7 @@ impl Scenario {
         let gateway = setting.gateway;
         Ok(Plan {
             version: layers.version(),
-            outside: self.outside(&clients),
+            outside: self.outside(&clients, &setting),
             setting: Arc::new(setting),
             steps: Arc::new(steps),
             holds,
@@ -393,11 +393,12 @@ impl Scenario {
     }
 
     /// The world that was described, and whoever the clients talk to when nothing was.
-    fn outside(&self, clients: &[ClientPlan]) -> OutsideSpec {
+    fn outside(&self, clients: &[ClientPlan], setting: &Setting) -> OutsideSpec {
         let w = &self.file.world;
         let mut spec = OutsideSpec { hosts: w.hosts.clone(), tcp: w.tcp.clone(), udp: w.udp.clone() };
         if w.hosts.is_empty() && w.tcp.is_empty() && w.udp.is_empty() {
-            for client in clients {
+            // the pod is no part of the world, and the node finds it by its route
+            for client in clients.iter().filter(|c| !(c.from == Side::Host && setting.is_pod(c.to.ip()))) {
                 match (client.kind, client.to) {
                     (ClientKind::Ping, Target::Host(ip)) => spec.hosts.push(ip),
                     (ClientKind::TcpConnect | ClientKind::TcpStream, Target::Port(at)) => spec.tcp.push(at),

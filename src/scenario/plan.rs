@@ -7,7 +7,7 @@ use crate::gateway::OutsideSpec;
 use crate::host::command::Tool;
 use crate::host::{HostState, Mutation};
 use crate::pair::FaultRule;
-use crate::pod::{ArpingSpec, ClientSpec, ConnectSpec, PingSpec, StreamSpec, UdpSpec};
+use crate::pod::{ArpingSpec, ClientId, ClientSpec, ConnectSpec, PingSpec, Ports, StreamSpec, UdpSpec};
 use crate::time::Span;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -58,13 +58,15 @@ impl core::fmt::Display for Target {
     }
 }
 
-/// A client of the pod and when it starts.
+/// A client and when it starts.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ClientPlan {
     /// By which expectations and events speak of it.
     pub name: String,
     /// What it is.
     pub kind: ClientKind,
+    /// Where it runs.
+    pub from: Side,
     /// Whom it talks to.
     pub to: Target,
     /// What starts it.
@@ -196,6 +198,36 @@ impl Plan {
     pub fn client(&self, at: usize) -> Option<&ClientPlan> {
         let waiter = || self.waiter.as_ref().filter(|_| at == self.clients.len());
         self.clients.get(at).or_else(waiter)
+    }
+
+    /// The ports of the pod that clients on the node go to: somebody serves them there.
+    #[must_use]
+    pub fn pod_ports(&self) -> Ports {
+        let own = |ip| self.setting.is_pod(ip);
+        let mut ports = Ports::default();
+        for client in self.clients.iter().filter(|c| c.from == Side::Host) {
+            match (client.kind, client.to) {
+                (ClientKind::Udp, Target::Port(at)) if own(at.ip()) => ports.udp.push(at.port()),
+                (_, Target::Port(at)) if own(at.ip()) => ports.tcp.push(at.port()),
+                _ => {}
+            }
+        }
+        ports
+    }
+
+    /// The number of a client among those of its side, as who runs them counts.
+    #[must_use]
+    pub fn number_there(&self, id: ClientId) -> ClientId {
+        let at = id.0 as usize;
+        let from = self.client(at).map(|c| c.from);
+        ClientId(self.every_client().take(at).filter(|c| Some(c.from) == from).count() as u32)
+    }
+
+    /// The client that is the node's so manieth.
+    #[must_use]
+    pub fn number_of_node(&self, there: ClientId) -> Option<ClientId> {
+        let of_node = self.every_client().enumerate().filter(|(_, c)| c.from == Side::Host);
+        of_node.map(|(at, _)| ClientId(at as u32)).nth(there.0 as usize)
     }
 
     /// Every client, by its number.

@@ -26,6 +26,7 @@ const WAIT_LIMIT: Span = Span::from_secs(60);
 pub(super) fn waiter(wait: WaitFile, gateway: Ipv4Addr) -> ClientPlan {
     ClientPlan {
         name: WAITER.to_owned(),
+        from: crate::addr::Side::Pod,
         kind: ClientKind::Arping,
         to: Target::Host(IpAddr::V4(gateway)),
         gate: Gate::After(StepTable::built_in("kubelet.init-start")),

@@ -114,7 +114,7 @@ impl<O: Outside> World<O> {
     /// Every client that runs is done, and every one has been started.
     #[must_use]
     pub fn clients_done(&self) -> bool {
-        self.run.all_begun() && self.pair.pod().finished()
+        self.run.all_begun() && self.pair.finished()
     }
 
     /// Nothing is under way any more: the clients are done, and no actor has work.

@@ -94,8 +94,9 @@ impl<O: Outside> World<O> {
         };
         let mut pair = Pair::new(spec, outside, chooser);
         for client in plan.every_client() {
-            pair.add_client(client.spec());
+            pair.add_client_at(client.from, client.spec());
         }
+        pair.serve(plan.pod_ports());
         World { now: Time::ZERO, run: Run::new(plan), pair, events: 0 }
     }
 

@@ -6,6 +6,7 @@ use super::stream::{Event, Trace};
 use super::words;
 use crate::control::Side;
 use crate::host::{Flow, Flow6, HostState, Reason};
+use crate::neigh::Nud;
 use crate::pod::ClientId;
 use crate::stack::DropWhy;
 use crate::time::{Span, Time};
@@ -71,7 +72,9 @@ pub(super) fn account(trace: &Trace, client: ClientId) -> Vec<(Spell, String)> {
     let to = plan.to.ip();
     let late = |s: &Spell| s.length().as_ns() > AT_ONCE.as_ns() + u64::from(s.served) * plan.interval.as_ns();
     let noticed = spells(trace, client, plan.interval).into_iter().filter(late);
-    noticed.filter_map(|spell| Some((spell, cause(trace, spell, to)?))).collect()
+    let of_node = |spell| if plan.from == Side::Host { unheard(trace, spell, to) } else { None };
+    let told = |spell| of_node(spell).or_else(|| cause(trace, spell, to));
+    noticed.filter_map(|spell| Some((spell, told(spell)?))).collect()
 }
 
 /// What can keep a client from the world.
@@ -134,6 +137,14 @@ fn cause(trace: &Trace, spell: Spell, to: IpAddr) -> Option<String> {
         let way = way_to_the_pod(trace, spell, to.is_ipv6());
         Some(way.unwrap_or_else(|| "its packets leave, and nothing comes back".to_owned()))
     })
+}
+
+/// A client on the node waits for the node's own neighbour entry, and that fails: what it sends never leaves.
+fn unheard(trace: &Trace, spell: Spell, to: IpAddr) -> Option<String> {
+    let failed = trace.iter().filter(|e| spell.from <= e.t_ns && e.t_ns <= spell.to).any(
+        |e| matches!(&e.what, What::Neigh { side: Side::Host, ip, new: Some(Nud::Failed), .. } if *ip == to),
+    );
+    failed.then(|| format!("the node asks for {to}, and nobody answers it"))
 }
 
 /// A namespace's word that says why, and not only that a sender was told.

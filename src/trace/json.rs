@@ -233,6 +233,9 @@ pub enum LineWhat {
     Client {
         /// Its name.
         client: String,
+        /// Where it runs, when that is not the pod.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Side>,
         /// The news.
         #[serde(flatten)]
         news: LineNews,
@@ -335,6 +338,7 @@ fn line_what(trace: &Trace, what: &What) -> LineWhat {
         What::Unmodelled { side, command } => LineWhat::Unmodelled { side: *side, command: command.clone() },
         What::Client { client, news } => LineWhat::Client {
             client: trace.client_name(*client).to_owned(),
+            from: trace.plan.client(client.0 as usize).map(|c| c.from).filter(|from| *from == Side::Host),
             news: line_news(trace, *client, news),
         },
         What::PluginFailed { errand, why } => LineWhat::Note { text: words::plugin_failed(*errand, why) },

@@ -6,6 +6,7 @@ use super::observe::{ClientSeen, GatewaySeen, Observed};
 use super::stream::Trace;
 use super::words::{self, Precision, many};
 use crate::control::CalicoVersion;
+use crate::control::Side;
 use crate::neigh::Nud;
 use crate::pod::ClientId;
 use crate::scenario::Corner;
@@ -95,16 +96,37 @@ pub fn summary(trace: &Trace, seen: &Observed) -> String {
         let label = if at == 0 { "Pod's entry" } else { "" };
         let _ = writeln!(out, "{label:<12} {family}{}", entry(of, trace.gateway4()));
     }
+    if trace.plan.clients.iter().any(|c| c.from == Side::Host) {
+        let _ = writeln!(out, "Node's entry {}", entry_of_node(trace));
+    }
     let ids = trace.plan.every_client().enumerate();
     let id_of: BTreeMap<&str, ClientId> = ids.map(|(at, c)| (c.name.as_str(), ClientId(at as u32))).collect();
     for (name, client) in &seen.clients {
         let window_end = seen.gateway_of(client).window_end_ns;
-        let _ = writeln!(out, "{name:<12} {}", client_line(client, window_end, precision));
-        if let Some(id) = id_of.get(name.as_str()) {
+        let id = id_of.get(name.as_str());
+        let on_node =
+            id.and_then(|id| trace.plan.client(id.0 as usize)).is_some_and(|c| c.from == Side::Host);
+        let from = if on_node { "on the node: " } else { "" };
+        let _ = writeln!(out, "{name:<12} {from}{}", client_line(client, window_end, precision));
+        if let Some(id) = id {
             spells(&account(trace, *id), &mut out);
         }
     }
     out
+}
+
+/// The node's neighbour entry for the pod at the end, as last told.
+fn entry_of_node(trace: &Trace) -> String {
+    let pod = IpAddr::V4(trace.plan.setting.pod_ip);
+    let last = trace.iter().rev().find_map(|e| match &e.what {
+        What::Neigh { side: Side::Host, ip, new, lladdr, .. } if *ip == pod => Some((*new, *lladdr)),
+        _ => None,
+    });
+    match last {
+        None | Some((None | Some(Nud::None), _)) => "none".to_owned(),
+        Some((Some(state), Some(mac))) => format!("{pod} lladdr {mac} {state}"),
+        Some((Some(state), None)) => format!("{pod} {state}"),
+    }
 }
 
 fn entry(of: &GatewaySeen, gateway: Ipv4Addr) -> String {

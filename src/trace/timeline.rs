@@ -366,7 +366,9 @@ impl Timeline<'_> {
     }
 
     fn client(&mut self, t: Time, client: ClientId, news: &ClientNews) {
-        let lane = Some(LaneName::Pod);
+        // what runs on the node has no lane, as the node's entries and answers have none
+        let in_pod = self.trace.plan.client(client.0 as usize).is_none_or(|c| c.from == Side::Pod);
+        let lane = in_pod.then_some(LaneName::Pod);
         let name = self.trace.client_name(client);
         match news {
             ClientNews::Start => {

@@ -6,6 +6,7 @@ use crate::control::{Act, Errand, Side, Until};
 use crate::host::Reason;
 use crate::neigh::Discarded;
 use crate::pod::{ClientId, Failure};
+use crate::scenario::ClientPlan;
 use crate::stack::DropWhy;
 use crate::time::Span;
 use core::fmt;
@@ -186,7 +187,9 @@ pub(super) fn ignored(side: Side, why: Why) -> String {
 
 /// What a client is and whom it talks to.
 pub(super) fn client(trace: &Trace, client: ClientId) -> String {
-    trace.plan.client(client.0 as usize).map_or_else(String::new, |c| format!("{} {}", c.kind, c.to))
+    let from = |c: &ClientPlan| if c.from == Side::Host { " from the node" } else { "" };
+    let plan = trace.plan.client(client.0 as usize);
+    plan.map_or_else(String::new, |c| format!("{} {}{}", c.kind, c.to, from(c)))
 }
 
 /// What was done, as commands.

@@ -5,12 +5,14 @@
 mod arp;
 mod ethernet;
 pub mod nd;
+mod reflex;
 mod unreachable;
 
 pub use arp::{ARP_LEN, Arp, OP_REPLY, OP_REQUEST};
 pub use ethernet::{
     Cast, ETH_HEADER_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame, FRAME_MAX, FrameFault,
 };
+pub use reflex::answer_tcp;
 pub use unreachable::{Unreachable, quoted, quoted_ports, unreachable};
 
 use crate::packet::IpBytes;

@@ -9,6 +9,7 @@ mod determinism;
 mod docs;
 mod explore_command;
 mod explore_verdicts;
+mod from_node;
 mod identify;
 mod matrix_explore;
 mod picture;

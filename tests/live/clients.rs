@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 crate::live_tests! {
     a_late_answer_to_a_datagram_counts_nowhere,
     arping_asks_whoever_answered_alone,
+    a_client_on_the_node_hears_that_the_pod_is_not_found,
+    a_client_on_the_node_waits_for_the_pods_way_back,
     devices_may_have_names_of_any_script,
 }
 
@@ -54,6 +56,95 @@ errors = ["i/o timeout"]
 fn a_late_answer_to_a_datagram_counts_nowhere() {
     for seen in seen_everywhere("impatient", IMPATIENT) {
         assert_eq!(seen["clients"]["udp"]["answered"], json!(2), "{seen:#}");
+    }
+}
+
+/// A probe of the kubelet and a ping of an operator while the gateway is silent: the pod answers the node's
+/// ARP requests, and its answers wait for 169.254.1.1.
+const FROM_NODE: &str = r#"
+calico.version = "v3.26"
+[[step]]
+id = "operator.proxy-off"
+after = "kubelet.container-start"
+node = ["sysctl -w net.ipv4.conf.{cali}.proxy_arp=0"]
+[[step]]
+id = "operator.proxy-on"
+after = "operator.proxy-off"
+delay = "5500ms"
+node = ["sysctl -w net.ipv4.conf.{cali}.proxy_arp=1"]
+[[client]]
+name = "operator"
+kind = "ping"
+from = "node"
+to = "10.42.0.123"
+delay = "200ms"
+interval = "700ms"
+count = 14
+[[client]]
+name = "probe"
+kind = "tcp-connect"
+from = "node"
+to = "10.42.0.123:8080"
+delay = "250ms"
+timeout = "1s"
+retry = "1s"
+count = 6
+[expect.client.operator]
+first-success = ["5s", "7s"]
+[expect.client.probe]
+errors = ["i/o timeout"]
+"#;
+
+fn a_client_on_the_node_waits_for_the_pods_way_back() {
+    for seen in seen_everywhere("from-node", FROM_NODE) {
+        let count = |client: &str, what: &str| seen["clients"][client][what].as_u64();
+        assert_eq!(
+            (count("operator", "sent"), count("operator", "failures")),
+            (Some(14), Some(0)),
+            "{seen:#}"
+        );
+        assert!(count("operator", "answered") >= Some(3), "what waited goes out: {seen:#}");
+        assert_eq!(seen["reasons"], json!(["proxy-arp-off"]), "{seen:#}");
+    }
+}
+
+/// The pod's end has ARP switched off, and the node has lost its permanent entry: the node asks in vain.
+const DEAF: &str = r#"
+calico.version = "v3.26"
+[[step]]
+id = "operator.lose"
+after = "kubelet.container-start"
+node = ["ip neigh del {pod_ip} dev {cali}"]
+[[step]]
+id = "pod.deaf"
+after = "kubelet.container-start"
+pod = ["ip link set eth0 arp off"]
+[[client]]
+name = "operator"
+kind = "ping"
+from = "node"
+to = "10.42.0.123"
+delay = "200ms"
+count = 4
+[[client]]
+name = "probe"
+kind = "tcp-connect"
+from = "node"
+to = "10.42.0.123:8080"
+delay = "250ms"
+count = 1
+[expect.client.operator]
+never = true
+lost = 0
+errors = ["Destination Host Unreachable"]
+[expect.client.probe]
+errors = ["EHOSTUNREACH (No route to host)"]
+"#;
+
+fn a_client_on_the_node_hears_that_the_pod_is_not_found() {
+    for seen in seen_everywhere("deaf", DEAF) {
+        assert_eq!(seen["asked"], json!([]), "the pod asks for nobody: {seen:#}");
+        assert_eq!(seen["clients"]["operator"]["failures"], json!(4), "{seen:#}");
     }
 }
 

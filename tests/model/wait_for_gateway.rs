@@ -189,7 +189,7 @@ fn no_entry_is_no_alarm_and_a_good_one_is_none_either() {
 fn the_runs_events_tell_of_every_start_of_the_init_container() {
     let run = plain(&format!("{LATE}for = \"5s\"\n[pod.wait-for-gateway]\nlimit = \"2s\"\n"));
     let is = |w: &LineWhat| {
-        matches!(w, LineWhat::Client { client, news: LineNews::Start { title } }
+        matches!(w, LineWhat::Client { client, from: None, news: LineNews::Start { title } }
             if client == WAITER && title == "arping 169.254.1.1")
     };
     let starts = run.events.iter().filter(|e| is(&JsonLine::of(&run.events, e).what)).count();

@@ -325,7 +325,10 @@ impl<'a> Told<'a> {
             LineWhat::Neigh { side, dev, ip, new: Some(new), .. } => {
                 Told::Entry { side: *side, dev, ip: *ip, new: *new }
             }
-            LineWhat::Client { news: LineNews::Failure { error, .. }, .. } => Told::Error(error.clone()),
+            // what a client on the node hears is no sign of the pod's
+            LineWhat::Client { from: None, news: LineNews::Failure { error, .. }, .. } => {
+                Told::Error(error.clone())
+            }
             _ => Told::Other,
         };
         (line.t_ns.0, told)
