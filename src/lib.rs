@@ -56,6 +56,7 @@ pub mod explore;
 pub mod fuzzing;
 pub mod gateway;
 pub mod host;
+pub mod lesson;
 #[cfg(feature = "live")]
 pub mod live;
 pub mod matrix;

@@ -13,6 +13,7 @@ mod differential;
 mod explore;
 mod fail;
 mod identify;
+mod learn;
 mod list;
 mod matrix;
 mod mechanism;
@@ -90,6 +91,8 @@ enum Command {
     Show(show::Args),
     /// Run a scenario and check what it expects
     Run(run::Args),
+    /// Short lessons: predict what a run does, see it, and learn why
+    Learn(learn::Args),
     /// Run scenarios with mitigations and tell which cure, shorten, do nothing or break something
     Matrix(matrix::Args),
     /// Tell every way in which a minute is lost: mechanism, client, timers
@@ -165,6 +168,7 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Learn(args) => learn::run(&args),
         Command::Identify(args) => identify::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::WhyAMinute(args) => minute::run(&args),

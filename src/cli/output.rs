@@ -20,6 +20,14 @@ fn speaks_utf8() -> bool {
     })
 }
 
+/// Columns of the terminal: what `COLUMNS` says, else what the terminal says, else eighty; enough for a
+/// time and a word, and no more than are good to read.
+pub(super) fn width() -> usize {
+    let said = std::env::var("COLUMNS").ok().and_then(|c| c.trim().parse::<usize>().ok());
+    let has = || terminal_size::terminal_size().map(|(w, _)| usize::from(w.0));
+    said.or_else(has).unwrap_or(80).clamp(40, 100)
+}
+
 /// Text folded to so many columns, every paragraph indented.
 pub(super) fn fold(text: &str, indent: usize, width: usize) -> String {
     let mut out = String::new();

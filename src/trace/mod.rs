@@ -12,6 +12,7 @@ mod observe;
 mod page;
 mod pcapng;
 mod picture;
+mod rows;
 mod stream;
 mod summary;
 mod timeline;
@@ -30,7 +31,9 @@ pub use json::{JsonLine, LineFate, LineNews, LineWhat, VerdictLine, write_json};
 pub use observe::{ClientSeen, GatewaySeen, Observed, observe};
 pub use page::Style;
 pub use pcapng::{PcapError, write_pcapng};
-pub use picture::{Shown, title, write_html};
+pub(crate) use picture::escaped;
+pub use picture::{STYLE, Shown, title, write_body, write_html};
+pub use rows::{Row, rows};
 pub use stream::{Event, Kinds, Sink, Trace};
 #[cfg(feature = "cli")]
 pub(crate) use summary::pointer;

@@ -49,6 +49,17 @@ pub(super) enum LaneName {
     Pod,
 }
 
+impl LaneName {
+    /// What stands above it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            LaneName::Actor(ActorName::Pod) => "init",
+            LaneName::Actor(a) => a.name(),
+            LaneName::Pod => "pod",
+        }
+    }
+}
+
 pub(super) struct PageRow {
     pub(super) t: Time,
     pub(super) lane: Option<LaneName>,
@@ -108,12 +119,7 @@ impl<'a> Page<'a> {
             LaneName::Pod => 100,
         });
         lanes.dedup();
-        let name = |l: &LaneName| match l {
-            LaneName::Actor(ActorName::Pod) => "init",
-            LaneName::Actor(a) => a.name(),
-            LaneName::Pod => "pod",
-        };
-        let lanes = lanes.into_iter().map(|l| (l, name(&l))).collect();
+        let lanes = lanes.into_iter().map(|l| (l, l.name())).collect();
         Page { style, rows, windows, lanes }
     }
 

@@ -84,12 +84,22 @@ impl Timeline<'_> {
     /// The timeline of these events.
     #[must_use]
     pub fn render(trace: &Trace, style: Style) -> String {
+        let t = Timeline::whole(trace, style);
+        let windows = t.gates.each_ref().map(|g| &g.windows[..]);
+        Page::new(t.style, &t.rows, windows).draw()
+    }
+
+    /// Its rows, in the order in which they are drawn.
+    pub(super) fn rows(trace: &Trace, style: Style) -> Vec<PageRow> {
+        Timeline::whole(trace, style).rows
+    }
+
+    fn whole(trace: &Trace, style: Style) -> Timeline<'_> {
         let mut t = Timeline::told(trace, style);
         t.count_drops();
         // a burst is known only when it is over, but belongs where it began
         t.rows.sort_by_key(|r| r.t);
-        let windows = t.gates.each_ref().map(|g| &g.windows[..]);
-        Page::new(t.style, &t.rows, windows).draw()
+        t
     }
 
     /// The spans in which the pod asks in vain, of IPv4's gateway and of IPv6's.

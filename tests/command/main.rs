@@ -11,6 +11,7 @@ mod explore_command;
 mod explore_verdicts;
 mod from_node;
 mod identify;
+mod learn;
 mod matrix_explore;
 mod picture;
 mod properties;

@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 const REQUIRE_CHROMIUM: &str = "ARPLAB_REQUIRE_CHROMIUM";
 
 /// A browser with one page. It ends with this, and by itself when its pipe is closed.
-struct Browser {
+pub(crate) struct Browser {
     child: Child,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
@@ -22,7 +22,7 @@ struct Browser {
 
 impl Browser {
     /// `None` where there is no Chromium, or where it may have no network of its own.
-    fn open(page: &Path) -> Option<Browser> {
+    pub(crate) fn open(page: &Path) -> Option<Browser> {
         let home = tempfile::tempdir().expect("a directory");
         // the pipe of the protocol is descriptors 3 and 4
         let script = "exec chromium --headless --no-sandbox --disable-gpu --hide-scrollbars \
@@ -81,7 +81,7 @@ impl Browser {
         }
     }
 
-    fn ask(&mut self, expression: &str) -> Value {
+    pub(crate) fn ask(&mut self, expression: &str) -> Value {
         let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let answer = self.call("Runtime.evaluate", &params);
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
@@ -93,11 +93,12 @@ impl Browser {
         self.ask("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))");
     }
 
-    fn key(&mut self, key: &str) {
+    pub(crate) fn key(&mut self, key: &str) {
         for kind in ["keyDown", "keyUp"] {
             let mut event = json!({ "type": kind, "key": key, "code": key });
             match key {
                 "Tab" => event["windowsVirtualKeyCode"] = json!(9),
+                "ArrowDown" => event["windowsVirtualKeyCode"] = json!(40),
                 "Enter" => {
                     event["windowsVirtualKeyCode"] = json!(13);
                     if kind == "keyDown" {

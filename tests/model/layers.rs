@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["sim", "live"],
     &["explore"],
     &["matrix", "strategies"],
-    &["vectors", "probe", "differential"],
+    &["vectors", "probe", "differential", "lesson"],
     &["fuzzing", "plugin"],
     &["cli"],
 ];

@@ -17,7 +17,8 @@ use lanes::Lanes;
 use serde::Serialize;
 use std::io::{self, Write};
 
-const CSS: &str = include_str!("page.css");
+/// How the page of [`write_html`] looks.
+pub const STYLE: &str = include_str!("page.css");
 const JS: &str = include_str!("page.js");
 
 /// A run beside others on the page, and what to call it.
@@ -116,18 +117,26 @@ impl<'a> Run<'a> {
 
 /// Writes a page with these runs below one another, all from time zero on.
 pub fn write_html(title: &str, runs: &[Shown<'_>], out: &mut dyn Write) -> io::Result<()> {
-    let page = Page { title, runs: runs.iter().map(Run::of).collect() };
-    // within a script element only `<` could end it
-    let data = serde_json::to_string(&page)?.replace('<', "\\u003c");
     let name = escaped(title);
     write!(
         out,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
-         script-src 'unsafe-inline'\">\n<title>{name} - arplab</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n\
-         <h1>{name}</h1>\n<main id=\"runs\"></main>\n<noscript>\n"
+         script-src 'unsafe-inline'\">\n<title>{name} - arplab</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <h1>{name}</h1>\n<main>\n"
     )?;
+    write_body(title, runs, out)?;
+    write!(out, "</main>\n</body>\n</html>\n")
+}
+
+/// Writes what stands in the page of [`write_html`] below its heading, for a page that has more to say.
+/// Such a page has [`STYLE`] in its head.
+pub fn write_body(title: &str, runs: &[Shown<'_>], out: &mut dyn Write) -> io::Result<()> {
+    let page = Page { title, runs: runs.iter().map(Run::of).collect() };
+    // within a script element only `<` could end it
+    let data = serde_json::to_string(&page)?.replace('<', "\\u003c");
+    write!(out, "<div id=\"runs\"></div>\n<noscript>\n")?;
     for run in &page.runs {
         let (name, text) = (escaped(run.name), escaped(&run.timeline));
         write!(out, "<h2>{name}</h2>\n<pre>{text}</pre>\n")?;
@@ -135,12 +144,12 @@ pub fn write_html(title: &str, runs: &[Shown<'_>], out: &mut dyn Write) -> io::R
     write!(
         out,
         "</noscript>\n<script type=\"application/json\" id=\"data\">{data}</script>\n\
-         <script>\n{JS}</script>\n</body>\n</html>\n"
+         <script>\n{JS}</script>\n"
     )
 }
 
 /// Text as HTML has it.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
