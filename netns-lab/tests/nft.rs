@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use common::{PATIENCE, joined};
 use netns_lab::{
     Errno, MacAddr, Netns, PacketOptions, PacketSocket, RecvBatch,
-    nft::{ArpDrop, ArpHook, ArpOperation, NftError, ruleset},
+    nft::{ArpDrop, ArpHook, ArpOperation, NftError, delete, objects, ruleset},
     rtnl::Address,
 };
 
@@ -17,6 +17,7 @@ lab_tests! {
     other_interfaces_are_left_alone,
     removing_twice_is_refused,
     what_is_there_is_listed,
+    a_chain_goes_with_what_jumps_to_it,
 }
 
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -119,4 +120,39 @@ fn what_is_there_is_listed() {
     assert_eq!((there.len(), ruleset(&pod).expect("a list").len()), (3, 0));
     rule.remove(&node).expect("removed");
     assert_eq!(ruleset(&node).expect("a list"), Vec::<String>::new());
+}
+
+/// The kernel does not delete a chain that a rule jumps to, and deletes its own rules with it.
+fn a_chain_goes_with_what_jumps_to_it() {
+    let (node, pod, _socket) = asked_host();
+    ArpDrop::new(ArpHook::Input, "host0").install(&node).expect("a rule");
+    let one = objects(&node).expect("objects");
+    let words: Vec<_> = one.iter().map(ToString::to_string).collect();
+    assert!(words[0].starts_with("table arp netns-lab-") && words[2].contains(" drop handle "), "{words:?}");
+    assert!(one[1].is_within(&one[0]) && one[2].is_within(&one[1]) && !one[0].is_within(&one[2]));
+    let elsewhere = delete(&pod, &one[2..]).expect_err("not there");
+    assert!(matches!(elsewhere, NftError::Refused { errno: Errno::ENOENT, .. }), "{elsewhere}");
+    delete(&node, &one[2..]).expect("the rule");
+    assert_eq!(objects(&node).expect("objects"), one[..2]);
+    delete(&node, &one[..1]).expect("the table");
+    assert_eq!(objects(&node).expect("objects"), []);
+    let iptables = |line: &str| {
+        let mut command = std::process::Command::new("iptables-nft");
+        command.args(["-t", "nat"]).args(line.split(' '));
+        node.exec(move || command.output().is_ok_and(|out| out.status.success())).expect("a thread")
+    };
+    if !iptables("-N OWN") {
+        eprintln!("no iptables-nft here, so no chain to jump to");
+        return;
+    }
+    assert!(iptables("-A OWN -j ACCEPT") && iptables("-A POSTROUTING -s 198.51.100.2 -j OWN"));
+    let there = objects(&node).expect("objects");
+    let own = there.iter().find(|it| it.to_string() == "chain ip nat OWN").expect("the chain");
+    let busy = delete(&node, std::slice::from_ref(own)).expect_err("a rule jumps to it");
+    assert!(matches!(busy, NftError::Refused { errno: Errno::EBUSY, .. }), "{busy}");
+    let with = own.with_what_needs_it(&there);
+    assert!(with[0].to_string().starts_with("rule ip nat POSTROUTING handle "), "{with:?}");
+    delete(&node, &with).expect("both");
+    let left: Vec<_> = objects(&node).expect("objects").iter().map(ToString::to_string).collect();
+    assert_eq!(left, ["table ip nat", "chain ip nat POSTROUTING"]);
 }

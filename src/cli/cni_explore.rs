@@ -4,11 +4,11 @@ use super::capture::OutFile;
 use super::cni::Target;
 use super::fail::Fail;
 use super::output;
-use crate::cni::CniFault;
 use crate::cni::explore::{
-    self, CutError, CutOptions, CutOutcome, CutProgress, CutReport, Kept, PluginProperty, ReplayError, json,
-    junit, table,
+    self, CutError, CutOptions, CutOutcome, CutProgress, CutReport, Kept, PluginProperty, ReplayError,
+    TestLanguage, json, junit, markdown, table,
 };
+use crate::cni::{CniFault, Conflist};
 use crate::time::Span;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,8 @@ pub(super) struct ExploreArgs {
     /// Write the smallest failing case, for `arplab cni replay`
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Write the smallest failing case as a shell script that fails for as long as it does
+    /// Write the smallest failing case as a test that fails for as long as it does: a shell script (.sh), or
+    /// a file for the tests folder of a crate (.rs)
     #[arg(long, value_name = "FILE")]
     save_test: Option<PathBuf>,
     /// Write every failing case into a folder
@@ -61,6 +62,9 @@ pub(super) struct ExploreArgs {
     /// One JSON object a case, and one of them all
     #[arg(long)]
     json: bool,
+    /// What was found as a table for a README, the same in each run
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -71,20 +75,21 @@ pub(super) struct ReplayArgs {
     /// Exit with 1 for as long as a property is not kept, as a regression test
     #[arg(long)]
     holds: bool,
-    /// Print the regression test, and play nothing
-    #[arg(long, conflicts_with = "holds")]
-    test: bool,
+    /// Print the regression test, in the shell or in Rust, and play nothing
+    #[arg(long, value_name = "LANGUAGE", conflicts_with = "holds", num_args = 0..=1,
+          default_missing_value = "sh", value_parser = ["sh", "rs"])]
+    test: Option<String>,
 }
 
 pub(super) fn explore(args: &ExploreArgs) -> Result<u8, Fail> {
     let (list, cni) = args.target.read()?;
+    let language = args.save_test.as_deref().map(language_of).transpose()?;
     for file in [&args.save, &args.save_test, &args.junit].into_iter().flatten() {
         // looked at before a long search
         OutFile::at(file, WHAT)?;
     }
     let threads = args.threads.map(usize::from);
-    let properties =
-        if args.property.is_empty() { PluginProperty::ALL.to_vec() } else { args.property.clone() };
+    let properties = properties(&args.property, &list)?;
     let options = CutOptions {
         cni,
         hold: args.hold,
@@ -100,7 +105,7 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<u8, Fail> {
     let begun = std::time::Instant::now();
     let report = watched(|progress| explore::explore(&list, &options, progress)).map_err(|e| fail(&e))?;
     let kept = |it: &explore::PlayedCut| Kept::new(&list, &options, it);
-    keep(args, &report, kept)?;
+    keep(args, &report, language, kept)?;
     if let Some(path) = &args.junit {
         let xml = junit(&report, &list.name, &options.properties).map_err(|e| Fail::cannot(e.to_string()))?;
         write(path, &xml)?;
@@ -110,11 +115,34 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<u8, Fail> {
         for line in json(&report) {
             writeln!(out, "{line}")?;
         }
+    } else if args.markdown {
+        write!(out, "{}", markdown(&report, &options.properties))?;
     } else {
         write!(out, "{}", table(&report, &options.properties))?;
         summary(args, &report, begun.elapsed(), &mut out)?;
     }
     Ok(if report.is_well() { super::AS_EXPECTED } else { super::UNEXPECTED })
+}
+
+/// The language of a test, by the file's name.
+fn language_of(path: &Path) -> Result<TestLanguage, Fail> {
+    match path.extension().and_then(|it| it.to_str()) {
+        Some("sh") => Ok(TestLanguage::Shell),
+        Some("rs") => Ok(TestLanguage::Rust),
+        _ => {
+            Err(Fail::usage(format!("--save-test {}: a name ending in .sh or .rs is wanted", path.display())))
+        }
+    }
+}
+
+/// Those that were asked for, or all that the configuration's version has.
+fn properties(asked: &[PluginProperty], list: &Conflist) -> Result<Vec<PluginProperty>, Fail> {
+    let there = PluginProperty::of(list);
+    if let Some(none) = asked.iter().find(|it| !there.contains(it)) {
+        let why = "this configuration's cniVersion does not have it, or it is switched off there";
+        return Err(Fail::usage(format!("--property {none}: {why}")));
+    }
+    Ok(there.into_iter().filter(|it| asked.is_empty() || asked.contains(it)).collect())
 }
 
 fn summary(args: &ExploreArgs, report: &CutReport, took: Duration, out: &mut impl Write) -> Result<(), Fail> {
@@ -141,6 +169,7 @@ fn summary(args: &ExploreArgs, report: &CutReport, took: Duration, out: &mut imp
 fn keep(
     args: &ExploreArgs,
     report: &CutReport,
+    language: Option<TestLanguage>,
     kept: impl Fn(&explore::PlayedCut) -> Kept,
 ) -> Result<(), Fail> {
     let text = |kept: &Kept| kept.to_text().map_err(|e| Fail::cannot(e.to_string()));
@@ -148,8 +177,8 @@ fn keep(
         if let Some(path) = &args.save {
             write(path, &text(&smallest)?)?;
         }
-        if let Some(path) = &args.save_test {
-            write(path, &smallest.to_test().map_err(|e| Fail::cannot(e.to_string()))?)?;
+        if let Some((path, language)) = args.save_test.as_ref().zip(language) {
+            write(path, &smallest.to_test(language).map_err(|e| Fail::cannot(e.to_string()))?)?;
         }
     }
     if let Some(folder) = &args.save_all {
@@ -196,8 +225,9 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<u8, Fail> {
     let text = read(&args.file)?;
     let kept = Kept::parse(&text).map_err(|e| Fail::usage(format!("{shown}: {e}")))?;
     let mut out = std::io::stdout().lock();
-    if args.test {
-        write!(out, "{}", kept.to_test().map_err(|e| Fail::usage(format!("{shown}: {e}")))?)?;
+    if let Some(language) = &args.test {
+        let language = if language == "rs" { TestLanguage::Rust } else { TestLanguage::Shell };
+        write!(out, "{}", kept.to_test(language).map_err(|e| Fail::usage(format!("{shown}: {e}")))?)?;
         return Ok(super::AS_EXPECTED);
     }
     netns_lab::rootless::enter().map_err(|e| Fail::cannot(e.to_string()))?;
@@ -206,8 +236,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<u8, Fail> {
         ReplayError::Explore(e) => fail(e),
     })?;
     let outcome = &replayed.played.outcome;
-    let what = replayed.played.cut.as_ref().map_or_else(|| "nothing is done".into(), ToString::to_string);
-    writeln!(out, "{what}")?;
+    writeln!(out, "{}", replayed.played.what())?;
     tell(outcome, &mut out)?;
     if !outcome.reached {
         return Err(Fail::usage(format!("{shown}: the plugin no longer comes to that step")));

@@ -73,7 +73,9 @@ arplab: a command is wanted. Three to begin with:
 #[command(
     after_help = "Exit status: 0 as expected, 1 an expectation failed or the run was given up, 2 usage or bad input, \
                         3 this machine cannot (and what is missing), 130 or 143 interrupted (Ctrl-C or SIGTERM).\n\
-                        Start with: arplab run 8689"
+                        Start with: arplab run 8689\n\
+                        Beside it stands arplab-cni, a CNI plugin that gives containers of your own runtime such a window \
+                        (docs/arplab-cni.md); `arplab cni` takes other people's plugins apart."
 )]
 struct Cli {
     /// More logging on standard error; RUST_LOG is heeded too

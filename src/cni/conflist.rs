@@ -27,6 +27,8 @@ pub struct Conflist {
     pub version: String,
     /// `disableCheck`: CHECK must not be asked.
     pub disable_check: bool,
+    /// `disableGC`: GC must not be asked.
+    pub disable_gc: bool,
     /// The plugins, each as it stands in the file.
     pub plugins: Vec<Map<String, Value>>,
 }
@@ -75,18 +77,28 @@ impl Conflist {
             },
         });
         let plugins = if let Value::Object(plugin) = plugin { vec![plugin] } else { Vec::new() };
-        Conflist { name: "arplab".into(), version: version.into(), disable_check: false, plugins }
+        Conflist {
+            name: "arplab".into(),
+            version: version.into(),
+            disable_check: false,
+            disable_gc: false,
+            plugins,
+        }
     }
 
     /// As a file has it.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        serde_json::json!({
+        let mut list = serde_json::json!({
             "cniVersion": self.version,
             "name": self.name,
             "disableCheck": self.disable_check,
             "plugins": self.plugins,
-        })
+        });
+        if self.disable_gc {
+            list["disableGC"] = true.into();
+        }
+        list
     }
 
     /// Whether its version has that verb (CHECK from 0.4.0, STATUS and GC from 1.1.0).
@@ -119,6 +131,15 @@ fn text<'a>(object: &'a Map<String, Value>, key: &str, place: &str) -> Result<&'
     }
 }
 
+/// `true` or `false`, which is meant where nothing is said.
+fn switch(object: &Map<String, Value>, key: &str) -> Result<bool, Fault> {
+    match object.get(key) {
+        None => Ok(false),
+        Some(Value::Bool(yes)) => Ok(*yes),
+        Some(other) => Err((key.into(), format!("true or false is wanted, not {}", kind(other)))),
+    }
+}
+
 fn read(mut top: Map<String, Value>) -> Result<Conflist, Fault> {
     let version = text(&top, "cniVersion", "")?.to_owned();
     if !VERSIONS.contains(&version.as_str()) {
@@ -133,13 +154,8 @@ fn read(mut top: Map<String, Value>) -> Result<Conflist, Fault> {
         let rule = "a name begins with a letter or digit, and goes on with those, `_`, `.` and `-`";
         return Err(("name".into(), format!("{name:?} is no name: {rule}")));
     }
-    let disable_check = match top.get("disableCheck") {
-        None => false,
-        Some(Value::Bool(yes)) => *yes,
-        Some(other) => {
-            return Err(("disableCheck".into(), format!("true or false is wanted, not {}", kind(other))));
-        }
-    };
+    let disable_check = switch(&top, "disableCheck")?;
+    let disable_gc = switch(&top, "disableGC")?;
     let plugins = match top.remove("plugins") {
         Some(Value::Array(list)) if list.is_empty() => {
             return Err(("plugins".into(), "there is none".into()));
@@ -157,7 +173,7 @@ fn read(mut top: Map<String, Value>) -> Result<Conflist, Fault> {
             ));
         }
     };
-    Ok(Conflist { name, version, disable_check, plugins })
+    Ok(Conflist { name, version, disable_check, disable_gc, plugins })
 }
 
 fn plugin((place, value): (usize, Value)) -> Result<Map<String, Value>, Fault> {

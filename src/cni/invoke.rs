@@ -18,6 +18,10 @@ pub enum Verb {
     Check,
     /// Undo it.
     Del,
+    /// Take away what belongs to attachments that the runtime does not know.
+    Gc,
+    /// Say whether an ADD could succeed.
+    Status,
     /// Say which versions it speaks.
     Version,
 }
@@ -30,8 +34,15 @@ impl Verb {
             Verb::Add => "ADD",
             Verb::Check => "CHECK",
             Verb::Del => "DEL",
+            Verb::Gc => "GC",
+            Verb::Status => "STATUS",
             Verb::Version => "VERSION",
         }
+    }
+
+    /// Whether it is about one container's interface.
+    fn is_of_attachment(self) -> bool {
+        matches!(self, Verb::Add | Verb::Check | Verb::Del)
     }
 }
 
@@ -80,13 +91,16 @@ pub(super) fn invoke(
         .linger(LINGER)
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("CNI_COMMAND", verb.word())
-        .env("CNI_CONTAINERID", &setting.container)
-        .env("CNI_NETNS", stage.pod_file())
-        .env("CNI_IFNAME", &setting.ifname)
         .env("CNI_PATH", &setting.path)
         .input(configuration.to_string());
-    if let Some(args) = &setting.args {
-        command = command.env("CNI_ARGS", args);
+    if verb.is_of_attachment() {
+        command = command
+            .env("CNI_CONTAINERID", &setting.container)
+            .env("CNI_NETNS", stage.pod_file())
+            .env("CNI_IFNAME", &setting.ifname);
+        if let Some(args) = &setting.args {
+            command = command.env("CNI_ARGS", args);
+        }
     }
     if let Some(lever) = &setting.lever {
         command = command.lever(lever);
@@ -106,7 +120,7 @@ fn answer(verb: Verb, outcome: &Outcome) -> Result<Option<Value>, CniFault> {
     match outcome.status {
         Some(status) if status.success() => match verb {
             Verb::Add | Verb::Version => execution::result(&outcome.stdout.bytes).map(Some),
-            Verb::Check | Verb::Del => Ok(None),
+            Verb::Check | Verb::Del | Verb::Gc | Verb::Status => Ok(None),
         },
         Some(status) => match status.signal() {
             Some(signal) => Err(CniFault::Signal(signal)),

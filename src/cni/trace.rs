@@ -239,6 +239,35 @@ impl<'a> Chain<'a> {
         Ok(operation)
     }
 
+    /// The attachment, as `cni.dev/valid-attachments` names it.
+    #[must_use]
+    pub fn attachment(&self) -> Value {
+        serde_json::json!({ "containerID": self.setting.container, "ifname": self.setting.ifname })
+    }
+
+    /// GC of all plugins, whether or not one fails; those attachments are valid.
+    pub fn gc(&self, valid: &[Value], rules: &mut dyn Rules) -> Result<Operation, PluginTraceError> {
+        let mut operation = Operation { verb: Verb::Gc, invocations: Vec::new() };
+        for place in 0..self.programs.len() {
+            let mut given = execution::configuration(self.list, place, &self.options.capability_args, None);
+            given["cni.dev/valid-attachments"] = valid.to_vec().into();
+            operation.invocations.push(self.run_with(place, Verb::Gc, &given, rules)?);
+        }
+        Ok(operation)
+    }
+
+    /// STATUS of all plugins, up to the first that says no.
+    pub fn status(&self, rules: &mut dyn Rules) -> Result<Operation, PluginTraceError> {
+        let mut operation = Operation { verb: Verb::Status, invocations: Vec::new() };
+        for place in 0..self.programs.len() {
+            operation.invocations.push(self.run(place, Verb::Status, None, rules)?);
+            if !operation.is_well() {
+                break;
+            }
+        }
+        Ok(operation)
+    }
+
     fn run(
         &self,
         place: usize,
@@ -246,10 +275,20 @@ impl<'a> Chain<'a> {
         previous: Option<&Value>,
         rules: &mut dyn Rules,
     ) -> Result<Invocation, PluginTraceError> {
-        let plugin = self.list.plugins[place].get("type").and_then(Value::as_str).unwrap_or_default();
         let given = execution::configuration(self.list, place, &self.options.capability_args, previous);
+        self.run_with(place, verb, &given, rules)
+    }
+
+    fn run_with(
+        &self,
+        place: usize,
+        verb: Verb,
+        given: &Value,
+        rules: &mut dyn Rules,
+    ) -> Result<Invocation, PluginTraceError> {
+        let plugin = self.list.plugins[place].get("type").and_then(Value::as_str).unwrap_or_default();
         let program = &self.programs[place];
-        let done = invoke(self.stage, program, verb, &self.setting, &given, rules);
+        let done = invoke(self.stage, program, verb, &self.setting, given, rules);
         let (outcome, answer) = done.map_err(|source| PluginTraceError::Invoke {
             verb: verb.word(),
             plugin: plugin.into(),

@@ -78,18 +78,7 @@ impl Drive {
         let monitor = monitor.map(Monitor::into_async).transpose();
         let monitor = monitor.map_err(|e| Failure::io("the node cannot be watched", e))?;
         let plan = Arc::new(plan);
-        let state = State {
-            network: job.network.clone(),
-            container: job.container.clone(),
-            ifname: job.ifname,
-            netns: job.netns.clone(),
-            cali: plan.setting.cali,
-            cali_index: None,
-            pod_mac: plan.setting.pod_mac,
-            worker,
-            steps: Vec::new(),
-            windows: Vec::new(),
-        };
+        let state = State { worker, ..State::begun(job, &plan.setting) };
         Ok(Drive {
             run: Run::new(Arc::clone(&plan)),
             plan,

@@ -3,8 +3,9 @@
 
 use super::call::Call;
 use super::failure::Failure;
+use super::job::Job;
 use crate::addr::{IfName, Mac};
-use crate::control::Side;
+use crate::control::{Setting, Side};
 use crate::host::Mutation;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -62,6 +63,23 @@ pub(super) struct State {
 }
 
 impl State {
+    /// What there is to remember before anything is made or asked for: so much that DEL and GC find what an
+    /// ADD leaves that is cut off.
+    pub(super) fn begun(job: &Job, setting: &Setting) -> State {
+        State {
+            network: job.network.clone(),
+            container: job.container.clone(),
+            ifname: job.ifname,
+            netns: job.netns.clone(),
+            cali: setting.cali,
+            cali_index: None,
+            pod_mac: setting.pod_mac,
+            worker: None,
+            steps: Vec::new(),
+            windows: Vec::new(),
+        }
+    }
+
     fn path(network: &str, container: &str, ifname: &str) -> PathBuf {
         Path::new(FOLDER).join(network).join(format!("{container}@{ifname}.json"))
     }
@@ -78,6 +96,20 @@ impl State {
         paths
             .filter(|path| path.extension().is_some_and(|it| it == "json"))
             .filter_map(|path| read(&path))
+            .collect()
+    }
+
+    /// The containers of a network, by ID and interface, of which no more is known than a file that was not
+    /// written to its end.
+    pub(super) fn half_written(network: &str) -> Vec<(String, String)> {
+        let Ok(files) = std::fs::read_dir(Path::new(FOLDER).join(network)) else { return Vec::new() };
+        let paths = files.flatten().map(|file| file.path());
+        let half = paths.filter(|path| path.extension().is_some_and(|it| it == "new"));
+        half.filter(|path| !path.with_extension("json").exists())
+            .filter_map(|path| {
+                let (container, ifname) = path.file_stem()?.to_str()?.rsplit_once('@')?;
+                Some((container.to_owned(), ifname.to_owned()))
+            })
             .collect()
     }
 

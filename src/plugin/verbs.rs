@@ -54,7 +54,9 @@ fn add(call: &Call) -> Result<Value, Failure> {
         return Err(Failure::config(msg, ""));
     }
     // before anything is asked for or made
-    let goes_on = job(call, NOBODY, None)?.ready()?.wanted.goes_on;
+    let begun = job(call, NOBODY, None)?;
+    let ready = begun.ready()?;
+    let goes_on = ready.wanted.goes_on;
     let ipam = Ipam::of(call)?;
     block_on(async {
         let node = Space::node()?;
@@ -73,22 +75,27 @@ fn add(call: &Call) -> Result<Value, Failure> {
     if let Some(process) = State::of(call, &network).and_then(|old| old.worker) {
         sweep::end_worker(process)?;
     }
-    let lease = ipam.add()?;
-    let done = job(call, lease.ip, Some(&lease)).and_then(|job| {
+    State::begun(&begun, &ready.plan.setting).save()?;
+    let done = ipam.add().and_then(|lease| {
+        let job = job(call, lease.ip, Some(&lease))?;
         let added = if goes_on { worker::start(&job) } else { worker::here(&job) }?;
         let ready = job.ready()?;
         Ok(answer::result(call, &job, &ready.plan.setting, &lease, &added))
     });
     if done.is_err() {
         // what cannot be taken away now, DEL finds
-        let _ = clean(call, &network);
-        let _ = ipam.del();
+        let _ = take_away(call, &network, || ipam.del());
     }
     done
 }
 
-/// Takes away what was made for the container, but for its addresses.
-fn clean(call: &Call, network: &str) -> Result<(), Failure> {
+/// Takes away what was made for the container, then its addresses, and forgets it only then: what is cut off
+/// before that is still known to DEL and GC.
+fn take_away(
+    call: &Call,
+    network: &str,
+    addresses: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let state = State::of(call, network);
     if let Some(process) = state.as_ref().and_then(|it| it.worker) {
         sweep::end_worker(process)?;
@@ -100,13 +107,13 @@ fn clean(call: &Call, network: &str) -> Result<(), Failure> {
         }
         sweep::pod_end(call, &node, state.as_ref()).await
     })?;
+    addresses()?;
     State::forget(network, &call.container, call.ifname.as_str())
 }
 
 fn del(call: &Call) -> Result<(), Failure> {
     let network = config::network(&call.config)?;
-    clean(call, &network)?;
-    Ipam::of(call)?.del()
+    take_away(call, &network, || Ipam::of(call)?.del())
 }
 
 fn check(call: &Call) -> Result<(), Failure> {
@@ -144,24 +151,30 @@ fn gc(call: &Call) -> Result<(), Failure> {
             ));
         }
     };
-    let is_valid = |state: &State| {
+    let is_valid = |container: &str, ifname: &str| {
         valid.iter().any(|it| {
             let is = |key: &str, text: &str| it.get(key).and_then(Value::as_str) == Some(text);
-            is("containerID", &state.container) && is("ifname", state.ifname.as_str())
+            is("containerID", container) && is("ifname", ifname)
         })
     };
     let ipam = Ipam::of(call)?;
     let mut failed = None;
-    for state in State::all(&network).into_iter().filter(|state| !is_valid(state)) {
+    let all = State::all(&network).into_iter();
+    for state in all.filter(|state| !is_valid(&state.container, state.ifname.as_str())) {
         let old = Call {
             container: state.container.clone(),
             ifname: state.ifname,
             netns: Some(state.netns.clone()),
             ..call.clone()
         };
-        let done = clean(&old, &network).and_then(|()| ipam.del_of(&state.container, state.ifname.as_str()));
+        let addresses = || ipam.del_of(&state.container, state.ifname.as_str());
+        let done = take_away(&old, &network, addresses);
         // the others are gone all the same
         failed = failed.or(done.err());
+    }
+    let half = State::half_written(&network).into_iter();
+    for (container, ifname) in half.filter(|(container, ifname)| !is_valid(container, ifname)) {
+        failed = failed.or(State::forget(&network, &container, &ifname).err());
     }
     match failed {
         Some(failure) => Err(failure),

@@ -254,12 +254,14 @@ fn calls_that_make_no_sense_are_answered_by_the_specification() {
 /// Calls it on a stage, as a runtime calls it on a node.
 fn on_stage(stage: &PluginStage, verb: &str, config: &Value) -> (bool, Value) {
     let path: Vec<_> = folders().iter().map(|folder| folder.display().to_string()).collect();
-    let command = stage.command(Path::new(PROGRAM), Span::from_secs(30)).unwrap();
+    let mut command = stage.command(Path::new(PROGRAM), Span::from_secs(30)).unwrap();
+    if !["GC", "STATUS"].contains(&verb) {
+        // those two are told of no container
+        command =
+            command.env("CNI_CONTAINERID", "c1").env("CNI_NETNS", stage.pod_file()).env("CNI_IFNAME", "eth0");
+    }
     let outcome = command
         .env("CNI_COMMAND", verb)
-        .env("CNI_CONTAINERID", "c1")
-        .env("CNI_NETNS", stage.pod_file())
-        .env("CNI_IFNAME", "eth0")
         .env("CNI_PATH", path.join(":"))
         .input(config.to_string())
         .run(&mut watch())

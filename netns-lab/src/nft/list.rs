@@ -19,8 +19,18 @@ use crate::{Netns, supervise::netfilter};
 /// # Errors
 /// [`NftError::Socket`]. A kernel without nf_tables has nothing.
 pub fn ruleset(netns: &Netns) -> Result<Vec<String>, NftError> {
+    let mut lines = Vec::new();
+    listed(netns, &mut |message| lines.extend(netfilter::subject(message)))?;
+    Ok(lines)
+}
+
+/// Every table, chain, rule and set of a namespace, as the kernel tells it.
+pub(super) fn listed(
+    netns: &Netns,
+    take: &mut (dyn FnMut(&NetfilterMessage) + Send),
+) -> Result<(), NftError> {
     let label = netns.label();
-    let listed = netns.exec(|| -> io::Result<Vec<String>> {
+    let listed = netns.exec(|| -> io::Result<()> {
         let asked = [
             NfTablesMessage::GetTable(TableMessage { attributes: Vec::new() }),
             NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() }),
@@ -29,20 +39,20 @@ pub fn ruleset(netns: &Netns) -> Result<Vec<String>, NftError> {
         ];
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         socket.bind_auto()?;
-        let mut lines = Vec::new();
-        for question in asked {
-            dump(&socket, question, &mut lines)?;
-        }
-        Ok(lines)
+        asked.into_iter().try_for_each(|question| dump(&socket, question, take))
     })?;
     match listed {
-        Err(e) if e.raw_os_error() == Some(libc::EPROTONOSUPPORT) => Ok(Vec::new()),
+        Err(e) if e.raw_os_error() == Some(libc::EPROTONOSUPPORT) => Ok(()),
         other => other.map_err(|source| NftError::Socket { label: label.to_owned(), source }),
     }
 }
 
 /// On the namespace's thread: one question, and all of its answers.
-fn dump(socket: &Socket, question: NfTablesMessage, lines: &mut Vec<String>) -> io::Result<()> {
+fn dump(
+    socket: &Socket,
+    question: NfTablesMessage,
+    take: &mut (dyn FnMut(&NetfilterMessage) + Send),
+) -> io::Result<()> {
     let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0);
     let mut message = NetlinkMessage::new(
         NetlinkHeader::default(),
@@ -63,7 +73,7 @@ fn dump(socket: &Socket, question: NfTablesMessage, lines: &mut Vec<String>) -> 
             match message.payload {
                 NetlinkPayload::Done(_) => return Ok(()),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
-                NetlinkPayload::InnerMessage(inner) => lines.extend(netfilter::subject(&inner)),
+                NetlinkPayload::InnerMessage(inner) => take(&inner),
                 _ => {}
             }
             rest = rest.get(length.next_multiple_of(4).max(4)..).unwrap_or_default();

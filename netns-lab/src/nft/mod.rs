@@ -7,6 +7,7 @@
 
 mod list;
 mod message;
+mod object;
 mod rule;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
 
 pub use list::ruleset;
+pub use object::{NftObject, delete, objects};
 pub use rule::{ArpDrop, ArpHook, ArpOperation};
 
 use crate::{

@@ -50,7 +50,7 @@ pub(super) fn is_frame(message: &NetfilterMessage) -> bool {
     matches!(message.inner, NetfilterMessageInner::None(C::BatchBegin | C::BatchEnd))
 }
 
-fn family(family: NetfilterProtoFamily) -> String {
+pub(crate) fn family(family: NetfilterProtoFamily) -> String {
     match family {
         NetfilterProtoFamily::Inet => "inet".into(),
         NetfilterProtoFamily::IPv4 => "ip".into(),

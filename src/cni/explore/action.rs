@@ -15,6 +15,9 @@ pub enum CutAction {
     KillBefore,
     /// The plugin and its children are killed when the kernel has carried it out.
     KillAfter,
+    /// The plugin and its children are killed as by `KillAfter`, the pod's namespace goes, and GC is all
+    /// that comes.
+    Orphan,
     /// It waits, while a client in the pod asks for the gateway.
     Hold,
     /// It waits until another pod's ADD by the same plugins is over.
@@ -31,6 +34,7 @@ impl CutAction {
             CutAction::Fail(_) => "fail",
             CutAction::KillBefore => "kill-before",
             CutAction::KillAfter => "kill-after",
+            CutAction::Orphan => "orphan",
             CutAction::Hold => "hold",
             CutAction::OtherFirst => "other-first",
             CutAction::Undo => "undo",
@@ -59,13 +63,16 @@ impl FromStr for CutAction {
         let all = [
             CutAction::KillBefore,
             CutAction::KillAfter,
+            CutAction::Orphan,
             CutAction::Hold,
             CutAction::OtherFirst,
             CutAction::Undo,
         ];
         all.into_iter().find(|action| action.word() == text).ok_or_else(|| {
-            format!("{text:?} is no action: fail ERROR, kill-before, kill-after, hold, other-first, undo")
-                .into()
+            format!(
+                "{text:?} is no action: fail ERROR, kill-before, kill-after, orphan, hold, other-first, undo"
+            )
+            .into()
         })
     }
 }
@@ -82,6 +89,27 @@ pub(super) fn changes(kind: &Kind) -> bool {
         _ => false,
     }
 }
+
+/// Whether what a request does can be taken back alone.
+pub(super) fn can_be_undone(kind: &Kind) -> bool {
+    match kind {
+        Kind::Netlink { protocol: NETFILTER, messages } => {
+            messages.iter().any(|message| MAKES_NFT.contains(&message.kind))
+        }
+        Kind::Netlink { messages, .. } => messages.iter().any(|message| message.undo.is_some()),
+        Kind::Sysctl { .. } => true,
+        Kind::Open { flags, .. } => flags & O_CREAT != 0,
+        _ => false,
+    }
+}
+
+/// `O_CREAT` of open(2).
+const O_CREAT: u32 = 0o100;
+/// `NETLINK_NETFILTER`.
+pub(super) const NETFILTER: i32 = 12;
+/// `NFT_MSG_NEWTABLE`, `NEWCHAIN` and `NEWRULE` of `NFNL_SUBSYS_NFTABLES`; see
+/// include/uapi/linux/netfilter/nf_tables.h.
+const MAKES_NFT: [u16; 3] = [0xa00, 0xa03, 0xa06];
 
 /// Whether a request may fail for a reason of its own, so that it is a step though it changes
 /// nothing that outlives the plugin.
@@ -128,8 +156,16 @@ mod tests {
 
     #[test]
     fn words_are_read_back() {
-        for text in ["fail ENOMEM", "fail EBUSY", "kill-before", "kill-after", "hold", "other-first", "undo"]
-        {
+        for text in [
+            "fail ENOMEM",
+            "fail EBUSY",
+            "kill-before",
+            "kill-after",
+            "orphan",
+            "hold",
+            "other-first",
+            "undo",
+        ] {
             assert_eq!(text.parse::<CutAction>().expect(text).to_string(), text);
         }
         assert!("fail EVIL".parse::<CutAction>().is_err() && "kill".parse::<CutAction>().is_err());

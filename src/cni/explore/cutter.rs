@@ -1,8 +1,9 @@
 //! The rules under which a disturbed plugin runs, and how the work of a step is undone.
 
-use super::{Cut, CutAction};
+use super::{Cut, CutAction, action};
 use crate::cni::PluginStage;
 use crate::time::Span;
+use netns_lab::nft::{self, NftObject};
 use netns_lab::supervise::{Kind, Request, Rules, Scope, Then, Undo, Verdict};
 use netns_lab::{Netns, NetnsId};
 use std::path::PathBuf;
@@ -52,7 +53,7 @@ impl<'c> Cutter<'c> {
         match action {
             CutAction::Fail(errno) => Verdict::Fail(errno),
             CutAction::KillBefore => Verdict::KillBefore(Scope::All),
-            CutAction::KillAfter => Verdict::KillAfter(Scope::All),
+            CutAction::KillAfter | CutAction::Orphan => Verdict::KillAfter(Scope::All),
             CutAction::Hold => Verdict::Hold { at_most: Some(self.hold), then: Then::LetGo },
             CutAction::OtherFirst => {
                 if let Some(waits) = self.waits.take() {
@@ -74,6 +75,9 @@ impl Rules for Cutter<'_> {
         if request.number == 1 {
             self.turns += 1;
             return Verdict::LetGo;
+        }
+        if let Some(undoing) = &mut self.undoing {
+            undoing.look(self.stage);
         }
         let Some(cut) = self.cut.filter(|cut| !self.reached && cut.step.turn + 1 == self.turns) else {
             return Verdict::LetGo;
@@ -98,6 +102,8 @@ pub(super) enum Undoing {
     Links(NetnsId, Vec<Undo>),
     /// With the value that was there before.
     Sysctl { netns: NetnsId, path: String, was: String, wrote: String },
+    /// By deleting what was not there before: tables, chains and rules.
+    Nft { netns: NetnsId, before: Vec<NftObject>, made: Vec<NftObject> },
     /// By taking the file away.
     File(PathBuf),
 }
@@ -107,6 +113,10 @@ impl Undoing {
     fn of(stage: &PluginStage, request: &Request) -> Option<Undoing> {
         let netns = request.netns?;
         match &request.kind {
+            Kind::Netlink { protocol: action::NETFILTER, .. } => {
+                let before = nft::objects(place(stage, netns)?).ok()?;
+                Some(Undoing::Nft { netns, before, made: Vec::new() })
+            }
             Kind::Netlink { messages, .. } => {
                 let place = place(stage, netns)?;
                 let undos = messages.iter().rev().filter_map(|it| it.undo.clone());
@@ -123,10 +133,20 @@ impl Undoing {
         }
     }
 
+    /// What nf_tables got by the step is known when the next request comes: whoever makes that one has
+    /// waited for the step.
+    fn look(&mut self, stage: &PluginStage) {
+        let Undoing::Nft { netns, before, made } = self else { return };
+        if let Some(there) = place(stage, *netns).filter(|_| made.is_empty()).map(nft::objects) {
+            made.extend(there.unwrap_or_default().into_iter().filter(|it| !before.contains(it)));
+        }
+    }
+
     /// Whether the step had changed anything that this would take back.
     pub(super) fn has_effect(&self, is_new: impl Fn(&std::path::Path) -> bool) -> bool {
         match self {
             Undoing::Links(_, undos) => !undos.is_empty(),
+            Undoing::Nft { made, .. } => !made.is_empty(),
             Undoing::Sysctl { was, wrote, .. } => was != wrote,
             Undoing::File(path) => is_new(path),
         }
@@ -148,6 +168,20 @@ impl Undoing {
                 let written = netns.exec(|| std::fs::write(file, was)).map_err(|e| e.to_string())?;
                 written.map_err(|e| e.to_string())?;
                 Ok(format!("sysctl -w {}={was}", path.replace('/', ".")))
+            }
+            Undoing::Nft { netns, made, .. } => {
+                let netns = place(stage, *netns).ok_or_else(gone)?;
+                let there = nft::objects(netns).map_err(|e| e.to_string())?;
+                let alone = made.iter().filter(|it| !made.iter().any(|other| it.is_within(other)));
+                let mut gone = Vec::new();
+                for object in alone.flat_map(|it| it.with_what_needs_it(&there)) {
+                    if !gone.contains(&object) {
+                        gone.push(object);
+                    }
+                }
+                nft::delete(netns, &gone).map_err(|e| e.to_string())?;
+                let words: Vec<_> = gone.iter().map(|it| format!("nft delete {it}")).collect();
+                Ok(words.join("; "))
             }
             Undoing::File(path) => {
                 stage.remove(path.clone()).map_err(|e| e.to_string())?;

@@ -30,8 +30,7 @@ fn test(played: &PlayedCut, property: PluginProperty) -> Option<TestCase> {
             status
         }
     };
-    let name = played.cut.as_ref().map_or_else(|| "nothing is done".into(), ToString::to_string);
-    let mut case = TestCase::new(name, status);
+    let mut case = TestCase::new(played.what(), status);
     case.set_classname(played.cut.as_ref().map_or("undisturbed", |cut| cut.step.verb.word()));
     Some(case)
 }

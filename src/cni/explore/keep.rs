@@ -40,6 +40,9 @@ pub struct Kept {
     /// Why, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     why: Vec<String>,
+    /// The pod is the node's first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    first_pod: bool,
     /// What is done, and to which step; nothing if that is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cut: Option<KeptCut>,
@@ -96,6 +99,7 @@ impl Kept {
             within: options.within,
             lacks: played.outcome.lacks().map(|property| property.name().to_owned()).collect(),
             why: why.collect(),
+            first_pod: played.alone,
             cut: played.cut.as_ref().map(|cut| KeptCut {
                 verb: cut.step.verb.word().into(),
                 turn: cut.step.turn,
@@ -160,7 +164,7 @@ impl Kept {
             },
             hold: self.hold,
             within: self.within,
-            properties: PluginProperty::ALL.to_vec(),
+            properties: PluginProperty::of(&self.list()?),
             budget: None,
             budget_time: None,
             threads: 1,
@@ -170,15 +174,18 @@ impl Kept {
     /// What is done.
     pub fn cut(&self) -> Result<Option<Cut>, KeepError> {
         let Some(kept) = &self.cut else { return Ok(None) };
-        let verbs = [Verb::Add, Verb::Check, Verb::Del];
+        let verbs = [Verb::Add, Verb::Check, Verb::Del, Verb::Gc, Verb::Status];
         let verb = verbs.into_iter().find(|verb| verb.word() == kept.verb);
         let step = CutStepName {
-            verb: verb.ok_or_else(|| fail(format!("verb {:?} is none of ADD, CHECK, DEL", kept.verb)))?,
+            verb: verb.ok_or_else(|| {
+                fail(format!("verb {:?} is none of ADD, CHECK, DEL, GC, STATUS", kept.verb))
+            })?,
             turn: kept.turn,
             plugin: kept.plugin.clone(),
             netns: kept.netns.clone(),
             words: kept.step.clone(),
             nth: kept.nth,
+            alone: self.first_pod,
         };
         Ok(Some(Cut { step, action: kept.action.parse().map_err(fail)? }))
     }
@@ -186,28 +193,75 @@ impl Kept {
     /// Plays it again.
     pub fn replay(&self) -> Result<ReplayedCut, ReplayError> {
         let (list, options, cut) = (self.list()?, self.options()?, self.cut()?);
-        let played = search::play(&list, &options, cut.as_ref(), &[])?;
+        let played = search::replay(&list, &options, cut.as_ref(), self.first_pod)?;
         let lacks: Vec<_> = played.outcome.lacks().map(|property| property.name().to_owned()).collect();
         Ok(ReplayedCut { as_recorded: lacks == self.lacks, played })
     }
 
-    /// A shell script that plays it, and fails for as long as a property is not kept.
-    pub fn to_test(&self) -> Result<String, KeepError> {
-        let text = self.to_text()?;
-        let what = self.cut()?.map_or_else(|| "nothing is done".into(), |cut| cut.to_string());
-        let lacks = self.lacks.join(", ");
-        Ok(format!(
-            "#!/bin/sh\n\
-             # A regression test: fails for as long as this lacks {lacks}:\n\
-             # {what}\n\
-             # ARPLAB is the program, if it is not in the PATH.\n\
-             set -eu\n\
-             case=$(mktemp)\n\
-             trap 'rm -f \"$case\"' EXIT\n\
-             cat > \"$case\" <<'END-OF-CASE'\n{text}END-OF-CASE\n\
-             \"${{ARPLAB:-arplab}}\" cni replay --holds \"$case\"\n"
-        ))
+    /// What is done, and where.
+    fn what(&self) -> Result<String, KeepError> {
+        let first = if self.first_pod { " (a node's first pod)" } else { "" };
+        Ok(self.cut()?.map_or_else(|| format!("nothing is done{first}"), |cut| cut.to_string()))
     }
+
+    /// A program that plays it, and fails for as long as a property is not kept.
+    pub fn to_test(&self, language: TestLanguage) -> Result<String, KeepError> {
+        let (text, what, lacks) = (self.to_text()?, self.what()?, self.lacks.join(", "));
+        Ok(match language {
+            TestLanguage::Shell => shell(&text, &what, &lacks),
+            TestLanguage::Rust => rust(&text, &what, &lacks),
+        })
+    }
+}
+
+/// What a regression test is written in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TestLanguage {
+    /// A script for sh(1).
+    Shell,
+    /// A file for the `tests` folder of any crate, without dependencies.
+    Rust,
+}
+
+fn shell(text: &str, what: &str, lacks: &str) -> String {
+    format!(
+        "#!/bin/sh\n\
+         # A regression test: fails for as long as this lacks {lacks}:\n\
+         # {what}\n\
+         # ARPLAB is the program, if it is not in the PATH.\n\
+         set -eu\n\
+         case=$(mktemp)\n\
+         trap 'rm -f \"$case\"' EXIT\n\
+         cat > \"$case\" <<'END-OF-CASE'\n{text}END-OF-CASE\n\
+         \"${{ARPLAB:-arplab}}\" cni replay --holds \"$case\"\n"
+    )
+}
+
+fn rust(text: &str, what: &str, lacks: &str) -> String {
+    // as many as no quote in the text is followed by
+    let longest = text.split('"').skip(1).map(|rest| rest.len() - rest.trim_start_matches('#').len()).max();
+    let hashes = "#".repeat(longest.unwrap_or(0) + 1);
+    format!(
+        "//! A regression test: fails for as long as this lacks {lacks}:\n\
+         //! {what}\n\
+         //!\n\
+         //! `cargo test` runs it from the `tests` folder of any crate. It wants the program arplab: ARPLAB says where\n\
+         //! it is, if it is not in the PATH.\n\
+         \n\
+         const CASE: &str = r{hashes}\"{text}\"{hashes};\n\
+         \n\
+         #[test]\n\
+         fn the_plugin_keeps_its_properties() {{\n    \
+             let file = std::env::temp_dir().join(format!(\"arplab-case-{{}}.toml\", std::process::id()));\n    \
+             std::fs::write(&file, CASE).expect(\"a file for the case\");\n    \
+             let arplab = std::env::var_os(\"ARPLAB\").unwrap_or_else(|| \"arplab\".into());\n    \
+             let played = std::process::Command::new(arplab).args([\"cni\", \"replay\", \"--holds\"]).arg(&file).output();\n    \
+             std::fs::remove_file(&file).expect(\"the file is still there\");\n    \
+             let played = played.expect(\"arplab is in the PATH, or ARPLAB says where it is\");\n    \
+             let told = [played.stdout, played.stderr].concat();\n    \
+             assert!(played.status.success(), \"{{}}\\n{{}}\", played.status, String::from_utf8_lossy(&told));\n\
+         }}\n"
+    )
 }
 
 /// A case could not be played again.

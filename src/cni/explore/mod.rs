@@ -1,10 +1,11 @@
 //! Every step of a plugin disturbed in turn, and what becomes of the pod, of other pods and of
 //! the node.
 //!
-//! `step` finds the steps of ADD, CHECK and DEL in two undisturbed runs and names them, `action`
-//! says what can be done to one, `cutter` does it; `case` is one run on a stage of its own with
-//! what a runtime does afterwards, held against the properties of `property`; `client` asks for
-//! gateways, `snapshot` compares what is left; `search` plays all cases; `table`, `junit` and
+//! `step` finds the steps of ADD, CHECK, DEL, GC and STATUS in two undisturbed runs and names them, beside
+//! another pod and where they differ for a node's first one; `action` says what can be done to a step, `cutter`
+//! does it; `case` is one run on a stage of its own with what a runtime does afterwards, `stale` what GC has to
+//! do with it, held against the properties of `property`; `client` asks for
+//! gateways, `snapshot` compares what is left; `search` plays all cases; `table`, `rows`, `junit` and
 //! `keep` tell and keep what came of them.
 
 mod action;
@@ -15,8 +16,10 @@ mod cutter;
 mod junit;
 mod keep;
 mod property;
+mod rows;
 mod search;
 mod snapshot;
+mod stale;
 mod step;
 mod table;
 
@@ -24,8 +27,9 @@ pub use action::CutAction;
 pub use case::CutOutcome;
 #[cfg(feature = "cli")]
 pub use junit::junit;
-pub use keep::{KeepError, Kept, ReplayError, ReplayedCut};
+pub use keep::{KeepError, Kept, ReplayError, ReplayedCut, TestLanguage};
 pub use property::PluginProperty;
+pub use rows::markdown;
 pub use search::{CutProgress, CutReport, PlayedCut, explore};
 pub use step::{Cut, CutStep, CutStepName};
 pub use table::{json, table};
@@ -92,7 +96,12 @@ pub enum CutError {
     Io(#[from] std::io::Error),
 }
 
-/// Whether CHECK is asked.
-fn checks(list: &Conflist) -> bool {
-    list.is_at_least("0.4.0") && !list.disable_check
+/// What is asked of a configuration.
+fn asks(list: &Conflist) -> step::Asks {
+    let latest = list.is_at_least("1.1.0");
+    step::Asks {
+        check: list.is_at_least("0.4.0") && !list.disable_check,
+        gc: latest && !list.disable_gc,
+        status: latest,
+    }
 }

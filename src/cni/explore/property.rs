@@ -1,5 +1,6 @@
 //! What every run must keep.
 
+use crate::cni::Conflist;
 use crate::near::WordError;
 use std::fmt;
 use std::str::FromStr;
@@ -19,21 +20,42 @@ pub enum PluginProperty {
     Readd,
     /// CHECK says no when the work of a step is undone.
     Notices,
+    /// GC succeeds, takes away what belongs to attachments that it is not told of, and leaves alone what
+    /// belongs to those that it is told of.
+    Collects,
+    /// STATUS says yes before an ADD that succeeds, and changes nothing.
+    Status,
     /// No other pod loses its gateway meanwhile.
     Others,
 }
 
 impl PluginProperty {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [PluginProperty; 7] = [
+    pub const ALL: [PluginProperty; 9] = [
         PluginProperty::Gateway,
         PluginProperty::Agrees,
         PluginProperty::Clean,
         PluginProperty::Again,
         PluginProperty::Readd,
         PluginProperty::Notices,
+        PluginProperty::Collects,
+        PluginProperty::Status,
         PluginProperty::Others,
     ];
+
+    /// Those that a configuration can be held against: GC and STATUS came with version 1.1.0 of the
+    /// specification, CHECK with 0.4.0.
+    #[must_use]
+    pub fn of(list: &Conflist) -> Vec<PluginProperty> {
+        let asks = super::asks(list);
+        let asked = |property: &PluginProperty| match property {
+            PluginProperty::Collects => asks.gc,
+            PluginProperty::Status => asks.status,
+            PluginProperty::Agrees | PluginProperty::Notices => asks.check,
+            _ => true,
+        };
+        PluginProperty::ALL.into_iter().filter(asked).collect()
+    }
 
     /// What it is called.
     #[must_use]
@@ -45,6 +67,8 @@ impl PluginProperty {
             PluginProperty::Again => "del-twice",
             PluginProperty::Readd => "re-add",
             PluginProperty::Notices => "notices",
+            PluginProperty::Collects => "gc",
+            PluginProperty::Status => "status",
             PluginProperty::Others => "others",
         }
     }
@@ -84,6 +108,19 @@ impl PluginProperty {
                  interfaces, addresses and routes of the result that are gone or wrong should be an error, \
                  and so should firewall rules, leases and what else keeps the container from being reached. It says should, \
                  and of what the plugin knows: a no here is a blind spot, and not always a fault."
+            }
+            PluginProperty::Collects => {
+                "GC succeeds. Of an attachment whose ADD or DEL was cut, whose pod is gone, and which is not among \
+                 cni.dev/valid-attachments, it leaves nothing, and of none with an empty list; a pod that is named \
+                 there keeps its gateway and its CHECK. Rests on section 2, GC: a plugin removes as much as it can \
+                 of what belongs to no attachment of the list, goes on over errors and reports them, hands GC on to \
+                 the plugins that it delegates to, and may take the pod's namespace for gone. It says should: a \
+                 lease that stays is an address that nobody gets."
+            }
+            PluginProperty::Status => {
+                "STATUS says yes when the ADD that follows succeeds, and changes nothing. Rests on section 2, STATUS: \
+                 success says that the plugin is ready for ADD, an error that it knows that it is not; it is for the \
+                 runtime's information only. kubelets call a node NotReady by it."
             }
             PluginProperty::Others => {
                 "No other pod of the node, wired by the same plugins before, misses its gateway for 100 ms and three \

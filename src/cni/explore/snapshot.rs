@@ -74,6 +74,23 @@ impl Snapshot {
     }
 }
 
+/// What a line of [`Snapshot::since`] is about, so that what comes with the state of a thing, or with its
+/// turn, is no other thing: a bridge that is up is one that is down.
+pub(super) fn subject(line: &str) -> String {
+    let line = match line.split_once(", which was ") {
+        Some((sysctl, _)) => sysctl.split('=').next().unwrap_or(sysctl),
+        None => line,
+    };
+    if line.contains(": link ") {
+        return line.trim_end_matches(" up").trim_end_matches(" down").to_owned();
+    }
+    let of_nft = line.contains(": nft chain ") || line.contains(": nft table ");
+    match line.split_once(" handle ").filter(|_| of_nft) {
+        Some((chain, _)) => chain.to_owned(),
+        None => line.to_owned(),
+    }
+}
+
 fn of_netns(netns: &Netns) -> Result<Vec<String>, netns_lab::RtnlError> {
     let rtnl = netns.blocking();
     let mut lines = Vec::new();
@@ -90,7 +107,8 @@ fn of_netns(netns: &Netns) -> Result<Vec<String>, netns_lab::RtnlError> {
         lines.push(format!("address {address}"));
     }
     for route in rtnl.routes()?.iter().filter(|it| !of_kernel(it.destination.addr())) {
-        lines.push(format!("route {route}"));
+        // the kernel notices a bridge without ports up to a second late
+        lines.push(format!("route {route}").trim_end_matches(" linkdown").to_owned());
     }
     lines.extend(rtnl.rules()?.iter().map(|rule| format!("rule {rule}")));
     let made = |it: &Neighbour| it.state == NudState::Permanent && !it.address.is_multicast();
@@ -113,5 +131,33 @@ fn walk(folder: &Path, found: &mut BTreeMap<String, String>) {
             let key = path.strip_prefix("/proc/sys").unwrap_or(&path).display().to_string();
             found.insert(key, value.trim_end().to_owned());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::subject;
+
+    #[test]
+    fn a_things_state_makes_it_no_other_thing() {
+        let pairs = [
+            ("left node: link cni0 type bridge up", "left node: link cni0 type bridge down"),
+            ("left net/ipv4/ip_forward=1, which was 0", "left net/ipv4/ip_forward=2, which was 0"),
+            (
+                "left node: nft chain ip nat POSTROUTING handle 4",
+                "left node: nft chain ip nat POSTROUTING handle 5",
+            ),
+        ];
+        for (one, other) in pairs {
+            assert_eq!(subject(one), subject(other));
+        }
+        assert_ne!(
+            subject("left node: address 10.88.0.1/24 dev cni0"),
+            subject("left node: link cni0 type bridge up")
+        );
+        assert_ne!(
+            subject("left node: nft rule ip nat A handle 4"),
+            subject("left node: nft rule ip nat A handle 5")
+        );
     }
 }

@@ -21,6 +21,8 @@ pub struct CutStepName {
     pub words: String,
     /// Which one, of those with the same words, from 1.
     pub nth: usize,
+    /// It is made for the first pod of a node; else for one beside another pod.
+    pub alone: bool,
 }
 
 impl CutStepName {
@@ -33,7 +35,10 @@ impl CutStepName {
 impl fmt::Display for CutStepName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: {}: {}", self.verb.word(), self.plugin, self.netns, self.words)?;
-        if self.nth > 1 { write!(f, " (#{})", self.nth) } else { Ok(()) }
+        if self.nth > 1 {
+            write!(f, " (#{})", self.nth)?;
+        }
+        if self.alone { f.write_str(" (a node's first pod)") } else { Ok(()) }
     }
 }
 
@@ -94,7 +99,7 @@ fn seen(operation: &Operation) -> Vec<Seen> {
 }
 
 /// The steps of an operation, from two runs of it: where they differ, the words have a `*`.
-pub(super) fn steps(first: &Operation, second: &Operation, checks: bool) -> Vec<CutStep> {
+pub(super) fn steps(first: &Operation, second: &Operation, alone: bool, asks: Asks) -> Vec<CutStep> {
     let (runs, again) = (seen(first), seen(second));
     let mut from = 0;
     let mut steps: Vec<CutStep> = Vec::new();
@@ -112,33 +117,79 @@ pub(super) fn steps(first: &Operation, second: &Operation, checks: bool) -> Vec<
             netns: it.netns,
             words,
             nth: 1,
+            alone,
         };
         let before = steps.iter().filter(|step| CutStepName { nth: 1, ..step.name.clone() } == name).count();
-        let actions = actions(&it.kind, first.verb, checks);
+        let actions = actions(&it.kind, first.verb, asks);
         steps.push(CutStep { name: CutStepName { nth: before + 1, ..name }, actions });
     }
     steps
 }
 
-fn actions(kind: &Kind, verb: Verb, checks: bool) -> Vec<CutAction> {
+/// What a runtime asks of a configuration.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asks {
+    /// CHECK.
+    pub(super) check: bool,
+    /// GC.
+    pub(super) gc: bool,
+    /// STATUS.
+    pub(super) status: bool,
+}
+
+fn actions(kind: &Kind, verb: Verb, asks: Asks) -> Vec<CutAction> {
     let mut actions: Vec<CutAction> = action::errors(kind).into_iter().map(CutAction::Fail).collect();
     if action::changes(kind) {
-        actions.extend([CutAction::KillBefore, CutAction::KillAfter, CutAction::Hold, CutAction::OtherFirst]);
+        actions.extend([CutAction::KillBefore, CutAction::KillAfter]);
+        if asks.gc && matches!(verb, Verb::Add | Verb::Del) {
+            actions.push(CutAction::Orphan);
+        }
+        actions.push(CutAction::Hold);
+        // a runtime adds no pod while GC runs: it could not say whether that one is valid
+        if !matches!(verb, Verb::Gc | Verb::Status) {
+            actions.push(CutAction::OtherFirst);
+        }
     }
-    let can_be_undone = match kind {
-        Kind::Netlink { messages, .. } => messages.iter().any(|message| message.undo.is_some()),
-        Kind::Sysctl { .. } => true,
-        Kind::Open { flags, .. } => flags & O_CREAT != 0,
-        _ => false,
-    };
-    if verb == Verb::Add && checks && can_be_undone {
+    if verb == Verb::Add && asks.check && action::can_be_undone(kind) {
         actions.push(CutAction::Undo);
     }
     actions
 }
 
-/// `O_CREAT` of open(2).
-const O_CREAT: u32 = 0o100;
+/// Those steps of a node's first pod that a pod beside another does not take.
+pub(super) fn only_first(alone: Vec<CutStep>, beside: &[CutStep]) -> Vec<CutStep> {
+    let alike = |step: &CutStep| {
+        let name = &step.name;
+        (name.verb, name.turn, name.netns.clone(), without_values(&name.words))
+    };
+    let mut there: Vec<_> = beside.iter().map(alike).collect();
+    let mut left = alone;
+    left.retain(|step| match there.iter().position(|it| *it == alike(step)) {
+        Some(place) => {
+            there.swap_remove(place);
+            false
+        }
+        None => true,
+    });
+    left
+}
+
+/// Words without the numbers and addresses in them: those of two pods differ.
+fn without_values(words: &str) -> String {
+    let mut out = String::new();
+    let mut value = String::new();
+    for c in words.chars().chain(std::iter::once(' ')) {
+        if c.is_ascii_hexdigit() || c == '.' || c == ':' {
+            value.push(c);
+            continue;
+        }
+        let is_value = value.contains(|c: char| c.is_ascii_digit());
+        out.push_str(if is_value { "#" } else { &value });
+        value.clear();
+        out.push(c);
+    }
+    out
+}
 
 /// Whether two texts may be of the same step: as many words, and the same ones at first.
 fn are_alike(one: &str, other: &str) -> bool {
@@ -182,6 +233,15 @@ fn fits(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_no_difference_between_two_pods() {
+        let alike = |one: &str, other: &str| without_values(one) == without_values(other);
+        assert!(alike("open /net/10.88.0.2 for writing", "open /net/10.88.0.13 for writing"));
+        assert!(alike("ip -6 route add fd00::a2 dev x", "ip -6 route add fd00::3 dev x"));
+        assert!(!alike("ip link add cni0 type bridge", "ip link add eth0 type veth"));
+        assert!(!alike("nft add table ip nat; nft add chain ip nat X", "nft add chain ip nat X"));
+    }
 
     #[test]
     fn what_differs_is_a_star() {

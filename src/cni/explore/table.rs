@@ -18,6 +18,7 @@ fn letter(action: CutAction) -> char {
         CutAction::Fail(_) => 'f',
         CutAction::KillBefore => 'b',
         CutAction::KillAfter => 'a',
+        CutAction::Orphan => 'g',
         CutAction::Hold => 'h',
         CutAction::OtherFirst => 'o',
         CutAction::Undo => 'u',
@@ -26,25 +27,26 @@ fn letter(action: CutAction) -> char {
 
 const LEGEND: &str = "\
 A cell has ok, or what was done where the property was not kept: f the step failed, b and a the plugin was
-killed before and after it, h it was held, o another pod's ADD went first, u its work was undone, x nothing;
-- is not concerned, and ? did not come to the step again.";
+killed before and after it, g after it with GC in the place of DEL, h it was held, o another pod's ADD went first,
+u its work was undone, x nothing; - is not concerned, and ? did not come to the step again.";
 
 /// The table of steps and properties, and what was wrong.
 #[must_use]
 pub fn table(report: &CutReport, properties: &[PluginProperty]) -> String {
     let mut out = String::new();
-    let mut verb = None;
+    let mut part = None;
     let heads: Vec<&str> = properties.iter().map(|property| property.name()).collect();
-    let undisturbed = report.played.first().filter(|it| it.cut.is_none());
     row(&mut out, "", "", &heads);
-    if let Some(plain) = undisturbed {
+    for plain in report.played.iter().filter(|it| it.cut.is_none()) {
         let cells: Vec<String> = properties.iter().map(|it| cell(&[plain], *it)).collect();
-        row(&mut out, "", "nothing is done", &cells);
+        row(&mut out, "", plain.what().as_str(), &cells);
     }
     for step in &report.steps {
-        if verb != Some(step.name.verb) {
-            verb = Some(step.name.verb);
-            let _ = writeln!(out, "{}", step.name.verb.word());
+        let here = Some((step.name.verb, step.name.alone));
+        if part != here {
+            part = here;
+            let whose = if step.name.alone { ": what only a node's first pod takes" } else { "" };
+            let _ = writeln!(out, "{}{whose}", step.name.verb.word());
         }
         let of_step = |it: &&PlayedCut| it.cut.as_ref().is_some_and(|cut| cut.step == step.name);
         let cases: Vec<&PlayedCut> = report.played.iter().filter(of_step).collect();
@@ -52,6 +54,15 @@ pub fn table(report: &CutReport, properties: &[PluginProperty]) -> String {
         row(&mut out, &step.name.netns, &words(step), &cells);
     }
     let _ = writeln!(out, "\n{LEGEND}");
+    if !report.keeps.is_empty() {
+        let _ = writeln!(
+            out,
+            "\nA node keeps, once its only pod was added and deleted, and nobody held against it:"
+        );
+        for line in &report.keeps {
+            let _ = writeln!(out, "  {}", short(line.strip_prefix("left ").unwrap_or(line), WHY_MAX));
+        }
+    }
     for property in properties {
         tell(&mut out, report, *property);
     }
@@ -118,8 +129,7 @@ fn tell(out: &mut String, report: &CutReport, property: PluginProperty) {
     for (why, cases) in groups {
         let _ = writeln!(out, "  {}", short(why, WHY_MAX));
         for case in cases.iter().take(TOLD_MAX) {
-            let what = case.cut.as_ref().map_or_else(|| "nothing is done".into(), ToString::to_string);
-            let _ = writeln!(out, "    {}", short(&what, WHY_MAX));
+            let _ = writeln!(out, "    {}", short(&case.what(), WHY_MAX));
         }
         if let Some(more) = cases.len().checked_sub(TOLD_MAX).filter(|more| *more > 0) {
             let _ = writeln!(out, "    and {more} more; --json has them all");
@@ -127,14 +137,26 @@ fn tell(out: &mut String, report: &CutReport, property: PluginProperty) {
     }
 }
 
-/// A text without what is drawn anew in every run.
-fn shape(text: &str) -> String {
-    let is_drawn = |word: &str| word.chars().filter(char::is_ascii_hexdigit).count() >= 8;
-    text.split_whitespace().map(|word| if is_drawn(word) { "*" } else { word }).collect::<Vec<_>>().join(" ")
+/// A text with a `*` for what is drawn anew in every run: parts of names, MACs, handles.
+pub(super) fn shape(text: &str) -> String {
+    let mut out = String::new();
+    let mut run = String::new();
+    for c in text.chars().chain(std::iter::once(' ')) {
+        if c.is_ascii_digit() || ('a'..='f').contains(&c) || c == ':' {
+            run.push(c);
+            continue;
+        }
+        let is_drawn = run.chars().filter(|c| *c != ':').count() >= 8
+            || out.ends_with("handle ") && run.parse::<u64>().is_ok();
+        out.push_str(if is_drawn { "*" } else { &run });
+        run.clear();
+        out.push(c);
+    }
+    out.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// One line of at most so many characters.
-fn short(text: &str, max: usize) -> String {
+pub(super) fn short(text: &str, max: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= max {
         return line;
@@ -152,7 +174,14 @@ pub fn json(report: &CutReport) -> Vec<Value> {
     lines.push(value!({
         "event": "explored",
         "ok": report.is_well(),
-        "steps": { "ADD": count(Verb::Add), "CHECK": count(Verb::Check), "DEL": count(Verb::Del) },
+        "steps": {
+            "ADD": count(Verb::Add),
+            "CHECK": count(Verb::Check),
+            "DEL": count(Verb::Del),
+            "GC": count(Verb::Gc),
+            "STATUS": count(Verb::Status),
+        },
+        "node_keeps": report.keeps,
         "cases": report.played.len(),
         "left_out": report.left_out,
         "failing": fails,
@@ -177,10 +206,25 @@ fn case(played: &PlayedCut) -> Value {
         "netns": step.map(|it| &it.netns),
         "step": step.map(|it| &it.words),
         "nth": step.map(|it| it.nth),
+        "first_pod": played.alone,
         "action": played.cut.as_ref().map(|cut| cut.action.to_string()),
         "reached": played.outcome.reached,
         "window_us": played.outcome.window.map(|it| it.as_ns() / 1000),
         "properties": verdicts,
         "wavering": played.wavering.iter().map(|it| it.name()).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shape;
+
+    #[test]
+    fn what_is_drawn_anew_is_no_difference() {
+        assert_eq!(shape("left link veth4f66d6a4 type veth up"), "left link veth* type veth up");
+        assert_eq!(shape("rule ip nat CNI-a83aba3233310ddd1523ee43 handle 9"), "rule ip nat CNI-* handle *");
+        assert_eq!(shape("lladdr ae:fe:01:02:03:04 dev eth0"), "lladdr * dev eth0");
+        let address = "left file /var/lib/cni/networks/net/10.88.0.3";
+        assert_eq!(shape(address), address);
+    }
 }
