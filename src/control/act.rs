@@ -1,7 +1,7 @@
 //! What a step does, and what can be seen of it.
 
-use crate::addr::IfName;
 pub use crate::addr::Side;
+use crate::addr::{IfName, Mac};
 pub use crate::host::LinkEvent;
 use crate::host::command::Tool;
 use crate::host::{LinkKind, Mutation};
@@ -49,9 +49,8 @@ pub enum Act {
     /// An interface in some other namespace of this kernel goes down. Before Linux 6.0 that took
     /// the delayed answers of every namespace with it (commit 66ba215cb513).
     DownElsewhere,
-    /// The host end asks for the pod's address in the gateway's name, to all: an announcement that
-    /// the pod's kernel takes whether it has an entry or not.
-    AnnounceGateway,
+    /// The pod is told where its gateway is, out of the host end and to all.
+    AnnounceGateway(Announcement),
     /// Somebody looks at the pod's entry for its gateway, and the actors hear of its state.
     LookAtEntry,
     /// A real plugin is run.
@@ -129,6 +128,17 @@ impl Act {
     }
 }
 
+/// How the gateway is announced.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Announcement {
+    /// The gateway asks for itself, as RFC 5227 and `arping -U` have it: a kernel changes the entry
+    /// that it has and makes none (`arp_accept` 0). Else the gateway asks for the pod, which makes
+    /// an entry where there is none.
+    pub gratuitous: bool,
+    /// The MAC that is announced; the host end's when none is said.
+    pub mac: Option<Mac>,
+}
+
 impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -145,7 +155,11 @@ impl fmt::Display for Act {
             Act::PodReset => f.write_str("throw the pod's namespace away and make a new one"),
             Act::Ask(ask) => write!(f, "{ask}"),
             Act::DownElsewhere => f.write_str("an interface of another namespace goes down"),
-            Act::AnnounceGateway => f.write_str("announce 169.254.1.1 to the pod"),
+            Act::AnnounceGateway(Announcement { gratuitous, mac }) => {
+                f.write_str("announce 169.254.1.1 to the pod")?;
+                f.write_str(if *gratuitous { " in a gratuitous request" } else { "" })?;
+                mac.map_or(Ok(()), |mac| write!(f, " at {mac}"))
+            }
             Act::LookAtEntry => f.write_str("[pod] ip neigh show 169.254.1.1"),
             Act::Plugin(errand) => write!(f, "run the plugin: {errand}"),
             Act::Request { words, .. } => f.write_str(words),

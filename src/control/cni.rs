@@ -323,7 +323,7 @@ pub(super) fn host4(ip: Ipv4Addr) -> IpNet {
     Ipv4Net::new_assert(ip, 32).into()
 }
 
-fn host6(ip: Ipv6Addr) -> IpNet {
+pub(super) fn host6(ip: Ipv6Addr) -> IpNet {
     Ipv6Net::new_assert(ip, 128).into()
 }
 

@@ -19,7 +19,7 @@ use super::felix_config::FelixOptions;
 use super::setting::Setting;
 use super::step::{StepId, StepTable};
 use crate::host::conf::{Conf4, Conf6};
-use crate::host::{HostState, Mutation, Op, RouteKind, SetNud};
+use crate::host::{HostState, Mutation, Op, RouteKind, RouteSpec, RtProto, SetNud};
 use crate::time::{Span, Time};
 use ipnet::IpNet;
 use smallvec::SmallVec;
@@ -63,6 +63,7 @@ struct Steps {
     skip: StepId,
     route_add: StepId,
     route_del: StepId,
+    foreign_del: StepId,
     static_arp: StepId,
     status: StepId,
     wep_write: StepId,
@@ -87,6 +88,7 @@ impl Steps {
             skip: s("felix.configure-skip"),
             route_add: s("felix.host-route-add"),
             route_del: s("felix.host-route-del"),
+            foreign_del: s("felix.foreign-route-del"),
             static_arp: s("felix.static-arp"),
             status: s("felix.endpoint-status"),
             wep_write: s("cni.wep-write"),
@@ -305,6 +307,44 @@ impl Felix {
                 cx.arm(T_GRACE, over);
             }
         }
+        if up && !self.foreign(cx).is_empty() {
+            let over = *self.first_seen.get_or_insert(cx.now) + self.options.route_grace;
+            if over <= cx.now {
+                push(cx, s.foreign_del, MAIN, 0, takes);
+            } else {
+                cx.arm(T_GRACE, over);
+            }
+        }
+    }
+
+    /// Routes of the main table out of the interface that Felix counts as its own and has no use
+    /// for: with RemoveExternalRoutes whoever made them, else those of its own protocol, boot
+    /// (felix/routetable/ownershippol/main_route_table_policy.go, RouteIsOurs).
+    fn foreign(&self, cx: &Cx<'_>) -> Vec<RouteSpec> {
+        let Some(cali) = cx.host.link_named(cx.setting.cali).map(crate::host::Link::index) else {
+            return Vec::new();
+        };
+        let ours = |proto: RtProto| self.options.removes_unknown_routes || proto == RtProto::BOOT;
+        let spec = |dst: IpNet, metric, proto| RouteSpec {
+            metric: Some(metric),
+            proto: Some(proto),
+            ..RouteSpec::direct(dst, cx.setting.cali)
+        };
+        let pod = super::cni::host4(cx.setting.pod_ip);
+        let v4 = cx.host.table(crate::host::TABLE_MAIN).iter().filter(|r| {
+            let here = matches!(r.hops[..], [hop] if hop.dev == cali && hop.via.is_none());
+            here && r.kind == RouteKind::Unicast && IpNet::V4(r.dst) != pod && ours(r.proto)
+        });
+        let pod6 = cx.setting.pod_ip6.map(super::cni::host6);
+        let v6 = cx.host.routes6().iter().filter(|r| {
+            let here = r.dev == Some(cali) && r.via.is_none() && r.table == crate::host::TABLE_MAIN;
+            // fe80::/64 belongs to any interface, and nobody removes it
+            let kept = r.dst.addr().is_unicast_link_local() || r.dst.addr().is_multicast();
+            here && !kept && r.kind == RouteKind::Unicast && Some(IpNet::V6(r.dst)) != pod6 && ours(r.proto)
+        });
+        v4.map(|r| spec(r.dst.into(), r.metric, r.proto))
+            .chain(v6.map(|r| spec(r.dst.into(), r.metric, r.proto)))
+            .collect()
     }
 
     fn end_pass(&mut self, cx: &mut Cx<'_>) {
@@ -330,10 +370,14 @@ impl Felix {
             ]),
             step if step == s.route_add => host_routes(cx.setting, Op::Replace),
             step if step == s.route_del => host_routes(cx.setting, Op::Del),
+            step if step == s.foreign_del => {
+                let gone = |spec| Act::Try(Side::Host, Mutation::Route { op: Op::Del, spec });
+                self.foreign(cx).into_iter().map(gone).collect()
+            }
             step if step == s.static_arp => {
                 let (op, dev, ip) = (Op::Replace, cali, cx.setting.pod_ip.into());
                 let (lladdr, nud) = (Some(cx.setting.pod_mac), SetNud::Permanent);
-                one(Mutation::Neigh { op, dev, ip, lladdr, nud })
+                one(Mutation::Neigh { op, dev, ip, lladdr, nud, extern_learn: false })
             }
             _ => SmallVec::from_iter([Act::Mark]),
         }

@@ -34,7 +34,7 @@ mod setting;
 mod step;
 mod version;
 
-pub use act::{Act, Ask, Errand, LinkEvent, Side};
+pub use act::{Act, Announcement, Ask, Errand, LinkEvent, Side};
 pub use actor::{Actor, Cx, Happening, Lane, Refusal, Task, TaskResult, Wait};
 pub use actors::Actors;
 pub use cni::{Cni, CniOptions};

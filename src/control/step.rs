@@ -142,6 +142,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("felix.configure-skip", "Felix skips the configuration because the interface is oper down"),
     ("felix.host-route-add", "Felix programs the route to the pod"),
     ("felix.host-route-del", "Felix removes a route it knows no endpoint for, after its grace period"),
+    ("felix.foreign-route-del", "Felix removes other routes out of the host end, whoever made them"),
     ("felix.static-arp", "Felix writes the host's permanent entry for the pod"),
     ("felix.endpoint-status", "Felix reports the endpoint as up"),
 ];

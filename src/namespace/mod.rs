@@ -162,8 +162,12 @@ pub async fn apply(place: &mut RealNamespace<'_>, change: &Mutation) -> Result<(
                 _ => rtnl.add_rule(&rule).await,
             })
         }
-        Mutation::Neigh { op, dev, ip, lladdr, nud } => {
-            netlink(neigh(rtnl, *op, *dev, *ip, *lladdr, *nud).await)
+        Mutation::Neigh { op, dev, ip, lladdr, nud, extern_learn } => {
+            let mac = mac_of(lladdr.unwrap_or(Mac::ZERO));
+            let mut entry = Neighbour::new(dev.as_str(), *ip, mac, nud_of(*nud));
+            entry.mac = lladdr.map(mac_of);
+            entry.extern_learn = *extern_learn;
+            netlink(neigh(rtnl, *op, &entry).await)
         }
         Mutation::NeighFlush { dev } => netlink(flush(rtnl, *dev).await),
         Mutation::Proxy { op, dev, ip } => {
@@ -409,24 +413,12 @@ fn nud_of(nud: SetNud) -> NudState {
     }
 }
 
-async fn neigh(
-    rtnl: &Rtnl,
-    op: Op,
-    dev: IfName,
-    ip: IpAddr,
-    lladdr: Option<Mac>,
-    nud: SetNud,
-) -> Result<(), RtnlError> {
-    let mac = mac_of(lladdr.unwrap_or(Mac::ZERO));
-    let mut entry = Neighbour::new(dev.as_str(), ip, mac, nud_of(nud));
-    if lladdr.is_none() {
-        entry.mac = None;
-    }
+async fn neigh(rtnl: &Rtnl, op: Op, entry: &Neighbour) -> Result<(), RtnlError> {
     match op {
-        Op::Add => rtnl.add_neighbour(&entry).await,
-        Op::Replace => rtnl.replace_neighbour(&entry).await,
-        Op::Change | Op::Append | Op::Prepend => rtnl.change_neighbour(&entry).await,
-        Op::Del => rtnl.delete_neighbour(&entry).await,
+        Op::Add => rtnl.add_neighbour(entry).await,
+        Op::Replace => rtnl.replace_neighbour(entry).await,
+        Op::Change | Op::Append | Op::Prepend => rtnl.change_neighbour(entry).await,
+        Op::Del => rtnl.delete_neighbour(entry).await,
     }
 }
 

@@ -73,6 +73,9 @@ pub struct Entry {
     pub(super) header_cached: bool,
     pub(super) queue: VecDeque<Packet>,
     pub(super) queue_bytes: u32,
+    /// An agent answers for it (NTF_EXT_LEARNED): it is not collected. Only a write by hand
+    /// changes that (neigh_update_flags).
+    pub(super) learned: bool,
 }
 
 impl Entry {
@@ -90,6 +93,7 @@ impl Entry {
             header_cached: false,
             queue: VecDeque::new(),
             queue_bytes: 0,
+            learned: false,
         }
     }
 
@@ -270,6 +274,9 @@ impl Entry {
         if matches!(self.state, Nud::Permanent | Nud::Noarp) && !flags.admin {
             return false;
         }
+        if flags.admin {
+            self.learned = flags.learned;
+        }
         if !new.is_valid() {
             self.invalidate(cx, new);
             return true;
@@ -354,10 +361,10 @@ impl Entry {
         self.confirmed = clock.jiffies(now);
     }
 
-    /// No timer runs and nobody set it for ever: the collector may take it when it is unused.
+    /// No timer runs, nobody set it for ever and no agent answers for it: the collector may take it when it is unused.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.state != Nud::Permanent && !self.state.is_timed()
+        self.state != Nud::Permanent && !self.state.is_timed() && !self.learned
     }
 
     /// Whether the collector takes it (neigh_periodic_work).

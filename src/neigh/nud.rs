@@ -101,4 +101,6 @@ pub struct UpdateFlags {
     pub weak: bool,
     /// By hand: PERMANENT entries too.
     pub admin: bool,
+    /// By hand, and marked as an agent's (NTF_EXT_LEARNED).
+    pub learned: bool,
 }

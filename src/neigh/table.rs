@@ -283,7 +283,7 @@ impl NeighTable {
         out: &mut VecDeque<NeighEvent>,
     ) {
         if self.position(dev, ip).is_none() {
-            let flags = UpdateFlags { replace: true, weak: false, admin: true };
+            let flags = UpdateFlags { replace: true, admin: true, ..UpdateFlags::default() };
             self.update(now, dev, ip, Some(mac), Nud::Noarp, flags, Cause::Frame, true, set, out);
         }
     }
@@ -304,7 +304,7 @@ impl NeighTable {
         set: &NeighSet,
         out: &mut VecDeque<NeighEvent>,
     ) {
-        let flags = UpdateFlags { replace: true, admin: true, weak: false };
+        let flags = UpdateFlags { replace: true, admin: true, ..UpdateFlags::default() };
         self.update(now, dev, ip, None, Nud::Failed, flags, Cause::Command, false, set, out);
         self.slots.retain(|s| {
             let gone = s.dev == dev && s.ip == ip;

@@ -124,7 +124,7 @@ fn check(plan: &Plan) -> Result<(), Failure> {
 
 fn is_of_pod(act: &Act, s: &Setting) -> bool {
     match act {
-        Act::Change(Side::Pod, _) | Act::Try(Side::Pod, _) | Act::Mark | Act::AnnounceGateway => true,
+        Act::Change(Side::Pod, _) | Act::Try(Side::Pod, _) | Act::Mark | Act::AnnounceGateway(_) => true,
         Act::Ask(ask) => *ask != Ask::PodRecreate,
         Act::Change(Side::Host, change) | Act::Try(Side::Host, change) => on_node(change, s),
         Act::Tool { .. }

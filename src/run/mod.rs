@@ -33,7 +33,8 @@ pub use order::{Came, Deed, Doing, Order, PodId};
 use crate::addr::Side;
 use crate::choice::{ChoiceKind, Chooser};
 use crate::control::{
-    Act, Control, Errand, Gate, Happening, LinkEvent, Refusal, Setting, StepId, Taken, TaskResult, UnderWay,
+    Act, Announcement, Control, Errand, Gate, Happening, LinkEvent, Refusal, Setting, StepId, Taken,
+    TaskResult, UnderWay,
 };
 use crate::host::{HostState, Reason};
 use crate::packet::Frame;
@@ -185,7 +186,7 @@ impl Run {
                     self.control.notice(now, Happening::Asked(*ask), host, chooser);
                     doing.at += 1;
                 }
-                Act::AnnounceGateway if self.announcement(host).is_none() => {
+                Act::AnnounceGateway(how) if self.announcement(*how, host).is_none() => {
                     doing.result = TaskResult::Refused(Refusal::NoHostEnd);
                 }
                 _ => break,
@@ -202,7 +203,7 @@ impl Run {
             Act::VethMove => Deed::Move,
             Act::VethDelete { from } => Deed::Delete(*from),
             Act::PodReset => Deed::Reset,
-            Act::AnnounceGateway => Deed::Send(self.announcement(host)?),
+            Act::AnnounceGateway(how) => Deed::Send(self.announcement(*how, host)?),
             Act::LookAtEntry => Deed::LookAtEntry,
             Act::Plugin(errand) => Deed::Plugin(*errand),
             Act::Request { number, .. } => Deed::Request(*number),
@@ -211,13 +212,12 @@ impl Run {
         Some(Order { pod: doing.pod, deed })
     }
 
-    /// A gratuitous ARP request out of the host end, as `arping -U` sends it; `None` without one.
-    fn announcement(&self, host: &HostState) -> Option<Frame> {
+    /// The frame that announces the gateway; `None` without a host end.
+    fn announcement(&self, how: Announcement, host: &HostState) -> Option<Frame> {
         let s = &self.plan.setting;
-        let mac = host.link_named(s.cali)?.mac();
-        Some(Frame::from_slice(
-            &Arp::request(mac, s.gateway, s.pod_ip).frame(crate::addr::Mac::BROADCAST, mac),
-        ))
+        let mac = how.mac.unwrap_or(host.link_named(s.cali)?.mac());
+        let target = if how.gratuitous { s.gateway } else { s.pod_ip };
+        Some(Frame::from_slice(&Arp::request(mac, s.gateway, target).frame(crate::addr::Mac::BROADCAST, mac)))
     }
 
     /// What came of the step's last order.

@@ -332,6 +332,11 @@ pub struct StepFile {
     /// The host end announces 169.254.1.1 to the pod.
     #[serde(default)]
     pub announce_gateway: bool,
+    /// The announcement is a gratuitous request, which makes no entry where there is none.
+    #[serde(default)]
+    pub gratuitous: bool,
+    /// The MAC that is announced, when it is not the host end's.
+    pub announce_mac: Option<Mac>,
 }
 
 /// What can be done to the veth pair itself.

@@ -5,7 +5,9 @@ use super::error::PlanError;
 use super::file::{HoldFile, Located, StepFile, VethFile};
 use super::overrides::Overrides;
 use super::text::CommandText;
-use crate::control::{Act, ActorName, Gate, Hold, ScriptStep, Setting, Side, StepId, StepTable, Until};
+use crate::control::{
+    Act, ActorName, Announcement, Gate, Hold, ScriptStep, Setting, Side, StepId, StepTable, Until,
+};
 use crate::host::command::{Command, CommandError};
 use crate::time::{Span, Time};
 
@@ -99,7 +101,14 @@ pub(super) fn script_step(
     }
     acts.extend(step.ask.map(Act::Ask));
     acts.extend(step.down_elsewhere.then_some(Act::DownElsewhere));
-    acts.extend(step.announce_gateway.then_some(Act::AnnounceGateway));
+    let how = Announcement { gratuitous: step.gratuitous, mac: step.announce_mac };
+    if step.announce_gateway {
+        acts.push(Act::AnnounceGateway(how));
+    } else if how != Announcement::default() {
+        let help = "announce-gateway = true announces";
+        let message = "the step says how to announce the gateway, and does not announce it";
+        c.at(&step.id, message.to_owned(), Some(help.to_owned()));
+    }
     if acts.is_empty() {
         acts.push(Act::Mark);
     }

@@ -266,7 +266,7 @@ impl Stack {
         change: &Mutation,
         chooser: &mut dyn Chooser,
     ) -> Result<(), Refused> {
-        let Mutation::Neigh { op, dev, ip, lladdr, nud } = change else { return Ok(()) };
+        let Mutation::Neigh { op, dev, ip, lladdr, nud, .. } = change else { return Ok(()) };
         let Some(dev) = self.state.link_named(*dev).map(crate::host::Link::index) else { return Ok(()) };
         let entry = self.neigh.get(dev, *ip);
         let has_address = entry.is_some_and(|e| e.state().is_valid());
@@ -301,9 +301,9 @@ impl Stack {
             }
             Effect::PurgeDelayed(Family::Inet) => self.purge_delayed(),
             Effect::PurgeDelayed(Family::Inet6) => self.purge_delayed6(),
-            Effect::NeighSet(dev, ip, mac, nud) => {
+            Effect::NeighSet(dev, ip, mac, nud, learned) => {
                 let set = params(&self.state, dev, ip.is_ipv6());
-                let flags = UpdateFlags { replace: true, weak: false, admin: true };
+                let flags = UpdateFlags { replace: true, weak: false, admin: true, learned };
                 let nud = nud_of(nud);
                 self.neigh.update(now, dev, ip, mac, nud, flags, Cause::Command, true, &set, &mut events);
             }

@@ -110,7 +110,7 @@ impl Stack {
     /// only makes an entry.
     fn learn6(&mut self, now: Time, dev: IfIndex, ip: Ipv6Addr, mac: Option<Mac>, chooser: &mut dyn Chooser) {
         let set = params(&self.state, dev, true);
-        let flags = UpdateFlags { replace: true, weak: true, admin: false };
+        let flags = UpdateFlags { replace: true, weak: true, ..UpdateFlags::default() };
         let mut events = VecDeque::new();
         if let Some(link) = self.state.link(dev).filter(|l| l.is_noarp()) {
             // ndisc_constructor(): without ARP an entry holds the device's own address
@@ -139,7 +139,7 @@ impl Stack {
                     return true;
                 }
                 let (ip, set) = (na.target.into(), params(&self.state, dev, true));
-                let flags = UpdateFlags { replace, weak: true, admin: false };
+                let flags = UpdateFlags { replace, weak: true, ..UpdateFlags::default() };
                 let mut events = VecDeque::new();
                 self.neigh.update(now, dev, ip, na.mac, nud, flags, Cause::Frame, create, &set, &mut events);
                 self.act(now, events, chooser);

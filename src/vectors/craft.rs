@@ -252,6 +252,7 @@ fn set_entry(rig: &mut Rig, side: Side, step: &Transition) -> Result<(), RecordE
         ip: step.ip.parse().map_err(RecordError::value)?,
         lladdr: step.lladdr.parse().ok(),
         nud,
+        extern_learn: false,
     };
     Ok(rig.apply(side, &change)?)
 }

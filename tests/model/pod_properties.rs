@@ -157,7 +157,7 @@ impl Bench {
                 self.table.refresh(now, DEV, GATEWAY, mac(m), state, gratuitous, create, &set, &mut out);
             }
             Input::Set(nud, m) => {
-                let flags = UpdateFlags { replace: true, weak: false, admin: true };
+                let flags = UpdateFlags { replace: true, admin: true, ..UpdateFlags::default() };
                 let cause = Cause::Command;
                 let lladdr = Some(mac(m));
                 self.table.update(now, DEV, GATEWAY, lladdr, nud, flags, cause, true, &set, &mut out);

@@ -107,6 +107,8 @@ pub struct Neighbour {
     pub proxy: bool,
     /// The neighbour says that it is a router (IPv6, `NTF_ROUTER`); in dumps only.
     pub router: bool,
+    /// An agent answers for it (`NTF_EXT_LEARNED`): the kernel does not collect it.
+    pub extern_learn: bool,
     /// Questions sent since the last answer; in dumps only.
     pub probes: Option<u32>,
 }
@@ -125,7 +127,16 @@ impl Neighbour {
     }
 
     fn bare(dev: Dev, address: IpAddr, state: NudState) -> Self {
-        Self { dev, address, mac: None, state, proxy: false, router: false, probes: None }
+        Self {
+            dev,
+            address,
+            mac: None,
+            state,
+            proxy: false,
+            router: false,
+            extern_learn: false,
+            probes: None,
+        }
     }
 
     fn message(&self, index: u32) -> NeighbourMessage {
@@ -134,6 +145,7 @@ impl Neighbour {
         message.header.ifindex = index;
         message.header.state = self.state.into();
         message.header.flags.set(NeighbourFlags::Proxy, self.proxy);
+        message.header.flags.set(NeighbourFlags::ExtLearned, self.extern_learn);
         let address = match self.address {
             IpAddr::V4(ip) => NeighbourAddress::Inet(ip),
             IpAddr::V6(ip) => NeighbourAddress::Inet6(ip),
@@ -165,6 +177,7 @@ impl Neighbour {
             state: message.header.state.into(),
             proxy: flags.contains(NeighbourFlags::Proxy),
             router: flags.contains(NeighbourFlags::Router),
+            extern_learn: flags.contains(NeighbourFlags::ExtLearned),
             probes,
         })
     }
@@ -178,6 +191,9 @@ impl fmt::Display for Neighbour {
         }
         if self.router {
             f.write_str(" router")?;
+        }
+        if self.extern_learn {
+            f.write_str(" extern_learn")?;
         }
         if self.proxy {
             return f.write_str(" proxy");

@@ -61,9 +61,9 @@ impl HostState {
                 self.flush_rules(*family);
                 Ok(())
             }
-            Mutation::Neigh { op, dev, ip, lladdr, nud } => {
+            Mutation::Neigh { op, dev, ip, lladdr, nud, extern_learn } => {
                 let dev = self.index_of(*dev)?;
-                neigh_change(*op, dev, *ip, *lladdr, *nud, fx)
+                neigh_change(*op, Effect::NeighSet(dev, *ip, *lladdr, *nud, *extern_learn), fx)
             }
             Mutation::NeighFlush { dev } => {
                 let index = self.index_of(*dev)?;
@@ -266,14 +266,8 @@ impl HostState {
     }
 }
 
-fn neigh_change(
-    op: Op,
-    dev: IfIndex,
-    ip: IpAddr,
-    lladdr: Option<Mac>,
-    nud: SetNud,
-    fx: &mut Effects,
-) -> Result<(), Fault> {
+fn neigh_change(op: Op, set: Effect, fx: &mut Effects) -> Result<(), Fault> {
+    let Effect::NeighSet(dev, ip, lladdr, nud, _) = set else { return Ok(()) };
     if op == Op::Del {
         fx.push(Effect::NeighDel(dev, ip));
         return Ok(());
@@ -282,6 +276,6 @@ fn neigh_change(
     if op == Op::Add && lladdr.is_none() && nud != SetNud::Failed {
         return Err((Errno::Einval, NO_LLADDR));
     }
-    fx.push(Effect::NeighSet(dev, ip, lladdr, nud));
+    fx.push(set);
     Ok(())
 }

@@ -208,6 +208,8 @@ pub enum Mutation {
         lladdr: Option<Mac>,
         /// State.
         nud: SetNud,
+        /// Marked as an agent's (NTF_EXT_LEARNED), which the kernel does not collect.
+        extern_learn: bool,
     },
     /// Every entry of an interface but PERMANENT and NOARP ones is removed.
     NeighFlush {
@@ -312,8 +314,8 @@ pub enum Effect {
     /// All proxied requests of the family that wait in this namespace are discarded
     /// (pneigh_queue_purge).
     PurgeDelayed(Family),
-    /// A neighbour entry is set by hand.
-    NeighSet(IfIndex, IpAddr, Option<Mac>, SetNud),
+    /// A neighbour entry is set by hand; the flag: as an agent's.
+    NeighSet(IfIndex, IpAddr, Option<Mac>, SetNud, bool),
     /// A neighbour entry is removed by hand.
     NeighDel(IfIndex, IpAddr),
     /// Every entry of the interface but PERMANENT and NOARP ones is removed by hand, one by one.

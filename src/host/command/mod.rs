@@ -152,6 +152,7 @@ mod tests {
             "ip neigh change 169.254.1.1 dev eth0 lladdr ee:ee:ee:ee:ee:ee nud stale",
             "nft add rule arp filter input iifname cali* drop",
             "ip neigh add 169.254.1.1 dev eth0 lladdr ee:ee:ee:ee:ee:ee nud permanent",
+            "ip neigh replace 10.42.0.7 dev cali0 lladdr 02:00:5e:00:53:10 nud noarp extern_learn",
             "ip neigh del 169.254.1.1 dev eth0",
             "ip neigh flush dev eth0",
             "ip neigh add proxy 169.254.1.1 dev cali0",

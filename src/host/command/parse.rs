@@ -102,7 +102,14 @@ fn arp(w: &mut Words<'_>) -> Result<Mutation, Why> {
     }
     let ip = ip.ok_or("`arp -i INTERFACE -d ADDRESS` is wanted, or `ip neigh`")?;
     let dev = dev.ok_or_else(|| format!("`-i INTERFACE` is wanted, as in `ip neigh del {ip} dev eth0`"))?;
-    Ok(Mutation::Neigh { op: Op::Del, dev, ip: ip.into(), lladdr: None, nud: SetNud::Permanent })
+    Ok(Mutation::Neigh {
+        op: Op::Del,
+        dev,
+        ip: ip.into(),
+        lladdr: None,
+        nud: SetNud::Permanent,
+        extern_learn: false,
+    })
 }
 
 fn lab(w: &mut Words<'_>) -> Result<Mutation, Why> {
@@ -289,7 +296,7 @@ fn neigh(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
     w.accept("to");
     let ip = w.parse("an address")?;
     of_family(ip, said)?;
-    let (mut dev, mut lladdr, mut nud) = (None, None, None);
+    let (mut dev, mut lladdr, mut nud, mut extern_learn) = (None, None, None, false);
     while let Some(word) = w.rest.next() {
         match word {
             "dev" => dev = Some(w.parse::<IfName>("an interface")?),
@@ -298,6 +305,7 @@ fn neigh(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
                 let word = w.next("a state")?;
                 nud = Some(SetNud::by_name(word).ok_or_else(|| format!("{word:?} is no state"))?);
             }
+            "extern_learn" if !proxy => extern_learn = true,
             other => return Err(format!("{other:?} is not understood in a neighbour entry")),
         }
     }
@@ -305,7 +313,7 @@ fn neigh(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, Why> {
     if proxy {
         return Ok(Mutation::Proxy { op, dev, ip });
     }
-    Ok(Mutation::Neigh { op, dev, ip, lladdr, nud: nud.unwrap_or(SetNud::Permanent) })
+    Ok(Mutation::Neigh { op, dev, ip, lladdr, nud: nud.unwrap_or(SetNud::Permanent), extern_learn })
 }
 
 fn nft(w: &mut Words<'_>) -> Result<Mutation, Why> {

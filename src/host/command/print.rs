@@ -78,12 +78,12 @@ impl Display for Mutation {
             Mutation::Rule { op, rule } => write!(f, "ip {}rule {op}{rule}", six(rule.family)),
             Mutation::RuleFlush(family) => write!(f, "ip {}rule flush", six(*family)),
             Mutation::Neigh { op: Op::Del, dev, ip, .. } => write!(f, "ip neigh del {ip} dev {dev}"),
-            Mutation::Neigh { op, dev, ip, lladdr, nud } => {
+            Mutation::Neigh { op, dev, ip, lladdr, nud, extern_learn } => {
                 write!(f, "ip neigh {op} {ip} dev {dev}")?;
                 if let Some(mac) = lladdr {
                     write!(f, " lladdr {mac}")?;
                 }
-                write!(f, " nud {}", nud.name())
+                write!(f, " nud {}{}", nud.name(), if *extern_learn { " extern_learn" } else { "" })
             }
             Mutation::NeighFlush { dev } => write!(f, "ip neigh flush dev {dev}"),
             Mutation::Proxy { op, dev, ip } => write!(f, "ip neigh {op} proxy {ip} dev {dev}"),
