@@ -166,7 +166,12 @@ fn attempts_that_do_not_enter_the_arp_path_do_nothing_anywhere() {
     let mut shortened = Vec::new();
     for row in &m.rows {
         for cell in &row.cells {
-            if cell.mitigation == "reported-tuning" && cell.effect != FixEffect::Nothing {
+            if cell.mitigation == "reported-tuning" && row.scenario == "host-source-address" {
+                // each comparison writes the node's permanent entry again: the probe is as lost as before,
+                // and no longer hears why
+                assert_eq!(cell.effect, FixEffect::Breaks, "{cell:?}");
+                assert!(cell.reason.contains("ETIMEDOUT"), "{cell:?}");
+            } else if cell.mitigation == "reported-tuning" && cell.effect != FixEffect::Nothing {
                 assert_eq!(cell.effect, FixEffect::Shortens, "{} {cell:?}", row.scenario);
                 // "ends within 10 s": nothing goes from 67 s to 52
                 assert!(cell.after < arplab::time::Span::from_secs(12), "{} {cell:?}", row.scenario);
