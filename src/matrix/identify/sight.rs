@@ -8,7 +8,7 @@ use crate::addr::Mac;
 use crate::control::{GATEWAY, Side};
 use crate::neigh::Nud;
 use crate::time::Span;
-use crate::trace::{ClientNews, Event, FrameFate, JsonLine, LineFate, LineNews, LineWhat, What};
+use crate::trace::{ClientNews, Event, FrameFate, JsonLine, LineFate, LineNews, LineWhat, Trace, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Read};
 use std::net::IpAddr;
@@ -133,8 +133,16 @@ impl Sight {
 
     /// What the events of a run show to somebody who looks at both ends and at the clients.
     #[must_use]
-    pub fn of_trace(events: &[Event]) -> Sight {
-        Sight::of_told(events.iter().map(Told::of))
+    pub fn of_trace(trace: &Trace) -> Sight {
+        Sight::of_told(trace.iter().map(|event| {
+            let (t, told) = Told::of(event);
+            // as in a file's lines: what a client on the node hears is no sign of the pod's
+            let heard_by = match event.what {
+                What::Client { client, .. } => trace.plan.client(client.0 as usize).map(|c| c.from),
+                _ => None,
+            };
+            (t, if heard_by == Some(Side::Host) { Told::Other } else { told })
+        }))
     }
 
     fn of_told<'a>(told: impl Iterator<Item = (u64, Told<'a>)> + Clone) -> Sight {
