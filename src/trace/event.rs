@@ -295,7 +295,7 @@ pub enum What {
     },
     /// News of a client.
     Client {
-        /// Which; see [`Plan::client`].
+        /// Which; see [`Plan::client`](crate::scenario::Plan::client).
         client: ClientId,
         /// The news.
         news: ClientNews,
