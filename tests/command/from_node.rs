@@ -76,3 +76,16 @@ fn what_no_client_on_the_node_can_be_is_refused_in_place() {
     let nowhere = wrong("kind = \"ping\"\nfrom = \"cloud\"\nto = \"10.42.0.123\"\n");
     assert!(nowhere.contains("unknown variant `cloud`, expected `pod` or `node`"), "{nowhere}");
 }
+
+#[test]
+fn what_a_client_on_the_node_hears_is_no_sign_of_the_pods() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let trace = dir.path().join("trace.json");
+    let trace = trace.to_str().expect("UTF-8");
+    let told = seen(&["run", "probe-from-another-network", "--json"]);
+    assert!(told.contains("i/o timeout"), "{told}");
+    let lines: Vec<&str> = told.lines().filter(|l| l.starts_with('{')).collect();
+    std::fs::write(trace, lines.join("\n")).expect("written");
+    let page = seen(&["identify", "--trace", trace]);
+    assert!(page.contains("Nothing fails in it"), "{page}");
+}

@@ -355,19 +355,24 @@ fn what_is_no_plugin_is_said_and_leaves_nothing() {
 }
 
 fn a_killed_trace_leaves_nothing() {
-    if !ready() {
-        return;
+    if ready() {
+        killed_leaves_nothing("arplab-mark", &["ptp"], (40, Duration::from_millis(2)));
     }
+}
+
+/// `cni trace` with these arguments, killed so many times, each time so much later.
+pub(crate) fn killed_leaves_nothing(mark: &str, args: &[&str], (times, later): (u32, Duration)) {
     let temp = tempfile::tempdir().unwrap();
-    let mark = format!("arplab-mark-{}", std::process::id());
-    for moment in 0..40_u64 {
+    let mark = format!("{mark}-{}", std::process::id());
+    for moment in 0..times {
         let mut child = Command::new(env!("CARGO_BIN_EXE_arplab"))
-            .args(["cni", "trace", "ptp", "--del", "--bin-dir", PLUGINS, "--args", &format!("K={mark}")])
+            .args(["cni", "trace", "--del", "--bin-dir", PLUGINS, "--args", &format!("K={mark}")])
+            .args(args)
             .env("TMPDIR", temp.path())
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(2 * moment));
+        std::thread::sleep(later * moment);
         child.kill().unwrap();
         child.wait().unwrap();
         let begun = Instant::now();
@@ -381,7 +386,7 @@ fn a_killed_trace_leaves_nothing() {
 }
 
 /// Processes that have this in their environment, or in their command line.
-pub(crate) fn marked(mark: &str) -> Vec<String> {
+fn marked(mark: &str) -> Vec<String> {
     let holds = |path: PathBuf| {
         let bytes = std::fs::read(path).unwrap_or_default();
         bytes.windows(mark.len()).any(|part| part == mark.as_bytes())

@@ -1,12 +1,11 @@
 //! Several pods of one node, whose plugins run at the same time.
 
-use super::cni::{IPAM, PLUGINS, arplab, list, marked, options, ready};
+use super::cni::{IPAM, PLUGINS, arplab, killed_leaves_nothing, list, options, ready};
 use arplab::cni::{self, Conflist, Invocation, PluginStage, PodTrace, StepHold, TogetherTrace, Verb};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 crate::live_tests! {
     two_pods_are_wired_at_once_and_taken_away,
@@ -223,25 +222,9 @@ fn a_killed_trace_of_pods_leaves_nothing() {
     if !ready() {
         return;
     }
-    let temp = tempfile::tempdir().unwrap();
-    let mark = format!("arplab-pods-{}", std::process::id());
-    for moment in 0..20_u64 {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_arplab"))
-            .args(["cni", "trace", "bridge", "--pods", "3", "--del", "--bin-dir", PLUGINS])
-            .args(["--patience", "10ms", "--args", &format!("K={mark}")])
-            .env("TMPDIR", temp.path())
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(7 * moment));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let begun = Instant::now();
-        while !marked(&mark).is_empty() {
-            assert!(begun.elapsed() < Duration::from_mins(1), "left: {:?}", marked(&mark));
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
-        assert!(!Path::new("/var/lib/cni/networks/arplab").exists(), "a lease on this machine");
-    }
+    killed_leaves_nothing(
+        "arplab-pods",
+        &["bridge", "--pods", "3", "--patience", "10ms"],
+        (20, Duration::from_millis(7)),
+    );
 }
