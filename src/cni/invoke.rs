@@ -74,6 +74,9 @@ pub(super) struct PluginSetting {
     pub(super) lever: Option<Lever>,
 }
 
+/// Where plugins find programs such as iptables (`PATH`).
+pub(super) const PROGRAM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// How long a plugin's children may go on after it. A runtime does not wait for them at all.
 const LINGER: Duration = Duration::from_millis(200);
 
@@ -89,7 +92,7 @@ pub(super) fn invoke(
     let mut command = stage
         .command(program, setting.timeout)?
         .linger(LINGER)
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("PATH", PROGRAM_PATH)
         .env("CNI_COMMAND", verb.word())
         .env("CNI_PATH", &setting.path)
         .input(configuration.to_string());

@@ -29,6 +29,7 @@ pub use execution::{CniFault, PluginError};
 pub(crate) use execution::{addresses_of, gateway_of};
 pub use gateway::GatewayReport;
 pub use hold::{NoSuchHold, StepHold, StepHoldError};
+use invoke::PROGRAM_PATH;
 pub use invoke::{InvokeError, Verb};
 pub use merged::{json_of_pods, pcapng_of_pods, timeline_of_pods};
 pub use names::{Namer, StepName};

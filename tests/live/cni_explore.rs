@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 crate::live_tests! {
     a_plugin_that_is_right_keeps_everything,
     a_plugin_broken_by_hand_is_caught_each_time,
+    a_rule_of_either_iptables_that_is_left_is_caught,
     ptp_is_explored_and_what_fails_fails_again,
     bridge_is_explored_and_what_fails_fails_again,
     a_regression_test_in_rust_runs_in_an_empty_crate,
@@ -158,6 +159,53 @@ fn a_plugin_broken_by_hand_is_caught_each_time() {
         let mended = std::fs::read_to_string(&test).unwrap().replace(broken, "");
         std::fs::write(&test, mended).unwrap();
         assert_eq!(script(&test), Some(0), "{broken}");
+    }
+}
+
+/// Both kinds of iptables: what is left of their rules is left, and what is taken from them is missed.
+fn a_rule_of_either_iptables_that_is_left_is_caught() {
+    let folder = tempfile::tempdir().unwrap();
+    // the request that makes the rule, beside another pod's, and how a rule that is left is told
+    let both = [
+        ("iptables-nft", "nft add rule ip nat POSTROUTING", "left node: nft rule ip nat POSTROUTING handle "),
+        (
+            "iptables-legacy",
+            "iptables (legacy): replace table nat",
+            "left node: iptables-legacy -t nat -A POSTROUTING -s 10.9.0.2/32 ",
+        ),
+    ];
+    for (iptables, step, left) in both {
+        if !ready(&["/usr/sbin/ip", &format!("/usr/sbin/{iptables}")]) {
+            return;
+        }
+        let undo = format!(
+            "[cut]\nverb = \"ADD\"\nturn = 0\nplugin = \"shell-veth\"\nnetns = \"node\"\nstep = \"{step}\"\n\
+             nth = 1\naction = \"undo\"\n"
+        );
+        let missed = "notices    NOT kept: CHECK says yes after `";
+        let cases = [
+            ("leaves-rule", "", Some(left)),
+            ("", "", None),
+            ("blind", undo.as_str(), Some(missed)),
+            ("", undo.as_str(), None),
+        ];
+        for (broken, cut, lacks) in cases {
+            let case = folder.path().join("case.toml");
+            let list = format!(
+                r#"{{"cniVersion":"1.1.0","name":"net","plugins":[{{"type":"shell-veth","iptables":"{iptables}","broken":"{broken}"}}]}}"#
+            );
+            let text = format!(
+                "format = \"arplab-cni-case\"\nversion = 1\nconflist = '{list}'\nbin-dirs = [\"{}\"]\n\
+                 ifname = \"eth0\"\ntimeout = \"10s\"\nhold = \"100ms\"\nwithin = \"1s\"\nlacks = []\n{cut}",
+                own_plugins()
+            );
+            std::fs::write(&case, text).unwrap();
+            let out = arplab(&["cni", "replay", "--holds", &case.display().to_string()]);
+            let text = String::from_utf8_lossy(&out.stdout);
+            assert_eq!(out.status.code(), Some(i32::from(lacks.is_some())), "{iptables} {broken}: {out:?}");
+            assert!(lacks.is_none_or(|lacks| text.contains(lacks)), "{iptables} {broken}: {text}");
+            assert!(cut.is_empty() || text.contains("notices "), "{iptables}: it was not undone: {text}");
+        }
     }
 }
 

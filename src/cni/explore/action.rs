@@ -99,12 +99,15 @@ pub(super) fn can_be_undone(kind: &Kind) -> bool {
         Kind::Netlink { messages, .. } => messages.iter().any(|message| message.undo.is_some()),
         Kind::Sysctl { .. } => true,
         Kind::Open { flags, .. } => flags & O_CREAT != 0,
+        Kind::ReplaceTable { option, .. } => *option == SET_REPLACE,
         _ => false,
     }
 }
 
 /// `O_CREAT` of open(2).
 const O_CREAT: u32 = 0o100;
+/// `IPT_SO_SET_REPLACE`, and that of IPv6; see include/uapi/linux/netfilter_ipv4/ip_tables.h.
+const SET_REPLACE: u32 = 64;
 /// `NETLINK_NETFILTER`.
 pub(super) const NETFILTER: i32 = 12;
 /// `NFT_MSG_NEWTABLE`, `NEWCHAIN` and `NEWRULE` of `NFNL_SUBSYS_NFTABLES`; see

@@ -1,5 +1,6 @@
 //! The rules under which a disturbed plugin runs, and how the work of a step is undone.
 
+use super::xtables::{self, XtTable};
 use super::{Cut, CutAction, action};
 use crate::cni::PluginStage;
 use crate::time::Span;
@@ -104,6 +105,8 @@ pub(super) enum Undoing {
     Sysctl { netns: NetnsId, path: String, was: String, wrote: String },
     /// By deleting what was not there before: tables, chains and rules.
     Nft { netns: NetnsId, before: Vec<NftObject>, made: Vec<NftObject> },
+    /// By putting a table of the old iptables back without what was not there before.
+    Xtables { netns: NetnsId, v6: bool, table: String, before: XtTable, made: XtTable },
     /// By taking the file away.
     File(PathBuf),
 }
@@ -128,17 +131,31 @@ impl Undoing {
                 let was = was.trim_end().to_owned();
                 Some(Undoing::Sysctl { netns, path: path.clone(), was, wrote: value.clone() })
             }
+            Kind::ReplaceTable { v6, table, .. } => {
+                let before = table_of(stage, netns, *v6, table)?;
+                let (v6, table) = (*v6, table.clone());
+                Some(Undoing::Xtables { netns, v6, table, before, made: XtTable::default() })
+            }
             Kind::Open { path, .. } => Some(Undoing::File(path.clone())),
             _ => None,
         }
     }
 
-    /// What nf_tables got by the step is known when the next request comes: whoever makes that one has
+    /// What nf_tables or the old iptables got by the step is known when the next request comes: whoever makes that one has
     /// waited for the step.
     fn look(&mut self, stage: &PluginStage) {
-        let Undoing::Nft { netns, before, made } = self else { return };
-        if let Some(there) = place(stage, *netns).filter(|_| made.is_empty()).map(nft::objects) {
-            made.extend(there.unwrap_or_default().into_iter().filter(|it| !before.contains(it)));
+        match self {
+            Undoing::Nft { netns, before, made } if made.is_empty() => {
+                if let Some(there) = place(stage, *netns).map(nft::objects) {
+                    made.extend(there.unwrap_or_default().into_iter().filter(|it| !before.contains(it)));
+                }
+            }
+            Undoing::Xtables { netns, v6, table, before, made } if made.is_empty() => {
+                if let Some(there) = table_of(stage, *netns, *v6, table) {
+                    *made = there.since(before);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -147,6 +164,7 @@ impl Undoing {
         match self {
             Undoing::Links(_, undos) => !undos.is_empty(),
             Undoing::Nft { made, .. } => !made.is_empty(),
+            Undoing::Xtables { made, .. } => !made.is_empty(),
             Undoing::Sysctl { was, wrote, .. } => was != wrote,
             Undoing::File(path) => is_new(path),
         }
@@ -183,6 +201,10 @@ impl Undoing {
                 let words: Vec<_> = gone.iter().map(|it| format!("nft delete {it}")).collect();
                 Ok(words.join("; "))
             }
+            Undoing::Xtables { netns, v6, table, before, made } => {
+                let netns = place(stage, *netns).ok_or_else(gone)?;
+                made.take_out(before, stage, netns, *v6, table).map_err(|e| e.to_string())
+            }
             Undoing::File(path) => {
                 stage.remove(path.clone()).map_err(|e| e.to_string())?;
                 Ok(format!("rm {}", path.display()))
@@ -203,6 +225,12 @@ fn is_new(netns: &Netns, undo: &Undo) -> bool {
             .is_ok_and(|there| there.iter().any(|it| it.dev == address.dev && it.net == address.net)),
         _ => true,
     }
+}
+
+/// A table of the old iptables, empty where it is not there; `None` if it cannot be read.
+fn table_of(stage: &PluginStage, netns: NetnsId, v6: bool, table: &str) -> Option<XtTable> {
+    let mut there = xtables::tables(place(stage, netns)?, v6).ok()?;
+    Some(there.remove(table).unwrap_or_default())
 }
 
 fn place(stage: &PluginStage, netns: NetnsId) -> Option<&Netns> {

@@ -5,7 +5,7 @@
 //! another pod and where they differ for a node's first one; `action` says what can be done to a step, `cutter`
 //! does it; `case` is one run on a stage of its own with what a runtime does afterwards, `stale` what GC has to
 //! do with it, held against the properties of `property`; `client` asks for
-//! gateways, `snapshot` compares what is left; `search` plays all cases; `table`, `rows`, `junit` and
+//! gateways, `snapshot` compares what is left (`xtables`: of the old iptables); `search` plays all cases; `table`, `rows`, `junit` and
 //! `keep` tell and keep what came of them.
 
 mod action;
@@ -22,6 +22,7 @@ mod snapshot;
 mod stale;
 mod step;
 mod table;
+mod xtables;
 
 pub use action::CutAction;
 pub use case::CutOutcome;

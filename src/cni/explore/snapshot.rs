@@ -1,5 +1,6 @@
 //! What a node and a pod have, as lines that can be compared.
 
+use super::xtables;
 use crate::cni::PluginStage;
 use netns_lab::rtnl::{Neighbour, NudState};
 use netns_lab::{Netns, nft};
@@ -32,6 +33,12 @@ impl Snapshot {
             things.extend(lines.into_iter().map(|line| format!("{label}: {line}")));
             let rules = nft::ruleset(netns).map_err(io::Error::other)?;
             things.extend(rules.into_iter().map(|line| format!("{label}: nft {line}")));
+            for v6 in [false, true] {
+                for (name, table) in xtables::tables(netns, v6).map_err(io::Error::other)? {
+                    let lines = table.commands(v6, &name);
+                    things.extend(lines.into_iter().map(|line| format!("{label}: {line}")));
+                }
+            }
         }
         let sysctls = stage.node.exec(|| {
             let mut found = BTreeMap::new();
