@@ -33,6 +33,8 @@ fn main() {
             ("a_request_can_be_undone", a_request_can_be_undone),
             ("a_child_alone_can_be_killed", a_child_alone_can_be_killed),
             ("what_cannot_be_decoded_is_still_seen", what_cannot_be_decoded_is_still_seen),
+            ("every_message_of_a_call_is_seen_once", every_message_of_a_call_is_seen_once),
+            ("a_verdict_is_for_all_messages_of_a_call", a_verdict_is_for_all_messages_of_a_call),
             ("what_would_not_be_seen_is_refused", what_would_not_be_seen_is_refused),
             ("nothing_that_is_no_program_starts", nothing_that_is_no_program_starts),
             ("output_is_kept_up_to_its_limit", output_is_kept_up_to_its_limit),
@@ -46,6 +48,7 @@ fn main() {
         ]),
         Some("supervise") => supervise_for_ever(),
         Some("odd") => odd_requests(),
+        Some("several") => several_in_one_call(),
         Some("spin") => set_up_and_spin(),
         Some("signals") => requests_under_signals(),
         Some(other) => panic!("no such task: {other}"),
@@ -379,6 +382,117 @@ fn what_cannot_be_decoded_is_still_seen() {
         "io_uring_setup",
     ] {
         assert_eq!(seen.iter().filter(|text| *text == wanted).count(), 1, "{wanted}: {seen:?}");
+    }
+}
+
+/// A message about links in the kernel's own form, to be acknowledged. It ends where its last byte does, which need
+/// not be a word of four bytes.
+fn link_message(kind: u16, sequence: u32, index: i32, up: bool, name: &str) -> Vec<u8> {
+    let mut attribute = Vec::new();
+    if !name.is_empty() {
+        // IFLA_IFNAME
+        attribute.extend((4 + name.len() as u16 + 1).to_ne_bytes());
+        attribute.extend(3_u16.to_ne_bytes());
+        attribute.extend(name.as_bytes());
+        attribute.push(0);
+    }
+    let mut message = (32 + attribute.len() as u32).to_ne_bytes().to_vec();
+    message.extend(kind.to_ne_bytes());
+    message.extend(5_u16.to_ne_bytes());
+    message.extend(sequence.to_ne_bytes());
+    message.extend([0; 8]);
+    message.extend(index.to_ne_bytes());
+    message.extend(u32::from(up).to_ne_bytes());
+    message.extend(1_u32.to_ne_bytes());
+    message.extend(attribute);
+    message
+}
+
+/// In the child: one sendmmsg(2) with three datagrams, of which the second has no whole number of words.
+fn several_in_one_call() {
+    use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, socket};
+    use std::os::fd::AsRawFd;
+    let protocol = SockProtocol::NetlinkRoute;
+    let route = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::empty(), protocol).expect("a socket");
+    let datagrams = [
+        link_message(16, 1, 1, true, ""),
+        link_message(16, 2, 0, true, "no"),
+        link_message(17, 3, 0, false, "gone"),
+    ];
+    let mut pieces = datagrams
+        .each_ref()
+        .map(|bytes| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() });
+    let mut headers = pieces.each_mut().map(|piece| {
+        // SAFETY: made of integers and pointers, for which zeroes are valid.
+        let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        header.msg_hdr.msg_iov = piece;
+        header.msg_hdr.msg_iovlen = 1;
+        header
+    });
+    // SAFETY: the headers, the pieces and what they point to live to the end of this function.
+    let sent = unsafe { libc::sendmmsg(route.as_raw_fd(), headers.as_mut_ptr(), 3, 0) };
+    print!("{sent} {}", if sent < 0 { nix::errno::Errno::last().to_string() } else { String::new() });
+    for _ in 0..sent.max(0) {
+        let mut answer = [0_u8; 4096];
+        let length = recv(route.as_raw_fd(), &mut answer, MsgFlags::empty()).expect("an answer");
+        assert!(length >= 20);
+        print!(" {}", i32::from_ne_bytes(answer[16..20].try_into().expect("four bytes")));
+    }
+    println!();
+}
+
+/// The three things that the child asks in one call.
+const SEVERAL: &str = "ip link set lo up; ip link set no up; ip link del gone";
+
+fn every_message_of_a_call_is_seen_once() {
+    let netns = Netns::new("lab").expect("a namespace");
+    let outcome = own(&netns, "several").run(&mut watch()).expect("run");
+    assert!(outcome.success(), "{}", stderr(&outcome));
+    // what the kernel said to each
+    assert_eq!(String::from_utf8_lossy(&outcome.stdout.bytes), "3  0 -19 -19\n");
+    assert!(netns.blocking().link("lo").expect("lo").up);
+    let calls: Vec<_> = outcome
+        .records
+        .iter()
+        .filter_map(|record| match &record.request.kind {
+            Kind::Netlink { messages, .. } => Some((record, messages)),
+            _ => None,
+        })
+        .collect();
+    let [(record, messages)] = calls.as_slice() else { panic!("{calls:?}") };
+    let seen: Vec<_> = messages.iter().map(|it| (it.sequence, it.length)).collect();
+    assert_eq!(seen, [(1, 32), (2, 39), (3, 41)], "{messages:?}");
+    assert_eq!(record.request.to_string(), SEVERAL);
+    let Answer::Refused { errno: Errno::ENODEV, kernel_says: Some(says) } = &record.answer else {
+        panic!("{:?}", record.answer)
+    };
+    assert!(says.starts_with("of `ip link set no up`"), "{says}");
+}
+
+fn a_verdict_is_for_all_messages_of_a_call() {
+    let told = |outcome: &Outcome| String::from_utf8_lossy(&outcome.stdout.bytes).into_owned();
+    let is_up = |netns: &Netns| netns.blocking().link("lo").expect("lo").up;
+    let netns = Netns::new("lab").expect("a namespace");
+    let failed = own(&netns, "several").run(&mut on(SEVERAL, Verdict::Fail(Errno::EBUSY))).expect("run");
+    assert!(told(&failed).starts_with("-1 EBUSY") && !is_up(&netns), "{}", told(&failed));
+    let pause = Duration::from_millis(150);
+    let waits = Verdict::Hold { at_most: Some(pause), then: Then::LetGo };
+    let held = own(&netns, "several").run(&mut on(SEVERAL, waits)).expect("run");
+    let record = held.records.iter().find(|it| it.request.to_string() == SEVERAL).expect("the call");
+    assert!(Duration::from_nanos(record.decided_ns - record.request.at_ns) >= pause);
+    assert!(told(&held).starts_with("3 ") && is_up(&netns), "{}", told(&held));
+    // done in the thread's place, the third message too
+    for verdict in [Verdict::KillBefore(Scope::All), Verdict::KillAfter(Scope::All)] {
+        let netns = Netns::new("lab").expect("a namespace");
+        netns.blocking().add_veth(&VethEnd::new("gone"), &VethEnd::new("peer")).expect("a pair");
+        let killed = own(&netns, "several").run(&mut on(SEVERAL, verdict)).expect("run");
+        let after = verdict == Verdict::KillAfter(Scope::All);
+        assert_eq!(told(&killed), "");
+        assert_eq!(
+            (is_up(&netns), links(&netns).contains(&"gone".to_owned())),
+            (after, !after),
+            "{verdict:?}"
+        );
     }
 }
 

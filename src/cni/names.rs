@@ -13,7 +13,8 @@
 //!
 //! The host end of the pod's veth is called so, whatever its own name, which may be another each time;
 //! an interface that is made for the pod under another name is `pod-end`.
-//! The requests of DEL have `del` in front: `cni.del link-del pod eth0`.
+//! The requests of DEL have `del` in front: `cni.del link-del pod eth0`. A call with several messages has the
+//! names of all of them, parted by semicolons, and is meant by each.
 
 use super::Verb;
 use netns_lab::NetnsId;
@@ -134,8 +135,8 @@ impl Ends {
             if is(&self.host_end) { Some(HOST_END) } else { is(&self.pod_end).then_some(POD_END) }
         };
         // names of interfaces hold none of these, but for a dot, which none of the plugins gives them
-        let parts = own.split_inclusive([' ', '.', '/']).map(|part| {
-            let word = part.trim_end_matches([' ', '.', '/']);
+        let parts = own.split_inclusive([' ', '.', '/', ';']).map(|part| {
+            let word = part.trim_end_matches([' ', '.', '/', ';']);
             role(word).map_or_else(|| part.to_owned(), |role| part.replace(word, role))
         });
         parts.collect()
@@ -157,8 +158,15 @@ fn is_quiet(request: &Request) -> bool {
 fn words_of(kind: &Kind, text: &str, place: &str) -> String {
     match kind {
         Kind::Netlink { messages, .. } => {
-            let shown = messages.iter().find(|m| !m.frame).or(messages.first());
-            netlink(shown.map_or("", |m| m.words.as_str()), place)
+            let mut names: Vec<String> = Vec::new();
+            let content = messages.iter().filter(|m| !m.frame || messages.iter().all(|m| m.frame));
+            for name in content.map(|m| netlink(&m.words, place)) {
+                // a batch may say the same of a hundred rules
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+            names.join("; ")
         }
         Kind::Sysctl { path, .. } => format!("sysctl {place} {}", path.replace('/', ".")),
         Kind::OpenSysctl { path } => format!("open {place} /proc/sys/{path}"),
@@ -236,6 +244,7 @@ fn until_attributes(words: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use netns_lab::supervise::Message;
 
     #[test]
     fn names_keep_what_tells_requests_apart() {
@@ -262,6 +271,32 @@ mod tests {
         for (words, name) in cases {
             assert_eq!(netlink(words, "pod"), name);
         }
+    }
+
+    #[test]
+    fn a_call_has_the_names_of_all_its_messages() {
+        let message = |words: &str, frame| {
+            let mut message = Message::default();
+            (message.words, message.frame) = (words.into(), frame);
+            message
+        };
+        let batch = |words: &[&str]| Kind::Netlink {
+            protocol: 12,
+            messages: words.iter().map(|it| message(it, it.ends_with("batch"))).collect(),
+        };
+        let of = |words: &[&str]| words_of(&batch(words), "", "node");
+        assert_eq!(of(&["ip link set a up", "ip link del b"]), "link-up node a; link-del node b");
+        let rules = ["begin of a batch", "nft add chain ip nat A", "nft add rule ip nat A"];
+        assert_eq!(
+            of(&[&rules[..], &rules[2..], &["end of a batch"]].concat()),
+            "nft-add node chain ip nat A; nft-add node rule ip nat A"
+        );
+        assert_eq!(of(&["begin of a batch"]), "begin-of-a-batch node");
+        let ends = Ends { ifname: "eth0".into(), host_end: Some("veth1".into()), pod_end: None };
+        assert_eq!(
+            ends.in_roles("cni.link-up node veth1; link-del node b"),
+            "cni.link-up node host-end; link-del node b"
+        );
     }
 
     #[test]

@@ -3,7 +3,11 @@
 //! A request's name says what it does and to what: `cni.route-add pod default via 10.88.0.1 dev eth0`.
 //! A pattern is the beginning of such a name, `cni.` and what is done, and then any of its further words in
 //! their order; a star in a word stands for any run of characters, and `#2` at the end means the second
-//! request that fits.
+//! request that fits. A request with several messages has the names of all of them, parted by `; `, and fits if
+//! one of them does.
+
+/// What stands in front of the requests of other verbs than ADD.
+const VERBS: [&str; 4] = ["del", "check", "gc", "status"];
 
 /// A pattern, as a file or `--hold` has it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,7 +34,15 @@ impl<'a> Pattern<'a> {
     #[must_use]
     pub fn fits(&self, name: &str) -> bool {
         let Some(name) = name.strip_prefix("cni.") else { return false };
-        let mut of_name = name.split_whitespace();
+        let mut messages = name.split("; ");
+        let first = messages.next().unwrap_or_default();
+        // it stands once, before all that a call asks
+        let verb = first.split(' ').next().filter(|word| VERBS.contains(word));
+        self.fits_message(first.split_whitespace())
+            || messages.any(|it| self.fits_message(verb.into_iter().chain(it.split_whitespace())))
+    }
+
+    fn fits_message<'n>(&self, mut of_name: impl Iterator<Item = &'n str>) -> bool {
         let mut pattern = self.words.iter();
         let first = pattern.next().zip(of_name.next());
         first.is_some_and(|(pattern, word)| glob(pattern, word))
@@ -65,6 +77,13 @@ mod tests {
         for pattern in ["cni.route-add", "cni.route-add 10.42.0.0/24 dev cali*", "cni.route-* node", "cni.*"]
         {
             assert!(fits(pattern, name), "{pattern}");
+        }
+        let several = "cni.del link-down pod eth0; nft-delete node chain ip nat A; link-del pod eth0";
+        for pattern in ["cni.del link-down", "cni.del nft-delete chain A", "cni.del link-del pod"] {
+            assert!(fits(pattern, several), "{pattern}");
+        }
+        for pattern in ["cni.link-del", "cni.del nft-delete eth0", "cni.del link-down A"] {
+            assert!(!fits(pattern, several), "{pattern}");
         }
         for pattern in ["cni.route", "cni.route-add pod", "cni.route-add dev 10.42.0.0/24", "cni.node"] {
             assert!(!fits(pattern, name), "{pattern}");

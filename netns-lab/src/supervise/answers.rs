@@ -6,6 +6,9 @@
 //! - netlink: the kernel puts its answer into the socket before sendmsg(2) returns. A copy of the
 //!   descriptor is kept until then, and the answer is looked at (`MSG_PEEK`), not taken, when the
 //!   process comes to read the socket, or when the thread makes its next request of any kind;
+//! - of several messages of one call: the first refusal is the call's answer, with the message that it is for
+//!   in its explanation; those around it may have been carried out. The answers to several datagrams, of
+//!   sendmmsg(2), wait one behind the other, and each is seen when the process has read those before it;
 //! - a message that asks for no acknowledgement, as those of nft batches: no error in the
 //!   socket by then means that it was done;
 //! - setns(2) and execve(2): the thread is elsewhere, or another program, at its next request;
@@ -51,10 +54,12 @@ enum Way {
     Runs(std::path::PathBuf),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Awaited {
     sequence: u32,
     wanted: bool,
+    /// What was asked, where a call asks several things.
+    words: Option<String>,
 }
 
 /// All requests whose answer is awaited.
@@ -75,10 +80,13 @@ impl Answers {
         socket: NetlinkSocket,
         messages: &[Message],
     ) {
-        let sequences = messages
-            .iter()
-            .map(|message| Awaited { sequence: message.sequence, wanted: message.wants_answer() })
-            .collect();
+        let several = messages.iter().filter(|message| !message.frame).count() > 1;
+        let awaited = |message: &Message| Awaited {
+            sequence: message.sequence,
+            wanted: message.wants_answer(),
+            words: several.then(|| message.words.clone()),
+        };
+        let sequences = messages.iter().map(awaited).collect();
         self.open.push(Open { record, tid, way: Way::Socket { socket, sequences } });
     }
 
@@ -169,11 +177,16 @@ fn take_in(bytes: &[u8], sequences: &mut Vec<Awaited>) -> Option<Answer> {
         let header = NetlinkBuffer::new(rest);
         let length = (header.length() as usize).clamp(HEADER_BYTES, rest.len());
         let sequence = header.sequence_number();
-        if sequences.iter().any(|awaited| awaited.sequence == sequence) {
+        if let Some(awaited) = sequences.iter().find(|awaited| awaited.sequence == sequence) {
             if header.message_type() == NLMSG_ERROR
-                && let Some(refused) = refusal(&rest[HEADER_BYTES..length], header.flags())
+                && let Some((errno, says)) = refusal(&rest[HEADER_BYTES..length], header.flags())
             {
-                return Some(refused);
+                let kernel_says = match (&awaited.words, says) {
+                    (None, says) => says,
+                    (Some(words), None) => Some(format!("of `{words}`")),
+                    (Some(words), Some(says)) => Some(format!("of `{words}`: {says}")),
+                };
+                return Some(Answer::Refused { errno, kernel_says });
             }
             sequences.retain(|awaited| awaited.sequence != sequence);
         }
@@ -183,13 +196,12 @@ fn take_in(bytes: &[u8], sequences: &mut Vec<Awaited>) -> Option<Answer> {
 }
 
 /// The error in an `NLMSG_ERROR`; `None` if it is an acknowledgement.
-fn refusal(payload: &[u8], flags: u16) -> Option<Answer> {
+fn refusal(payload: &[u8], flags: u16) -> Option<(Errno, Option<String>)> {
     let error = ErrorBuffer::new_checked(payload).ok()?;
     let errno = Errno::from_raw(error.code()?.get());
     let request = error.payload();
     // After the number comes the request, whole or its header; after that the explanation.
     let whole = NetlinkBuffer::new_checked(request).map_or(0, |header| header.length() as usize);
     let skip = if flags & NLM_F_CAPPED != 0 { HEADER_BYTES } else { whole.next_multiple_of(4) };
-    let kernel_says = request.get(skip.saturating_sub(HEADER_BYTES)..).and_then(explanation);
-    Some(Answer::Refused { errno, kernel_says })
+    Some((errno, request.get(skip.saturating_sub(HEADER_BYTES)..).and_then(explanation)))
 }

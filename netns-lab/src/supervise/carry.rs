@@ -117,13 +117,20 @@ impl Run<'_> {
     /// Sends a netlink request in the thread's place, if that comes to the same. What the kernel
     /// asks of the sender, its rights, and of the socket, its namespace, is as if the thread had.
     fn send_in_place(&mut self, record: usize, call: &Call) -> Option<Result<usize, Errno>> {
-        let Means::Socket(socket, bytes) = &call.means else { return None };
+        let Means::Socket(socket, datagrams) = &call.means else { return None };
         let Kind::Netlink { messages, .. } = &self.records[record].request.kind else { return None };
         if !messages.iter().all(|it| it.anybodys) || !tracee::has_our_rights(call.tid) {
             return None;
         }
         let waits = self.listener.as_ref().is_some_and(|it| it.is_waiting(call.id));
-        waits.then(|| tracee::send_for(&socket.fd, bytes))
+        // one that is not taken ends it, and is an error if it is the first
+        let mut sent = datagrams.iter().map(|bytes| tracee::send_for(&socket.fd, bytes));
+        waits.then(|| {
+            let first = sent.next().unwrap_or(Ok(0));
+            let rest = sent.take_while(Result::is_ok).count();
+            tracing::trace!(datagrams = rest + 1, "sent in a thread's place");
+            first
+        })
     }
 
     fn write_answer(&mut self, record: usize, result: &Result<usize, Errno>) {

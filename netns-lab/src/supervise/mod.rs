@@ -32,6 +32,10 @@
 //! new namespaces, execve(2), the old ioctls about interfaces, tables replaced by the old
 //! iptables, bpf(2) by its command's number.
 //!
+//! One system call may carry several messages: a batch of nf_tables, a batch of ip(8), the datagrams of a
+//! sendmmsg(2). It is one request that names them all in order, and what is decided about it is decided for all
+//! of them, since the kernel takes one answer for a call.
+//!
 //! # What is not
 //!
 //! - What another process does for this one, a daemon asked over a socket: it has no filter.

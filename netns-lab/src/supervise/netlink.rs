@@ -20,7 +20,7 @@ const ROUTE: i32 = 0;
 const NETFILTER: i32 = 12;
 
 /// One netlink message.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Message {
     /// Its type (`RTM_NEWLINK` is 16, ...).
     pub kind: u16,
@@ -66,11 +66,13 @@ pub(super) trait Look {
     fn name(&self, netns: NetnsId) -> String;
 }
 
-/// Takes the bytes of one system call apart. What is too short for a header is one message of
-/// type 0.
+/// Takes one datagram apart. What is too short for a header is one message of type 0.
 pub(super) fn messages(protocol: i32, bytes: &[u8], look: &mut dyn Look) -> Vec<Message> {
     let mut messages = Vec::new();
     let mut rest = bytes;
+    if bytes.is_empty() {
+        messages.push(unreadable(protocol, bytes));
+    }
     while !rest.is_empty() {
         let Ok(header) = NetlinkBuffer::new_checked(rest) else {
             messages.push(unreadable(protocol, rest));
@@ -371,6 +373,7 @@ mod tests {
         assert_eq!(generic[0].words, "generic netlink message type 29, 20 bytes");
         assert_eq!(read(ROUTE, &[1, 2, 3])[0].words, "rtnetlink message of 3 bytes without a header");
         assert_eq!(read(ROUTE, &bytes(9999, 0, &[])).len(), 1);
+        assert_eq!(read(ROUTE, &[])[0].words, "rtnetlink message of 0 bytes without a header");
     }
 
     /// A process can send anything, and the supervisor must not fall over it.

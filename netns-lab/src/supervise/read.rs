@@ -14,6 +14,11 @@ use crate::{Errno, NetnsId};
 /// The most arguments of a program that are read.
 const ARGUMENTS_MAX: usize = 256;
 
+/// The most datagrams of one sendmmsg(2) (`UIO_MAXIOV`): the kernel sends no more.
+const DATAGRAMS_MAX: u64 = 1024;
+/// The most that is read of all of them, in bytes. The rest is seen, and not read.
+const CALL_BYTES_MAX: usize = 16 * tracee::MESSAGE_BYTES_MAX;
+
 /// What a system call comes to.
 pub(super) enum Seen {
     /// Nothing that concerns anybody.
@@ -36,8 +41,8 @@ pub(super) struct Asked {
 pub(super) enum Means {
     /// It is the kernel's alone.
     Nothing,
-    /// Its answer comes back on this socket, to which it would send these bytes.
-    Socket(NetlinkSocket, Vec<u8>),
+    /// Its answer comes back on this socket, to which it would send these datagrams: one, but for sendmmsg(2).
+    Socket(NetlinkSocket, Vec<Vec<u8>>),
     /// It is a write to a file below /proc/sys/net, which can be made in the thread's place.
     Write { fd: i32, bytes: Vec<u8>, offset: Option<i64> },
     /// It is refused, whatever the rules say.
@@ -62,13 +67,28 @@ enum Bytes {
 
 impl Bytes {
     fn read(&self, tid: i32) -> Vec<u8> {
+        self.datagrams(tid).concat()
+    }
+
+    /// What is sent, datagram by datagram: where one ends and the next begins the bytes do not say.
+    fn datagrams(&self, tid: i32) -> Vec<Vec<u8>> {
         match *self {
-            Self::Flat(at, length) => tracee::read(tid, at, usize::try_from(length).unwrap_or(usize::MAX)),
-            Self::Pieces(at, count) => tracee::read_pieces(tid, at, count),
-            Self::Message(at) => tracee::read_message(tid, at),
-            // struct mmsghdr on 64 bits: a struct msghdr of 56 bytes and a length, padded
+            Self::Flat(at, length) => {
+                vec![tracee::read(tid, at, usize::try_from(length).unwrap_or(usize::MAX))]
+            }
+            Self::Pieces(at, count) => vec![tracee::read_pieces(tid, at, count)],
+            Self::Message(at) => vec![tracee::read_message(tid, at, tracee::MESSAGE_BYTES_MAX)],
             Self::Messages(at, count) => {
-                (0..count.min(1024)).flat_map(|place| tracee::read_message(tid, at + 64 * place)).collect()
+                let mut room = CALL_BYTES_MAX;
+                let places = 0..count.min(DATAGRAMS_MAX);
+                let one = |place| {
+                    // struct mmsghdr on 64 bits: a struct msghdr of 56 bytes and a length, padded
+                    let bytes =
+                        tracee::read_message(tid, at + 64 * place, room.min(tracee::MESSAGE_BYTES_MAX));
+                    room -= bytes.len();
+                    bytes
+                };
+                places.map(one).collect()
             }
             Self::Elsewhere(_) => Vec::new(),
         }
@@ -174,14 +194,15 @@ fn sent(tid: i32, fd: i32, bytes: &Bytes, processes: &mut Processes, named: &[(N
 }
 
 fn netlink(tid: i32, socket: NetlinkSocket, bytes: &Bytes, named: &[(NetnsId, String)]) -> Seen {
-    let content = bytes.read(tid);
+    let content = bytes.datagrams(tid);
     let protocol = socket.protocol;
     let kind = if let Bytes::Elsewhere(length) = bytes {
         let call = format!("{} message through a pipe", netlink::protocol_name(protocol));
         Kind::Other { call, length: usize::try_from(*length).unwrap_or(usize::MAX) }
     } else {
         let mut look = Lookup { tid, socket: &socket, named };
-        Kind::Netlink { protocol, messages: netlink::messages(protocol, &content, &mut look) }
+        let messages = content.iter().flat_map(|datagram| netlink::messages(protocol, datagram, &mut look));
+        Kind::Netlink { protocol, messages: messages.collect() }
     };
     Seen::Request(Asked { kind, netns: socket.netns, means: Means::Socket(socket, content) })
 }

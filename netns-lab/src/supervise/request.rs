@@ -31,7 +31,9 @@ pub struct Request {
 /// What a request is about.
 #[derive(Clone, Debug)]
 pub enum Kind {
-    /// Messages on a netlink socket, of one system call.
+    /// Messages on a netlink socket, of one system call: those of one datagram, or of all datagrams of a
+    /// sendmmsg(2). The call waits, fails or is a process's last as a whole, since only a whole call can be
+    /// answered; so what rules do about any of its messages they do to all.
     Netlink {
         /// `NETLINK_ROUTE` (0), `NETLINK_NETFILTER` (12), ...
         protocol: i32,
@@ -161,7 +163,8 @@ pub enum Answer {
     Refused {
         /// The error.
         errno: Errno,
-        /// The kernel's own explanation, if it gave one.
+        /// The kernel's own explanation, if it gave one. Of a call with several messages it begins with the one
+        /// that was refused first: messages before it were carried out, and those after it may have been.
         kernel_says: Option<String>,
     },
     /// Nothing was heard: the answer went by a way that is not watched, or the process ended

@@ -290,22 +290,26 @@ pub(super) fn read_number(tid: i32, address: u64) -> Option<u64> {
 
 /// What a list of pieces (`struct iovec`) points to, one after another.
 pub(super) fn read_pieces(tid: i32, address: u64, count: u64) -> Vec<u8> {
+    read_some_pieces(tid, address, count, MESSAGE_BYTES_MAX)
+}
+
+fn read_some_pieces(tid: i32, address: u64, count: u64, bytes_max: usize) -> Vec<u8> {
     let count = usize::try_from(count).unwrap_or(0).min(PIECES_MAX);
     let list = read(tid, address, count * 16);
     let mut bytes = Vec::new();
     for piece in list.chunks_exact(16) {
         let number = |at: usize| piece[at..at + 8].try_into().map_or(0, u64::from_ne_bytes);
-        let room = MESSAGE_BYTES_MAX - bytes.len();
+        let room = bytes_max - bytes.len();
         bytes.extend(read(tid, number(0), usize::try_from(number(8)).unwrap_or(0).min(room)));
     }
     bytes
 }
 
-/// The bytes of a message header (`struct msghdr`): its list of pieces is the third field.
-pub(super) fn read_message(tid: i32, address: u64) -> Vec<u8> {
+/// The bytes of a message header (`struct msghdr`), at most so many: its list of pieces is the third field.
+pub(super) fn read_message(tid: i32, address: u64, bytes_max: usize) -> Vec<u8> {
     // struct msghdr on 64 bits: name, namelen (padded), iov, iovlen.
     match (read_number(tid, address + 16), read_number(tid, address + 24)) {
-        (Some(pieces), Some(count)) => read_pieces(tid, pieces, count),
+        (Some(pieces), Some(count)) => read_some_pieces(tid, pieces, count, bytes_max),
         _ => Vec::new(),
     }
 }

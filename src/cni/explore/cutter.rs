@@ -141,8 +141,8 @@ impl Undoing {
         }
     }
 
-    /// What nf_tables or the old iptables got by the step is known when the next request comes: whoever makes that one has
-    /// waited for the step.
+    /// What nf_tables or the old iptables got by the step is known when the next request comes: whoever makes that
+    /// one has waited for the step.
     fn look(&mut self, stage: &PluginStage) {
         match self {
             Undoing::Nft { netns, before, made } if made.is_empty() => {

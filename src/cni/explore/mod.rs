@@ -5,8 +5,8 @@
 //! another pod and where they differ for a node's first one; `action` says what can be done to a step, `cutter`
 //! does it; `case` is one run on a stage of its own with what a runtime does afterwards, `stale` what GC has to
 //! do with it, held against the properties of `property`; `client` asks for
-//! gateways, `snapshot` compares what is left (`xtables`: of the old iptables); `search` plays all cases; `table`, `rows`, `junit` and
-//! `keep` tell and keep what came of them.
+//! gateways, `snapshot` compares what is left (`xtables`: of the old iptables); `search` plays all cases; `table`,
+//! `rows`, `junit` and `keep` tell and keep what came of them.
 
 mod action;
 mod case;
