@@ -106,7 +106,7 @@ impl Cni {
     /// The plugin of a version.
     #[must_use]
     pub fn new(version: CalicoVersion, options: CniOptions, setting: &Setting) -> Cni {
-        let program = program(version, &options, setting.pod_ip6.is_some());
+        let program = program(version, &options, (!setting.only_ip6, setting.pod_ip6.is_some()));
         Cni { version, options, program, at: 0, mac_tries: 0 }
     }
 
@@ -206,19 +206,24 @@ impl Cni {
     }
 }
 
-/// The order of the steps (catalogue 5.1 to 5.6).
-fn program(version: CalicoVersion, options: &CniOptions, v6: bool) -> Vec<Do> {
+/// The order of the steps (catalogue 5.1 to 5.6), for a pod with IPv4, with IPv6, or both: what is of a family that
+/// the pod has not is left out (`hasIPv4`, `hasIPv6` of `DoNetworking`).
+fn program(version: CalicoVersion, options: &CniOptions, (v4, v6): (bool, bool)) -> Vec<Do> {
     let mut p = vec![Do::DeleteOld, Do::Create, Do::HostMac];
     p.extend((version >= CalicoVersion::V3_32).then_some(Do::HostMacCheck));
     let hwaddr = options.pod_hwaddr.is_some() && version >= CalicoVersion::V3_24;
     let pod_routes = |p: &mut Vec<Do>| {
-        p.extend([Do::GatewayRoute, Do::DefaultRoute]);
+        if v4 {
+            p.extend([Do::GatewayRoute, Do::DefaultRoute]);
+        }
         p.extend(v6.then_some(Do::PodIpv6));
         p.extend([Do::PodAddress, Do::PodSysctls]);
     };
     let sysctls = |p: &mut Vec<Do>| {
-        p.extend(version.writes_route_localnet().then_some(Do::RouteLocalnet));
-        p.extend([Do::ProxyDelay, Do::ProxyArp, Do::Forwarding]);
+        if v4 {
+            p.extend(version.writes_route_localnet().then_some(Do::RouteLocalnet));
+            p.extend([Do::ProxyDelay, Do::ProxyArp, Do::Forwarding]);
+        }
         p.extend(v6.then_some(Do::SysctlIpv6));
     };
     if version.moves_host_end() {
@@ -284,7 +289,11 @@ fn acts(doing: Do, version: CalicoVersion, options: &CniOptions, cx: &Cx<'_>) ->
         Do::PodAddress => pod_addresses(s),
         Do::PodSysctls => {
             // allow_ip_forwarding is off by default
-            let key = SysctlKey::Global(crate::host::conf::Global::IpForward);
+            let key = if s.only_ip6 {
+                SysctlKey::Conf6(Scope::All, Conf6::Forwarding)
+            } else {
+                SysctlKey::Global(crate::host::conf::Global::IpForward)
+            };
             one(Act::Change(Side::Pod, Mutation::Sysctl { key, value: 0 }))
         }
         Do::PodIpv6 => pod_ipv6(version, cx),
@@ -331,8 +340,10 @@ pub(super) fn host6(ip: Ipv6Addr) -> IpNet {
 pub(super) fn host_routes(s: &Setting, op: Op) -> SmallVec<[Act; 2]> {
     let route = |spec| Act::Change(Side::Host, Mutation::Route { op, spec });
     let mut acts = SmallVec::new();
-    let spec = RouteSpec { scope: Some(RtScope::LINK), ..RouteSpec::direct(host4(s.pod_ip), s.cali) };
-    acts.push(route(spec));
+    if !s.only_ip6 {
+        let spec = RouteSpec { scope: Some(RtScope::LINK), ..RouteSpec::direct(host4(s.pod_ip), s.cali) };
+        acts.push(route(spec));
+    }
     acts.extend(s.pod_ip6.map(|ip| route(RouteSpec::direct(host6(ip), s.cali))));
     acts
 }
@@ -357,7 +368,10 @@ fn pod_addresses(s: &Setting) -> SmallVec<[Act; 2]> {
         broadcast: None,
         terms: AddrTerms::default(),
     };
-    let mut acts = SmallVec::from_iter([Act::Change(Side::Pod, v4)]);
+    let mut acts = SmallVec::new();
+    if !s.only_ip6 {
+        acts.push(Act::Change(Side::Pod, v4));
+    }
     acts.extend(s.pod_ip6.map(|ip| add(host6(ip))));
     acts
 }
@@ -434,6 +448,29 @@ mod tests {
         assert!(place(&new, "cni.pod-up") > place(&new, "cni.sysctl.proxy_arp"));
         assert_eq!(place(&new, "cni.host-route-add") + 1, place(&new, "cni.wep-write"));
         assert!(!new.contains(&"cni.move-host-end"));
+    }
+
+    #[test]
+    fn a_pod_with_ipv6_alone_has_no_step_of_ipv4() {
+        let of_v4 = [
+            "cni.pod-gateway-route",
+            "cni.pod-default-route",
+            "cni.sysctl.proxy_arp",
+            "cni.sysctl.forwarding",
+        ];
+        for version in CalicoVersion::ALL {
+            let mut setting = Setting::new("default", "web-0");
+            let v4 = Cni::new(version, CniOptions::default(), &setting).steps();
+            (setting.only_ip6, setting.pod_ip6) = (true, Some(Ipv6Addr::LOCALHOST));
+            let v6 = Cni::new(version, CniOptions::default(), &setting).steps();
+            assert!(of_v4.iter().all(|step| !v6.contains(step)), "{version}: {v6:?}");
+            assert!(v6.contains(&"cni.pod-ipv6") && v6.contains(&"cni.pod-address"), "{version}: {v6:?}");
+            assert_eq!(v6.contains(&"cni.sysctl.ipv6"), v4.contains(&"cni.sysctl.proxy_arp"), "{version}");
+            let acts = host_routes(&setting, Op::Add);
+            assert!(
+                matches!(&acts[..], [Act::Change(Side::Host, Mutation::Route { spec, .. })] if spec.dst == host6(Ipv6Addr::LOCALHOST))
+            );
+        }
     }
 
     #[test]

@@ -276,7 +276,7 @@ impl Felix {
         if core::mem::take(&mut self.routes_due) {
             self.plan_routes(up, cx);
         }
-        if self.endpoint && up && self.static_arp_due {
+        if self.endpoint && up && self.static_arp_due && !cx.setting.only_ip6 {
             self.static_arp_due = false;
             push(cx, s.static_arp, MAIN, 0, (Span::from_us(30), Span::from_us(200)));
         }
@@ -330,10 +330,10 @@ impl Felix {
             proto: Some(proto),
             ..RouteSpec::direct(dst, cx.setting.cali)
         };
-        let pod = super::cni::host4(cx.setting.pod_ip);
+        let pod = (!cx.setting.only_ip6).then(|| super::cni::host4(cx.setting.pod_ip));
         let v4 = cx.host.table(crate::host::TABLE_MAIN).iter().filter(|r| {
             let here = matches!(r.hops[..], [hop] if hop.dev == cali && hop.via.is_none());
-            here && r.kind == RouteKind::Unicast && IpNet::V4(r.dst) != pod && ours(r.proto)
+            here && r.kind == RouteKind::Unicast && Some(IpNet::V4(r.dst)) != pod && ours(r.proto)
         });
         let pod6 = cx.setting.pod_ip6.map(super::cni::host6);
         let v6 = cx.host.routes6().iter().filter(|r| {
@@ -469,6 +469,12 @@ fn running(host: &HostState, setting: &Setting) -> Option<bool> {
 /// The host has its route to the pod out of the pod's interface.
 fn pod_route(host: &HostState, setting: &Setting) -> bool {
     let Some(cali) = host.link_named(setting.cali) else { return false };
+    if setting.only_ip6 {
+        let dst = setting.pod_ip6.map(super::cni::host6);
+        return host.routes6().iter().any(|r| {
+            Some(IpNet::V6(r.dst)) == dst && r.kind == RouteKind::Unicast && r.dev == Some(cali.index())
+        });
+    }
     let IpNet::V4(dst) = super::cni::host4(setting.pod_ip) else { return false };
     let fits = |r: &crate::host::Route| {
         r.dst == dst && r.kind == RouteKind::Unicast && r.hops.iter().any(|h| h.dev == cali.index())

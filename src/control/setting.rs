@@ -20,8 +20,10 @@ pub struct Setting {
     pub eth: IfName,
     /// The pod's IPv4 address.
     pub pod_ip: Ipv4Addr,
-    /// The pod's IPv6 address; `None` for a pod of one family.
+    /// The pod's IPv6 address; `None` for a pod with IPv4 alone.
     pub pod_ip6: Option<Ipv6Addr>,
+    /// The pod has IPv6 alone, and `pod_ip` is nobody's.
+    pub only_ip6: bool,
     /// The MAC of the pod end.
     pub pod_mac: Mac,
     /// The pod's gateway: Calico's, or the one that another plugin gave it.
@@ -42,7 +44,7 @@ impl Setting {
     /// One of the pod's addresses.
     #[must_use]
     pub fn is_pod(&self, ip: std::net::IpAddr) -> bool {
-        ip == self.pod_ip || self.pod_ip6.is_some_and(|six| ip == six)
+        (ip == self.pod_ip && !self.only_ip6) || self.pod_ip6.is_some_and(|six| ip == six)
     }
 
     /// The default pod, `default/web-0` at 10.42.0.123.
@@ -56,6 +58,7 @@ impl Setting {
             eth: IfName::literal("eth0"),
             pod_ip: Ipv4Addr::new(10, 42, 0, 123),
             pod_ip6: None,
+            only_ip6: false,
             pod_mac: Mac([0x02, 0x00, 0x0a, 0x2a, 0x00, 0x7b]),
             gateway: GATEWAY,
             uplink: IfName::literal("up0"),

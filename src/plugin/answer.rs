@@ -20,8 +20,11 @@ pub(super) fn result(call: &Call, job: &Job, setting: &Setting, lease: &Lease, a
         }
         ip
     };
-    let mut ips = vec![ip(format!("{}/32", lease.ip), GATEWAY.to_string(), "4")];
-    let mut routes = vec![json!({ "dst": "0.0.0.0/0", "gw": GATEWAY.to_string() })];
+    let (mut ips, mut routes) = (Vec::new(), Vec::new());
+    if let Some(ip4) = lease.ip {
+        ips.push(ip(format!("{ip4}/32"), GATEWAY.to_string(), "4"));
+        routes.push(json!({ "dst": "0.0.0.0/0", "gw": GATEWAY.to_string() }));
+    }
     if let Some(ip6) = lease.ip6 {
         let gateway = Mac::CALICO.link_local().to_string();
         ips.push(ip(format!("{ip6}/128"), gateway.clone(), "6"));

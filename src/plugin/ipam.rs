@@ -23,7 +23,7 @@ const BEFORE: &str = "1.0.0";
 /// What an IPAM plugin gave.
 #[derive(Debug)]
 pub(super) struct Lease {
-    pub(super) ip: Ipv4Addr,
+    pub(super) ip: Option<Ipv4Addr>,
     pub(super) ip6: Option<Ipv6Addr>,
     /// `dns` of its result.
     pub(super) dns: Option<Value>,
@@ -73,7 +73,7 @@ impl<'a> Ipam<'a> {
         })?;
         let listed = result.get("ips").and_then(Value::as_array).into_iter().flatten();
         let nets: Vec<IpNet> = listed.filter_map(|ip| ip.get("address")?.as_str()?.parse().ok()).collect();
-        let v4 = nets.iter().find_map(|net| match net {
+        let ip = nets.iter().find_map(|net| match net {
             IpNet::V4(net) => Some(net.addr()),
             IpNet::V6(_) => None,
         });
@@ -81,14 +81,11 @@ impl<'a> Ipam<'a> {
             IpNet::V6(net) => Some(net.addr()),
             IpNet::V4(_) => None,
         });
-        let Some(ip) = v4 else {
+        if ip.is_none() && ip6.is_none() {
             let _ = self.del();
-            let msg = format!(
-                "the IPAM plugin `{}` gave no IPv4 address, which every container here has",
-                self.name
-            );
+            let msg = format!("the IPAM plugin `{}` gave no address", self.name);
             return Err(Failure::config(msg, text(&answer)));
-        };
+        }
         Ok(Lease { ip, ip6, dns: result.get("dns").cloned() })
     }
 

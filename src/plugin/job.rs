@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+/// An address that nobody has, where there is none of the container's own.
+pub(super) const NOBODY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
 /// One ADD, as a worker is told of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Job {
@@ -24,7 +27,8 @@ pub(super) struct Job {
     pub(super) ifname: IfName,
     pub(super) args: BTreeMap<String, String>,
     pub(super) config: Map<String, Value>,
-    pub(super) ip: Ipv4Addr,
+    /// None for a container with IPv6 alone.
+    pub(super) ip: Option<Ipv4Addr>,
     pub(super) ip6: Option<Ipv6Addr>,
 }
 
@@ -81,13 +85,17 @@ impl Job {
             Setting::new(&known("K8S_POD_NAMESPACE", "default"), &known("K8S_POD_NAME", &self.container));
         setting.cali = host_end(&call);
         setting.eth = self.ifname;
-        setting.pod_ip = self.ip;
+        setting.pod_ip = self.ip.unwrap_or(NOBODY);
+        setting.only_ip6 = self.ip.is_none();
         setting.pod_ip6 = self.ip6;
         setting.pod_mac = pod_mac(&call)?;
         let wanted = config::wanted(&self.config, &self.args)?;
         let plan = wanted.scenario.plan_for(setting);
         let plan =
             plan.map_err(|e| Failure::config("`arplab` of the configuration cannot be used", e.to_string()))?;
+        if plan.setting.only_ip6 {
+            check_only_ip6(&plan, wanted.scenario.source())?;
+        }
         check(&plan)?;
         Ok(Ready { plan, wanted })
     }
@@ -122,6 +130,38 @@ fn check(plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Refuses what a container without an IPv4 address has no part in, so that a window is not asked for in vain.
+fn check_only_ip6(plan: &Plan, source: &str) -> Result<(), Failure> {
+    let refuse =
+        |what: String| Err(Failure::config(what, "the IPAM plugin gave the container IPv6 addresses only"));
+    let of_plugin = plan.actors.iter().find_map(|actor| match actor {
+        Actors::Cni(cni) => Some(cni.steps()),
+        _ => None,
+    });
+    let steps = of_plugin.unwrap_or_default();
+    for hold in &plan.holds {
+        let info = plan.steps.info(hold.step);
+        let others = ["cni.del", "cni.add-fail"];
+        if info.actor == ActorName::Cni
+            && !steps.contains(&info.name.as_str())
+            && !others.contains(&info.name.as_str())
+        {
+            return refuse(format!("the window at {} is at a step of IPv4", info.name));
+        }
+    }
+    if source.contains("{pod_ip}") {
+        return refuse("a step names {pod_ip}, which the container has not".into());
+    }
+    let announces = plan.actors.iter().any(|actor| match actor {
+        Actors::Script(script) => script.all_acts().any(|act| matches!(act, Act::AnnounceGateway(_))),
+        _ => false,
+    });
+    if announces {
+        return refuse("a step announces the gateway by ARP, which the container does not use".into());
+    }
+    Ok(())
+}
+
 fn is_of_pod(act: &Act, s: &Setting) -> bool {
     match act {
         Act::Change(Side::Pod, _) | Act::Try(Side::Pod, _) | Act::Mark | Act::AnnounceGateway(_) => true,
@@ -141,7 +181,7 @@ fn is_of_pod(act: &Act, s: &Setting) -> bool {
 
 fn on_node(change: &Mutation, s: &Setting) -> bool {
     let own = |net: &IpNet| match net {
-        IpNet::V4(net) => net.prefix_len() == 32 && net.addr() == s.pod_ip,
+        IpNet::V4(net) => net.prefix_len() == 32 && net.addr() == s.pod_ip && !s.only_ip6,
         IpNet::V6(net) => net.prefix_len() == 128 && Some(net.addr()) == s.pod_ip6,
     };
     // any other outlives the host end, or takes more than the container's own packets
@@ -182,7 +222,7 @@ mod tests {
             ifname: IfName::literal("eth0"),
             args: BTreeMap::new(),
             config: config.as_object().cloned().unwrap_or_default(),
-            ip: Ipv4Addr::new(10, 42, 0, 2),
+            ip: Some(Ipv4Addr::new(10, 42, 0, 2)),
             ip6: None,
         }
     }
@@ -196,6 +236,23 @@ mod tests {
         let list = can.join(", ");
         let unfolded = document.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(unfolded.contains(&format!("be played: {list}.")), "be played: {list}.");
+    }
+
+    #[test]
+    fn a_container_with_ipv6_alone_is_refused_what_is_of_ipv4() {
+        let refused = |own: Value| {
+            let mut job = job(&own);
+            (job.ip, job.ip6) = (None, Some(Ipv6Addr::LOCALHOST));
+            job.ready().err().map(|e| e.msg)
+        };
+        assert_eq!(refused(json!({ "windows": [{ "hold": "cni.sysctl.ipv6", "for": "1s" }] })), None);
+        assert_eq!(refused(json!({ "windows": [{ "hold": "felix.sysctl.ipv6", "for": "1s" }] })), None);
+        let window = refused(json!({ "windows": [{ "hold": "cni.sysctl.proxy_arp", "for": "1s" }] }));
+        assert!(window.is_some_and(|msg| msg.contains("cni.sysctl.proxy_arp")));
+        let step = json!({ "id": "operator.a", "node": ["ip route del {pod_ip}"] });
+        assert!(refused(json!({ "steps": [step] })).is_some_and(|msg| msg.contains("{pod_ip}")));
+        let announced = refused(json!({ "scenario": "announced-too-early" }));
+        assert!(announced.is_some_and(|msg| msg.contains("by ARP")));
     }
 
     #[test]

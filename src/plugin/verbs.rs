@@ -7,16 +7,12 @@ use super::config;
 use super::failure::Failure;
 use super::hands::Space;
 use super::ipam::{Ipam, Lease};
-use super::job::Job;
+use super::job::{Job, NOBODY};
 use super::state::State;
 use super::{sweep, worker};
 use crate::cni::VERSIONS;
 use serde_json::{Value, json};
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
-
-/// An address that nobody has, for the steps of a configuration before there is one.
-const NOBODY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// Does what is asked for; what is to be printed.
 pub(super) fn run(call: &Call) -> Result<Option<Value>, Failure> {
@@ -34,7 +30,8 @@ fn netns(call: &Call) -> PathBuf {
     call.netns.clone().unwrap_or_default()
 }
 
-fn job(call: &Call, ip: Ipv4Addr, lease: Option<&Lease>) -> Result<Job, Failure> {
+/// Without a lease it is made up of what the configuration says alone.
+fn job(call: &Call, lease: Option<&Lease>) -> Result<Job, Failure> {
     Ok(Job {
         network: config::network(&call.config)?,
         container: call.container.clone(),
@@ -42,7 +39,7 @@ fn job(call: &Call, ip: Ipv4Addr, lease: Option<&Lease>) -> Result<Job, Failure>
         ifname: call.ifname,
         args: call.args.clone(),
         config: call.config.clone(),
-        ip,
+        ip: lease.map_or(Some(NOBODY), |it| it.ip),
         ip6: lease.and_then(|it| it.ip6),
     })
 }
@@ -54,7 +51,7 @@ fn add(call: &Call) -> Result<Value, Failure> {
         return Err(Failure::config(msg, ""));
     }
     // before anything is asked for or made
-    let begun = job(call, NOBODY, None)?;
+    let begun = job(call, None)?;
     let ready = begun.ready()?;
     let goes_on = ready.wanted.goes_on;
     let ipam = Ipam::of(call)?;
@@ -77,7 +74,7 @@ fn add(call: &Call) -> Result<Value, Failure> {
     }
     State::begun(&begun, &ready.plan.setting).save()?;
     let done = ipam.add().and_then(|lease| {
-        let job = job(call, lease.ip, Some(&lease))?;
+        let job = job(call, Some(&lease))?;
         let added = if goes_on { worker::start(&job) } else { worker::here(&job) }?;
         let ready = job.ready()?;
         Ok(answer::result(call, &job, &ready.plan.setting, &lease, &added))

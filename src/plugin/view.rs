@@ -64,7 +64,7 @@ fn show_address(seen: &mut HostState, s: &Setting, address: &Address) {
 }
 
 fn show_route(seen: &mut HostState, s: &Setting, route: &Route) {
-    let own = |net: &IpNet| net.addr() == s.pod_ip && net.prefix_len() == 32;
+    let own = |net: &IpNet| s.is_pod(net.addr()) && net.prefix_len() == net.max_prefix_len();
     let over =
         |hop: &netns_lab::rtnl::NextHop| hop.dev.as_ref().and_then(|dev| dev.name()) == Some(s.cali.as_str());
     if route.table == table::MAIN && own(&route.destination) && route.next_hops.iter().any(over) {

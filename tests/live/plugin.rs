@@ -22,6 +22,7 @@ crate::live_tests! {
     every_version_has_its_own_steps_in_their_order,
     calls_that_make_no_sense_are_answered_by_the_specification,
     an_undone_step_fails_check_and_an_ipv6_pod_is_wired_too,
+    a_container_with_ipv6_alone_is_wired_as_calico_does,
     gc_takes_away_what_is_not_valid_and_status_answers,
     a_step_that_the_kernel_refuses_fails_add_and_leaves_nothing,
 }
@@ -78,9 +79,10 @@ fn assert_bare(stage: &PluginStage) {
     let routes = stage.node.blocking().routes().unwrap();
     assert!(!routes.iter().any(|it| it.destination.addr() == FIRST), "{routes:?}");
     assert!(stage.node.blocking().neighbours().unwrap().iter().all(|it| it.address != FIRST));
+    assert!(!routes.iter().any(|it| it.to_string().contains("fd00:88:")), "{routes:?}");
     let found = find(stage, "/run", &["-name", "*arplab*", "-o", "-name", "10.88.*"]);
     assert!(found.is_empty(), "{found}");
-    let leases = find(stage, "/var/lib", &["-name", "10.88.*"]);
+    let leases = find(stage, "/var/lib", &["-name", "10.88.*", "-o", "-name", "fd00:88:*"]);
     assert!(leases.is_empty(), "{leases}");
 }
 
@@ -114,7 +116,10 @@ fn words(act: &Act, s: &Setting) -> Vec<String> {
     match act {
         Act::Change(side, change) | Act::Try(side, change) => {
             let place = if *side == Side::Host { "node" } else { "pod" };
-            vec![format!("{place} {}", change.to_string().replace("ip addr add", "ip address add"))]
+            vec![format!(
+                "{place} {}",
+                change.to_string().replace("ip addr add", "ip address add").replace("ip -6 ", "ip ")
+            )]
         }
         Act::VethCreate { host_end: Side::Host, .. } => vec![format!("{} netns pod", born("node"))],
         Act::VethCreate { pod_up: true, .. } => vec![born("pod"), format!("pod ip link set {eth} up")],
@@ -132,31 +137,36 @@ fn every_version_has_its_own_steps_in_their_order() {
     }
     for version in CalicoVersion::ALL {
         let (stage, trace) = traced(&list("1.0.0", &json!({ "calico": version, "felix": false }), &v4()));
-        let changes =
-            trace.operations[0].invocations[0].steps.iter().filter(|step| match &step.record.request.kind {
-                Kind::Netlink { .. } => !step.record.request.is_question(),
-                Kind::Sysctl { .. } => true,
-                _ => false,
-            });
-        let changes: Vec<_> = changes.collect();
-        assert!(changes.iter().all(|step| step.record.answer == Answer::Done), "{version}");
-        let done: Vec<String> = changes
-            .iter()
-            .map(|step| {
-                format!("{} {}", step.place.netns, step.record.request).replace(" scope global dev", " dev")
-            })
-            .collect();
-        let result = trace.result.as_ref().unwrap();
         let mut setting = Setting::new("default", "web-0");
-        setting.cali = result["interfaces"][0]["name"].as_str().unwrap().parse().unwrap();
-        setting.pod_mac = result["interfaces"][1]["mac"].as_str().unwrap().parse::<Mac>().unwrap();
         setting.pod_ip = FIRST;
-        assert_eq!(done, program(version, &setting), "{version}");
-        assert_eq!(setting.cali, "caliarplab-pod".parse::<IfName>().unwrap());
+        assert_steps_of(version, &trace, setting);
         let answers = trace.gateway.first_answer_ns.is_some();
         assert_eq!(answers, version.plugin_configures_host(), "{version}");
         assert_bare(&stage);
     }
+}
+
+/// What was done is what the simulator's program does, in its order.
+fn assert_steps_of(version: CalicoVersion, trace: &PluginTrace, mut setting: Setting) {
+    let changes =
+        trace.operations[0].invocations[0].steps.iter().filter(|step| match &step.record.request.kind {
+            Kind::Netlink { .. } => !step.record.request.is_question(),
+            Kind::Sysctl { .. } => true,
+            _ => false,
+        });
+    let changes: Vec<_> = changes.collect();
+    assert!(changes.iter().all(|step| step.record.answer == Answer::Done), "{version}");
+    let done: Vec<String> = changes
+        .iter()
+        .map(|step| {
+            format!("{} {}", step.place.netns, step.record.request).replace(" scope global dev", " dev")
+        })
+        .collect();
+    let result = trace.result.as_ref().unwrap();
+    setting.cali = result["interfaces"][0]["name"].as_str().unwrap().parse().unwrap();
+    setting.pod_mac = result["interfaces"][1]["mac"].as_str().unwrap().parse::<Mac>().unwrap();
+    assert_eq!(done, program(version, &setting), "{version}");
+    assert_eq!(setting.cali, "caliarplab-pod".parse::<IfName>().unwrap());
 }
 
 /// Calls it as a runtime would, outside of any stage: all of these fail before anything is made.
@@ -324,6 +334,97 @@ fn an_undone_step_fails_check_and_an_ipv6_pod_is_wired_too() {
     let (done, answer) = on_stage(&stage, "CHECK", &config);
     assert_eq!((done, &answer["code"]), (false, &json!(3)));
     assert_bare(&stage);
+}
+
+/// Whether the container learns the MAC of its IPv6 gateway, the host end's link-local address, when it sends there.
+fn finds_its_gateway6(stage: &PluginStage) -> bool {
+    let rtnl = stage.pod.blocking();
+    let gateway = Mac::CALICO.link_local();
+    let to = std::net::SocketAddrV6::new(gateway, 9, 0, rtnl.link("eth0").unwrap().index);
+    let sent = stage.pod.exec(|| std::net::UdpSocket::bind("[::]:0").and_then(|it| it.send_to(b"x", to)));
+    sent.unwrap().unwrap();
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < std::time::Duration::from_secs(5) {
+        let known = rtnl.neighbours().unwrap().into_iter().find(|it| it.address == gateway);
+        if known.and_then(|it| it.mac).is_some_and(|mac| Mac(mac.octets()) == Mac::CALICO) {
+            return true;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    false
+}
+
+fn a_container_with_ipv6_alone_is_wired_as_calico_does() {
+    if !ready() {
+        return;
+    }
+    let v6 = json!([[{ "subnet": "fd00:88::/64" }]]);
+    for version in CalicoVersion::ALL {
+        let (stage, trace) = traced(&list("1.0.0", &json!({ "calico": version, "felix": false }), &v6));
+        let result = trace.result.as_ref().unwrap();
+        let ip =
+            json!({ "address": "fd00:88::2/128", "gateway": "fe80::ecee:eeff:feee:eeee", "interface": 1 });
+        assert_eq!(result["ips"], json!([ip]), "{version}");
+        assert_eq!(
+            result["routes"],
+            json!([{ "dst": "::/0", "gw": "fe80::ecee:eeff:feee:eeee" }]),
+            "{version}"
+        );
+        let mut setting = Setting::new("default", "web-0");
+        (setting.only_ip6, setting.pod_ip6) = (true, Some("fd00:88::2".parse().unwrap()));
+        assert_steps_of(version, &trace, setting);
+        assert_bare(&stage);
+    }
+    let stage = PluginStage::new().unwrap();
+    let mut config = config("1.1.0", &v6);
+    config["arplab"] =
+        json!({ "calico": "v3.32", "windows": [{ "hold": "cni.sysctl.proxy_arp", "for": "1s" }] });
+    let (done, answer) = on_stage(&stage, "ADD", &config);
+    assert_eq!((done, &answer["code"]), (false, &json!(7)), "{answer}");
+    assert!(answer["msg"].as_str().unwrap().contains("a step of IPv4"), "{answer}");
+    assert_bare(&stage);
+
+    let begun = std::time::Instant::now();
+    config["arplab"] =
+        json!({ "calico": "v3.32", "felix": false, "windows": [{ "hold": "cni.host-up", "for": "700ms" }] });
+    let (done, result) = on_stage(&stage, "ADD", &config);
+    assert!(done, "{result}");
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(700), "the window is a longer ADD");
+    assert!(finds_its_gateway6(&stage));
+    let (node, pod) = (&stage.node, &stage.pod);
+    let own = |netns: &netns_lab::Netns| {
+        let routes = netns.blocking().routes().unwrap();
+        routes
+            .iter()
+            .filter(|it| it.destination.addr().is_ipv4())
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(own(pod), Vec::<String>::new(), "nothing of IPv4 is in the container");
+    assert!(own(node).iter().all(|route| !route.contains("calic1")), "{:?}", own(node));
+
+    config["prevResult"] = result;
+    let check = |config: &Value, wanted: &str| {
+        let (done, answer) = on_stage(&stage, "CHECK", config);
+        assert_eq!(done, wanted.is_empty(), "{answer}");
+        assert!(answer["details"].as_str().unwrap_or_default().contains(wanted), "{answer}");
+    };
+    check(&config, "");
+    // the address before it went with the ADD that was refused
+    let route = netns_lab::rtnl::Route::unicast("fd00:88::3/128".parse().unwrap()).dev("calic1");
+    node.blocking().delete_route(&route).unwrap();
+    check(&config, "route add fd00:88::3 dev calic1");
+    node.blocking().add_route(&route).unwrap();
+    check(&config, "");
+
+    assert!(on_stage(&stage, "STATUS", &config).0);
+    config["cni.dev/valid-attachments"] = json!([{ "containerID": "c1", "ifname": "eth0" }]);
+    assert!(on_stage(&stage, "GC", &config).0);
+    check(&config, "");
+    config["cni.dev/valid-attachments"] = json!([]);
+    assert!(on_stage(&stage, "GC", &config).0);
+    assert_bare(&stage);
+    assert!(on_stage(&stage, "DEL", &config).0);
 }
 
 fn gc_takes_away_what_is_not_valid_and_status_answers() {
