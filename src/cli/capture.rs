@@ -3,7 +3,7 @@
 use super::fail::Fail;
 use crate::trace::{Trace, write_pcapng};
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -12,9 +12,37 @@ use tempfile::NamedTempFile;
 pub(super) struct CaptureFile(OutFile);
 
 impl CaptureFile {
-    /// As [`OutFile::at`].
+    /// As [`OutFile::at`]; not to a terminal.
     pub(super) fn at(path: &Path) -> Result<CaptureFile, Fail> {
-        Ok(CaptureFile(OutFile::at(path, "capture")?))
+        let file = OutFile::at(path, "capture")?;
+        if file.stdout && std::io::stdout().is_terminal() {
+            return Err(Fail::usage(
+                "the capture is no text for a terminal: pipe it (`--pcap - | tshark -r -`) or name a file",
+            ));
+        }
+        Ok(CaptureFile(file))
+    }
+
+    /// Whoever reads it reads while it is written: standard output, a pipe, a device.
+    #[cfg(feature = "live")]
+    pub(super) fn flows(&self) -> bool {
+        self.0.stdout || !self.0.is_regular()
+    }
+
+    /// Opens what [`CaptureFile::flows`].
+    #[cfg(feature = "live")]
+    pub(super) fn open(&self) -> Result<Box<dyn Write>, Fail> {
+        if self.0.stdout {
+            return Ok(Box::new(std::io::stdout()));
+        }
+        let file = OpenOptions::new().write(true).open(&self.0.path).map_err(|e| self.0.fail(&e))?;
+        Ok(Box::new(file))
+    }
+
+    /// What went wrong, with the path.
+    #[cfg(feature = "live")]
+    pub(super) fn fail(&self, why: &dyn core::fmt::Display) -> Fail {
+        self.0.fail(why)
     }
 
     /// As [`OutFile::write`].
@@ -29,14 +57,22 @@ impl CaptureFile {
 pub(super) struct OutFile {
     path: PathBuf,
     what: &'static str,
+    /// Its path is `-`.
+    stdout: bool,
 }
 
 impl OutFile {
     /// Looks before the work whether the place can be written, so that none is done in vain.
-    /// `what` says in errors what it is.
+    /// `what` says in errors what it is. `-` is standard output, which is not the report's then.
     pub(super) fn at(path: &Path, what: &'static str) -> Result<OutFile, Fail> {
-        let file = OutFile { path: path.to_owned(), what };
-        if file.is_regular() {
+        let file = OutFile { path: path.to_owned(), what, stdout: path == Path::new("-") };
+        if file.stdout {
+            if !super::output::take_stdout() {
+                return Err(Fail::usage(format!(
+                    "the {what} cannot go to standard output: another file goes there already"
+                )));
+            }
+        } else if file.is_regular() {
             file.beside().map_err(|e| file.fail(&e))?;
         } else if path.is_dir() {
             return Err(file.fail(&"it is a directory"));
@@ -75,10 +111,19 @@ impl OutFile {
 
     /// Writes it: beside its place and then moved there, so that nobody meets half a file.
     pub(super) fn write(&self, bytes: &[u8]) -> Result<(), Fail> {
-        self.put(bytes).map_err(|e| self.fail(&e))
+        self.put(bytes).map_err(|e| match e.kind() {
+            // its reader has seen enough
+            ErrorKind::BrokenPipe if self.stdout => Fail::from(e),
+            _ => self.fail(&e),
+        })
     }
 
     fn put(&self, bytes: &[u8]) -> std::io::Result<()> {
+        if self.stdout {
+            let mut out = std::io::stdout().lock();
+            out.write_all(bytes)?;
+            return out.flush();
+        }
         if self.is_regular() {
             let (mut file, target) = self.beside()?;
             file.write_all(bytes)?;

@@ -116,7 +116,7 @@ fn trace(args: &TraceArgs) -> Result<u8, Fail> {
             cni::pcapng_of_pods(&together, &options.ifname).map_err(|e| Fail::cannot(e.to_string()))?;
         file.write(&bytes)?;
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = super::output::Report::new();
     if args.json {
         for line in cni::json_of_pods(&together) {
             writeln!(out, "{line}")?;

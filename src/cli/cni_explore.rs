@@ -110,7 +110,7 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<u8, Fail> {
         let xml = junit(&report, &list.name, &options.properties).map_err(|e| Fail::cannot(e.to_string()))?;
         write(path, &xml)?;
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = super::output::Report::new();
     if args.json {
         for line in json(&report) {
             writeln!(out, "{line}")?;
@@ -224,7 +224,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<u8, Fail> {
     let shown = args.file.display();
     let text = read(&args.file)?;
     let kept = Kept::parse(&text).map_err(|e| Fail::usage(format!("{shown}: {e}")))?;
-    let mut out = std::io::stdout().lock();
+    let mut out = super::output::Report::new();
     if let Some(language) = &args.test {
         let language = if language == "rs" { TestLanguage::Rust } else { TestLanguage::Shell };
         write!(out, "{}", kept.to_test(language).map_err(|e| Fail::usage(format!("{shown}: {e}")))?)?;

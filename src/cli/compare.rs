@@ -146,7 +146,7 @@ struct Found<'a> {
 
 fn tell(args: &Args, scenario: &Scenario, found: &Found<'_>, from: &str) -> Result<(), Fail> {
     let agree = found.columns.iter().all(|c| c.comparison.differences.is_empty());
-    let mut out = std::io::stdout().lock();
+    let mut out = super::output::Report::new();
     if args.json {
         let corners = found.columns.iter().map(|c| CornerOut {
             live: &c.live,

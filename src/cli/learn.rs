@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     let given = args.answer.as_deref().map(|a| choice(found, a).ok_or_else(|| no_choice(found, a)));
     let given = given.transpose()?;
     let capture = args.pcap.as_deref().map(CaptureFile::at).transpose()?;
-    let mut teacher = Teacher { playing, width: output::width(), out: &mut std::io::stdout().lock() };
+    let mut teacher = Teacher { playing, width: output::width(), out: &mut output::Report::new() };
     teacher.ask(&changes)?;
     let chosen = match given {
         Some(chosen) => {

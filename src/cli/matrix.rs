@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         write_html(&result, &mut bytes)?;
         page.write(&bytes)?;
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = super::output::Report::new();
     if args.json {
         write_json(&result, &mut out)?;
     } else if args.csv {

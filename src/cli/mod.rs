@@ -24,6 +24,8 @@ mod probe;
 mod run;
 mod schema;
 mod show;
+#[cfg(feature = "live")]
+mod teller;
 mod unknown;
 
 use clap::error::ErrorKind;

@@ -1,11 +1,89 @@
 //! Where output goes, and how it looks there.
 
+use super::capture::OutFile;
+use super::fail::Fail;
 use crate::trace::Style;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Standard output belongs to a file of the command (`--pcap -`), not to its report.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Takes standard output for a file; false when it has been taken before.
+pub(super) fn take_stdout() -> bool {
+    !TAKEN.swap(true, Ordering::Relaxed)
+}
+
+/// Where a report goes.
+pub(super) enum Report {
+    Stdout,
+    /// A file of the command goes to standard output.
+    Stderr,
+    /// `-o`: written when the command is over.
+    File(OutFile, Vec<u8>),
+}
+
+impl Report {
+    /// To a file if one is named, else to standard output, unless that is taken. Ask when every file of
+    /// the command is known.
+    pub(super) fn to(file: Option<&Path>) -> Result<Report, Fail> {
+        match file.filter(|path| *path != Path::new("-")) {
+            Some(path) => Ok(Report::File(OutFile::at(path, "report")?, Vec::new())),
+            None if TAKEN.load(Ordering::Relaxed) => Ok(Report::Stderr),
+            None => Ok(Report::Stdout),
+        }
+    }
+
+    /// As [`Report::to`], without a file.
+    pub(super) fn new() -> Report {
+        if TAKEN.load(Ordering::Relaxed) { Report::Stderr } else { Report::Stdout }
+    }
+
+    /// How it looks there.
+    pub(super) fn style(&self, full: bool) -> Style {
+        let terminal = match self {
+            Report::Stdout => io::stdout().is_terminal(),
+            Report::Stderr => io::stderr().is_terminal(),
+            Report::File(..) => false,
+        };
+        style_on(terminal, full)
+    }
+
+    /// The whole of it is there: a file is written now.
+    pub(super) fn close(self) -> Result<(), Fail> {
+        match self {
+            Report::File(file, bytes) => file.write(&bytes),
+            Report::Stdout => Ok(io::stdout().flush()?),
+            Report::Stderr => Ok(()),
+        }
+    }
+}
+
+impl Write for Report {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Report::Stdout => io::stdout().write(bytes),
+            Report::Stderr => io::stderr().write(bytes),
+            Report::File(_, all) => all.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Report::Stdout => io::stdout().flush(),
+            Report::Stderr | Report::File(..) => Ok(()),
+        }
+    }
+}
+
+/// How the report of a command looks that has no `-o`.
+pub(super) fn style(full: bool) -> Style {
+    Report::new().style(full)
+}
 
 /// Colours on a terminal, unless NO_COLOR is set; box-drawing where the locale speaks UTF-8.
-pub(super) fn style(full: bool) -> Style {
-    let terminal = std::io::stdout().is_terminal();
+fn style_on(terminal: bool, full: bool) -> Style {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
     Style { color: terminal && !no_color, unicode: !terminal || speaks_utf8(), full }
 }

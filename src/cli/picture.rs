@@ -92,6 +92,12 @@ impl Files {
         Ok(())
     }
 
+    /// A capture that somebody reads while it is written: it is not this one's to write any more.
+    #[cfg(feature = "live")]
+    pub(super) fn flowing(&mut self) -> Option<CaptureFile> {
+        self.capture.take_if(|c| c.flows())
+    }
+
     /// Writes them.
     pub(super) fn write(&self, name: &str, events: &Trace) -> Result<(), Fail> {
         self.capture.as_ref().map_or(Ok(()), |c| c.write(events))?;

@@ -1,7 +1,10 @@
 //! `arplab run`.
 
 use super::fail::Fail;
+use super::output::Report;
 use super::picture::{Files, begun};
+#[cfg(feature = "live")]
+use super::teller::Teller;
 use super::{change, output, show};
 use crate::choice::Seeded;
 use crate::control::StepOrigin;
@@ -53,9 +56,13 @@ pub(super) struct Args {
     /// Seed of all randomness
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Write the frames as a pcapng capture with comments
+    /// Write the frames as a pcapng capture with comments; of a live run with the machine's time. With `-`,
+    /// or into a pipe, a live run writes each frame when it passes, and the report goes to standard error
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+    /// Write the report, text or JSON, to a file when the run is over
+    #[arg(short, long, value_name = "FILE", conflicts_with = "replay")]
+    output: Option<PathBuf>,
     /// Write the run as a page to look at: one file, no network needed
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -63,12 +70,12 @@ pub(super) struct Args {
     /// (sim) without; may be given several times
     #[arg(long, value_name = "NAME", requires = "html", conflicts_with = "replay")]
     beside: Vec<String>,
-    /// Print events as JSON lines, and the verdict as the last one
+    /// Print events as JSON lines, and the verdict as the last one; of a live run each line when it happens
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Every event on a line of its own
     #[arg(long)]
-    full: bool,
+    pub(super) full: bool,
 }
 
 /// Who answers for 169.254.1.1.
@@ -109,6 +116,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     }
     let (scenario, overrides, plan, _) = prepare(args)?;
     let files = files(args, &scenario, &overrides)?;
+    let mut out = Report::to(args.output.as_deref())?;
     let plan = Arc::new(plan);
     let mut events = begun(&scenario, &plan, &overrides, Corner::Sim, args.seed);
     let mut chooser = Seeded::new(args.seed);
@@ -119,7 +127,8 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     }
     let early = (ended == sim::Ended::TimeUp && events.plan.until_clients_done).then_some(Early::GivenUp);
     let run = Ran { args, scenario: &scenario, overrides: &overrides, corner: Corner::Sim, early };
-    run.report(&events, &files)
+    let opened = run.open(&events, &mut out);
+    run.report(&events, &files, opened, out)
 }
 
 #[cfg(feature = "live")]
@@ -132,10 +141,19 @@ fn live(args: &Args) -> Result<u8, Fail> {
     if let Some(why) = scenario.file().not_live.get(&corner) {
         return Err(Fail::cannot(format!("{} cannot be staged in {corner}: {why}", scenario.id())));
     }
-    let files = files(args, &scenario, &overrides)?;
+    let mut files = files(args, &scenario, &overrides)?;
+    let mut out = Report::to(args.output.as_deref())?;
     let plan = Arc::new(plan);
     let mut events = begun(&scenario, &plan, &overrides, corner, args.seed);
-    let end = live::run(&options(args), &mut events).map_err(|e| broken(&e))?;
+    let options = options(args);
+    let mut teller = Teller::new(args, &scenario, &mut out, files.flowing())?;
+    // a replay is judged as a whole
+    let end = match case {
+        Some(_) => live::run(&options, &mut events),
+        None => live::run_before(&options, &mut events, &mut teller),
+    };
+    let end = end.map_err(|e| broken(&e))?;
+    let opened = teller.end(&events);
     let interrupted = match end {
         LiveEnd::Interrupted(by) => Some(by),
         LiveEnd::ClientsDone | LiveEnd::TimeUp => None,
@@ -147,7 +165,11 @@ fn live(args: &Args) -> Result<u8, Fail> {
         Some(case) if interrupted.is_none() => {
             super::explore::verdict(&case, &scenario, &events, shown(args))
         }
-        _ => run.report(&events, &files),
+        Some(_) => {
+            let opened = run.open(&events, &mut out);
+            run.report(&events, &files, opened, out)
+        }
+        None => run.report(&events, &files, opened, out),
     };
     if let Some(by) = interrupted {
         if let Err(fail) = code {
@@ -272,6 +294,12 @@ fn shown(args: &Args) -> super::explore::Shown<'_> {
     }
 }
 
+/// What is run, and how.
+pub(super) fn head(scenario: &Scenario, events: &Trace, out: &mut dyn Write) -> Result<(), Fail> {
+    writeln!(out, "{}: {}", scenario.id(), scenario.file().title)?;
+    Ok(writeln!(out, "{}\n", crate::trace::headline(events))?)
+}
+
 /// A run that is over.
 struct Ran<'a> {
     args: &'a Args,
@@ -291,21 +319,42 @@ enum Early {
 }
 
 impl Ran<'_> {
-    fn report(&self, events: &Trace, files: &Files) -> Result<u8, Fail> {
+    /// The rest of the report, below the events, and the files.
+    fn report(
+        &self,
+        events: &Trace,
+        files: &Files,
+        opened: Result<(), Fail>,
+        mut out: Report,
+    ) -> Result<u8, Fail> {
         let seen = observe(events);
         let expect = self.expectations();
         let checks = check(&expect, &seen, !self.overrides.holds.is_empty());
         let ok = checks.iter().all(|c| c.ok);
         let good = ok && self.early != Some(Early::GivenUp);
         let code = if good { super::AS_EXPECTED } else { super::UNEXPECTED };
-        let told = self.tell(events, &seen, &expect, &checks);
+        let told = opened.and_then(|()| self.tell(events, &seen, &expect, &checks, &mut out));
+        let told = told.and_then(|()| out.close());
         // what was seen is told first: a live run took its time
-        files.write(corner_name(self.corner), events)?;
-        match told {
-            // a reader who has seen enough does not change the verdict
-            Err(fail) if !fail.is_broken_pipe() => Err(fail),
-            _ => Ok(code),
+        let written = files.write(corner_name(self.corner), events);
+        for done in [told, written] {
+            match done {
+                // a reader who has seen enough does not change the verdict
+                Err(fail) if !fail.is_broken_pipe() => return Err(fail),
+                _ => {}
+            }
         }
+        Ok(code)
+    }
+
+    /// The report down to the events.
+    fn open(&self, events: &Trace, out: &mut Report) -> Result<(), Fail> {
+        if self.args.json {
+            return Ok(write_json(events, out)?);
+        }
+        head(self.scenario, events, out)?;
+        let style = out.style(self.args.full);
+        Ok(out.write_all(Timeline::render(events, style).as_bytes())?)
     }
 
     fn expectations(&self) -> Expect {
@@ -320,19 +369,24 @@ impl Ran<'_> {
         expect
     }
 
-    fn tell(&self, events: &Trace, seen: &Observed, expect: &Expect, checks: &[Check]) -> Result<(), Fail> {
-        let mut out = std::io::stdout().lock();
+    fn tell(
+        &self,
+        events: &Trace,
+        seen: &Observed,
+        expect: &Expect,
+        checks: &[Check],
+        out: &mut Report,
+    ) -> Result<(), Fail> {
         if !self.args.json {
-            return self.print(expect, events, seen, checks, &mut out);
+            return self.print(expect, events, seen, checks, out);
         }
-        write_json(events, &mut out)?;
         let result = match (self.early, checks.iter().all(|c| c.ok)) {
             (Some(Early::Interrupted), _) => "interrupted",
             (Some(Early::GivenUp), _) => "given up",
             (None, true) => "as expected",
             (None, false) => "unexpected",
         };
-        serde_json::to_writer(&mut out, &VerdictLine { result, checks, seen })?;
+        serde_json::to_writer(&mut *out, &VerdictLine { result, checks, seen })?;
         Ok(writeln!(out)?)
     }
 
@@ -342,12 +396,9 @@ impl Ran<'_> {
         events: &Trace,
         seen: &Observed,
         checks: &[Check],
-        out: &mut dyn Write,
+        out: &mut Report,
     ) -> Result<(), Fail> {
-        let (scenario, style) = (self.scenario, output::style(self.args.full));
-        writeln!(out, "{}: {}", scenario.id(), scenario.file().title)?;
-        writeln!(out, "{}\n", crate::trace::headline(events))?;
-        out.write_all(Timeline::render(events, style).as_bytes())?;
+        let (scenario, style) = (self.scenario, out.style(self.args.full));
         write!(out, "\n{}", crate::trace::summary(events, seen))?;
         if let Some(certainty) = &scenario.file().certainty {
             let word = self.args.scenario.as_deref().filter(|w| show::is_path(w)).unwrap_or(scenario.id());

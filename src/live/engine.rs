@@ -8,8 +8,8 @@ use super::node::{Node, NodeEvent};
 use super::plugin::{Note, Plugin};
 use super::progress::StatusLine;
 use super::signals::{Interrupt, Signals};
-use super::space::Space;
-use super::terms::{LiveEnd, LiveError, LiveNode, LiveOptions, broke};
+use super::space::{Space, Tables};
+use super::terms::{Audience, LiveEnd, LiveError, LiveNode, LiveOptions, broke};
 use super::watch::KnownEntries;
 use crate::addr::IfName;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
@@ -22,10 +22,10 @@ use crate::pod::{ClientEvent, ClientId};
 use crate::run::{Emitter, Run};
 use crate::scenario::Plan;
 use crate::time::{Span, Time};
-use crate::trace::{FrameFate, FrameId, KernelTables, Loss, Sink, Trace, What, until};
+use crate::trace::{Event, FrameFate, FrameId, KernelTables, Loss, Sink, Trace, What, until};
 use netns_lab::monotonic_ns;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
@@ -35,11 +35,32 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// So long what is due is done without a look at signals and at the end of the run.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// So long after it happened an event is told to an audience: what the kernels and the clients say of
+/// one moment comes in this time, in whatever order.
+const TOLD_AFTER: Span = Span::from_ms(20);
+
 /// So much of a real node's news is taken in together.
 const HEARD_AT_ONCE: u32 = 1000;
 
 /// Runs a trace's plan live. The events come into it in the order of their times.
 pub fn run(options: &LiveOptions, trace: &mut Trace) -> Result<LiveEnd, LiveError> {
+    run_or_tell(options, trace, None)
+}
+
+/// As [`run`], before an audience that hears of each event soon after it happened.
+pub fn run_before(
+    options: &LiveOptions,
+    trace: &mut Trace,
+    audience: &mut dyn Audience,
+) -> Result<LiveEnd, LiveError> {
+    run_or_tell(options, trace, Some(audience))
+}
+
+fn run_or_tell(
+    options: &LiveOptions,
+    trace: &mut Trace,
+    mut audience: Option<&mut dyn Audience>,
+) -> Result<LiveEnd, LiveError> {
     let plan = Arc::clone(&trace.plan);
     super::stage::check(&plan, options.responder)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -49,13 +70,14 @@ pub fn run(options: &LiveOptions, trace: &mut Trace) -> Result<LiveEnd, LiveErro
     let end = runtime.block_on(async {
         // who asks for the end while the namespaces are made is heard, too
         let signals = Signals::listen().map_err(broke)?;
-        let mut lab = Lab::new(&plan, options).await?;
-        let end = lab.drive(signals).await;
+        let mut lab = Lab::new(&plan, options, core::mem::take(&mut trace.events)).await?;
+        let end = lab.drive(signals, &mut audience).await;
         lab.judge_late(true);
+        lab.look_for_untold_entry().await;
         lab.look_at_kernels().await;
         lab.finish();
-        trace.plan = Arc::clone(&lab.events.plan);
-        trace.events.append(&mut lab.events.events);
+        lab.tell(Time::FOREVER, &mut audience);
+        *trace = lab.events;
         end
     });
     runtime.shutdown_timeout(Duration::from_secs(2));
@@ -87,12 +109,46 @@ pub(super) struct Lab {
     pub(super) known: KnownEntries,
     pub(super) events: Trace,
     pub(super) frames: u32,
+    pub(super) in_vain: InVain,
+    /// So many events have been told.
+    heard: usize,
     tx: UnboundedSender<Message>,
     rx: UnboundedReceiver<Message>,
     pub(super) progress: StatusLine,
     pub(super) plugin: Option<Plugin>,
     /// Links of the node that the model does without.
     pub(super) strange_links: Vec<IfName>,
+}
+
+/// The pod's requests for its gateway of IPv4 since the last answer, and whether somebody has looked what
+/// the kernels have meanwhile.
+#[derive(Default)]
+pub(super) struct InVain {
+    requests: u32,
+    looks: u32,
+    due: bool,
+}
+
+impl InVain {
+    /// The second request is due a second after the first: both wait for an answer then.
+    const LOOK_AT: u32 = 2;
+    /// So many windows of a run are looked into.
+    const LOOKS: u32 = 8;
+
+    pub(super) fn asked(&mut self) {
+        self.requests += 1;
+        if self.requests == InVain::LOOK_AT && self.looks < InVain::LOOKS {
+            (self.looks, self.due) = (self.looks + 1, true);
+        }
+    }
+
+    pub(super) fn answered(&mut self) {
+        self.requests = 0;
+    }
+
+    fn is_look_due(&mut self) -> bool {
+        core::mem::take(&mut self.due)
+    }
 }
 
 enum Due {
@@ -112,13 +168,13 @@ impl LiveClient {
 }
 
 impl Lab {
-    async fn new(plan: &Arc<Plan>, options: &LiveOptions) -> Result<Lab, LiveError> {
+    async fn new(plan: &Arc<Plan>, options: &LiveOptions, begun: Vec<Event>) -> Result<Lab, LiveError> {
         let plan = Arc::clone(plan);
         let mut chooser = Seeded::new(options.seed);
         let phase = chooser.choose(ChoiceKind::WheelPhase, KernelClock::phases_ns(plan.hz));
         let clock = KernelClock::new(plan.hz, phase);
         let outside = SmoltcpOutside::new(plan.outside.clone(), options.seed);
-        let mut events = Trace::new(&plan);
+        let mut events = Trace { events: begun, ..Trace::new(&plan) };
         let node = match options.responder {
             LiveNode::Smoltcp => {
                 let uplink = plan.setting.uplink;
@@ -150,6 +206,8 @@ impl Lab {
             known: KnownEntries::default(),
             events,
             frames: 0,
+            in_vain: InVain::default(),
+            heard: 0,
             tx,
             rx,
             progress: StatusLine::new(options.progress),
@@ -163,8 +221,14 @@ impl Lab {
         Time(monotonic_ns().saturating_sub(self.zero_ns))
     }
 
-    async fn drive(&mut self, mut signals: Signals) -> Result<LiveEnd, LiveError> {
+    async fn drive(
+        &mut self,
+        mut signals: Signals,
+        audience: &mut Option<&mut dyn Audience>,
+    ) -> Result<LiveEnd, LiveError> {
         self.zero_ns = monotonic_ns();
+        self.events.began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok();
+        self.progress.begin();
         self.set_up_by_tools(Side::Host).await?;
         self.node_turned(Time::ZERO);
         self.run.start(self.now(), self.node.state(), &mut self.chooser);
@@ -180,7 +244,9 @@ impl Lab {
             if self.now() >= end {
                 return Ok(LiveEnd::TimeUp);
             }
-            match self.wait(end, &mut signals).await {
+            self.tell(Time(self.now().0.saturating_sub(TOLD_AFTER.as_ns())), audience);
+            let next = audience.as_ref().and_then(|_| self.untold());
+            match self.wait(next.unwrap_or(end).min(end), &mut signals).await {
                 Due::Node(event) => self.node_news(event).await?,
                 Due::News(message) => self.client_news(message).await?,
                 Due::Neigh(event) => self.neigh_news(&event),
@@ -191,7 +257,27 @@ impl Lab {
                 }
                 Due::Interrupted(signal) => return Ok(LiveEnd::Interrupted(signal)),
             }
+            if self.in_vain.is_look_due() {
+                self.look_at_kernels().await;
+            }
         }
+    }
+
+    /// Tells of what happened before `until`.
+    fn tell(&mut self, until: Time, audience: &mut Option<&mut dyn Audience>) {
+        let Some(audience) = audience else { return };
+        let fresh = &mut self.events.events[self.heard..];
+        fresh.sort_by_key(|e| e.t_ns);
+        let told = self.heard + fresh.partition_point(|e| e.t_ns < until);
+        if told > self.heard {
+            self.progress.beside(|| audience.hear(&self.events, self.heard..told));
+            self.heard = told;
+        }
+    }
+
+    /// When there is something to tell next.
+    fn untold(&self) -> Option<Time> {
+        self.events.events[self.heard..].iter().map(|e| e.t_ns).min().map(|t| t + TOLD_AFTER)
     }
 
     /// Waits for whatever comes first.
@@ -246,7 +332,7 @@ impl Lab {
         // steps that come faster than a kernel takes them would keep it here for ever
         while begun.elapsed() < PATIENCE {
             let now = self.now();
-            self.progress.show(now);
+            self.progress.show();
             if self.node.poll_timeout().is_some_and(|t| t <= now) {
                 self.node.handle_timeout(now, &mut self.chooser).await?;
             } else if self.node.carrier_timeout(&self.mirror.veth).is_some_and(|t| t <= now) {
@@ -363,16 +449,17 @@ impl Lab {
         }
     }
 
-    /// Routes, neighbours and switches as the kernels have them at the end.
+    /// Routes, rules, neighbours and switches as the kernels have them now.
     async fn look_at_kernels(&mut self) {
-        self.look_for_untold_entry().await;
         let now = self.now();
-        if let Some((routes, neighbours, sysctls)) = self.node.shown(self.plan.setting.cali).await {
-            let tables = KernelTables { side: Side::Host, routes, neighbours, sysctls };
+        if let Some((Tables { routes, rules, neighbours }, sysctls)) =
+            self.node.shown(self.plan.setting.cali).await
+        {
+            let tables = KernelTables { side: Side::Host, routes, rules, neighbours, sysctls };
             self.events.take(now, What::Kernel(Box::new(tables)));
         }
-        if let Some((routes, neighbours)) = self.pod.view().await {
-            let tables = KernelTables { side: Side::Pod, routes, neighbours, sysctls: Vec::new() };
+        if let Some(Tables { routes, rules, neighbours }) = self.pod.view().await {
+            let tables = KernelTables { side: Side::Pod, routes, rules, neighbours, sysctls: Vec::new() };
             self.events.take(now, What::Kernel(Box::new(tables)));
         }
     }

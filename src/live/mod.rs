@@ -41,8 +41,8 @@ mod tool;
 mod uplink;
 mod watch;
 
-pub use engine::run;
+pub use engine::{run, run_before};
 pub use link::PodLinkKind;
 pub use rehearse::rehearse;
 pub use signals::{Interrupt, on_interrupt};
-pub use terms::{LiveEnd, LiveError, LiveNode, LiveOptions};
+pub use terms::{Audience, LiveEnd, LiveError, LiveNode, LiveOptions};

@@ -93,6 +93,12 @@ impl Lab {
         bytes: &[u8],
     ) -> View {
         let view = View::of(bytes);
+        let gateway = self.plan.setting.gateway;
+        if from == Side::Pod && view.asks_gateway4(gateway) {
+            self.in_vain.asked();
+        } else if from == Side::Host && view.answers().is_some_and(|(ip, _)| ip == IpAddr::V4(gateway)) {
+            self.in_vain.answered();
+        }
         let host_mac = self.node.state().link_named(self.plan.setting.cali).map(crate::host::Link::mac);
         let bytes = Frame::from_slice(bytes);
         self.events.take(at, What::Frame { id, from, bytes, view, fate, host_mac });

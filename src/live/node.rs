@@ -6,7 +6,7 @@ use super::kernel_node::KernelNode;
 use super::link::LinkFault;
 use super::mirror::NodeModel;
 use super::model_node::ModelNode;
-use super::space::Space;
+use super::space::{Space, Tables};
 use super::terms::LiveError;
 use super::watch::EntryNews;
 use crate::addr::{IfName, Side};
@@ -20,7 +20,6 @@ use crate::pair::Veth;
 use crate::pod::ClientId;
 use crate::run::Judged;
 use crate::time::Time;
-use netns_lab::rtnl::{Neighbour, Route};
 use smallvec::SmallVec;
 
 /// The host's side of a run.
@@ -80,8 +79,8 @@ pub(super) struct PairNow {
     pub(super) carries: bool,
 }
 
-/// What the node's kernel shows at the end: routes, neighbours, switches.
-pub(super) type Shown = (Vec<Route>, Vec<Neighbour>, Vec<(SysctlKey, i32)>);
+/// What the node's kernel shows: its tables, its switches.
+pub(super) type Shown = (Tables, Vec<(SysctlKey, i32)>);
 
 macro_rules! each {
     ($self:expr, $n:ident => $model:expr, $k:ident => $kernel:expr) => {
@@ -284,10 +283,7 @@ impl Node {
     pub(super) async fn shown(&self, cali: IfName) -> Option<Shown> {
         match self {
             Node::Model(_) => None,
-            Node::Kernel(k) => {
-                let (routes, neighbours) = k.space.view().await?;
-                Some((routes, neighbours, k.sysctls(cali)))
-            }
+            Node::Kernel(k) => Some((k.space.view().await?, k.sysctls(cali))),
         }
     }
 }

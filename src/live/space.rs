@@ -7,10 +7,17 @@ use crate::host::conf::{Conf4, Conf6, Global, NeighVar, Scope, SysctlKey};
 use crate::host::{HostState, Mutation};
 use crate::namespace::{ApplyError, RealNamespace, apply};
 use netns_lab::nft::InstalledArpDrop;
-use netns_lab::rtnl::{Neighbour, NudState, Route, table};
+use netns_lab::rtnl::{Neighbour, NudState, Route, Rule, table};
 use netns_lab::{AsyncMonitor, Monitor, Netns, Rtnl};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// What a kernel's own tables hold.
+pub(super) struct Tables {
+    pub(super) routes: Vec<Route>,
+    pub(super) rules: Vec<Rule>,
+    pub(super) neighbours: Vec<Neighbour>,
+}
 
 /// A namespace with its handles.
 pub(super) struct Space {
@@ -141,14 +148,19 @@ impl Space {
         Ok(())
     }
 
-    /// The routes and neighbours of IPv4 that ip(8) shows, as the kernel has them now.
-    pub(super) async fn view(&self) -> Option<(Vec<Route>, Vec<Neighbour>)> {
-        let (routes, entries) = (self.rtnl.routes().await.ok()?, self.rtnl.neighbours().await.ok()?);
+    /// The routes, rules and neighbours of IPv4 that ip(8) shows, as the kernel has them now.
+    pub(super) async fn view(&self) -> Option<Tables> {
+        let (routes, rules) = (self.rtnl.routes().await.ok()?, self.rtnl.rules().await.ok()?);
+        let entries = self.rtnl.neighbours().await.ok()?;
         let v4 = |net: &ipnet::IpNet| matches!(net, ipnet::IpNet::V4(_));
         let main = routes.into_iter().filter(|r| r.table == table::MAIN && v4(&r.destination));
         // as `ip neigh` does without `nud all`
         let shown = |n: &Neighbour| n.address.is_ipv4() && n.state != NudState::NoArp;
-        Some((main.collect(), entries.into_iter().filter(shown).collect()))
+        Some(Tables {
+            routes: main.collect(),
+            rules: rules.into_iter().filter(|r| !r.v6).collect(),
+            neighbours: entries.into_iter().filter(shown).collect(),
+        })
     }
 
     /// Switches with their values; those that are not there are left out.

@@ -2,6 +2,8 @@
 
 use super::link::{LinkFault, PodLinkKind};
 use super::signals::Interrupt;
+use crate::trace::Trace;
+use std::ops::Range;
 
 /// What a live run is told beyond the plan.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +26,14 @@ pub enum LiveNode {
     Smoltcp,
     /// The proxy ARP of the running kernel, in a namespace that stands for the node.
     Kernel,
+}
+
+/// Who is told of a live run while it goes on.
+pub trait Audience {
+    /// `trace.events[fresh]` are known now, in the order of their times: some 20 ms after they happened,
+    /// when no news of something earlier is to be expected any more. What a kernel tells later still
+    /// comes with the next ones.
+    fn hear(&mut self, trace: &Trace, fresh: Range<usize>);
 }
 
 /// Why a live run ended.

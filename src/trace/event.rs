@@ -180,6 +180,9 @@ pub struct KernelTables {
     /// Routes of IPv4's main table.
     #[cfg(feature = "live")]
     pub routes: Vec<netns_lab::rtnl::Route>,
+    /// Rules of IPv4.
+    #[cfg(feature = "live")]
+    pub rules: Vec<netns_lab::rtnl::Rule>,
     /// Neighbour entries of IPv4.
     #[cfg(feature = "live")]
     pub neighbours: Vec<netns_lab::rtnl::Neighbour>,

@@ -20,6 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::ops::Range;
 
 /// What became of a frame.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -85,6 +86,10 @@ pub enum LineWhat {
         corner: crate::scenario::Corner,
         /// The seed.
         seed: u64,
+        /// When a live run began, nanoseconds since 1970-01-01T00:00:00Z by the machine's clock; a run in
+        /// virtual time has no such moment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unix_ns: Option<u64>,
         /// Calico's version.
         calico: String,
         /// The host end of the veth.
@@ -204,12 +209,15 @@ pub enum LineWhat {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
     },
-    /// What a real kernel's own tables hold, as ip(8) prints them.
+    /// What a real kernel's own tables hold, as ip(8) prints them: within a window, and at the end.
     Kernel {
         /// Whose.
         side: Side,
         /// `ip route`, IPv4.
         routes: Vec<String>,
+        /// `ip rule`, IPv4.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rules: Vec<String>,
         /// `ip neigh`, IPv4.
         neighbours: Vec<String>,
         /// Switches that decide about the gateway, as `sysctl` prints them (the host's only).
@@ -257,7 +265,8 @@ pub enum LineWhat {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Event")]
 pub struct JsonLine {
-    /// Nanoseconds since the run began.
+    /// Nanoseconds since the run began. A live run tells a line when it is known: what was inferred from
+    /// a kernel's silence comes behind what happened after it.
     #[schemars(with = "u64")]
     pub t_ns: Time,
     /// What happened.
@@ -331,6 +340,7 @@ fn line_what(trace: &Trace, what: &What) -> LineWhat {
         What::Kernel(tables) => LineWhat::Kernel {
             side: tables.side,
             routes: words::routes(tables),
+            rules: words::rules(tables),
             neighbours: words::neighbours(tables),
             sysctls: words::sysctls(tables),
         },
@@ -354,6 +364,7 @@ fn line_start(trace: &Trace, start: &event::Start) -> LineWhat {
         title: start.title.clone(),
         corner: start.corner,
         seed: start.seed,
+        unix_ns: trace.began.and_then(|t| u64::try_from(t.as_nanos()).ok()),
         calico: plan.version.to_string(),
         cali: s.cali.to_string(),
         pod: format!("{}/{}", s.namespace, s.pod),
@@ -375,7 +386,12 @@ fn line_news(trace: &Trace, client: ClientId, news: &ClientNews) -> LineNews {
 
 /// Writes one line per event.
 pub fn write_json(trace: &Trace, out: &mut dyn Write) -> io::Result<()> {
-    for event in trace.iter() {
+    write_json_of(trace, 0..trace.len(), out)
+}
+
+/// Writes one line for each of these events.
+pub fn write_json_of(trace: &Trace, events: Range<usize>, out: &mut dyn Write) -> io::Result<()> {
+    for event in trace.get(events).into_iter().flatten() {
         serde_json::to_writer(&mut *out, &JsonLine::of(trace, event))?;
         out.write_all(b"\n")?;
     }

@@ -7,6 +7,7 @@ mod check;
 mod compare;
 mod describe;
 mod event;
+mod follow;
 mod json;
 mod observe;
 mod page;
@@ -27,10 +28,11 @@ pub use describe::{Described, describe, describe_ip};
 pub use event::{
     ClientNews, Differs, Failed, FrameFate, HeldUntil, KernelTables, Loss, Ruling, Start, Undone, What, Why,
 };
-pub use json::{JsonLine, LineFate, LineNews, LineWhat, VerdictLine, write_json};
+pub use follow::Follow;
+pub use json::{JsonLine, LineFate, LineNews, LineWhat, VerdictLine, write_json, write_json_of};
 pub use observe::{ClientSeen, GatewaySeen, Observed, observe};
 pub use page::Style;
-pub use pcapng::{PcapError, write_pcapng};
+pub use pcapng::{Capture, PcapError, write_pcapng};
 pub(crate) use picture::escaped;
 pub use picture::{STYLE, Shown, title, write_body, write_html};
 pub use rows::{Row, rows};

@@ -85,7 +85,7 @@ pub(super) struct Window {
 
 /// What of a window is beside a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Bar {
+pub(super) enum Bar {
     Closed,
     Open,
     Opens,
@@ -104,28 +104,32 @@ pub(super) struct Page<'a> {
 
 /// A line's columns before the window and the text.
 #[derive(Clone, Copy)]
-struct Line<'a> {
-    time: &'a str,
-    lane: Option<LaneName>,
-    bar: Bar,
+pub(super) struct Line<'a> {
+    pub(super) time: &'a str,
+    pub(super) lane: Option<LaneName>,
+    pub(super) bar: Bar,
 }
 
 impl<'a> Page<'a> {
     /// A page with those rows, in the order of their times.
     pub(super) fn new(style: Style, rows: &'a [PageRow], windows: [&'a [Window]; 2]) -> Page<'a> {
-        let mut lanes: Vec<LaneName> = rows.iter().filter_map(|r| r.lane).collect();
-        lanes.sort_by_key(|l| match l {
-            LaneName::Actor(a) => ActorName::ALL.iter().position(|x| x == a).unwrap_or(99),
-            LaneName::Pod => 100,
-        });
-        lanes.dedup();
-        let lanes = lanes.into_iter().map(|l| (l, l.name())).collect();
-        Page { style, rows, windows, lanes }
+        let lanes = rows.iter().filter_map(|r| r.lane).collect();
+        Page { style, rows, windows, lanes: columns(lanes) }
+    }
+
+    /// A page whose rows are not known yet, with a column for each of these.
+    pub(super) fn blank(style: Style, lanes: Vec<LaneName>) -> Page<'static> {
+        Page { style, rows: &[], windows: [&[], &[]], lanes: columns(lanes) }
+    }
+
+    /// The line above the rows.
+    pub(super) fn head(&self) -> String {
+        let names: Vec<&str> = self.lanes.iter().map(|l| l.1).collect();
+        format!("{:>10}  {}\n", "time", names.join("  "))
     }
 
     pub(super) fn draw(&self) -> String {
-        let names: Vec<&str> = self.lanes.iter().map(|l| l.1).collect();
-        let mut out = format!("{:>10}  {}\n", "time", names.join("  "));
+        let mut out = self.head();
         for at in 0..self.rows.len() {
             self.draw_row(at, &mut out);
         }
@@ -161,7 +165,7 @@ impl<'a> Page<'a> {
         }
     }
 
-    fn draw_line(&self, line: Line<'_>, tone: Tone, text: &str, out: &mut String) {
+    pub(super) fn draw_line(&self, line: Line<'_>, tone: Tone, text: &str, out: &mut String) {
         let g = self.style.glyphs();
         let mut left = format!("{:>10}  ", line.time);
         for (lane, name) in &self.lanes {
@@ -194,4 +198,14 @@ impl<'a> Page<'a> {
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
+}
+
+/// Each lane once, in the order of the page, with its name.
+fn columns(mut lanes: Vec<LaneName>) -> Vec<(LaneName, &'static str)> {
+    lanes.sort_by_key(|l| match l {
+        LaneName::Actor(a) => ActorName::ALL.iter().position(|x| x == a).unwrap_or(99),
+        LaneName::Pod => 100,
+    });
+    lanes.dedup();
+    lanes.into_iter().map(|l| (l, l.name())).collect()
 }

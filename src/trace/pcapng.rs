@@ -16,8 +16,9 @@ use pcap_file::pcapng::blocks::interface_description::{
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 use pcap_file::pcapng::{PcapNgBlock, PcapNgWriter};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Why a capture could not be written.
@@ -25,57 +26,101 @@ use std::time::Duration;
 #[error("writing the capture failed: {0}")]
 pub struct PcapError(#[from] pcap_file::PcapError);
 
+impl PcapError {
+    /// Whoever read it has gone: no error of ours.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(&self.0, pcap_file::PcapError::IoError(e) if e.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}
+
 /// Timestamps count nanoseconds (if_tsresol 9).
 const TSRESOL: u8 = 9;
 /// Longest captured frame.
 const SNAPLEN: u32 = 262_144;
 
-/// Writes the frames of a run. Virtual time starts at the epoch, so two runs give the same bytes.
+/// Writes the frames of a run. Virtual time starts at the epoch, so two runs give the same bytes; a live
+/// run's frames bear the machine's time. The section's comment says which.
 pub fn write_pcapng<W: Write>(trace: &Trace, out: W) -> Result<(), PcapError> {
-    let section = SectionHeaderBlock {
-        options: vec![SectionHeaderOption::UserApplication(Cow::Borrowed(concat!(
-            "arplab ",
-            env!("CARGO_PKG_VERSION")
-        )))],
-        ..SectionHeaderBlock::default()
-    };
-    let mut writer = PcapNgWriter::with_section_header(out, section)?;
-    for (name, description) in [("pod-eth0", "sent by the pod"), ("host-cali", "sent by the host end")] {
-        let block = InterfaceDescriptionBlock {
-            linktype: DataLink::ETHERNET,
-            snaplen: SNAPLEN,
+    Capture::begin(trace, out)?.go_on(trace, 0..trace.len())
+}
+
+/// What the times of a capture are.
+const VIRTUAL: &str = "virtual time: the run begins at 1970-01-01T00:00:00Z";
+const WALL_CLOCK: &str = "wall-clock time of the machine that the run was live on";
+
+/// A capture that is written while its run goes on.
+pub struct Capture<W: Write> {
+    writer: PcapNgWriter<W>,
+    /// Steps since the last frame.
+    marks: Vec<String>,
+}
+
+impl<W: Write> Capture<W> {
+    /// The section and its interfaces.
+    pub fn begin(trace: &Trace, out: W) -> Result<Capture<W>, PcapError> {
+        let clock = if trace.began.is_some() { WALL_CLOCK } else { VIRTUAL };
+        let section = SectionHeaderBlock {
             options: vec![
-                InterfaceDescriptionOption::IfName(Cow::Borrowed(name)),
-                InterfaceDescriptionOption::IfDescription(Cow::Borrowed(description)),
-                InterfaceDescriptionOption::IfTsResol(TSRESOL),
+                SectionHeaderOption::Comment(Cow::Borrowed(clock)),
+                SectionHeaderOption::UserApplication(Cow::Borrowed(concat!(
+                    "arplab ",
+                    env!("CARGO_PKG_VERSION")
+                ))),
             ],
+            ..SectionHeaderBlock::default()
         };
-        writer.write_block(&block.into_block())?;
-    }
-    let verdicts = verdicts(trace);
-    let mut marks: Vec<String> = Vec::new();
-    for event in trace.iter() {
-        match &event.what {
-            What::Frame { id, from, bytes, fate, .. } => {
-                let mut comments = core::mem::take(&mut marks);
-                comments.extend(fate.loss().map(|loss| format!("lost: {loss}")));
-                comments.extend(verdicts.get(id).into_iter().flatten().cloned());
-                let block = EnhancedPacketBlock {
-                    interface_id: u32::from(*from == Side::Host),
-                    timestamp: Duration::from_nanos(event.t_ns.0),
-                    original_len: bytes.len() as u32,
-                    data: Cow::Borrowed(bytes),
-                    options: comment(&comments)
-                        .map(|c| EnhancedPacketOption::Comment(Cow::Owned(c)))
-                        .into_iter()
-                        .collect(),
-                };
-                writer.write_block(&block.into_block())?;
-            }
-            _ => marks.extend(mark(trace, event)),
+        let mut writer = PcapNgWriter::with_section_header(out, section)?;
+        for (name, description) in [("pod-eth0", "sent by the pod"), ("host-cali", "sent by the host end")] {
+            let block = InterfaceDescriptionBlock {
+                linktype: DataLink::ETHERNET,
+                snaplen: SNAPLEN,
+                options: vec![
+                    InterfaceDescriptionOption::IfName(Cow::Borrowed(name)),
+                    InterfaceDescriptionOption::IfDescription(Cow::Borrowed(description)),
+                    InterfaceDescriptionOption::IfTsResol(TSRESOL),
+                ],
+            };
+            writer.write_block(&block.into_block())?;
         }
+        Ok(Capture { writer, marks: Vec::new() })
     }
-    Ok(())
+
+    /// The frames among `trace.events[fresh]`, which follow those written before. What becomes known of a
+    /// frame after it was written is told with the next.
+    pub fn go_on(&mut self, trace: &Trace, fresh: Range<usize>) -> Result<(), PcapError> {
+        let fresh = trace.get(fresh).unwrap_or_default();
+        let verdicts = verdicts(fresh);
+        let mut here = BTreeSet::new();
+        for event in fresh {
+            match &event.what {
+                What::Frame { id, from, bytes, fate, .. } => {
+                    let mut comments = core::mem::take(&mut self.marks);
+                    comments.extend(fate.loss().map(|loss| format!("lost: {loss}")));
+                    comments.extend(verdicts.get(id).into_iter().flatten().cloned());
+                    let block = EnhancedPacketBlock {
+                        interface_id: u32::from(*from == Side::Host),
+                        timestamp: trace.began.unwrap_or_default() + Duration::from_nanos(event.t_ns.0),
+                        original_len: bytes.len() as u32,
+                        data: Cow::Borrowed(bytes),
+                        options: comment(&comments)
+                            .map(|c| EnhancedPacketOption::Comment(Cow::Owned(c)))
+                            .into_iter()
+                            .collect(),
+                    };
+                    self.writer.write_block(&block.into_block())?;
+                    here.insert(*id);
+                }
+                What::Judged { frame: Some(id), ruling, .. } if !here.contains(id) => {
+                    self.marks.push(format!("frame {}: {}", id.0, ruled(*ruling)));
+                }
+                _ => self.marks.extend(mark(trace, event)),
+            }
+        }
+        // somebody may read it now
+        self.writer.get_mut().flush().map_err(pcap_file::PcapError::IoError)?;
+        Ok(())
+    }
 }
 
 /// The longest option of a block, whose length is a number of 16 bits. The crate that writes the
@@ -100,17 +145,20 @@ fn verdicts(events: &[Event]) -> BTreeMap<FrameId, Vec<String>> {
     let mut map: BTreeMap<FrameId, Vec<String>> = BTreeMap::new();
     for event in events {
         if let What::Judged { frame: Some(id), ruling, .. } = &event.what {
-            let text = match *ruling {
-                Ruling::Answered => "answered".to_owned(),
-                Ruling::Delayed => "will be answered after proxy_delay".to_owned(),
-                Ruling::Silent { why, inferred } => {
-                    format!("unanswered: {} [{}]", words::silence(why, inferred), why.pointer().code)
-                }
-            };
-            map.entry(*id).or_default().push(text);
+            map.entry(*id).or_default().push(ruled(*ruling));
         }
     }
     map
+}
+
+fn ruled(ruling: Ruling) -> String {
+    match ruling {
+        Ruling::Answered => "answered".to_owned(),
+        Ruling::Delayed => "will be answered after proxy_delay".to_owned(),
+        Ruling::Silent { why, inferred } => {
+            format!("unanswered: {} [{}]", words::silence(why, inferred), why.pointer().code)
+        }
+    }
 }
 
 fn mark(trace: &Trace, event: &Event) -> Option<String> {

@@ -8,6 +8,7 @@ use crate::time::Time;
 use std::net::Ipv4Addr;
 use std::ops::{BitOr, Deref};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Kinds of event, a set of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,6 +96,9 @@ impl Sink for () {
 pub struct Trace {
     /// What was run.
     pub plan: Arc<Plan>,
+    /// When a live run began, since 1970-01-01T00:00:00Z by the machine's clock; a run in virtual time
+    /// has no such moment.
+    pub began: Option<Duration>,
     /// In the order in which it happened; times never go back.
     pub events: Vec<Event>,
 }
@@ -103,7 +107,7 @@ impl Trace {
     /// Nothing has happened yet.
     #[must_use]
     pub fn new(plan: &Arc<Plan>) -> Trace {
-        Trace { plan: Arc::clone(plan), events: Vec::new() }
+        Trace { plan: Arc::clone(plan), began: None, events: Vec::new() }
     }
 
     /// A client's name.

@@ -52,14 +52,37 @@ pub fn headline(trace: &Trace) -> String {
     line
 }
 
-/// What the real kernel of a live run had to say at the end; empty for the simulator.
+/// What the real kernel of a live run had to say within the first window, if there was one, and at the
+/// end; empty for the simulator.
 #[must_use]
 pub fn kernel_view(trace: &Trace) -> String {
     let mut out = String::new();
-    for event in trace.iter() {
-        if let What::Kernel(t) = &event.what {
-            let (routes, neighbours, sysctls) = (words::routes(t), words::neighbours(t), words::sysctls(t));
-            let shown = [("ip route", routes), ("ip neigh", neighbours), ("sysctl", sysctls)];
+    let looks = trace.iter().filter_map(|e| match &e.what {
+        What::Kernel(t) => Some((e.t_ns, t)),
+        _ => None,
+    });
+    let looks: Vec<_> = looks.collect();
+    let first_of = |side| looks.iter().position(|(_, t)| t.side == side);
+    let last_of = |side| looks.iter().rposition(|(_, t)| t.side == side);
+    let sides = [Side::Host, Side::Pod];
+    for (look, heading) in
+        [(&first_of as &dyn Fn(Side) -> Option<usize>, "within the window"), (&last_of, "at the end")]
+    {
+        let shown: Vec<usize> = sides.into_iter().filter_map(look).collect();
+        let once = sides.into_iter().all(|side| first_of(side) == last_of(side));
+        if once && heading != "at the end" {
+            continue;
+        }
+        if let (false, Some((t, _))) = (once, shown.first().map(|at| looks[*at])) {
+            let _ = writeln!(out, "{heading}, at {t}:");
+        }
+        for (_, t) in shown.into_iter().map(|at| looks[at]) {
+            let shown = [
+                ("ip route", words::routes(t)),
+                ("ip rule", words::rules(t)),
+                ("ip neigh", words::neighbours(t)),
+                ("sysctl", words::sysctls(t)),
+            ];
             for (command, lines) in shown.into_iter().filter(|(c, l)| *c != "sysctl" || !l.is_empty()) {
                 let _ = writeln!(out, "{}# {command}", t.side);
                 for line in lines {

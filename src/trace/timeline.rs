@@ -32,6 +32,8 @@ use std::net::{IpAddr, Ipv6Addr};
 #[derive(Default)]
 struct Burst {
     from: Option<Time>,
+    /// Its first request has a row already.
+    told_first: bool,
     /// Who is asked for.
     target: Option<IpAddr>,
     sent: Vec<Time>,
@@ -41,7 +43,7 @@ struct Burst {
 
 /// The pod's gateway of one family.
 #[derive(Default)]
-struct Gate {
+pub(super) struct Gate {
     silent: bool,
     /// The pod has asked during this silence.
     asking: bool,
@@ -50,7 +52,7 @@ struct Gate {
     burst: Burst,
     /// The reason given last.
     said: Option<String>,
-    windows: Vec<Window>,
+    pub(super) windows: Vec<Window>,
 }
 
 /// A row tells the times of so many requests.
@@ -61,15 +63,24 @@ const NEWS_LAG: Span = Span::from_ms(20);
 
 /// Turns events into text.
 pub struct Timeline<'a> {
-    trace: &'a Trace,
-    style: Style,
+    pub(super) trace: &'a Trace,
+    pub(super) style: Style,
     /// Of the times that answers took.
-    precision: Precision,
-    rows: Vec<PageRow>,
+    pub(super) precision: Precision,
+    pub(super) told: Told,
+}
+
+/// What has been told, and what that says of what is to be told yet.
+#[derive(Default)]
+pub(super) struct Told {
+    /// The run still goes on: a row stands where it is known, and the first request in vain is told
+    /// before it is known how many there are.
+    pub(super) on_the_way: bool,
+    pub(super) rows: Vec<PageRow>,
     /// The gateway of IPv4, and that of IPv6.
-    gates: [Gate; 2],
+    pub(super) gates: [Gate; 2],
     /// IPv6 requests that are answered, at once or later.
-    answered: BTreeSet<FrameId>,
+    pub(super) answered: BTreeSet<FrameId>,
     /// Errors of clients that were shown already.
     errors: BTreeSet<(ClientId, String)>,
     /// Steps without effect that were shown already.
@@ -80,32 +91,39 @@ pub struct Timeline<'a> {
     drops: BTreeMap<String, (usize, u32)>,
 }
 
+impl Told {
+    /// Nothing yet, of a run that still goes on.
+    pub(super) fn on_the_way() -> Told {
+        Told { on_the_way: true, ..Told::default() }
+    }
+}
+
 impl Timeline<'_> {
     /// The timeline of these events.
     #[must_use]
     pub fn render(trace: &Trace, style: Style) -> String {
         let t = Timeline::whole(trace, style);
-        let windows = t.gates.each_ref().map(|g| &g.windows[..]);
-        Page::new(t.style, &t.rows, windows).draw()
+        let windows = t.told.gates.each_ref().map(|g| &g.windows[..]);
+        Page::new(t.style, &t.told.rows, windows).draw()
     }
 
     /// Its rows, in the order in which they are drawn.
     pub(super) fn rows(trace: &Trace, style: Style) -> Vec<PageRow> {
-        Timeline::whole(trace, style).rows
+        Timeline::whole(trace, style).told.rows
     }
 
     fn whole(trace: &Trace, style: Style) -> Timeline<'_> {
         let mut t = Timeline::told(trace, style);
         t.count_drops();
         // a burst is known only when it is over, but belongs where it began
-        t.rows.sort_by_key(|r| r.t);
+        t.told.rows.sort_by_key(|r| r.t);
         t
     }
 
     /// The spans in which the pod asks in vain, of IPv4's gateway and of IPv6's.
     pub(super) fn windows(trace: &Trace) -> [Vec<(Time, Time)>; 2] {
         let told = Timeline::told(trace, Style::default());
-        told.gates.map(|gate| gate.windows.iter().map(|w| (w.from, w.to)).collect())
+        told.told.gates.map(|gate| gate.windows.iter().map(|w| (w.from, w.to)).collect())
     }
 
     fn told(trace: &Trace, style: Style) -> Timeline<'_> {
@@ -125,22 +143,16 @@ impl Timeline<'_> {
             trace,
             style,
             precision: Precision::of(took(trace)),
-            rows: Vec::new(),
-            gates: Default::default(),
-            answered: answered6(trace),
-            errors: BTreeSet::new(),
-            idle_steps: BTreeSet::new(),
-            served: BTreeSet::new(),
-            drops: BTreeMap::new(),
+            told: Told { answered: answered6(trace).collect(), ..Told::default() },
         }
     }
 
     fn row(&mut self, t: Time, lane: Option<LaneName>, tone: Tone, text: String) {
-        let number = self.rows.len();
-        self.rows.push(PageRow { t, lane, text, tone, more: Vec::new(), number });
+        let number = self.told.rows.len();
+        self.told.rows.push(PageRow { t, lane, text, tone, more: Vec::new(), number });
     }
 
-    fn event(&mut self, event: &Event) {
+    pub(super) fn event(&mut self, event: &Event) {
         let t = event.t_ns;
         match &event.what {
             What::Step { step, actor, acts, undone } => self.step(t, *step, *actor, acts, undone.as_ref()),
@@ -190,26 +202,26 @@ impl Timeline<'_> {
         }
         let why = words::dropped(why);
         let alike = format!("{side} {} {why}", d.kind());
-        match self.drops.get_mut(&alike) {
+        match self.told.drops.get_mut(&alike) {
             Some((_, n)) if !self.style.full => *n += 1,
             _ => {
-                self.drops.insert(alike, (self.rows.len(), 1));
+                self.told.drops.insert(alike, (self.told.rows.len(), 1));
                 self.row(t, None, Tone::Dim, format!("the {side} drops {}: {why}", d.summary));
             }
         }
     }
 
     fn count_drops(&mut self) {
-        for (row, n) in self.drops.values() {
+        for (row, n) in self.told.drops.values() {
             if *n > 1 {
-                let _ = write!(self.rows[*row].text, " ({} more like it)", n - 1);
+                let _ = write!(self.told.rows[*row].text, " ({} more like it)", n - 1);
             }
         }
     }
 
     fn step(&mut self, t: Time, step: StepId, actor: ActorName, acts: &[Act], undone: Option<&Undone>) {
         let acts = words::commands(acts);
-        if acts.is_empty() && undone.is_none() && !self.idle_steps.insert(step) && !self.style.full {
+        if acts.is_empty() && undone.is_none() && !self.told.idle_steps.insert(step) && !self.style.full {
             return;
         }
         let info = self.trace.plan.steps.info(step);
@@ -236,7 +248,7 @@ impl Timeline<'_> {
         let told = || arrow(from, &describe(bytes).summary);
         let six = view.is_ipv6();
         if from == Side::Pod && view.asks_gateway(self.trace.gateway4()) {
-            let silent = if six { !self.answered.contains(&id) } else { self.gates[0].silent };
+            let silent = if six { !self.told.answered.contains(&id) } else { self.told.gates[0].silent };
             if silent || fate != FrameFate::Delivered {
                 self.ask_in_vain(t, view, fate);
             } else {
@@ -262,23 +274,60 @@ impl Timeline<'_> {
 
     /// A request that nobody answers.
     fn ask_in_vain(&mut self, t: Time, view: &View, fate: FrameFate) {
-        let first = self.rows.len();
-        let gate = &mut self.gates[usize::from(view.is_ipv6())];
-        if !core::mem::replace(&mut gate.asking, true) {
+        let first = self.told.rows.len();
+        let gate = &mut self.told.gates[usize::from(view.is_ipv6())];
+        let opens = !core::mem::replace(&mut gate.asking, true);
+        if opens {
             gate.windows.push(Window { from: t, first, to: Time::FOREVER, rows: usize::MAX });
         }
         gate.burst.from.get_or_insert(t);
         gate.burst.target = view.asks().map(|a| a.1);
         gate.burst.sent.push(t);
-        if let Some(loss) = fate.loss() {
-            gate.burst.reasons.push(("", format!("the request never arrived: {loss}")));
+        let lost = fate.loss().map(|loss| format!("the request never arrived: {loss}"));
+        if self.told.on_the_way {
+            self.ask_on_the_way(t, view, opens);
+            if let Some(why) = lost {
+                self.because(t, view.is_ipv6(), "", why);
+            }
+        } else if let Some(why) = lost {
+            gate.burst.reasons.push(("", why));
+        }
+    }
+
+    /// The first request of a window is told at once.
+    fn ask_on_the_way(&mut self, t: Time, view: &View, opens: bool) {
+        if let Some((_, target)) = view.asks().filter(|_| opens) {
+            self.told.gates[usize::from(view.is_ipv6())].burst.told_first = true;
+            let text = format!("who-has {target} {} no reply yet", self.glyphs().no);
+            self.row(t, Some(LaneName::Pod), Tone::Bad, text);
+        }
+    }
+
+    /// A reason is told when it is known, if it is new.
+    fn because(&mut self, t: Time, six: bool, code: &str, why: String) {
+        let said = &mut self.told.gates[usize::from(six)].said;
+        if said.as_deref() != Some(why.as_str()) {
+            let code = if code.is_empty() { String::new() } else { format!(" [{code}]") };
+            let text = format!("  because {why}{code}");
+            *said = Some(why);
+            // of a silence that a kernel keeps it is known late: no moment of its own
+            let more = vec![(Tone::Bad, text)];
+            let number = self.told.rows.len();
+            self.told.rows.push(PageRow {
+                t,
+                lane: None,
+                text: String::new(),
+                tone: Tone::Bad,
+                more,
+                number,
+            });
         }
     }
 
     /// The pod asks in vain no longer.
     fn close_window(&mut self, t: Time, six: bool) {
-        let rows = self.rows.len();
-        let gate = &mut self.gates[usize::from(six)];
+        let rows = self.told.rows.len();
+        let gate = &mut self.told.gates[usize::from(six)];
         if core::mem::take(&mut gate.asking)
             && let Some(window) = gate.windows.last_mut()
         {
@@ -296,14 +345,20 @@ impl Timeline<'_> {
             Ruling::Silent { why, inferred } => (why, inferred),
         };
         let (code, text) = (why.pointer().code, words::silence(why, inferred));
-        let burst = &mut self.gates[usize::from(six)].burst;
+        let late = self.told.on_the_way && self.told.rows.last().is_some_and(|row| t < row.t);
+        if late {
+            return self.because(t, six, code, text);
+        }
+        let burst = &mut self.told.gates[usize::from(six)].burst;
         if burst.from.is_none() {
             // a probe of an entry that was valid, or a request lost to a passing condition
             let glyphs = self.glyphs();
             self.row(t, Some(LaneName::Pod), Tone::Bad, format!("{} no reply: {text} [{code}]", glyphs.no));
             return;
         }
-        if !burst.reasons.iter().any(|(c, _)| *c == code) {
+        if self.told.on_the_way {
+            self.because(t, six, code, text);
+        } else if !burst.reasons.iter().any(|(c, _)| *c == code) {
             burst.reasons.push((code, text));
         }
     }
@@ -343,13 +398,13 @@ impl Timeline<'_> {
     /// next one.
     fn failed(&mut self, t: Time, ip: IpAddr) {
         let six = ip.is_ipv6();
-        let burst = &mut self.gates[usize::from(six)].burst;
+        let burst = &mut self.told.gates[usize::from(six)].burst;
         burst.target = Some(ip);
         let sent = &mut burst.sent;
         let next = if sent.len() > 1 { sent.pop_if(|s| t.since(*s) < NEWS_LAG) } else { None };
         self.flush(t, six, Some("FAILED"));
         if let Some(next) = next {
-            let burst = &mut self.gates[usize::from(six)].burst;
+            let burst = &mut self.told.gates[usize::from(six)].burst;
             (burst.from, burst.target) = (Some(next), Some(ip));
             burst.sent.push(next);
         }
@@ -359,14 +414,14 @@ impl Timeline<'_> {
     fn gateway(&mut self, t: Time, silence: Option<Reason>) {
         let answers = silence.is_none();
         let (name, glyphs) = (words::gateway4(self.trace), self.glyphs());
-        let gate = &mut self.gates[0];
+        let gate = &mut self.told.gates[0];
         let was_silent = core::mem::replace(&mut gate.silent, !answers);
         if answers && was_silent && (gate.asking || gate.told_silent) {
             gate.told_silent = false;
             self.flush(t, false, None);
             self.close_window(t, false);
             self.row(t, None, Tone::Good, format!("{} from here on {name} answers", glyphs.yes));
-        } else if !answers && !self.served.is_empty() && !was_silent {
+        } else if !answers && !self.told.served.is_empty() && !was_silent {
             // silence before the pod is there to ask is not news
             let why = silence.map_or_else(String::new, |r| r.to_string());
             gate.told_silent = true;
@@ -388,13 +443,13 @@ impl Timeline<'_> {
             ClientNews::Failure { seq, failed } => {
                 let error = failed.to_string();
                 let text = format!("{name} {seq}: {error}");
-                if self.errors.insert((client, error)) || self.style.full {
+                if self.told.errors.insert((client, error)) || self.style.full {
                     self.row(t, lane, Tone::Bad, text);
                 }
             }
             ClientNews::Success { seq, took } => {
                 const LATE: Span = Span::from_ms(100);
-                let first = self.served.insert(client);
+                let first = self.told.served.insert(client);
                 if self.style.full || first || *took > LATE {
                     let text = format!("{name} {seq}: answered after {}", self.precision.tell(*took));
                     self.row(t, lane, Tone::Good, text);
@@ -404,7 +459,7 @@ impl Timeline<'_> {
         }
     }
 
-    fn flush_all(&mut self, t: Time) {
+    pub(super) fn flush_all(&mut self, t: Time) {
         for six in [false, true] {
             self.flush(t, six, None);
         }
@@ -412,7 +467,7 @@ impl Timeline<'_> {
 
     /// Writes the requests of a family collected so far as one line.
     fn flush(&mut self, t: Time, six: bool, end: Option<&str>) {
-        let burst = core::mem::take(&mut self.gates[usize::from(six)].burst);
+        let burst = core::mem::take(&mut self.told.gates[usize::from(six)].burst);
         let target = burst.target.unwrap_or(IpAddr::V4(self.trace.gateway4()));
         let Some(from) = burst.from else {
             if let Some(end) = end {
@@ -436,12 +491,17 @@ impl Timeline<'_> {
         if let Some(end) = end {
             let _ = write!(text, ", {end} at {t}");
         }
-        self.row(from, Some(LaneName::Pod), Tone::Bad, text);
+        let on_the_way = self.told.on_the_way;
+        if on_the_way && end.is_none() && burst.told_first && burst.sent.len() == 1 {
+            return;
+        }
+        let told = if on_the_way { t } else { from };
+        self.row(told, Some(LaneName::Pod), Tone::Bad, text);
         for (code, why) in burst.reasons {
-            let said = &mut self.gates[usize::from(six)].said;
+            let said = &mut self.told.gates[usize::from(six)].said;
             if said.as_deref() != Some(why.as_str()) {
                 let code = if code.is_empty() { String::new() } else { format!(" [{code}]") };
-                if let Some(row) = self.rows.last_mut() {
+                if let Some(row) = self.told.rows.last_mut() {
                     row.more.push((Tone::Bad, format!("  because {why}{code}")));
                 }
                 *said = Some(why);
@@ -476,19 +536,18 @@ fn arrow(from: Side, summary: &str) -> String {
 
 /// The solicitations that are answered, at once or later. Whether IPv6's gateway would answer is
 /// told request by request.
-fn answered6(trace: &Trace) -> BTreeSet<FrameId> {
-    let judged = trace.iter().filter_map(|e| match e.what {
+pub(super) fn answered6(events: &[Event]) -> impl Iterator<Item = FrameId> {
+    events.iter().filter_map(|e| match e.what {
         What::Judged { frame: Some(id), target: IpAddr::V6(_), ruling, .. } if ruling.is_answered() => {
             Some(id)
         }
         _ => None,
-    });
-    judged.collect()
+    })
 }
 
 /// How long answers took.
-fn took(trace: &Trace) -> impl Iterator<Item = Span> {
-    trace.iter().filter_map(|e| match e.what {
+pub(super) fn took(events: &[Event]) -> impl Iterator<Item = Span> {
+    events.iter().filter_map(|e| match e.what {
         What::Client { news: ClientNews::Success { took, .. }, .. } => Some(took),
         _ => None,
     })
@@ -511,7 +570,7 @@ mod tests {
     fn rows(sent_ms: &[u64], failed_ms: u64) -> Vec<String> {
         let trace = Trace::new(&Arc::new(crate::explore::basic::race(1)));
         let mut t = Timeline::new(&trace, ASCII);
-        let gate = &mut t.gates[0];
+        let gate = &mut t.told.gates[0];
         gate.silent = true;
         for ms in sent_ms {
             gate.burst.from.get_or_insert(at_ms(*ms));
@@ -519,7 +578,8 @@ mod tests {
         }
         t.failed(at_ms(failed_ms), crate::control::GATEWAY.into());
         t.flush_all(at_ms(10_000));
-        t.rows
+        t.told
+            .rows
             .iter()
             .map(|r| format!("{} {}", r.t, r.text.trim_start_matches("who-has 169.254.1.1 ")))
             .collect()

@@ -98,6 +98,12 @@ pub(super) fn routes(tables: &KernelTables) -> Vec<String> {
     tables.routes.iter().map(ToString::to_string).collect()
 }
 
+/// As `ip rule` prints them.
+#[cfg(feature = "live")]
+pub(super) fn rules(tables: &KernelTables) -> Vec<String> {
+    tables.rules.iter().map(ToString::to_string).collect()
+}
+
 /// As `ip neigh` prints them.
 #[cfg(feature = "live")]
 pub(super) fn neighbours(tables: &KernelTables) -> Vec<String> {
@@ -111,7 +117,7 @@ pub(super) fn routes(_: &KernelTables) -> Vec<String> {
 }
 
 #[cfg(not(feature = "live"))]
-pub(super) use routes as neighbours;
+pub(super) use {routes as neighbours, routes as rules};
 
 /// As `sysctl` prints them.
 pub(super) fn sysctls(tables: &KernelTables) -> Vec<String> {

@@ -135,3 +135,46 @@ fn a_capture_that_cannot_be_written_leaves_nothing() {
     assert!(text(&output.stderr).contains("no/such/directory/run.pcapng"));
     assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 0);
 }
+
+#[test]
+fn says_that_its_time_is_virtual() {
+    use pcap_file::pcapng::blocks::section_header::SectionHeaderOption::Comment;
+    let dir = tempfile::tempdir().expect("a directory");
+    let bytes = std::fs::read(capture(dir.path(), &["run", "8689"])).expect("written");
+    let reader = PcapNgReader::new(&bytes[..]).expect("a capture");
+    let said = reader.section().options.iter().any(|o| matches!(o, Comment(c) if c.contains("virtual time")));
+    assert!(said, "{:?}", reader.section());
+}
+
+/// `-` is standard output, of which there is one.
+#[test]
+fn goes_to_standard_output() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = std::fs::read(capture(dir.path(), &["run", "8689"])).expect("written");
+    let run = arplab(&["run", "8689", "--pcap", "-"]);
+    assert_eq!((run.status.code(), &run.stdout), (Some(0), &file));
+    assert_eq!(text(&run.stderr), text(&arplab(&["run", "8689"]).stdout));
+    let page = arplab(&["run", "8689", "--html", "-"]);
+    assert!(text(&page.stdout).starts_with("<!DOCTYPE html>"), "{}", text(&page.stdout));
+    let both = arplab(&["run", "8689", "--pcap", "-", "--html", "-"]);
+    assert_eq!(both.status.code(), Some(2));
+    assert!(text(&both.stderr).contains("another file goes there already"), "{}", text(&both.stderr));
+    assert!(both.stdout.is_empty());
+}
+
+#[test]
+fn the_report_goes_to_a_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("report");
+    let path = file.to_str().expect("UTF-8");
+    for more in [&[][..], &["--json"]] {
+        let run = arplab(&[&["run", "8689", "-o", path, "--pcap", "-"], more].concat());
+        assert_eq!(run.status.code(), Some(0));
+        assert!(run.stderr.is_empty() && PcapNgReader::new(&run.stdout[..]).is_ok());
+        let told = arplab(&[&["run", "8689"], more].concat());
+        assert_eq!(std::fs::read(&file).expect("written"), told.stdout);
+    }
+    let nowhere = arplab(&["run", "8689", "-o", "/no/such/place"]);
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(text(&nowhere.stderr).contains("there is no directory /no/such"), "{}", text(&nowhere.stderr));
+}

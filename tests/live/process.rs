@@ -77,6 +77,40 @@ impl Run {
         }
     }
 
+    /// True while it has not ended.
+    pub(crate) fn goes_on(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// Adds what it has written since to `bytes`, waiting for it; false at its end.
+    pub(crate) fn read_more(&mut self, bytes: &mut Vec<u8>) -> bool {
+        let mut some = [0; 4096];
+        let n = self.child.stdout.as_mut().expect("piped").read(&mut some).expect("readable");
+        bytes.extend(&some[..n]);
+        n > 0
+    }
+
+    /// Its lines, down to the one that has the word.
+    pub(crate) fn lines_until(&mut self, word: &str) -> Vec<String> {
+        let mut bytes = Vec::new();
+        // byte by byte: what is behind the line is somebody else's
+        let stdout = self.child.stdout.as_mut().expect("piped");
+        loop {
+            let mut byte = [0];
+            assert!(
+                stdout.read(&mut byte).expect("readable") > 0,
+                "no line with {word}: {}",
+                String::from_utf8_lossy(&bytes)
+            );
+            bytes.push(byte[0]);
+            let last =
+                bytes.strip_suffix(b"\n").map(|lines| lines.rsplit(|b| *b == b'\n').next().unwrap_or(lines));
+            if last.is_some_and(|line| String::from_utf8_lossy(line).contains(word)) {
+                return String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect();
+            }
+        }
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> (Output, String) {
         let mut output = Output { status: ExitStatus::default(), stdout: Vec::new(), stderr: Vec::new() };

@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
         }
         _ => Ok(()),
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = output::Report::new();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &tell::json(&scenario, args, &report))?;
         writeln!(out)?;
@@ -144,7 +144,7 @@ fn write_case(file: &OutFile, case: &Case) -> Result<(), Fail> {
 }
 
 fn list() -> Result<u8, Fail> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::Report::new();
     writeln!(
         out,
         "A time after = is the one taken when none is given; * is looked at without --property.\n"

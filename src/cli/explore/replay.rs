@@ -114,7 +114,7 @@ fn tell(
     let as_recorded = case.is_as_recorded(lacking);
     // a kernel of which the model is wrong has not been shown the schedule of the model
     let differs = observe(events).differs;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::Report::new();
     if how.json {
         write_json(events, &mut out)?;
         let result = if as_recorded { "as recorded" } else { "not as recorded" };

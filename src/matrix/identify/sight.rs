@@ -125,6 +125,8 @@ impl Sight {
             let why = |e: serde_json::Error| TraceError::Line { line: at + 1, why: e.to_string() };
             events.push(serde_json::from_str::<JsonLine>(&line).map_err(why)?);
         }
+        // of a live run a line stands where it was known
+        events.sort_by_key(|e| e.t_ns);
         if events.is_empty() {
             return Err(TraceError::Empty);
         }
