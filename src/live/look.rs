@@ -65,6 +65,12 @@ fn far_end(node: &Look, pod: &Look, eth: IfName) -> Option<(Side, IfName, Mac)> 
     Some((side, far.name.parse().ok()?, mac(near)))
 }
 
+/// A veth of the pod whose other end is in neither look.
+fn is_half_seen(node: &Look, pod: &Look, eth: IfName) -> bool {
+    let is_veth = pod.link(eth).is_some_and(|l| l.kind.as_deref() == Some("veth"));
+    is_veth && far_end(node, pod, eth).is_none()
+}
+
 pub(super) fn mac(link: &rtnl::Link) -> Mac {
     link.mac.map_or(Mac::ZERO, |mac| Mac(mac.octets()))
 }
@@ -91,9 +97,13 @@ impl Lab {
     /// something that cannot be: then they are asked again.
     pub(super) async fn catch_up(&mut self) -> Result<(), LiveError> {
         let mut refused = Vec::new();
-        for _ in 0..LOOKS {
+        for more in (0..LOOKS).rev() {
             let Some(space) = self.node.space() else { return Ok(()) };
             let (node, pod) = (Look::at(space).await?, Look::at(&self.pod).await?);
+            // a pair that was made between the two looks has one end so far
+            if more > 0 && is_half_seen(&node, &pod, self.plan.setting.eth) {
+                continue;
+            }
             refused = self.catch_up_with(&node, &pod)?;
             if refused.is_empty() {
                 return Ok(());
