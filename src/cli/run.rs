@@ -39,7 +39,8 @@ pub(super) struct Args {
     /// Apply a mitigation, which any scenario can have; `arplab list --mitigations` lists them
     #[arg(long, value_name = "NAME")]
     with: Vec<String>,
-    /// Hold a step for a time (0s lifts a hold), such as felix.iface-seen=5s
+    /// Hold a step for a time (0s lifts a hold), such as felix.iface-seen=5s; of another pod that a real
+    /// plugin adds beside, "cni.pod2/link-up pod=5s"
     #[arg(long, value_name = "STEP=DURATION")]
     hold: Vec<HoldOverride>,
     /// Run it against a real pod in namespaces of its own, in real time
@@ -156,10 +157,14 @@ fn live(args: &Args) -> Result<u8, Fail> {
     let opened = teller.end(&events);
     let interrupted = match end {
         LiveEnd::Interrupted(by) => Some(by),
-        LiveEnd::ClientsDone | LiveEnd::TimeUp => None,
+        LiveEnd::ClientsDone | LiveEnd::TimeUp | LiveEnd::NotAdded => None,
     };
-    let given_up = end == LiveEnd::TimeUp && events.plan.until_clients_done;
-    let early = interrupted.map(|_| Early::Interrupted).or(given_up.then_some(Early::GivenUp));
+    let early = match end {
+        LiveEnd::Interrupted(_) => Some(Early::Interrupted),
+        LiveEnd::TimeUp if events.plan.until_clients_done => Some(Early::GivenUp),
+        LiveEnd::NotAdded => Some(Early::NotAdded),
+        LiveEnd::TimeUp | LiveEnd::ClientsDone => None,
+    };
     let run = Ran { args, scenario: &scenario, overrides: &overrides, corner, early };
     let code = match case {
         Some(case) if interrupted.is_none() => {
@@ -316,6 +321,15 @@ enum Early {
     Interrupted,
     /// A client never came to an end, and nobody said how long it should be given.
     GivenUp,
+    /// The clients were done, but an ADD that had been begun beside others never came to an end.
+    NotAdded,
+}
+
+impl Early {
+    /// Whether what was wanted of it cannot have been seen.
+    const fn is_failure(self) -> bool {
+        matches!(self, Early::GivenUp | Early::NotAdded)
+    }
 }
 
 impl Ran<'_> {
@@ -331,7 +345,7 @@ impl Ran<'_> {
         let expect = self.expectations();
         let checks = check(&expect, &seen, !self.overrides.holds.is_empty());
         let ok = checks.iter().all(|c| c.ok);
-        let good = ok && self.early != Some(Early::GivenUp);
+        let good = ok && !self.early.is_some_and(Early::is_failure);
         let code = if good { super::AS_EXPECTED } else { super::UNEXPECTED };
         let told = opened.and_then(|()| self.tell(events, &seen, &expect, &checks, &mut out));
         let told = told.and_then(|()| out.close());
@@ -382,7 +396,7 @@ impl Ran<'_> {
         }
         let result = match (self.early, checks.iter().all(|c| c.ok)) {
             (Some(Early::Interrupted), _) => "interrupted",
-            (Some(Early::GivenUp), _) => "given up",
+            (Some(Early::GivenUp | Early::NotAdded), _) => "given up",
             (None, true) => "as expected",
             (None, false) => "unexpected",
         };
@@ -413,8 +427,10 @@ impl Ran<'_> {
         if self.early == Some(Early::Interrupted) && checks.is_empty() {
             return Ok(writeln!(out, "Interrupted: nothing is expected of it.")?);
         }
-        if self.early == Some(Early::GivenUp) {
-            print_given_up(events, out)?;
+        match self.early {
+            Some(Early::GivenUp) => print_given_up(events, out)?,
+            Some(Early::NotAdded) => print_not_added(events, seen, out)?,
+            Some(Early::Interrupted) | None => {}
         }
         print_checks(expect, checks, style.unicode, out)?;
         print_unmodelled(seen, out)?;
@@ -480,6 +496,23 @@ fn print_given_up(events: &Trace, out: &mut dyn Write) -> Result<(), Fail> {
         events.plan.duration
     )?;
     Ok(())
+}
+
+/// An ADD that was begun beside others has to end.
+fn print_not_added(events: &Trace, seen: &Observed, out: &mut dyn Write) -> Result<(), Fail> {
+    let ended = |step: &str| {
+        let step = events.plan.steps.find(step);
+        events.iter().any(|e| e.what.done().is_some() && e.what.done() == step)
+    };
+    let judged = (!ended("cni.add-return") && !ended("cni.add-fail")).then_some("the pod itself");
+    let others = seen.others.iter().filter(|it| it.add_start_ns.is_some() && it.add_end_ns.is_none());
+    let names: Vec<&str> = judged.into_iter().chain(others.map(|it| it.pod.as_str())).collect();
+    let text = format!(
+        "GIVEN UP: the clients were done, ADD of {} had not ended, and for 30 s no plugin asked for anything. Give \
+         the scenario a `duration` if that is what it is about.",
+        if names.is_empty() { "a pod".to_owned() } else { names.join(", ") }
+    );
+    Ok(write!(out, "{}", output::fold(&text, 0, WIDTH))?)
 }
 
 fn print_checks(expect: &Expect, checks: &[Check], unicode: bool, out: &mut dyn Write) -> Result<(), Fail> {

@@ -1,7 +1,7 @@
 //! Steps of traced plugins that are held by their names, `POD/STEP=DURATION`.
 
 use super::{Namer, StepName};
-use crate::control::Pattern;
+use crate::control::{Pattern, pod_in_front};
 use crate::time::Span;
 use netns_lab::supervise::{Request, Rules, Then, Verdict};
 use std::fmt;
@@ -56,11 +56,8 @@ impl FromStr for StepHold {
         let fail = |why: String| StepHoldError { text: text.to_owned(), why };
         let (name, length) = text.rsplit_once('=').ok_or_else(|| fail("there is no =".into()))?;
         let length = length.trim().parse().map_err(|e: crate::time::SpanError| fail(e.to_string()))?;
-        // a path in a step's name stands behind a blank
-        let (pod, step) = match name.split_once('/') {
-            Some((pod, step)) if !pod.contains(char::is_whitespace) => (pod, step),
-            _ => ("*", name),
-        };
+        let (pod, step) = pod_in_front(name);
+        let pod = pod.unwrap_or("*");
         let step = format!("cni.{}", step.trim().trim_start_matches("cni."));
         if pod.is_empty() || Pattern::read(&step).is_none() {
             return Err(fail("it names no step".into()));

@@ -17,6 +17,8 @@
 //! names of all of them, parted by semicolons, and is meant by each.
 
 use super::Verb;
+use crate::control::Shapes;
+use crate::control::alike::numbered;
 use netns_lab::NetnsId;
 use netns_lab::supervise::{Kind, Request};
 use std::collections::BTreeMap;
@@ -44,6 +46,7 @@ pub struct Namer {
     pod: NetnsId,
     ends: Ends,
     seen: BTreeMap<String, usize>,
+    shapes: Shapes,
 }
 
 /// The two ends of the pod's veth.
@@ -66,7 +69,13 @@ impl Namer {
     #[must_use]
     pub fn new(verb: Verb, node: NetnsId, pod: NetnsId, ifname: &str, host_end: Option<&str>) -> Namer {
         let ends = Ends { ifname: ifname.to_owned(), host_end: host_end.map(str::to_owned), pod_end: None };
-        Namer { verb, node, pod, ends, seen: BTreeMap::new() }
+        Namer { verb, node, pod, ends, seen: BTreeMap::new(), shapes: Shapes::default() }
+    }
+
+    /// Calls what differs from pod to pod by these.
+    #[must_use]
+    pub fn with_shapes(self, shapes: Shapes) -> Namer {
+        Namer { shapes, ..self }
     }
 
     /// The own name of the veth's other end, if the plugin has made one.
@@ -88,10 +97,8 @@ impl Namer {
             kind => words_of(kind, &text, place),
         };
         let own = [self.front(), own].concat();
-        let plain = self.ends.in_roles(&own);
-        let number = self.seen.entry(plain.clone()).or_default();
-        *number += 1;
-        let name = if *number > 1 { format!("{plain}#{number}") } else { plain.clone() };
+        let plain = self.shapes.of(self.ends.in_roles(&own));
+        let name = numbered(&plain, &mut self.seen);
         let words = if place == "pod" { format!("[pod] {text}") } else { text };
         StepName { name, plain, own, words, quiet: is_quiet(request) }
     }

@@ -192,6 +192,12 @@ impl<'a> Chain<'a> {
         Ok(Chain { programs: programs.collect::<Result<_, _>>()?, stage, list, options, setting })
     }
 
+    /// The pod's interface.
+    #[must_use]
+    pub fn ifname(&self) -> &str {
+        &self.setting.ifname
+    }
+
     /// Its plugins take orders from here while they run.
     #[must_use]
     pub fn lever(mut self, lever: &Lever) -> Chain<'a> {

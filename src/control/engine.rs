@@ -4,9 +4,9 @@ use super::act::{Act, Errand};
 use super::actor::{Cx, Happening, Lane, Task, TaskResult, Wait};
 use super::actors::Actors;
 use super::hold::{Hold, Until};
-use super::real::RealCni;
+use super::real::{self, RealCni};
 use super::setting::Setting;
-use super::step::{ActorName, StepId, StepTable};
+use super::step::{ActorName, PodId, StepId, StepTable};
 use crate::choice::{ChoiceKind, Chooser};
 use crate::host::HostState;
 use crate::time::{Span, Time};
@@ -156,11 +156,11 @@ impl Control {
         }
     }
 
-    /// A real plugin asks the kernel for something, and waits for its turn.
+    /// A real plugin asks the kernel for something for a pod, and waits for its turn.
     pub fn request(
         &mut self,
         now: Time,
-        step: StepId,
+        step: (PodId, StepId),
         asked: (u32, Arc<str>),
         host: &HostState,
         chooser: &mut dyn Chooser,
@@ -168,23 +168,24 @@ impl Control {
         self.with_plugin(now, host, chooser, |plugin, cx| plugin.request(step, asked, cx));
     }
 
-    /// A real plugin has ended.
+    /// A real plugin has ended, for a pod.
     pub fn plugin_over(
         &mut self,
         now: Time,
-        (errand, well): (Errand, bool),
+        (pod, errand, well): (PodId, Errand, bool),
         host: &HostState,
         chooser: &mut dyn Chooser,
     ) {
         // what waited for its turn waits no longer
         let plugin = |slot: &&mut ActorSlot| matches!(slot.actor, Actors::RealCni(_));
-        for lane in self.slots.iter_mut().filter(plugin).flat_map(|slot| &mut slot.lanes) {
+        let lanes = self.slots.iter_mut().filter(plugin).flat_map(|slot| &mut slot.lanes);
+        for lane in lanes.filter(|it| it.lane == real::lane(pod)) {
             if lane.queue.front().is_some_and(|task| task.arg != 0) {
                 lane.run = None;
             }
             lane.queue.retain(|task| task.arg == 0);
         }
-        self.with_plugin(now, host, chooser, |plugin, cx| plugin.over(errand, well, cx));
+        self.with_plugin(now, host, chooser, |plugin, cx| plugin.over(pod, errand, well, cx));
     }
 
     fn with_plugin(
@@ -202,6 +203,27 @@ impl Control {
             tell(plugin, &mut cx);
         }
         self.take_over(slot, cx, chooser);
+    }
+
+    /// The pods whose ADD, by a real plugin, is asked for and not over; each with the step that is held, until
+    /// when, and when that ends of itself.
+    pub fn adding(&self) -> impl Iterator<Item = (PodId, Option<(StepId, Until, Time)>)> + '_ {
+        let plugin = self.slots.iter().find_map(|slot| match &slot.actor {
+            Actors::RealCni(plugin) => Some((slot, plugin)),
+            _ => None,
+        });
+        plugin.into_iter().flat_map(move |(slot, plugin)| {
+            plugin.adding().map(move |pod| {
+                let lane = slot.lanes.iter().find(|it| it.lane == real::lane(pod));
+                let held = lane.and_then(|lane| match lane.run {
+                    Some(TaskState::Held(hold, ends)) => {
+                        Some((lane.queue.front()?.step, self.holds[usize::from(hold)].until, ends))
+                    }
+                    _ => None,
+                });
+                (pod, held)
+            })
+        })
     }
 
     /// The actors' names and addresses are these from now on.
@@ -265,12 +287,14 @@ impl Control {
         if state.run.is_some() {
             return;
         }
-        let nth = {
-            let n = &mut self.started[task.step.0 as usize];
+        for step in [task.step].into_iter().chain(self.steps.groups_of(task.step)) {
+            let n = &mut self.started[step.0 as usize];
             *n = n.saturating_add(1);
-            *n
-        };
-        let hold = self.holds.iter().position(|h| h.step == task.step && h.nth.is_none_or(|n| n == nth));
+        }
+        let nth = |step: StepId| self.started[step.0 as usize];
+        let strikes =
+            |h: &Hold| self.steps.is_of(task.step, h.step) && h.nth.is_none_or(|n| n == nth(h.step));
+        let hold = self.holds.iter().position(strikes);
         if let Some(at) = hold {
             let until = self.holds[at].until;
             if !self.is_over(until) {
@@ -419,9 +443,12 @@ impl Control {
         self.slots[taken.slot].actor.done(&taken.task, result, &mut cx);
         self.take_over(taken.slot, cx, chooser);
         if matches!(result, TaskResult::Done) {
-            let n = &mut self.done[taken.task.step.0 as usize];
-            *n = n.saturating_add(1);
-            self.notice(now, Happening::Done(taken.task.step), host, chooser);
+            let steps = Arc::clone(&self.steps);
+            for step in [taken.task.step].into_iter().chain(steps.groups_of(taken.task.step)) {
+                let n = &mut self.done[step.0 as usize];
+                *n = n.saturating_add(1);
+                self.notice(now, Happening::Done(step), host, chooser);
+            }
             self.release(now, chooser);
         }
     }

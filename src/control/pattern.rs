@@ -17,6 +17,16 @@ pub struct Pattern<'a> {
     pub nth: Option<usize>,
 }
 
+/// The pod whose step a name means, if it says one, and the name without it: `pod2/link-up eth0` is `link-up eth0`
+/// of `pod2`. A path in a step's name stands behind a blank.
+#[must_use]
+pub fn pod_in_front(name: &str) -> (Option<&str>, &str) {
+    match name.split_once('/') {
+        Some((pod, step)) if !pod.contains(char::is_whitespace) => (Some(pod), step),
+        _ => (None, name),
+    }
+}
+
 impl<'a> Pattern<'a> {
     /// Reads it; `None` for what is no step of the plugin, or has a number that is none.
     #[must_use]

@@ -65,6 +65,37 @@ impl fmt::Display for ActorName {
     }
 }
 
+/// Which pod of the node. The first is the one that a run is about: its clients, its gateway, its verdict. The
+/// others are pods whose ADDs a real plugin does beside it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct PodId(pub u16);
+
+impl PodId {
+    /// Most others of one run, so that no run has more pods than 64.
+    pub const OTHERS_MAX: u16 = 63;
+
+    /// It is one of the others.
+    #[must_use]
+    pub const fn is_other(self) -> bool {
+        self.0 > 0
+    }
+
+    /// The other pod of that name.
+    #[must_use]
+    pub fn of_other(name: &str) -> Option<PodId> {
+        let number = name.strip_prefix("pod")?;
+        let number = Some(number).filter(|n| !n.starts_with(['0', '+']))?.parse::<u16>().ok()?;
+        number.checked_sub(1).filter(|at| *at > 0).map(PodId)
+    }
+}
+
+/// `pod1` is the one that a run is about.
+impl fmt::Display for PodId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pod{}", self.0 + 1)
+    }
+}
+
 /// A step's number in its run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct StepId(pub u16);
@@ -80,6 +111,8 @@ pub struct StepInfo {
     pub title: String,
     /// Where it comes from.
     pub origin: StepOrigin,
+    /// For which pod it is done.
+    pub pod: PodId,
 }
 
 /// Where a step comes from.
@@ -153,6 +186,8 @@ pub struct StepTable {
     steps: Vec<StepInfo>,
     /// Other names, and the steps that they mean.
     aliases: Vec<(String, Vec<StepId>)>,
+    /// Steps that happen whenever one of others does.
+    groups: Vec<(StepId, Vec<StepId>)>,
 }
 
 impl Default for StepTable {
@@ -164,9 +199,10 @@ impl Default for StepTable {
                 actor: ActorName::of_step(name).unwrap_or(ActorName::Operator),
                 title: (*title).to_owned(),
                 origin: StepOrigin::BuiltIn,
+                pod: PodId::default(),
             })
             .collect();
-        StepTable { steps, aliases: Vec::new() }
+        StepTable { steps, aliases: Vec::new(), groups: Vec::new() }
     }
 }
 
@@ -212,16 +248,42 @@ impl StepTable {
 
     /// The same for a request of a real plugin.
     pub fn add_request(&mut self, name: &str, title: &str, quiet: bool) -> StepId {
+        self.add_request_of(PodId::default(), name, title, quiet)
+    }
+
+    /// The same for a pod.
+    pub fn add_request_of(&mut self, pod: PodId, name: &str, title: &str, quiet: bool) -> StepId {
         let origin = if quiet { StepOrigin::Question } else { StepOrigin::Request };
-        self.add_of(origin, name, ActorName::Cni, title)
+        let id = self.add_of(origin, name, ActorName::Cni, title);
+        self.steps[id.0 as usize].pod = pod;
+        id
     }
 
     fn add_of(&mut self, origin: StepOrigin, name: &str, actor: ActorName, title: &str) -> StepId {
         let own = self.steps.iter().position(|s| s.name == name).map(|i| StepId(i as u16));
         own.unwrap_or_else(|| {
-            self.steps.push(StepInfo { name: name.to_owned(), actor, title: title.to_owned(), origin });
+            let (name, title, pod) = (name.to_owned(), title.to_owned(), PodId::default());
+            self.steps.push(StepInfo { name, actor, title, origin, pod });
             StepId((self.steps.len() - 1) as u16)
         })
+    }
+
+    /// A step that is there whenever one of these is: each occurrence of theirs is one of its own.
+    pub fn add_group(&mut self, name: &str, members: Vec<StepId>) -> StepId {
+        let id = self.add_request(name, "one of several pods' steps", false);
+        self.groups.push((id, members));
+        id
+    }
+
+    /// The groups that a step is in.
+    pub fn groups_of(&self, step: StepId) -> impl Iterator<Item = StepId> + '_ {
+        self.groups.iter().filter(move |(_, members)| members.contains(&step)).map(|(group, _)| *group)
+    }
+
+    /// Whether an occurrence of `step` is one of `named`.
+    #[must_use]
+    pub fn is_of(&self, step: StepId, named: StepId) -> bool {
+        step == named || self.groups_of(step).any(|group| group == named)
     }
 
     /// What a step is.
@@ -245,5 +307,32 @@ impl StepTable {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_other_pod_is_named_by_its_number() {
+        assert_eq!(PodId::of_other("pod2"), Some(PodId(1)));
+        assert_eq!(PodId::of_other(&PodId(63).to_string()), Some(PodId(63)));
+        for bad in ["pod1", "pod0", "pod02", "pod+2", "pod", "pods", "2", "pod2 ", "pod99999"] {
+            assert_eq!(PodId::of_other(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_there_whenever_one_of_its_steps_is() {
+        let mut steps = StepTable::default();
+        let of = [1, 2]
+            .map(|pod| steps.add_request_of(PodId(pod), &format!("cni.{}/link-up", PodId(pod)), "up", false));
+        let own = steps.add_request("cni.link-up", "up", false);
+        let any = steps.add_group("cni.*/link-up", of.into());
+        assert_eq!(of.map(|step| steps.info(step).pod), [PodId(1), PodId(2)]);
+        assert!(of.iter().all(|step| steps.is_of(*step, any) && !steps.is_of(*step, own)));
+        assert!(!steps.is_of(own, any) && steps.is_of(own, own));
+        assert_eq!(steps.groups_of(of[1]).collect::<Vec<_>>(), [any]);
     }
 }

@@ -13,7 +13,7 @@ use super::terms::{Audience, LiveEnd, LiveError, LiveNode, LiveOptions, broke};
 use super::watch::KnownEntries;
 use crate::addr::IfName;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
-use crate::control::Side;
+use crate::control::{Side, Until};
 use crate::gateway::{Gateway, GatewayOutput, SmoltcpOutside};
 use crate::host::Decision;
 use crate::neigh::KernelClock;
@@ -41,6 +41,9 @@ const TOLD_AFTER: Span = Span::from_ms(20);
 
 /// So much of a real node's news is taken in together.
 const HEARD_AT_ONCE: u32 = 1000;
+
+/// So long ADDs of several pods are waited for that nothing holds and that do nothing, when all clients are done.
+const ADD_PATIENCE: Span = Span::from_secs(30);
 
 /// Runs a trace's plan live. The events come into it in the order of their times.
 pub fn run(options: &LiveOptions, trace: &mut Trace) -> Result<LiveEnd, LiveError> {
@@ -75,6 +78,9 @@ fn run_or_tell(
         lab.judge_late(true);
         lab.look_for_untold_entry().await;
         lab.look_at_kernels().await;
+        if !matches!(end, Err(_) | Ok(LiveEnd::Interrupted(_))) {
+            lab.take_others_away();
+        }
         lab.finish();
         lab.tell(Time::FOREVER, &mut audience);
         *trace = lab.events;
@@ -118,6 +124,16 @@ pub(super) struct Lab {
     pub(super) plugin: Option<Plugin>,
     /// Links of the node that the model does without.
     pub(super) strange_links: Vec<IfName>,
+    /// When a plugin was last heard of.
+    pub(super) plugin_heard: Time,
+}
+
+/// What there is to wait for beside clients that are done.
+enum Adds {
+    /// Nothing.
+    Over,
+    /// ADDs that may end until then.
+    Until(Time),
 }
 
 /// The pod's requests for its gateway of IPv4 since the last answer, and whether somebody has looked what
@@ -213,6 +229,7 @@ impl Lab {
             progress: StatusLine::new(options.progress),
             plugin: Plugin::new(&plan)?,
             strange_links: Vec::new(),
+            plugin_heard: Time::ZERO,
             plan,
         })
     }
@@ -226,6 +243,7 @@ impl Lab {
         mut signals: Signals,
         audience: &mut Option<&mut dyn Audience>,
     ) -> Result<LiveEnd, LiveError> {
+        self.prepare_plugin().await?;
         self.zero_ns = monotonic_ns();
         self.events.began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok();
         self.progress.begin();
@@ -235,12 +253,18 @@ impl Lab {
         loop {
             self.work().await?;
             let done = !self.clients.is_empty() && self.clients.iter().all(|c| c.finished);
+            let mut end = Time::ZERO + self.plan.duration;
             if done && self.plan.until_clients_done {
-                tokio::time::sleep(SETTLE).await;
-                self.drain().await?;
-                return Ok(LiveEnd::ClientsDone);
+                match self.adds() {
+                    Adds::Over => {
+                        tokio::time::sleep(SETTLE).await;
+                        self.drain().await?;
+                        return Ok(LiveEnd::ClientsDone);
+                    }
+                    Adds::Until(last) if self.now() >= last => return Ok(LiveEnd::NotAdded),
+                    Adds::Until(last) => end = end.min(last),
+                }
             }
-            let end = Time::ZERO + self.plan.duration;
             if self.now() >= end {
                 return Ok(LiveEnd::TimeUp);
             }
@@ -250,7 +274,10 @@ impl Lab {
                 Due::Node(event) => self.node_news(event).await?,
                 Due::News(message) => self.client_news(message).await?,
                 Due::Neigh(event) => self.neigh_news(&event),
-                Due::Plugin(note) => self.plugin_news(note).await?,
+                Due::Plugin(note) => {
+                    self.plugin_heard = self.now();
+                    self.plugin_news(note).await?;
+                }
                 Due::Timer => {
                     self.judge_late(false);
                     self.plugin_waits_no_longer().await?;
@@ -278,6 +305,19 @@ impl Lab {
     /// When there is something to tell next.
     fn untold(&self) -> Option<Time> {
         self.events.events[self.heard..].iter().map(|e| e.t_ns).min().map(|t| t + TOLD_AFTER)
+    }
+
+    /// Whether ADDs of several pods that were begun are to be waited for. One that is held for ever is not.
+    fn adds(&self) -> Adds {
+        if self.plan.plugin.as_ref().is_none_or(|plugin| plugin.others == 0) {
+            return Adds::Over;
+        }
+        let until = self.run.control().adding().filter_map(|(_, held)| match held {
+            Some((_, Until::Never, _)) => None,
+            Some((_, _, ends)) if ends != Time::FOREVER => Some(ends.max(self.plugin_heard)),
+            _ => Some(self.plugin_heard),
+        });
+        until.max().map_or(Adds::Over, |last| Adds::Until(last + ADD_PATIENCE))
     }
 
     /// Waits for whatever comes first.
@@ -432,6 +472,7 @@ impl Lab {
         let silence = |run: &Run| run.silence(state, veth.host_index(state), veth.carries());
         // what a kernel would answer now, nobody knows that does not know all it was told
         if self.run.is_beyond() && self.node.is_kernel() {
+            self.run.report_holds(now, &mut self.events);
             self.run.report(now, silence, &mut ());
         } else {
             self.run.report(now, silence, &mut self.events);

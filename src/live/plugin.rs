@@ -1,17 +1,20 @@
 //! A real plugin beside the lab: its binary runs on a thread of its own under the supervisor, and each of
-//! its requests waits there until the actors' turn has come to it.
+//! its requests waits there until the actors' turn has come to it. Other pods have a thread each.
 
 use super::terms::LiveError;
+use crate::addr::IfName;
 use crate::cni::{self, Chain, Conflist, Namer, PluginStage, StepName, Verb};
-use crate::control::{Errand, StepId};
+use crate::control::{Errand, PodId, StepId, StepTable};
+use crate::host::Link;
 use crate::run::Doing;
 use crate::scenario::{ConflistText, Plan, RealPlugin, StepFaultKind};
 use crate::time::{Span, Time};
 use netns_lab::supervise::{Answer, Kind, Lever, Request, Rules, Scope, Then, Verdict};
-use netns_lab::{Errno, NetnsId};
+use netns_lab::{Errno, Netns, NetnsId};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -28,15 +31,27 @@ pub(super) enum Note {
     Asked(Box<Asked>),
     /// What the kernel said to a request, by its number.
     Answered(u32, Answer),
-    /// The plugin has ended: with its result, or why it failed.
-    Over(Errand, Result<Option<Value>, String>),
+    /// The plugin has ended.
+    Over(Over),
     /// It could not be run.
     Broke(String),
+}
+
+/// A plugin's end.
+pub(super) struct Over {
+    pub(super) pod: PodId,
+    pub(super) errand: Errand,
+    /// Its result, or why it failed.
+    pub(super) came: Result<Option<Value>, String>,
+    /// The host end of the pod, if the plugin has made one.
+    pub(super) host_end: Option<String>,
 }
 
 /// A request that waits.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
+    /// For which pod.
+    pub(super) pod: PodId,
     /// Its number in the run.
     pub(super) number: u32,
     /// The supervisor's number for it.
@@ -58,21 +73,31 @@ pub(super) struct Open {
 pub(super) struct Plugin {
     pub(super) real: Arc<RealPlugin>,
     pub(super) list: Arc<Conflist>,
-    pub(super) options: Arc<cni::TraceOptions>,
-    pub(super) stage: Option<PluginStage>,
-    pub(super) lever: Option<Lever>,
-    pub(super) thread: Option<JoinHandle<()>>,
+    pub(super) pods: BTreeMap<PodId, PluginPod>,
     pub(super) tx: UnboundedSender<Note>,
     pub(super) rx: UnboundedReceiver<Note>,
     pub(super) waiting: BTreeMap<u32, Asked>,
     pub(super) open: Vec<Open>,
     /// How many requests there were.
-    pub(super) count: u32,
+    pub(super) count: Arc<AtomicU32>,
     /// How often each step came that has a fault.
     pub(super) met: BTreeMap<StepId, u32>,
-    pub(super) result: Option<Value>,
     /// What was said to be beyond the model, once each.
     pub(super) told: Vec<String>,
+}
+
+/// A pod that the plugin is run for.
+pub(super) struct PluginPod {
+    pub(super) options: Arc<cni::TraceOptions>,
+    pub(super) stage: Option<PluginStage>,
+    pub(super) lever: Option<Lever>,
+    pub(super) thread: Option<JoinHandle<()>>,
+    /// ADD's result.
+    pub(super) result: Option<Value>,
+    /// The host end's name, of an other pod.
+    pub(super) host_end: Option<String>,
+    /// ADD was begun, and no DEL has ended since.
+    pub(super) there: bool,
 }
 
 /// Reads what the plan says of the plugin.
@@ -108,7 +133,7 @@ pub(super) fn configuration(
     }
     let options = cni::TraceOptions {
         folders,
-        args: Some(args(plan, real)),
+        args: Some(args(plan, real, PodId::default())),
         capability_args,
         ifname: plan.setting.eth.to_string(),
         timeout: Span::from_ns(plan.duration.as_ns() + TIMEOUT_BEYOND.as_ns()),
@@ -120,11 +145,22 @@ pub(super) fn configuration(
     Ok((list, options))
 }
 
-/// `CNI_ARGS` as containerd gives them, and those of the scenario.
-fn args(plan: &Plan, real: &RealPlugin) -> String {
+/// `CNI_ARGS` as containerd gives them, and those of the scenario. An other pod has the name that steps give it.
+fn args(plan: &Plan, real: &RealPlugin, pod: PodId) -> String {
     let s = &plan.setting;
-    let usual = format!("IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={}", s.namespace, s.pod);
+    let name = if pod.is_other() { pod.to_string() } else { s.pod.clone() };
+    let usual = format!("IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={name}", s.namespace);
     real.args.as_ref().map_or_else(|| usual.clone(), |own| format!("{usual};{own}"))
+}
+
+/// A pod more, with a namespace of its own as a runtime makes it.
+pub(super) fn other_pod(stage: &PluginStage, pod: PodId, plan: &Plan) -> Result<PluginStage, LiveError> {
+    let build = |e: &dyn std::fmt::Display| LiveError::Build(format!("the other pod {pod}: {e}"));
+    let netns = Netns::new(pod.to_string()).map_err(|e| build(&e))?;
+    if plan.pod.link_named(IfName::LO).is_some_and(Link::is_up) {
+        netns.loopback_up().map_err(|e| build(&e))?;
+    }
+    stage.beside(Arc::new(netns)).map_err(|e| build(&e))
 }
 
 pub(super) fn errno(name: &str) -> Option<Errno> {
@@ -152,20 +188,21 @@ impl Plugin {
         let Some(real) = &plan.plugin else { return Ok(None) };
         let (list, options) = configuration(plan, real)?;
         let (tx, rx) = unbounded_channel();
+        let pods = (0..=real.others).map(|pod| {
+            let pod = PodId(pod);
+            let options = cni::TraceOptions { args: Some(args(plan, real, pod)), ..options.clone() };
+            (pod, PluginPod::new(options))
+        });
         Ok(Some(Plugin {
+            pods: pods.collect(),
             real: Arc::clone(real),
             list: Arc::new(list),
-            options: Arc::new(options),
-            stage: None,
-            lever: None,
-            thread: None,
             tx,
             rx,
             waiting: BTreeMap::new(),
             open: Vec::new(),
-            count: 0,
+            count: Arc::default(),
             met: BTreeMap::new(),
-            result: None,
             told: Vec::new(),
         }))
     }
@@ -180,6 +217,34 @@ impl Plugin {
         self.open.iter().filter_map(Open::deadline).min()
     }
 
+    /// Whether that namespace is one of the other pods'.
+    pub(super) fn is_other_pods(&self, netns: Option<NetnsId>) -> bool {
+        let others = self.pods.iter().filter(|(pod, _)| pod.is_other());
+        others.filter_map(|(_, it)| it.stage.as_ref()).any(|stage| Some(stage.pod.id()) == netns)
+    }
+
+    /// What strikes this occurrence of a step.
+    pub(super) fn strike(&mut self, step: StepId, steps: &StepTable) -> Option<StepFaultKind> {
+        let fault = self.real.faults.iter().find(|f| steps.is_of(step, f.step))?;
+        let met = self.met.entry(fault.step).or_default();
+        *met += 1;
+        (*met >= fault.first && *met - fault.first < fault.count).then(|| fault.what.clone())
+    }
+}
+
+impl PluginPod {
+    fn new(options: cni::TraceOptions) -> PluginPod {
+        PluginPod {
+            options: Arc::new(options),
+            stage: None,
+            lever: None,
+            thread: None,
+            result: None,
+            host_end: None,
+            there: false,
+        }
+    }
+
     /// Ends whatever runs, and waits for it.
     pub(super) fn end(&mut self) {
         if let (Some(lever), Some(thread)) = (self.lever.take(), self.thread.take()) {
@@ -188,17 +253,9 @@ impl Plugin {
             let _ = thread.join();
         }
     }
-
-    /// What strikes this occurrence of a step.
-    pub(super) fn strike(&mut self, step: StepId) -> Option<StepFaultKind> {
-        let fault = self.real.faults.iter().find(|f| f.step == step)?;
-        let met = self.met.entry(step).or_default();
-        *met += 1;
-        (*met >= fault.first && *met - fault.first < fault.count).then(|| fault.what.clone())
-    }
 }
 
-impl Drop for Plugin {
+impl Drop for PluginPod {
     fn drop(&mut self) {
         self.end();
     }
@@ -206,30 +263,26 @@ impl Drop for Plugin {
 
 /// The supervisor's rules: every request waits, and is told.
 pub(super) struct Teller {
+    pub(super) pod: PodId,
     pub(super) tx: UnboundedSender<Note>,
     pub(super) namer: Namer,
-    /// Requests of the run before this program's first.
-    pub(super) before: u32,
-    pub(super) last: u32,
-}
-
-impl Teller {
-    fn number(&self, request: &Request) -> u32 {
-        self.before + request.number as u32
-    }
+    /// How many requests there were in the run, of whichever pod.
+    pub(super) count: Arc<AtomicU32>,
+    /// The numbers of this program's requests, in their order.
+    pub(super) numbers: Vec<u32>,
 }
 
 impl Rules for Teller {
     fn decide(&mut self, request: &Request) -> Verdict {
         if request.number == 1 {
             // another program of the list
-            self.before = self.last;
+            self.numbers.clear();
         }
-        let number = self.number(request);
-        self.last = number;
+        let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        self.numbers.push(number);
         let name = self.namer.name(request);
         let (raw, tid, netns, kind) = (request.number, request.tid, request.netns, request.kind.clone());
-        let asked = Asked { number, raw, tid, name, netns, kind };
+        let asked = Asked { pod: self.pod, number, raw, tid, name, netns, kind };
         match self.tx.send(Note::Asked(Box::new(asked))) {
             Ok(()) => Verdict::Hold { at_most: None, then: Then::LetGo },
             // the run is over
@@ -238,7 +291,10 @@ impl Rules for Teller {
     }
 
     fn answered(&mut self, request: &Request, answer: &Answer) {
-        let _ = self.tx.send(Note::Answered(self.number(request), answer.clone()));
+        let number = request.number.checked_sub(1).and_then(|at| self.numbers.get(at));
+        if let Some(number) = number {
+            let _ = self.tx.send(Note::Answered(*number, answer.clone()));
+        }
     }
 }
 

@@ -1,63 +1,104 @@
 //! What a real plugin does, between its thread and the actors: runs begun, requests that wait, let go and
-//! answered, and what the model makes of them.
+//! answered, for the pod and for others beside it, and what the model makes of them.
 
 use super::engine::Lab;
-use super::plugin::{Asked, Note, Open, Teller, do_errand, errno, is_answered, pod_ip};
+use super::plugin::{
+    Asked, Note, Open, Over, Plugin, Teller, do_errand, errno, is_answered, other_pod, pod_ip,
+};
 use super::space::refusal;
 use super::terms::{LiveError, broke};
 use crate::addr::Side;
 use crate::cni::{self, Chain, Namer, PluginStage, StepName, Verb};
-use crate::control::{Errand, Refusal, Setting, StepId, StepTable};
+use crate::control::{ActorName, Errand, Refusal, Setting, StepId, StepTable};
 use crate::host::Mutation;
 use crate::host::conf::SysctlKey;
 use crate::run::{Came, Doing, PodId};
-use crate::scenario::{KillFile, Plan, StepFaultKind};
+use crate::scenario::{self, KillFile, Plan, StepFaultKind};
+use crate::time::{Span, Time};
 use crate::trace::{Sink, What};
-use netns_lab::Errno;
-use netns_lab::supervise::{Answer, Kind, Lever, Scope, Then};
+use netns_lab::supervise::{Answer, Kind, Lever, Request, Scope, Then, Verdict};
+use netns_lab::{Errno, monotonic_ns};
 use serde_json::Value;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
+/// What DEL of one pod may take at a run's end.
+const DEL_TIMEOUT: Span = Span::from_secs(30);
+
 impl Lab {
-    /// The runtime runs the plugin.
-    pub(super) async fn run_plugin(&mut self, errand: Errand) -> Result<Came, LiveError> {
-        self.strange_links = if self.plugin.as_ref().is_some_and(|p| p.stage.is_none()) {
-            self.links_of_the_lab().await?
-        } else {
-            core::mem::take(&mut self.strange_links)
+    /// Makes the place where plugins run, and the namespaces of other pods: ADD of all begins at one moment.
+    pub(super) async fn prepare_plugin(&mut self) -> Result<(), LiveError> {
+        let Some(plugin) = self.plugin.as_ref().filter(|plugin| plugin.real.others > 0) else {
+            return Ok(());
         };
-        let host_end = self.mirror.has_pair().then(|| self.plan.setting.cali.to_string());
-        let node = self.node.space().map(|space| Arc::clone(&space.netns));
-        let (Some(plugin), Some(node)) = (&mut self.plugin, node) else {
+        let others = plugin.real.others;
+        netns_lab::raise_open_file_limit()
+            .map_err(|e| LiveError::NotHere(format!("{others} other pods: limit on open files: {e}")))?;
+        let Some(base) = self.plugin_stage().await? else { return Ok(()) };
+        let plan = Arc::clone(&self.plan);
+        let Some(plugin) = &mut self.plugin else { return Ok(()) };
+        for (pod, it) in plugin.pods.iter_mut().filter(|(pod, _)| pod.is_other()) {
+            it.stage = Some(other_pod(&base, *pod, &plan)?);
+        }
+        Ok(())
+    }
+
+    /// The place where plugins run for the pod, which is made the first time; none where no node is real.
+    async fn plugin_stage(&mut self) -> Result<Option<PluginStage>, LiveError> {
+        let Some(node) = self.node.space().map(|space| Arc::clone(&space.netns)) else { return Ok(None) };
+        let own = |plugin: &mut Plugin| plugin.pods.get_mut(&PodId::default()).map(|it| it.stage.take());
+        let Some(stage) = self.plugin.as_mut().and_then(own) else { return Ok(None) };
+        let pod = Arc::clone(&self.pod.netns);
+        let stage = if let Some(stage) = stage {
+            stage.with_pod(pod)
+        } else {
+            self.strange_links = self.links_of_the_lab().await?;
+            PluginStage::among(Arc::clone(&node), pod, node).map_err(|e| LiveError::Build(e.to_string()))?
+        };
+        if let Some(it) = self.plugin.as_mut().and_then(|plugin| plugin.pods.get_mut(&PodId::default())) {
+            it.stage = Some(stage.clone());
+        }
+        Ok(Some(stage))
+    }
+
+    /// The runtime runs the plugin for a pod.
+    pub(super) async fn run_plugin(&mut self, pod: PodId, errand: Errand) -> Result<Came, LiveError> {
+        // a runtime that gives a pod up ends what it runs for it
+        if let Some(it) = self.plugin.as_mut().and_then(|plugin| plugin.pods.get_mut(&pod)) {
+            it.end();
+        }
+        let (stage, host_end) = if pod.is_other() {
+            let it = self.plugin.as_ref().and_then(|plugin| plugin.pods.get(&pod));
+            (it.and_then(|it| it.stage.clone()), it.and_then(|it| it.host_end.clone()))
+        } else {
+            let host_end = self.mirror.has_pair().then(|| self.plan.setting.cali.to_string());
+            (self.plugin_stage().await?, host_end)
+        };
+        let (Some(plugin), Some(stage)) = (&mut self.plugin, stage) else {
             return Ok(Came::Refused(Refusal::NoPlugin));
         };
-        // a runtime that gives a pod up ends what it runs for it
-        plugin.end();
-        let pod = Arc::clone(&self.pod.netns);
-        let stage = match plugin.stage.take() {
-            Some(stage) => stage.with_pod(pod),
-            None => PluginStage::among(Arc::clone(&node), pod, node)
-                .map_err(|e| LiveError::Build(e.to_string()))?,
-        };
         let lever = Lever::new().map_err(broke)?;
+        let (tx, count, list) = (plugin.tx.clone(), Arc::clone(&plugin.count), Arc::clone(&plugin.list));
+        let shapes = plugin.real.shapes.clone();
+        let Some(it) = plugin.pods.get_mut(&pod) else { return Ok(Came::Refused(Refusal::NoPlugin)) };
         let verb = if errand == Errand::Add { Verb::Add } else { Verb::Del };
         let namer =
-            Namer::new(verb, stage.node.id(), stage.pod.id(), &plugin.options.ifname, host_end.as_deref());
-        let (tx, count) = (plugin.tx.clone(), plugin.count);
-        plugin.stage = Some(stage.clone());
-        plugin.lever = Some(lever.clone());
-        let (list, options) = (Arc::clone(&plugin.list), Arc::clone(&plugin.options));
-        let result = plugin.result.clone();
+            Namer::new(verb, stage.node.id(), stage.pod.id(), &it.options.ifname, host_end.as_deref());
+        let namer = namer.with_shapes(shapes);
+        let (options, result) = (Arc::clone(&it.options), it.result.clone());
+        it.there = true;
+        it.lever = Some(lever.clone());
         let work = move || {
-            let mut rules = Teller { tx: tx.clone(), namer, before: count, last: count };
+            let mut rules = Teller { pod, tx: tx.clone(), namer, count, numbers: Vec::new() };
             let chain = Chain::new(&stage, &list, &options).map(|chain| chain.lever(&lever));
             let done = chain.and_then(|chain| do_errand(errand, &chain, result.as_ref(), &mut rules));
+            let host_end = rules.namer.host_end().map(str::to_owned);
             let _ = tx.send(match done {
-                Ok(came) => Note::Over(errand, came),
+                Ok(came) => Note::Over(Over { pod, errand, came, host_end }),
                 Err(e) => Note::Broke(e.to_string()),
             });
         };
-        plugin.thread = Some(std::thread::Builder::new().name("plugin".into()).spawn(work).map_err(broke)?);
+        it.thread = Some(std::thread::Builder::new().name("plugin".into()).spawn(work).map_err(broke)?);
         Ok(Came::Done)
     }
 
@@ -69,7 +110,7 @@ impl Lab {
                 Some(open) => self.request_done(open, &answer).await,
                 None => Ok(()),
             },
-            Note::Over(errand, came) => self.plugin_over(errand, came).await,
+            Note::Over(over) => self.plugin_over(over).await,
             Note::Broke(why) => Err(LiveError::Broke(why)),
         }
     }
@@ -91,32 +132,33 @@ impl Lab {
 
     async fn plugin_asks(&mut self, asked: Asked) -> Result<(), LiveError> {
         // a thread that asks again has had its answer, whether it was heard or not
-        while let Some(open) = self.take_open(|open| open.asked.tid == asked.tid) {
+        while let Some(open) =
+            self.take_open(|open| open.asked.pod == asked.pod && open.asked.tid == asked.tid)
+        {
             self.request_done(open, &Answer::Unknown).await?;
         }
-        let step = self.step_of(&asked.name);
+        let (pod, step) = (asked.pod, self.step_of(asked.pod, &asked.name));
         let (number, words) = (asked.number, asked.name.words.as_str().into());
         if let Some(plugin) = &mut self.plugin {
-            plugin.count = plugin.count.max(number);
             plugin.waiting.insert(number, asked);
         }
         let now = self.now();
         let what = (step, number, words);
-        self.run.plugin_asks(now, PodId::default(), what, self.node.state(), &mut self.chooser);
+        self.run.plugin_asks(now, pod, what, self.node.state(), &mut self.chooser);
         Ok(())
     }
 
     /// The step of that name, which may be new: what a plugin asks when something failed nobody saw in
     /// its rehearsal.
-    fn step_of(&mut self, name: &StepName) -> StepId {
-        let known =
-            |steps: &StepTable| steps.iter().find(|(_, info)| info.name == name.name).map(|(id, _)| id);
+    fn step_of(&mut self, pod: PodId, name: &StepName) -> StepId {
+        let called = scenario::step_of(pod, &name.name);
+        let known = |steps: &StepTable| steps.iter().find(|(_, info)| info.name == called).map(|(id, _)| id);
         if let Some(id) = known(&self.plan.steps) {
             return id;
         }
         let mut plan = Plan::clone(&self.plan);
         let mut steps = StepTable::clone(&plan.steps);
-        let id = steps.add_request(&name.name, &name.words, name.quiet);
+        let id = steps.add_request_of(pod, &called, &name.words, name.quiet);
         plan.steps = Arc::new(steps);
         let actors = Arc::new(self.run.control().setting().clone());
         self.take_plan(plan, actors);
@@ -146,10 +188,11 @@ impl Lab {
 
     /// The actors' turn has come to a request: the kernel gets it, or what the scenario wants instead.
     pub(super) async fn let_go(&mut self, number: u32, doing: Doing) -> Result<(), LiveError> {
-        let begin = self.now();
+        let (begin, steps) = (self.now(), Arc::clone(&self.plan.steps));
         let taken = self.plugin.as_mut().and_then(|plugin| {
             let asked = plugin.waiting.remove(&number)?;
-            Some((asked, plugin.strike(doing.step()), plugin.lever.clone()?))
+            let lever = plugin.pods.get(&asked.pod)?.lever.clone()?;
+            Some((asked, plugin.strike(doing.step(), &steps), lever))
         });
         let Some((asked, fault, lever)) = taken else {
             self.came_to_nothing(doing, "the process that asked has ended");
@@ -206,6 +249,10 @@ impl Lab {
 
     /// What no table of the kernel shows: switches, and what the model has no term for.
     fn follow_request(&mut self, asked: &Asked) {
+        // what other pods have in their own namespaces is nothing to this pod
+        if self.plugin.as_ref().is_some_and(|plugin| plugin.is_other_pods(asked.netns)) {
+            return;
+        }
         let side = if asked.netns == Some(self.pod.netns.id()) { Side::Pod } else { Side::Host };
         match &asked.kind {
             Kind::Sysctl { path, value } => {
@@ -250,43 +297,86 @@ impl Lab {
         self.events.take(now, What::Unmodelled { side, command: what.to_owned() });
     }
 
-    async fn plugin_over(
-        &mut self,
-        errand: Errand,
-        came: Result<Option<Value>, String>,
-    ) -> Result<(), LiveError> {
-        while let Some(open) = self.take_open(|_| true) {
+    async fn plugin_over(&mut self, over: Over) -> Result<(), LiveError> {
+        let Over { pod, errand, came, host_end } = over;
+        while let Some(open) = self.take_open(|open| open.asked.pod == pod) {
             self.request_done(open, &Answer::Unknown).await?;
         }
         if let Some(plugin) = &mut self.plugin {
-            plugin.waiting.clear();
-            plugin.end();
+            plugin.waiting.retain(|_, asked| asked.pod != pod);
+            if let Some(it) = plugin.pods.get_mut(&pod) {
+                it.end();
+                it.host_end = host_end.or_else(|| it.host_end.take());
+                it.there = errand == Errand::Add || came.is_err();
+                if let Ok(Some(result)) = &came {
+                    it.result = Some(result.clone());
+                }
+            }
         }
         self.hear_node().await?;
         let begin = self.now();
         self.catch_up().await?;
         self.node_turned(begin);
         match &came {
-            Ok(Some(result)) => self.take_result(result).await?,
-            Ok(None) => {}
+            Ok(Some(result)) if !pod.is_other() => self.take_result(result).await?,
+            Ok(_) => {}
             Err(why) => {
                 let now = self.now();
-                self.events.take(now, What::PluginFailed { errand, why: why.clone() });
+                self.events.take(now, What::PluginFailed { pod, errand, why: why.clone() });
             }
         }
         let now = self.now();
         let came = (errand, came.is_ok());
-        self.run.plugin_over(now, PodId::default(), came, self.node.state(), &mut self.chooser);
+        self.run.plugin_over(now, pod, came, self.node.state(), &mut self.chooser);
         Ok(())
+    }
+
+    /// The runtime takes the other pods away at the run's end: what they run is ended, and DEL follows with
+    /// nothing in its way.
+    pub(super) fn take_others_away(&mut self) {
+        let begun = self.now();
+        let Some(plugin) = &mut self.plugin else { return };
+        let list = Arc::clone(&plugin.list);
+        let mut threads = Vec::new();
+        for (pod, it) in plugin.pods.iter_mut().filter(|(pod, it)| pod.is_other() && it.there) {
+            it.end();
+            let Some(stage) = it.stage.clone() else { continue };
+            let options = cni::TraceOptions { timeout: DEL_TIMEOUT, ..cni::TraceOptions::clone(&it.options) };
+            let (list, result) = (Arc::clone(&list), it.result.take());
+            let work = move || {
+                let chain = Chain::new(&stage, &list, &options);
+                let done = chain.and_then(|chain| {
+                    do_errand(Errand::Del, &chain, result.as_ref(), &mut |_: &Request| Verdict::LetGo)
+                });
+                (done.unwrap_or_else(|e| Err(e.to_string())), monotonic_ns())
+            };
+            let spawned = std::thread::Builder::new().name("plugin".into()).spawn(work);
+            threads.push((*pod, spawned));
+        }
+        for (pod, thread) in threads {
+            let (done, ended_ns) = match thread {
+                Ok(thread) => {
+                    thread.join().unwrap_or_else(|_| (Err("its thread panicked".into()), monotonic_ns()))
+                }
+                Err(e) => (Err(e.to_string()), monotonic_ns()),
+            };
+            let now = Time(ended_ns.saturating_sub(self.zero_ns)).max(begun);
+            let step = |what: &str| self.plan.steps.find(&format!("cni.{pod}/{what}"));
+            let (name, errand) = if done.is_ok() { ("del", None) } else { ("del-fail", done.err()) };
+            if let Some(step) = step(name) {
+                let (actor, acts, undone) = (ActorName::Cni, SmallVec::new(), None);
+                self.events.take(now, What::Step { step, actor, acts, undone });
+            }
+            if let Some(why) = errand {
+                self.events.take(now, What::PluginFailed { pod, errand: Errand::Del, why });
+            }
+        }
     }
 
     /// The pod has the addresses that the plugin says.
     async fn take_result(&mut self, result: &Value) -> Result<(), LiveError> {
         let gateway = self.look_at_pod().await?.gateway().or_else(|| cni::gateway_of(result));
         let pod_ip = pod_ip(result);
-        if let Some(plugin) = &mut self.plugin {
-            plugin.result = Some(result.clone());
-        }
         self.learn(|s| {
             s.pod_ip = pod_ip.unwrap_or(s.pod_ip);
             s.gateway = gateway.unwrap_or(s.gateway);

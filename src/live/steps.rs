@@ -59,7 +59,7 @@ impl Lab {
             Deed::Send(frame) => return self.send_by_hand(frame).await.map(Came::from),
             Deed::LookAtEntry => return Ok(self.look_for_monitor().await),
             Deed::DownElsewhere => return Ok(Came::Done),
-            Deed::Plugin(errand) => return self.run_plugin(*errand).await,
+            Deed::Plugin(errand) => return self.run_plugin(order.pod, *errand).await,
             Deed::Request(_) => return Ok(Came::Refused(Refusal::NoPlugin)),
             Deed::Start(client) => {
                 self.start_client(*client);

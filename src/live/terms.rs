@@ -43,6 +43,8 @@ pub enum LiveEnd {
     ClientsDone,
     /// Its time was up.
     TimeUp,
+    /// Every client was done, and an ADD that had been begun beside others did not come to an end.
+    NotAdded,
     /// A signal came first.
     Interrupted(Interrupt),
 }

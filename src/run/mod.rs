@@ -15,7 +15,8 @@
 //! [`crate::trace::Sink`].
 //!
 //! What a real plugin asks of a kernel is a task of the actor that stands for it ([`Run::plugin_asks`]), and
-//! becomes a [`Doing`] like any other. More pods are more [`PodId`]s; a plan has one.
+//! becomes a [`Doing`] like any other. It can do other pods' ADDs as well, and its orders and news carry the
+//! pod's number; all else is about the first pod.
 
 #[cfg(feature = "live")]
 mod differs;
@@ -158,17 +159,17 @@ impl Run {
 
     /// Takes the step that is due first.
     pub fn take_due(&mut self, now: Time, host: &HostState, chooser: &mut dyn Chooser) -> Option<Doing> {
-        self.control.take_due(now, host, chooser).map(of_pod)
+        self.control.take_due(now, host, chooser).map(|taken| self.of_pod(taken))
     }
 
     /// Takes that step, whether it is due or not.
     pub fn take_step(&mut self, which: UnderWay, now: Time, host: &HostState) -> Option<Doing> {
-        self.control.take_step(which, now, host).map(of_pod)
+        self.control.take_step(which, now, host).map(|taken| self.of_pod(taken))
     }
 
     /// Takes what is due of an actor and is no step under way.
     pub fn take_other(&mut self, now: Time, host: &HostState, chooser: &mut dyn Chooser) -> Option<Doing> {
-        self.control.take_other(now, host, chooser).map(of_pod)
+        self.control.take_other(now, host, chooser).map(|taken| self.of_pod(taken))
     }
 
     /// What is to be done next of a step; `None` when it is over.
@@ -263,7 +264,10 @@ impl Run {
         Emitter::step(now, &mut doing.taken, result, sink);
         self.control.finish(now, &doing.taken, result, host, chooser);
         if matches!(result, TaskResult::Done) {
-            self.open_gates(Gate::After(doing.taken.task.step), now, chooser);
+            let (step, steps) = (doing.taken.task.step, Arc::clone(&self.plan.steps));
+            for step in [step].into_iter().chain(steps.groups_of(step)) {
+                self.open_gates(Gate::After(step), now, chooser);
+            }
         }
     }
 
@@ -276,24 +280,24 @@ impl Run {
     pub fn plugin_asks(
         &mut self,
         now: Time,
-        _: PodId,
+        pod: PodId,
         (step, number, words): (StepId, u32, Arc<str>),
         host: &HostState,
         chooser: &mut dyn Chooser,
     ) {
-        self.control.request(now, step, (number, words), host, chooser);
+        self.control.request(now, (pod, step), (number, words), host, chooser);
     }
 
     /// A real plugin has ended, with success or without.
     pub fn plugin_over(
         &mut self,
         now: Time,
-        _: PodId,
-        came: (Errand, bool),
+        pod: PodId,
+        (errand, well): (Errand, bool),
         host: &HostState,
         chooser: &mut dyn Chooser,
     ) {
-        self.control.plugin_over(now, came, host, chooser);
+        self.control.plugin_over(now, (pod, errand, well), host, chooser);
     }
 
     /// The plan is this from now on: other names and addresses, or more steps at the end of the table.
@@ -307,6 +311,10 @@ impl Run {
     /// A pod asks for its gateway.
     pub fn asked(&mut self, now: Time, chooser: &mut dyn Chooser) {
         self.control.count_request(now, chooser);
+    }
+
+    fn of_pod(&self, taken: Taken) -> Doing {
+        Doing::new(self.control.steps().info(taken.task.step).pod, taken)
     }
 
     fn open_gates(&mut self, gate: Gate, now: Time, chooser: &mut dyn Chooser) {
@@ -378,11 +386,16 @@ impl Run {
         answered
     }
 
-    /// Tells of holds, and of a change in what the gateway would say.
-    pub fn report<S: Sink>(&mut self, now: Time, silence: impl FnOnce(&Run) -> Option<Reason>, sink: &mut S) {
+    /// Tells of holds.
+    pub fn report_holds<S: Sink>(&mut self, now: Time, sink: &mut S) {
         while let Some(news) = self.control.poll_news() {
             Emitter::hold(now, news, sink);
         }
+    }
+
+    /// Tells of holds, and of a change in what the gateway would say.
+    pub fn report<S: Sink>(&mut self, now: Time, silence: impl FnOnce(&Run) -> Option<Reason>, sink: &mut S) {
+        self.report_holds(now, sink);
         // a responder of one's own is asked request by request
         if !S::WANTS.has(Kinds::GATEWAY) || self.plan.own_responder.is_some() {
             return;
@@ -411,8 +424,4 @@ impl Run {
             sink.take(now, What::End { steps });
         }
     }
-}
-
-fn of_pod(taken: Taken) -> Doing {
-    Doing::new(PodId::default(), taken)
 }

@@ -1,17 +1,13 @@
 //! What a run wants done, and what comes of it.
 
 use crate::addr::Side;
+pub use crate::control::PodId;
 use crate::control::{Errand, Refusal, StepId, Taken, TaskResult};
 use crate::host::command::Tool;
 use crate::host::{Mutation, Refused};
 use crate::neigh::Nud;
 use crate::packet::Frame;
 use crate::pod::ClientId;
-
-/// Which pod of the node. A plan has one, and every order and all news is about that one; both
-/// carry its number because nothing but the plan says that there is no other.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct PodId(pub u16);
 
 /// Something to be done to a pod and its node.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -25,7 +25,7 @@ pub(super) fn actors(
     let kubelet = Kubelet::new(layers.waits.is_some());
     let mut actors = match real {
         Some(steps) => vec![
-            Actors::Kubelet(kubelet.that_retries(steps.del_fail)),
+            Actors::Kubelet(kubelet.that_retries(steps.judged().del_fail)),
             Actors::RealCni(RealCni::new(steps, felix)),
         ],
         None => vec![Actors::Kubelet(kubelet), Actors::Cni(Cni::new(version, options, setting))],

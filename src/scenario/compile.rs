@@ -113,7 +113,8 @@ impl Scenario {
         for step in declared.clone() {
             declare(step, &mut steps, c);
         }
-        if f.cni.is_some() {
+        if let Some(cni) = &f.cni {
+            super::plugin::check(f, cni, c);
             super::plugin::placeholders(f, &mut steps);
         }
         for step in declared {

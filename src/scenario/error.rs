@@ -129,8 +129,8 @@ pub enum PlanError {
     Misnamed(Box<ScenarioError>),
     /// A real plugin where none can run.
     #[error(
-        "scenario {0} has a real plugin ([cni]), which a model cannot run: `arplab run FILE --live --responder \
+        "scenario {0} has a real plugin ([cni]){1}, which a model cannot run: `arplab run FILE --live --responder \
          kernel` does, and `arplab compare FILE --model SCENARIO` holds it against one without"
     )]
-    RealPlugin(String),
+    RealPlugin(String, &'static str),
 }

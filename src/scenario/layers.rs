@@ -131,8 +131,11 @@ impl Scenario {
     }
 
     fn without_plugin(&self) -> Result<(), PlanError> {
-        match self.file.cni {
-            Some(_) => Err(PlanError::RealPlugin(self.id().to_owned())),
+        match &self.file.cni {
+            Some(cni) => {
+                let others = if cni.others() > 0 { ", and other pods beside its own (others)" } else { "" };
+                Err(PlanError::RealPlugin(self.id().to_owned(), others))
+            }
             None => Ok(()),
         }
     }
@@ -194,8 +197,7 @@ impl Scenario {
             f.faults.iter().filter(|_| layers.faults).partition(|x| x.get_ref().step.is_some());
         let faults = of_frames.into_iter().filter_map(|x| fault_of(x, &mut c)).collect();
         let of_steps = of_steps.into_iter().filter_map(|x| step_fault_of(x, &steps, &mut c)).collect();
-        let names = rehearsal.map(|r| r.plugins.clone()).unwrap_or_default();
-        let plugin = f.cni.as_ref().map(|cni| Arc::new(cni.plugin(&self.origin, names, of_steps)));
+        let plugin = f.cni.as_ref().map(|cni| Arc::new(cni.plugin(&self.origin, rehearsal, of_steps)));
         if let Some(flaw) = c.flaws.first() {
             return Err(PlanError::Flawed(format!("{}: {}", self.origin, flaw.message)));
         }
@@ -316,10 +318,9 @@ impl Scenario {
         rehearsal: Option<&Rehearsal>,
         steps: &mut StepTable,
     ) -> Result<Option<RealSteps>, PlanError> {
-        if self.file.cni.is_none() {
-            return Ok(None);
-        }
-        let real = RealSteps::declare(steps);
+        let Some(cni) = &self.file.cni else { return Ok(None) };
+        let others = cni.others();
+        let real = RealSteps::declare(steps, others);
         let Some(rehearsal) = rehearsal else {
             super::plugin::placeholders(&self.file, steps);
             for hold in overrides.holds.iter().filter(|h| ActorName::of_step(&h.step) == Some(ActorName::Cni))
@@ -334,12 +335,15 @@ impl Scenario {
         if flaws.is_empty() {
             return Ok(Some(real));
         }
-        if let Some((step, _)) = flaws.iter().find(|(_, flaw)| flaw.is_none()) {
-            let help = format!("of the plugin's requests {}", super::plugin::has(rehearsal));
-            let meant = crate::near::meant(step, rehearsal.requests.iter().map(|r| r.name.as_str()));
-            return Err(PlanError::NoStep { step: step.clone(), meant, help });
+        if let Some(it) = flaws.iter().find(|it| it.of_command_line) {
+            let mut help = it.flaw.help.clone().unwrap_or_default();
+            if help.starts_with(super::plugin::THERE_ARE) {
+                help.insert_str(0, "of the plugin's requests ");
+            }
+            let meant = crate::near::meant(&it.name, rehearsal.requests.iter().map(|r| r.name.as_str()));
+            return Err(PlanError::NoStep { step: it.name.clone(), meant, help });
         }
-        let flaws = flaws.into_iter().filter_map(|(_, flaw)| flaw).collect();
+        let flaws = flaws.into_iter().map(|it| it.flaw).collect();
         let (origin, source) = (self.origin.clone(), self.source.clone());
         Err(PlanError::Misnamed(Box::new(ScenarioError { origin, source, flaws })))
     }

@@ -41,5 +41,7 @@ pub use mechanism::{Mechanism, mechanism, mechanisms};
 pub use mitigation::{Mitigation, MitigationKind, mitigation, mitigations};
 pub use overrides::{HoldOverride, Overrides};
 pub use plan::{ClientPlan, InFront, Plan, Target, WAITER};
+#[cfg(feature = "live")]
+pub(crate) use plugin::step_of;
 pub use plugin::{ConflistText, KillFile, RealPlugin, Rehearsal, Requested, StepFault, StepFaultKind};
 pub use text::{CommandText, TextError};

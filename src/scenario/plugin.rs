@@ -4,7 +4,9 @@ use super::compile::Checker;
 use super::error::Flaw;
 use super::file::{FaultFile, Located, ScenarioFile};
 use super::overrides::Overrides;
-use crate::control::{ActorName, Pattern, RealSteps, StepId, StepOrigin, StepTable};
+use crate::control::{
+    ActorName, Pattern, PodId, RealSteps, Shapes, StepId, StepOrigin, StepTable, pod_in_front,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -27,6 +29,10 @@ pub struct CniFile {
     pub args: Option<String>,
     /// Values for capabilities that plugins declare, as a JSON object.
     pub capability_args: Option<String>,
+    /// So many other pods of the node are added at the moment at which the pod is, each with a network
+    /// namespace and a container's name of its own: 1 to 63.
+    #[schemars(with = "Option<u8>", range(min = 1, max = 63))]
+    pub others: Option<Spanned<i64>>,
 }
 
 /// When a plugin is killed.
@@ -90,6 +96,10 @@ pub struct RealPlugin {
     pub capability_args: Option<String>,
     /// What its requests meet.
     pub faults: Vec<StepFault>,
+    /// How many other pods are added beside the one that the run is about.
+    pub others: u16,
+    /// What differs from pod to pod in the names of its requests, as its rehearsal has shown.
+    pub shapes: Shapes,
 }
 
 /// A request of a plugin by its names.
@@ -112,8 +122,10 @@ pub struct Requested {
 pub struct Rehearsal {
     /// The plugins' names, in the list's order.
     pub plugins: Vec<String>,
-    /// The requests of ADD and DEL, in order.
+    /// The requests of ADD and DEL, in order; with others, those that a second pod has are behind those of the first.
     pub requests: Vec<Requested>,
+    /// With others, what differs from pod to pod in their names.
+    pub shapes: Shapes,
     /// The pod's address.
     pub pod_ip: Option<Ipv4Addr>,
     /// Its gateway.
@@ -125,7 +137,12 @@ const KEPT: [&str; 4] = ["cni.add-return", "cni.add-fail", "cni.del", "cni.wep-w
 
 impl CniFile {
     /// The plugin that the file describes; `origin` is the scenario file's path.
-    pub(super) fn plugin(&self, origin: &str, names: Vec<String>, faults: Vec<StepFault>) -> RealPlugin {
+    pub(super) fn plugin(
+        &self,
+        origin: &str,
+        rehearsal: Option<&Rehearsal>,
+        faults: Vec<StepFault>,
+    ) -> RealPlugin {
         let base = Path::new(origin).parent().unwrap_or(Path::new(""));
         let text = self.conflist.get_ref();
         let conflist = if text.trim_start().starts_with('{') {
@@ -134,12 +151,75 @@ impl CniFile {
             ConflistText::File(base.join(text))
         };
         RealPlugin {
-            names,
+            names: rehearsal.map(|r| r.plugins.clone()).unwrap_or_default(),
             conflist,
             bin_dirs: self.bin_dir.iter().map(|folder| base.join(folder)).collect(),
             args: self.args.clone(),
             capability_args: self.capability_args.clone(),
             faults,
+            others: self.others(),
+            shapes: rehearsal.map(|r| r.shapes.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// How many other pods are added.
+    pub(super) fn others(&self) -> u16 {
+        let wanted = self.others.as_ref().map_or(0, |n| *n.get_ref());
+        u16::try_from(wanted).unwrap_or(0).min(PodId::OTHERS_MAX)
+    }
+}
+
+/// Whose step a name means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Whose {
+    /// The pod's that the run is about.
+    Judged,
+    /// That other pod's.
+    Of(PodId),
+    /// Any other pod's.
+    AnyOther,
+}
+
+/// Whose step a name means, and the name without its pod; or why it is nobody's, and what to do.
+fn whose(name: &str, others: u16) -> Result<(Whose, String), (String, String)> {
+    let (pod, step) = pod_in_front(name.strip_prefix("cni.").unwrap_or(name));
+    let Some(pod) = pod else { return Ok((Whose::Judged, name.to_owned())) };
+    let step = format!("cni.{step}");
+    let there = match others {
+        0 => "`[cni] others = N` adds N other pods, pod2 and so on".to_owned(),
+        1 => "the other pod is pod2".to_owned(),
+        n => format!("the other pods are pod2 to {}, and * is any of them", PodId(n)),
+    };
+    if pod == "*" && others > 0 {
+        return Ok((Whose::AnyOther, step));
+    }
+    if pod == PodId::default().to_string() {
+        let message = format!("{name:?}: {pod} is the pod that the run is about");
+        return Err((message, format!("its steps have no pod in front: {step:?}; {there}")));
+    }
+    match PodId::of_other(pod).filter(|it| it.0 <= others) {
+        Some(pod) => Ok((Whose::Of(pod), step)),
+        None if pod == "*" => Err((format!("{name:?}: there is no other pod"), there)),
+        None => Err((format!("{name:?}: there is no other pod {pod:?}"), there)),
+    }
+}
+
+/// What of `[cni]` and of names of a plugin's steps types cannot say.
+pub(super) fn check(f: &ScenarioFile, cni: &CniFile, c: &mut Checker) {
+    if let Some(others) = &cni.others
+        && !(1..=i64::from(PodId::OTHERS_MAX)).contains(others.get_ref())
+    {
+        let most = PodId::OTHERS_MAX;
+        let message =
+            format!("`others` is {}: 1 to {most} pods can be added beside the pod", others.get_ref());
+        let help = "without `others` the pod is alone";
+        return c.flaw(others.span(), message, Some(help.into()));
+    }
+    for (name, span) in names_in(f) {
+        if let (Some(span), Err((message, help))) = (span, whose(name, cni.others()))
+            && ActorName::of_step(name) == Some(ActorName::Cni)
+        {
+            c.flaw(span, message, Some(help));
         }
     }
 }
@@ -167,7 +247,7 @@ fn is_plugins(name: &str, steps: &StepTable) -> bool {
 
 /// Gives every name of a plugin's step in a file a number, before anybody knows what steps it has.
 pub(super) fn placeholders(f: &ScenarioFile, steps: &mut StepTable) {
-    let _ = RealSteps::declare(steps);
+    let _ = RealSteps::declare(steps, f.cni.as_ref().map_or(0, CniFile::others));
     for (name, _) in names_in(f) {
         if is_plugins(name, steps) && Pattern::read(name).is_some() && steps.find(name).is_none() {
             steps.add_request(name, "a request of the plugin", false);
@@ -175,16 +255,30 @@ pub(super) fn placeholders(f: &ScenarioFile, steps: &mut StepTable) {
     }
 }
 
+/// A name that means no step.
+pub(super) struct Unmeant {
+    /// The name.
+    pub(super) name: String,
+    /// It is the command line's, and has no place in the file.
+    pub(super) of_command_line: bool,
+    /// What is wrong, and what there is.
+    pub(super) flaw: Flaw,
+}
+
 /// Gives every request a number, and every name in the file and on the command line the requests that
-/// it means. Names that mean none come back, as flaws; those of the command line without a place.
+/// it means. Names that mean none come back.
 pub(super) fn resolve(
     f: &ScenarioFile,
     overrides: &Overrides,
     rehearsal: &Rehearsal,
     steps: &mut StepTable,
-) -> Vec<(String, Option<Flaw>)> {
-    let ids: Vec<StepId> =
-        rehearsal.requests.iter().map(|r| steps.add_request(&r.name, &r.words, r.quiet)).collect();
+) -> Vec<Unmeant> {
+    let others = f.cni.as_ref().map_or(0, CniFile::others);
+    let mut ids: Vec<Vec<StepId>> = Vec::new();
+    for pod in (0..=others).map(PodId) {
+        let add = |r: &Requested| steps.add_request_of(pod, &step_of(pod, &r.name), &r.words, r.quiet);
+        ids.push(rehearsal.requests.iter().map(add).collect());
+    }
     let of_command_line = overrides.holds.iter().map(|h| (h.step.as_str(), None));
     let mut meant: BTreeMap<String, Vec<StepId>> = BTreeMap::new();
     let mut flaws = Vec::new();
@@ -192,19 +286,48 @@ pub(super) fn resolve(
         if !is_plugins(name, steps) || meant.contains_key(name) {
             continue;
         }
-        let found = fitting(name, rehearsal, &ids);
+        let (found, message, help) = match whose(name, others) {
+            Ok((whose, step)) => {
+                let pods: Vec<PodId> = match whose {
+                    Whose::Judged => vec![PodId::default()],
+                    Whose::Of(pod) => vec![pod],
+                    Whose::AnyOther => (1..=others).map(PodId).collect(),
+                };
+                let found = pods.into_iter().flat_map(|pod| match steps.find(&step_of(pod, &step)) {
+                    // what begins and ends its verbs is no request
+                    Some(own) if pod.is_other() => vec![own],
+                    _ => fitting(&step, rehearsal, &ids[usize::from(pod.0)]),
+                });
+                (found.collect(), no_such(name, &step), has(rehearsal, others))
+            }
+            Err((message, help)) => (Vec::new(), message, help),
+        };
         if found.is_empty() {
-            let flaw = |span| Flaw { span, message: no_such(name), help: Some(has(rehearsal)) };
-            flaws.push((name.to_owned(), span.map(flaw)));
+            let (of_command_line, span) = (span.is_none(), span.unwrap_or(0..0));
+            let flaw = Flaw { span, message, help: Some(help) };
+            flaws.push(Unmeant { name: name.to_owned(), of_command_line, flaw });
         }
         meant.insert(name.to_owned(), found);
     }
     for (name, found) in meant {
-        if steps.find(&name).is_none() {
+        if steps.find(&name).is_some() {
+            continue;
+        }
+        if name.starts_with("cni.*/") {
+            let _ = steps.add_group(&name, found);
+        } else {
             steps.alias(&name, found);
         }
     }
     flaws
+}
+
+/// What a step of the first pod is called where it is another pod's.
+pub(crate) fn step_of(pod: PodId, name: &str) -> String {
+    match name.strip_prefix("cni.") {
+        Some(step) if pod.is_other() => format!("cni.{pod}/{step}"),
+        _ => name.to_owned(),
+    }
 }
 
 fn fitting(name: &str, rehearsal: &Rehearsal, ids: &[StepId]) -> Vec<StepId> {
@@ -221,18 +344,28 @@ fn fitting(name: &str, rehearsal: &Rehearsal, ids: &[StepId]) -> Vec<StepId> {
     }
 }
 
-fn no_such(name: &str) -> String {
-    if StepTable::is_built_in(name) {
+fn no_such(name: &str, step: &str) -> String {
+    if StepTable::is_built_in(step) {
         return format!("{name:?} is a step of the program that plays Calico's plugin, and this one is real");
     }
     format!("the plugin makes no request {name:?}")
 }
 
+/// Begins a list of what there is.
+pub(super) const THERE_ARE: &str = "there are these";
+
 /// What there is, the quiet ones last.
-pub(super) fn has(rehearsal: &Rehearsal) -> String {
+pub(super) fn has(rehearsal: &Rehearsal, others: u16) -> String {
     let (quiet, loud): (Vec<&Requested>, Vec<&Requested>) = rehearsal.requests.iter().partition(|r| r.quiet);
     let names: Vec<&str> = loud.into_iter().chain(quiet).map(|r| r.name.as_str()).collect();
-    format!("there are these:\n  {}", names.join("\n  "))
+    let of_others = match others {
+        0 => String::new(),
+        n => {
+            let last = if n > 1 { format!(" to cni.{}/STEP", PodId(n)) } else { String::new() };
+            format!("\nand those of other pods, cni.pod2/STEP{last}, or cni.*/STEP for any of them")
+        }
+    };
+    format!("{THERE_ARE}:\n  {}{of_others}", names.join("\n  "))
 }
 
 /// The fault of a plugin's step; `None`, with a flaw, if it does not hold together.
@@ -295,6 +428,7 @@ mod tests {
                 requested("cni.setns pod", "cni.setns pod", 2, true),
                 requested("cni.link-up pod eth0", "cni.link-up pod eth0", 1, false),
             ],
+            shapes: Shapes::default(),
             pod_ip: None,
             gateway: None,
         };
@@ -305,6 +439,6 @@ mod tests {
         assert_eq!(means("cni.link-up veth*"), [1]);
         assert_eq!(means("cni.setns pod#2"), [2]);
         assert_eq!(means("cni.setns pod#3"), Vec::<u16>::new());
-        assert!(has(&rehearsal).starts_with("there are these:\n  cni.link-up node host-end"));
+        assert!(has(&rehearsal, 0).starts_with("there are these:\n  cni.link-up node host-end"));
     }
 }

@@ -4,7 +4,7 @@
 use super::stream::Kinds;
 use super::view::View;
 use crate::addr::{IfName, Mac};
-use crate::control::{Act, ActorName, Errand, Refusal, Side, StepId, Until};
+use crate::control::{Act, ActorName, Errand, PodId, Refusal, Side, StepId, Until};
 use crate::host::conf::SysctlKey;
 use crate::host::{NsReason, Pointer, Reason, Refused};
 use crate::neigh::{Cause, Nud};
@@ -305,6 +305,8 @@ pub enum What {
     },
     /// A real plugin failed, in these words.
     PluginFailed {
+        /// For which pod.
+        pod: PodId,
         /// What the plugin was to do.
         errand: Errand,
         /// The plugin and its answer.

@@ -351,7 +351,9 @@ fn line_what(trace: &Trace, what: &What) -> LineWhat {
             from: trace.plan.client(client.0 as usize).map(|c| c.from).filter(|from| *from == Side::Host),
             news: line_news(trace, *client, news),
         },
-        What::PluginFailed { errand, why } => LineWhat::Note { text: words::plugin_failed(*errand, why) },
+        What::PluginFailed { pod, errand, why } => {
+            LineWhat::Note { text: words::plugin_failed(*pod, *errand, why) }
+        }
         What::NoTap { why } => LineWhat::Note { text: words::no_tap(why) },
         What::End { steps } => LineWhat::End { steps: *steps },
     }

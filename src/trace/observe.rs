@@ -5,7 +5,7 @@ use super::event::{ClientNews, Differs, FrameFate, Ruling, What, is_dad, is_gate
 use super::stream::Trace;
 use super::view::View;
 use crate::addr::Mac;
-use crate::control::Side;
+use crate::control::{Errand, PodId, Side};
 use crate::neigh::Nud;
 use crate::pod::ClientId;
 use crate::time::{Span, Time};
@@ -45,6 +45,25 @@ pub struct ClientSeen {
     /// How many attempts it made together at first.
     #[serde(skip)]
     pub(super) at_once: u32,
+}
+
+/// What became of a pod that a real plugin was run for beside the one that the run is about.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct OtherSeen {
+    /// Its name, as in steps.
+    pub pod: String,
+    /// When its ADD began, if it did.
+    pub add_start_ns: Option<Time>,
+    /// When its ADD ended, if it did.
+    pub add_end_ns: Option<Time>,
+    /// ADD failed, in these words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub add_failed: Option<String>,
+    /// DEL failed, in these words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub del_failed: Option<String>,
+    /// DEL has succeeded: after an ADD that failed, or at the run's end.
+    pub deleted: bool,
 }
 
 /// A request of the pod for its gateway.
@@ -122,6 +141,9 @@ pub struct Observed {
     /// nothing was held against the model.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unmodelled: Vec<String>,
+    /// Pods that a real plugin was run for beside this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherSeen>,
     /// Where a real kernel did other than the model says.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differs: Vec<Differs>,
@@ -234,7 +256,7 @@ const AT_ONCE: Span = Span::from_ms(100);
 /// Reads the events of a run.
 #[must_use]
 pub fn observe(trace: &Trace) -> Observed {
-    let mut o = Observed::default();
+    let mut o = Observed { others: others(trace), ..Observed::default() };
     let [mut four, mut six] = [GatewaySeen::default(), GatewaySeen::default()];
     let (mut silence, gateway): (Option<Time>, _) = (None, trace.gateway4());
     for event in trace.iter() {
@@ -289,6 +311,42 @@ pub fn observe(trace: &Trace) -> Observed {
     let (own, other) = if o.six { (six, four) } else { (four, six) };
     (o.gateway, o.other) = (own, Some(other).filter(|g| !g.is_empty()));
     o
+}
+
+/// What became of the other pods.
+pub(super) fn others(trace: &Trace) -> Vec<OtherSeen> {
+    let count = trace.plan.plugin.as_ref().map_or(0, |plugin| plugin.others);
+    let none = |pod: PodId| OtherSeen {
+        pod: pod.to_string(),
+        add_start_ns: None,
+        add_end_ns: None,
+        add_failed: None,
+        del_failed: None,
+        deleted: false,
+    };
+    let mut others: Vec<OtherSeen> = (1..=count).map(|pod| none(PodId(pod))).collect();
+    let at = |pod: PodId| usize::from(pod.0).checked_sub(1);
+    for event in trace.iter() {
+        match &event.what {
+            What::Step { step, undone: None, .. } => {
+                let info = trace.plan.steps.info(*step);
+                let Some(it) = at(info.pod).and_then(|at| others.get_mut(at)) else { continue };
+                match info.name.rsplit('/').next() {
+                    Some("add-start") => it.add_start_ns = Some(event.t_ns),
+                    Some("add-return" | "add-fail") => it.add_end_ns = Some(event.t_ns),
+                    Some("del") => it.deleted = true,
+                    _ => {}
+                }
+            }
+            What::PluginFailed { pod, errand, why } => {
+                let Some(it) = at(*pod).and_then(|at| others.get_mut(at)) else { continue };
+                let failed = if *errand == Errand::Add { &mut it.add_failed } else { &mut it.del_failed };
+                *failed = Some(why.clone());
+            }
+            _ => {}
+        }
+    }
+    others
 }
 
 fn client_news(o: &mut Observed, t: Time, trace: &Trace, client: ClientId, news: &ClientNews) {

@@ -2,7 +2,7 @@
 
 use super::account::{Spell, account};
 use super::event::What;
-use super::observe::{ClientSeen, GatewaySeen, Observed};
+use super::observe::{ClientSeen, GatewaySeen, Observed, OtherSeen, others};
 use super::stream::Trace;
 use super::words::{self, Precision, many};
 use crate::control::CalicoVersion;
@@ -30,7 +30,10 @@ pub fn headline(trace: &Trace) -> String {
     } else {
         ""
     };
-    let plugin = plan.plugin.as_ref().map(|p| format!("plugin {}, Felix of ", p.names.join(" and ")));
+    let plugin = plan.plugin.as_ref().map(|p| {
+        let others = beside(&others(trace));
+        format!("plugin {}{others}, Felix of ", p.names.join(" and "))
+    });
     let mut line = format!(
         "{corner}, seed {}, {}Calico {}{era}, pod {}/{} at {}, host end {}",
         start.seed,
@@ -50,6 +53,45 @@ pub fn headline(trace: &Trace) -> String {
         let _ = write!(line, ", hold {hold}");
     }
     line
+}
+
+/// The other pods, in a few words.
+fn beside(others: &[OtherSeen]) -> String {
+    if others.is_empty() {
+        return String::new();
+    }
+    let failed: Vec<&str> =
+        others.iter().filter(|it| it.add_failed.is_some()).map(|it| it.pod.as_str()).collect();
+    let failed = match failed[..] {
+        [] => String::new(),
+        ref pods => format!(" (ADD failed for {})", pods.join(", ")),
+    };
+    format!(" beside {}{failed}", many(others.len(), "other pod"))
+}
+
+/// What became of the other pods, a line each.
+fn of_others(seen: &Observed, precision: Precision, out: &mut String) {
+    for it in &seen.others {
+        let begun = it.add_start_ns;
+        let added = match (begun, it.add_end_ns, &it.add_failed) {
+            (None, ..) => "ADD was not begun".to_owned(),
+            (_, None, None) => "ADD was begun, and had not ended at the end of the run".to_owned(),
+            (_, None, Some(why)) => format!("ADD FAILED: {why}"),
+            (Some(begun), Some(end), None) => {
+                format!("ADD returned after {}", precision.tell(end.since(begun)))
+            }
+            (Some(begun), Some(end), Some(why)) => {
+                format!("ADD FAILED after {}: {why}", precision.tell(end.since(begun)))
+            }
+        };
+        let deleted = match (&it.del_failed, it.deleted, &it.add_failed) {
+            (Some(why), ..) => format!("; DEL FAILED: {why}"),
+            (None, true, Some(_)) => "; taken away by DEL".to_owned(),
+            (None, true, None) => "; taken away by DEL at the end".to_owned(),
+            (None, false, _) => String::new(),
+        };
+        let _ = writeln!(out, "{:<12} {added}{deleted}", it.pod);
+    }
 }
 
 /// What the real kernel of a live run had to say within the first window, if there was one, and at the
@@ -135,6 +177,7 @@ pub fn summary(trace: &Trace, seen: &Observed) -> String {
             spells(&account(trace, *id), &mut out);
         }
     }
+    of_others(seen, precision, &mut out);
     out
 }
 

@@ -174,8 +174,8 @@ impl Timeline<'_> {
             What::Client { client, news } => self.client(t, *client, news),
             What::Dropped { side, packet, why } => self.dropped(t, *side, packet, *why),
             What::Ignored { side, why } => self.row(t, None, Tone::Dim, words::ignored(*side, *why)),
-            What::PluginFailed { errand, why } => {
-                self.row(t, None, Tone::Bad, words::plugin_failed(*errand, why));
+            What::PluginFailed { pod, errand, why } => {
+                self.row(t, None, Tone::Bad, words::plugin_failed(*pod, *errand, why));
             }
             What::NoTap { why } => self.row(t, None, Tone::Dim, words::no_tap(why)),
             What::Unmodelled { command, .. } => self.row(t, None, Tone::Bad, words::unmodelled(command)),
@@ -220,6 +220,9 @@ impl Timeline<'_> {
     }
 
     fn step(&mut self, t: Time, step: StepId, actor: ActorName, acts: &[Act], undone: Option<&Undone>) {
+        if undone.is_none() && !self.style.full && words::is_of_other(self.trace, step, acts) {
+            return;
+        }
         let acts = words::commands(acts);
         if acts.is_empty() && undone.is_none() && !self.told.idle_steps.insert(step) && !self.style.full {
             return;

@@ -2,7 +2,7 @@
 
 use super::event::{Differs, Failed, FrameFate, HeldUntil, KernelTables, Loss, Undone, Why};
 use super::stream::Trace;
-use crate::control::{Act, Errand, Side, Until};
+use crate::control::{Act, Errand, PodId, Side, StepId, Until};
 use crate::host::Reason;
 use crate::neigh::Discarded;
 use crate::pod::{ClientId, Failure};
@@ -182,8 +182,14 @@ pub(super) fn unmodelled(command: &str) -> String {
 }
 
 /// A real plugin failed.
-pub(super) fn plugin_failed(errand: Errand, why: &str) -> String {
-    format!("{errand} of the plugin failed: {why}")
+pub(super) fn plugin_failed(pod: PodId, errand: Errand, why: &str) -> String {
+    let of = if pod.is_other() { format!(" for {pod}") } else { String::new() };
+    format!("{errand} of the plugin{of} failed: {why}")
+}
+
+/// A request of a plugin for a pod that the run is not about: of those only what was held or refused is news.
+pub(super) fn is_of_other(trace: &Trace, step: StepId, acts: &[Act]) -> bool {
+    trace.plan.steps.info(step).pod.is_other() && acts.iter().any(|act| matches!(act, Act::Request { .. }))
 }
 
 /// A frame that is no question, put aside.

@@ -26,10 +26,10 @@ crate::live_tests! {
     compare_holds_a_plugin_against_another_scenarios_model,
 }
 
-const PTP: &str = r#"'{"cniVersion":"1.0.0","name":"n","type":"ptp","ipam":{"type":"host-local","subnet":"10.88.0.0/24","routes":[{"dst":"0.0.0.0/0"}]}}'"#;
+pub(crate) const PTP: &str = r#"'{"cniVersion":"1.0.0","name":"n","type":"ptp","ipam":{"type":"host-local","subnet":"10.88.0.0/24","routes":[{"dst":"0.0.0.0/0"}]}}'"#;
 
 /// A client that is there from the moment on which ptp's pod has all its routes.
-const CLIENT: &str = r#"
+pub(crate) const CLIENT: &str = r#"
 [[client]]
 kind = "ping"
 to = "203.0.113.8"
@@ -39,10 +39,10 @@ stop-after = 3
 "#;
 
 /// A scenario file with a real plugin, in a folder of its own.
-struct File(tempfile::TempDir);
+pub(crate) struct File(tempfile::TempDir);
 
 impl File {
-    fn new(conflist: &str, rest: &str) -> File {
+    pub(crate) fn new(conflist: &str, rest: &str) -> File {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             "id = \"real\"\ntitle = \"A real plugin\"\n\n[cni]\nconflist = {conflist}\n\n[calico]\nno-felix = true\n{rest}"
@@ -51,24 +51,24 @@ impl File {
         File(folder)
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("real.toml")
     }
 
-    fn run(&self, args: &[&str]) -> Run {
+    pub(crate) fn run(&self, args: &[&str]) -> Run {
         let path = self.path();
         Run::of(&[&[path.to_str().unwrap()], args].concat())
     }
 }
 
 /// The lines of a run that came to its end.
-fn lines(run: &Run) -> Vec<Value> {
+pub(crate) fn lines(run: &Run) -> Vec<Value> {
     assert!(!run.stdout.is_empty(), "{}", run.stderr);
     run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// When a step was done, each time, in milliseconds; with what it says of a refusal.
-fn times(lines: &[Value], step: &str) -> Vec<(u64, Option<String>)> {
+pub(crate) fn times(lines: &[Value], step: &str) -> Vec<(u64, Option<String>)> {
     let of_step = lines.iter().filter(|line| line["event"] == "step" && line["step"] == step);
     let told = |line: &Value| {
         (line["t_ns"].as_u64().unwrap() / 1_000_000, line["refused"].as_str().map(str::to_owned))
@@ -76,7 +76,7 @@ fn times(lines: &[Value], step: &str) -> Vec<(u64, Option<String>)> {
     of_step.map(told).collect()
 }
 
-fn time(lines: &[Value], step: &str) -> u64 {
+pub(crate) fn time(lines: &[Value], step: &str) -> u64 {
     match &times(lines, step)[..] {
         [(at, None)] => *at,
         other => panic!("{step}: {other:?} in {lines:#?}"),
@@ -90,7 +90,7 @@ fn window_ms(verdict: &Value) -> u64 {
 }
 
 /// The model had nothing to say against what the kernel did.
-fn agreed(lines: &[Value]) {
+pub(crate) fn agreed(lines: &[Value]) {
     let differs: Vec<_> = lines.iter().filter(|line| line["event"] == "differs").collect();
     assert!(differs.is_empty(), "{differs:#?}");
 }
@@ -123,7 +123,7 @@ fn a_held_request_is_a_window_to_the_pods_clients() {
         verdict["seen"]["reasons"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert_eq!(reasons, ["rp-filter-other-device"], "{verdict:#}");
     // what is done for the node is there at the end
-    let host = lines.iter().find(|line| line["event"] == "kernel" && line["side"] == "host").unwrap();
+    let host = lines.iter().rev().find(|line| line["event"] == "kernel" && line["side"] == "host").unwrap();
     assert!(host["routes"].to_string().contains("10.88.0.2 dev veth"), "{host}");
 }
 

@@ -9,6 +9,7 @@ mod changes;
 mod clients;
 mod cni;
 mod cni_explore;
+mod cni_others;
 mod cni_pods;
 mod cni_steps;
 mod differential;
@@ -68,6 +69,7 @@ fn main() {
         ("explore_verdicts", explore_verdicts::TESTS),
         ("wait_for_gateway", wait_for_gateway::TESTS),
         ("cni", cni::TESTS),
+        ("cni_others", cni_others::TESTS),
         ("cni_pods", cni_pods::TESTS),
         ("cni_steps", cni_steps::TESTS),
         ("plugin", plugin::TESTS),

@@ -3,6 +3,7 @@
 use super::CutAction;
 use super::action;
 use crate::cni::{Operation, Verb};
+use crate::control::alike::{fits, merge, without_values};
 use netns_lab::supervise::{Answer, Kind};
 use std::fmt;
 
@@ -174,23 +175,6 @@ pub(super) fn only_first(alone: Vec<CutStep>, beside: &[CutStep]) -> Vec<CutStep
     left
 }
 
-/// Words without the numbers and addresses in them: those of two pods differ.
-fn without_values(words: &str) -> String {
-    let mut out = String::new();
-    let mut value = String::new();
-    for c in words.chars().chain(std::iter::once(' ')) {
-        if c.is_ascii_hexdigit() || c == '.' || c == ':' {
-            value.push(c);
-            continue;
-        }
-        let is_value = value.contains(|c: char| c.is_ascii_digit());
-        out.push_str(if is_value { "#" } else { &value });
-        value.clear();
-        out.push(c);
-    }
-    out
-}
-
 /// Whether two texts may be of the same step: as many words, and the same ones at first.
 fn are_alike(one: &str, other: &str) -> bool {
     let (one, other): (Vec<_>, Vec<_>) = (one.split(' ').collect(), other.split(' ').collect());
@@ -198,50 +182,9 @@ fn are_alike(one: &str, other: &str) -> bool {
         && one.iter().zip(&other).take(2).all(|(a, b)| fits(&merge(a, b), b) && merge(a, b) != "*")
 }
 
-/// One text for two, with a `*` in each word in which they differ.
-fn merge(one: &str, other: &str) -> String {
-    let words = one.split(' ').zip(other.split(' '));
-    let merged: Vec<_> = words.map(|(a, b)| if a == b { a.to_owned() } else { merge_word(a, b) }).collect();
-    merged.join(" ")
-}
-
-/// What two drawn names begin and end with by chance is not theirs: digits of numbers and
-/// addresses are left out.
-fn merge_word(a: &str, b: &str) -> String {
-    let is_digit = |c: char| c.is_ascii_hexdigit() || c == ':';
-    let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
-    let head = a.chars().take(same).collect::<String>();
-    let head = head.trim_end_matches(is_digit);
-    let rest = (&a[head.len()..], &b[head.len()..]);
-    let same = rest.0.chars().rev().zip(rest.1.chars().rev()).take_while(|(a, b)| a == b).count();
-    let tail: String = rest.0.chars().skip(rest.0.chars().count() - same).collect();
-    format!("{head}*{}", tail.trim_start_matches(is_digit))
-}
-
-/// Whether a text is one of those that a merged text stands for.
-fn fits(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<_>, Vec<_>) = (pattern.split(' ').collect(), text.split(' ').collect());
-    pattern.len() == text.len()
-        && pattern.iter().zip(&text).all(|(pattern, word)| match pattern.split_once('*') {
-            Some((head, tail)) => {
-                word.len() >= head.len() + tail.len() && word.starts_with(head) && word.ends_with(tail)
-            }
-            None => pattern == word,
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn values_are_no_difference_between_two_pods() {
-        let alike = |one: &str, other: &str| without_values(one) == without_values(other);
-        assert!(alike("open /net/10.88.0.2 for writing", "open /net/10.88.0.13 for writing"));
-        assert!(alike("ip -6 route add fd00::a2 dev x", "ip -6 route add fd00::3 dev x"));
-        assert!(!alike("ip link add cni0 type bridge", "ip link add eth0 type veth"));
-        assert!(!alike("nft add table ip nat; nft add chain ip nat X", "nft add chain ip nat X"));
-    }
 
     #[test]
     fn what_differs_is_a_star() {

@@ -107,7 +107,8 @@ impl<'a> Lanes<'a> {
         let t = event.t_ns;
         match &event.what {
             What::Step { step, actor, acts, undone } => {
-                if self.trace.plan.steps.info(*step).origin == StepOrigin::Question {
+                let of_other = undone.is_none() && words::is_of_other(self.trace, *step, acts);
+                if of_other || self.trace.plan.steps.info(*step).origin == StepOrigin::Question {
                     return;
                 }
                 let name = self.trace.step_name(*step);
@@ -164,8 +165,8 @@ impl<'a> Lanes<'a> {
             What::Differs(how) => {
                 self.mark(Lane::Lab, t, Tone::Bad, format!("model and kernel differ: {how}"));
             }
-            What::PluginFailed { errand, why } => {
-                self.mark(Lane::Lab, t, Tone::Bad, words::plugin_failed(*errand, why));
+            What::PluginFailed { pod, errand, why } => {
+                self.mark(Lane::Lab, t, Tone::Bad, words::plugin_failed(*pod, *errand, why));
             }
             What::NoTap { why } => self.mark(Lane::Lab, t, Tone::Dim, words::no_tap(why)),
             What::Start(_) | What::Kernel(_) | What::End { .. } => {}
