@@ -223,6 +223,17 @@ impl Plugin {
         others.filter_map(|(_, it)| it.stage.as_ref()).any(|stage| Some(stage.pod.id()) == netns)
     }
 
+    /// Whether the node or the pod can be another afterwards: what others do in their own namespaces is seen
+    /// there only of links, which have another end.
+    pub(super) fn is_seen_on_node(&self, asked: &Asked) -> bool {
+        let of_links = match &asked.kind {
+            Kind::Netlink { messages, .. } => messages.iter().any(|m| m.words.starts_with("ip link")),
+            Kind::Sysctl { .. } => false,
+            _ => true,
+        };
+        of_links || !self.is_other_pods(asked.netns)
+    }
+
     /// What strikes this occurrence of a step.
     pub(super) fn strike(&mut self, step: StepId, steps: &StepTable) -> Option<StepFaultKind> {
         let fault = self.real.faults.iter().find(|f| steps.is_of(step, f.step))?;

@@ -236,7 +236,8 @@ impl Lab {
             Answer::Refused { errno, .. } => Came::Refused(refusal(Some(errno.raw()), answer)),
             Answer::Done | Answer::Unknown => Came::Done,
         };
-        if !asked.name.quiet && came == Came::Done {
+        let of_node = self.plugin.as_ref().is_none_or(|plugin| plugin.is_seen_on_node(&asked));
+        if !asked.name.quiet && came == Came::Done && of_node {
             self.hear_node().await?;
             self.catch_up().await?;
             self.follow_request(&asked);

@@ -70,7 +70,9 @@ fn beside(others: &[OtherSeen]) -> String {
 }
 
 /// What became of the other pods, a line each.
-fn of_others(seen: &Observed, precision: Precision, out: &mut String) {
+fn of_others(seen: &Observed, out: &mut String) {
+    let took = seen.others.iter().filter_map(|it| Some(it.add_end_ns?.since(it.add_start_ns?)));
+    let precision = Precision::of(took);
     for it in &seen.others {
         let begun = it.add_start_ns;
         let added = match (begun, it.add_end_ns, &it.add_failed) {
@@ -177,7 +179,7 @@ pub fn summary(trace: &Trace, seen: &Observed) -> String {
             spells(&account(trace, *id), &mut out);
         }
     }
-    of_others(seen, precision, &mut out);
+    of_others(seen, &mut out);
     out
 }
 

@@ -223,7 +223,7 @@ fn block(text: &str, begin: &str) -> std::ops::Range<usize> {
 const DOCUMENTED: &str = "1.1.1+ds1-3";
 
 /// The version of Debian's package, if these plugins are from one.
-fn version_of_plugins() -> Option<String> {
+pub(crate) fn version_of_plugins() -> Option<String> {
     let asked = ["-W", "-f", "${Version}", "containernetworking-plugins"];
     let out = Command::new("dpkg-query").args(asked).output().ok()?;
     out.status.success().then(|| String::from_utf8_lossy(&out.stdout).into_owned())

@@ -2,9 +2,10 @@
 //! plugins share, their steps can be held and made to fail, and nothing of them is left.
 
 use crate::cni::ready;
+use crate::cni_explore::version_of_plugins;
 use crate::cni_steps::{CLIENT, File, PTP, agreed, lines, time, times};
 use crate::process::{self, nothing_left};
-use crate::program::told;
+use crate::program::{Run, told};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ crate::live_tests! {
     an_add_that_never_ends_is_told,
     other_pods_stay_when_the_pod_is_made_anew,
     a_star_is_any_other_pod,
+    portmap_fails_for_one_of_two_first_pods,
     what_is_no_other_pod_is_refused_with_its_place,
     a_run_with_other_pods_that_is_killed_leaves_nothing,
 }
@@ -264,6 +266,30 @@ after = "cni.*/add-return"
     let returned = [2, 3, 4].map(|pod| time(&told, &format!("cni.pod{pod}/add-return")));
     let first = time(&told, "operator.first");
     assert_eq!(returned.iter().filter(|at| **at <= first).count(), 1, "{returned:?} {first}");
+}
+
+/// What docs/real-plugins.md says of portmap, of the version that it says it of.
+fn portmap_fails_for_one_of_two_first_pods() {
+    if !ready() || version_of_plugins().as_deref() != Some("1.1.1+ds1-3+b5") {
+        return;
+    }
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/real-plugins/portmap-two-pods.toml");
+    let run = Run::of(&[file]);
+    if run.is_skipped() {
+        return;
+    }
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let told = lines(&run);
+    agreed(&told);
+    let failed =
+        told.iter().filter_map(|line| line["text"].as_str()).find(|text| text.contains("File exists"));
+    let failed = failed.unwrap_or_else(|| panic!("{told:#?}"));
+    assert!(failed.starts_with("ADD of the plugin failed: `portmap`: code 999: "), "{failed}");
+    assert!(failed.contains("exit status 4") && failed.contains("chain CNI-HOSTPORT-SETMARK"), "{failed}");
+    // the kubelet tries again after ten seconds and up to half as long, and then the chain is there
+    let (fails, returns) = (time(&told, "cni.add-fail"), time(&told, "cni.add-return"));
+    assert!(returns - fails >= 10_000, "{fails} {returns}");
+    assert_eq!(told.last().unwrap()["seen"]["clients"]["ping"]["answered"], 2);
 }
 
 fn what_is_no_other_pod_is_refused_with_its_place() {
