@@ -29,6 +29,12 @@ impl CaptureFile {
         self.0.stdout || !self.0.is_regular()
     }
 
+    /// Writes bytes that are a capture already, as [`OutFile::write`].
+    #[cfg(feature = "live")]
+    pub(super) fn put_bytes(&self, bytes: &[u8]) -> Result<(), Fail> {
+        self.0.write(bytes)
+    }
+
     /// Opens what [`CaptureFile::flows`].
     #[cfg(feature = "live")]
     pub(super) fn open(&self) -> Result<Box<dyn Write>, Fail> {

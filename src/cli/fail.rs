@@ -18,6 +18,12 @@ impl Fail {
         Fail { code: super::USAGE, message: message.into(), broken_pipe: false }
     }
 
+    /// With the exit status that another process of this command had.
+    #[cfg(feature = "live")]
+    pub(super) fn of_code(code: u8, message: impl Into<String>) -> Fail {
+        Fail { code, message: message.into(), broken_pipe: false }
+    }
+
     /// Something came out otherwise than it should, and that ends the command.
     #[cfg(feature = "live")]
     pub(super) fn unexpected(message: impl Into<String>) -> Fail {

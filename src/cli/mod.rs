@@ -13,6 +13,8 @@ mod differential;
 mod explore;
 mod fail;
 mod identify;
+#[cfg(feature = "live")]
+mod lab;
 mod learn;
 mod list;
 mod matrix;
@@ -95,6 +97,36 @@ enum Command {
     Show(show::Args),
     /// Run a scenario and check what it expects
     Run(run::Args),
+    /// Bring a scenario up and leave it there, to look into it and to change it by hand
+    #[cfg(feature = "live")]
+    Up(lab::UpArgs),
+    /// List the labs that are up
+    #[cfg(feature = "live")]
+    Ps,
+    /// Run a command in the pod or the node of a lab that is up
+    #[cfg(feature = "live")]
+    Exec(lab::ExecArgs),
+    /// Open a shell in the pod or the node of a lab that is up
+    #[cfg(feature = "live")]
+    Shell(lab::ShellArgs),
+    /// Tell how a lab stands: what the model expects, what is held, how the clients fare
+    #[cfg(feature = "live")]
+    Status(lab::NameArgs),
+    /// Let a held step of a lab go on
+    #[cfg(feature = "live")]
+    Release(lab::ReleaseArgs),
+    /// Hold a step of a lab that is to come
+    #[cfg(feature = "live")]
+    Hold(lab::HoldArgs),
+    /// Print what happened in a lab
+    #[cfg(feature = "live")]
+    Log(lab::LogArgs),
+    /// Write the frames of a lab as they pass, from its beginning
+    #[cfg(feature = "live")]
+    Capture(lab::CaptureArgs),
+    /// End a lab, and tell what came of it
+    #[cfg(feature = "live")]
+    Down(lab::DownArgs),
     /// Short lessons: predict what a run does, see it, and learn why
     Learn(learn::Args),
     /// Run scenarios with mitigations and tell which cure, shorten, do nothing or break something
@@ -172,6 +204,26 @@ fn dispatch(command: Command) -> Result<u8, Fail> {
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Run(args) => run::run(&args),
+        #[cfg(feature = "live")]
+        Command::Up(args) => lab::up(&args),
+        #[cfg(feature = "live")]
+        Command::Ps => lab::ps(),
+        #[cfg(feature = "live")]
+        Command::Exec(args) => lab::exec(&args),
+        #[cfg(feature = "live")]
+        Command::Shell(args) => lab::shell(&args),
+        #[cfg(feature = "live")]
+        Command::Status(args) => lab::status(&args),
+        #[cfg(feature = "live")]
+        Command::Release(args) => lab::release(&args),
+        #[cfg(feature = "live")]
+        Command::Hold(args) => lab::hold(&args),
+        #[cfg(feature = "live")]
+        Command::Log(args) => lab::log(&args),
+        #[cfg(feature = "live")]
+        Command::Capture(args) => lab::capture(&args),
+        #[cfg(feature = "live")]
+        Command::Down(args) => lab::down(&args),
         Command::Learn(args) => learn::run(&args),
         Command::Identify(args) => identify::run(&args),
         Command::Matrix(args) => matrix::run(&args),

@@ -81,7 +81,7 @@ pub(super) struct Args {
 
 /// Who answers for 169.254.1.1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-enum ResponderArg {
+pub(super) enum ResponderArg {
     /// The software gateway, in front of a real pod
     Smoltcp,
     /// The running kernel's own proxy ARP, in a namespace that stands for the node; a scenario with a
@@ -157,13 +157,13 @@ fn live(args: &Args) -> Result<u8, Fail> {
     let opened = teller.end(&events);
     let interrupted = match end {
         LiveEnd::Interrupted(by) => Some(by),
-        LiveEnd::ClientsDone | LiveEnd::TimeUp | LiveEnd::NotAdded => None,
+        LiveEnd::ClientsDone | LiveEnd::TimeUp | LiveEnd::NotAdded | LiveEnd::Told => None,
     };
     let early = match end {
         LiveEnd::Interrupted(_) => Some(Early::Interrupted),
         LiveEnd::TimeUp if events.plan.until_clients_done => Some(Early::GivenUp),
         LiveEnd::NotAdded => Some(Early::NotAdded),
-        LiveEnd::TimeUp | LiveEnd::ClientsDone => None,
+        LiveEnd::TimeUp | LiveEnd::ClientsDone | LiveEnd::Told => None,
     };
     let run = Ran { args, scenario: &scenario, overrides: &overrides, corner, early };
     let code = match case {
@@ -273,7 +273,7 @@ fn options(args: &Args) -> crate::live::LiveOptions {
 }
 
 #[cfg(feature = "live")]
-fn broken(error: &crate::live::LiveError) -> Fail {
+pub(super) fn broken(error: &crate::live::LiveError) -> Fail {
     match error {
         crate::live::LiveError::Input(_) => Fail::usage(error.to_string()),
         _ => Fail::cannot(error.to_string()),

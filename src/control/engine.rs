@@ -326,8 +326,57 @@ impl Control {
             Until::Nth(step, n) => self.done[step.0 as usize] >= n,
             Until::Requests(n) => self.requests >= n,
             Until::Tries(n) => self.tries >= n,
-            Until::Elapsed(_) | Until::At(_) | Until::Never => false,
+            Until::Elapsed(_) | Until::At(_) | Until::Told | Until::Never => false,
         }
+    }
+
+    /// Lets a step that is held go on, whatever it waits for; false when it is not held.
+    pub fn let_go(&mut self, step: StepId, now: Time, chooser: &mut dyn Chooser) -> bool {
+        let mut found = false;
+        for slot in 0..self.slots.len() {
+            for lane in 0..self.slots[slot].lanes.len() {
+                let state = &self.slots[slot].lanes[lane];
+                let task = state.queue.front().copied().filter(|task| task.step == step);
+                if let (Some(TaskState::Held(..)), Some(task)) = (&state.run, task) {
+                    self.news.push_back(HoldNews::Released(step));
+                    self.begin(slot, lane, now, &task, chooser);
+                    found = true;
+                }
+            }
+        }
+        found
+    }
+
+    /// From now on a step is held each time that it could start, until it is let go.
+    pub fn hold_back(&mut self, step: StepId) {
+        // what is held now knows its hold by its place
+        let mut holds = self.holds.to_vec();
+        let hold = Hold { step, nth: None, until: Until::Told };
+        match holds.iter_mut().find(|h| h.step == step) {
+            Some(there) => *there = hold,
+            None => holds.push(hold),
+        }
+        self.holds = holds.into();
+    }
+
+    /// From now on a step is held no more. What is held already waits on.
+    pub fn hold_no_more(&mut self, step: StepId) {
+        let mut holds = self.holds.to_vec();
+        for hold in holds.iter_mut().filter(|h| h.step == step) {
+            // nothing comes that often: the place stays taken
+            hold.nth = Some(0);
+        }
+        self.holds = holds.into();
+    }
+
+    /// The steps that are held now, with what ends it.
+    pub fn held(&self) -> impl Iterator<Item = (StepId, Until)> {
+        self.slots.iter().flat_map(|s| &s.lanes).filter_map(|lane| match (&lane.run, lane.queue.front()) {
+            (Some(TaskState::Held(hold, _)), Some(task)) => {
+                Some((task.step, self.holds[*hold as usize].until))
+            }
+            _ => None,
+        })
     }
 
     /// Lets held and waiting tasks go on whose condition has come true.

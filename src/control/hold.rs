@@ -18,6 +18,8 @@ pub enum Until {
     Requests(u32),
     /// The pod's clients have sent or attempted so often, all together.
     Tries(u32),
+    /// Somebody at the lab says so (`arplab release`).
+    Told,
     /// Nothing: the step never happens.
     Never,
 }

@@ -1,6 +1,8 @@
 //! The task that owns a live run.
 
 use super::client::{self, ClientReport, Message, Running};
+use super::desk::{Asked, Wishes};
+use super::hands::Hands;
 use super::kernel_node::KernelNode;
 use super::mirror::Mirror;
 use super::model_node::ModelNode;
@@ -47,7 +49,7 @@ const ADD_PATIENCE: Span = Span::from_secs(30);
 
 /// Runs a trace's plan live. The events come into it in the order of their times.
 pub fn run(options: &LiveOptions, trace: &mut Trace) -> Result<LiveEnd, LiveError> {
-    run_or_tell(options, trace, None)
+    run_or_tell(options, trace, None, None)
 }
 
 /// As [`run`], before an audience that hears of each event soon after it happened.
@@ -56,14 +58,29 @@ pub fn run_before(
     trace: &mut Trace,
     audience: &mut dyn Audience,
 ) -> Result<LiveEnd, LiveError> {
-    run_or_tell(options, trace, Some(audience))
+    run_or_tell(options, trace, Some(audience), None)
+}
+
+/// As [`run_before`], as a lab that stays up: with a desk where people ask for things, and an eye on what
+/// they do in its namespaces, which are steps of the operator named `operator.by-hand`.
+pub fn stay(
+    options: &LiveOptions,
+    trace: &mut Trace,
+    audience: &mut dyn Audience,
+    desk: Wishes,
+) -> Result<LiveEnd, LiveError> {
+    run_or_tell(options, trace, Some(audience), Some(desk))
 }
 
 fn run_or_tell(
     options: &LiveOptions,
     trace: &mut Trace,
     mut audience: Option<&mut dyn Audience>,
+    desk: Option<Wishes>,
 ) -> Result<LiveEnd, LiveError> {
+    if desk.is_some() {
+        trace.plan = super::stay::with_hands(&trace.plan);
+    }
     let plan = Arc::clone(&trace.plan);
     super::stage::check(&plan, options.responder)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -74,6 +91,10 @@ fn run_or_tell(
         // who asks for the end while the namespaces are made is heard, too
         let signals = Signals::listen().map_err(broke)?;
         let mut lab = Lab::new(&plan, options, core::mem::take(&mut trace.events)).await?;
+        if let Some(desk) = desk {
+            lab.hands = plan.steps.find(super::stay::BY_HAND).map(Hands::new);
+            lab.desk = Some(desk);
+        }
         let end = lab.drive(signals, &mut audience).await;
         lab.judge_late(true);
         lab.look_for_untold_entry().await;
@@ -116,6 +137,9 @@ pub(super) struct Lab {
     pub(super) events: Trace,
     pub(super) frames: u32,
     pub(super) in_vain: InVain,
+    /// Of a lab that stays up.
+    pub(super) hands: Option<Hands>,
+    desk: Option<Wishes>,
     /// So many events have been told.
     heard: usize,
     tx: UnboundedSender<Message>,
@@ -141,6 +165,7 @@ enum Adds {
 #[derive(Default)]
 pub(super) struct InVain {
     requests: u32,
+    last: Option<Time>,
     looks: u32,
     due: bool,
 }
@@ -151,7 +176,13 @@ impl InVain {
     /// So many windows of a run are looked into.
     const LOOKS: u32 = 8;
 
-    pub(super) fn asked(&mut self) {
+    /// When the pod asked last, and whether that was answered.
+    pub(super) fn last_request(&self) -> Option<(Time, bool)> {
+        self.last.map(|at| (at, self.requests == 0))
+    }
+
+    pub(super) fn asked(&mut self, at: Time) {
+        self.last = Some(at);
         self.requests += 1;
         if self.requests == InVain::LOOK_AT && self.looks < InVain::LOOKS {
             (self.looks, self.due) = (self.looks + 1, true);
@@ -173,6 +204,7 @@ enum Due {
     Neigh(netns_lab::Event),
     Plugin(Note),
     Timer,
+    Asked(Asked),
     Interrupted(Interrupt),
 }
 
@@ -223,6 +255,8 @@ impl Lab {
             events,
             frames: 0,
             in_vain: InVain::default(),
+            hands: None,
+            desk: None,
             heard: 0,
             tx,
             rx,
@@ -249,6 +283,9 @@ impl Lab {
         self.progress.begin();
         self.set_up_by_tools(Side::Host).await?;
         self.node_turned(Time::ZERO);
+        if self.hands.is_some() {
+            self.strange_links = self.links_of_the_lab().await?;
+        }
         self.run.start(self.now(), self.node.state(), &mut self.chooser);
         loop {
             self.work().await?;
@@ -281,6 +318,12 @@ impl Lab {
                 Due::Timer => {
                     self.judge_late(false);
                     self.plugin_waits_no_longer().await?;
+                    self.watch_hands().await?;
+                }
+                Due::Asked(asked) => {
+                    if self.attend(asked) {
+                        return Ok(LiveEnd::Told);
+                    }
                 }
                 Due::Interrupted(signal) => return Ok(LiveEnd::Interrupted(signal)),
             }
@@ -324,7 +367,8 @@ impl Lab {
     async fn wait(&mut self, end: Time, signals: &mut Signals) -> Due {
         let plugin = self.plugin.as_ref().and_then(Plugin::deadline);
         let node = [self.node.poll_timeout(), self.node.deadline(), plugin];
-        let timers = [self.run.poll_timeout(), self.node.carrier_timeout(&self.mirror.veth)];
+        let own = self.node.carrier_timeout(&self.mirror.veth);
+        let timers = [self.run.poll_timeout(), own, self.hands_timeout()];
         let next = timers.into_iter().chain(node).flatten().min().unwrap_or(end).min(end);
         let left = next.since(self.now());
         tokio::select! {
@@ -339,6 +383,12 @@ impl Lab {
                     None => std::future::pending().await,
                 }
             } => Due::Plugin(told),
+            Some(asked) = async {
+                match &mut self.desk {
+                    Some(desk) => desk.0.recv().await,
+                    None => std::future::pending().await,
+                }
+            } => Due::Asked(asked),
             () = tokio::time::sleep_until(Instant::now() + Duration::from(left)) => Due::Timer,
         }
     }
@@ -380,6 +430,11 @@ impl Lab {
             } else if self.run.has_step(now) {
                 self.hear_node().await?;
                 if let Some(doing) = self.run.take_due(now, self.node.state(), &mut self.chooser) {
+                    // what was done by hand until now is told first
+                    self.watch_hands().await?;
+                    if let Some(hands) = &mut self.hands {
+                        hands.stale = true;
+                    }
                     self.carry_out(doing).await?;
                 }
             } else if let Some(order) = self.run.start_due(now, &mut self.events) {

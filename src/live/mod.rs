@@ -18,8 +18,10 @@
 
 mod capture;
 mod client;
+mod desk;
 mod differences;
 mod engine;
+mod hands;
 mod kernel_node;
 mod link;
 mod look;
@@ -35,13 +37,15 @@ mod serve;
 mod signals;
 mod space;
 mod stage;
+mod stay;
 mod steps;
 mod terms;
 mod tool;
 mod uplink;
 mod watch;
 
-pub use engine::{run, run_before};
+pub use desk::{Answer, Desk, Feed, Served, Wish, Wishes, names, visit};
+pub use engine::{run, run_before, stay};
 pub use link::PodLinkKind;
 pub use rehearse::rehearse;
 pub use signals::{Interrupt, on_interrupt};

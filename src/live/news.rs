@@ -95,7 +95,7 @@ impl Lab {
         let view = View::of(bytes);
         let gateway = self.plan.setting.gateway;
         if from == Side::Pod && view.asks_gateway4(gateway) {
-            self.in_vain.asked();
+            self.in_vain.asked(at);
         } else if from == Side::Host && view.answers().is_some_and(|(ip, _)| ip == IpAddr::V4(gateway)) {
             self.in_vain.answered();
         }

@@ -45,6 +45,11 @@ impl StatusLine {
         self.unanswered += 1;
     }
 
+    /// The pod's entry for its gateway, as last heard.
+    pub(super) fn entry_now(&self) -> &str {
+        &self.entry
+    }
+
     pub(super) fn entry(&mut self, text: String) {
         self.entry = text;
     }

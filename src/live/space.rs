@@ -193,6 +193,21 @@ fn model_keys() -> Vec<SysctlKey> {
     keys
 }
 
+/// The switches that decide about packets, for all interfaces, new ones and these.
+pub(super) fn watched_keys(devs: impl Iterator<Item = IfName>) -> Vec<SysctlKey> {
+    let mut keys: Vec<SysctlKey> = Global::ALL.iter().map(|g| SysctlKey::Global(*g)).collect();
+    let scopes =
+        [Scope::All, Scope::Default].into_iter().chain(devs.filter(|d| *d != IfName::LO).map(Scope::Dev));
+    for scope in scopes {
+        keys.extend(Conf4::ALL.iter().map(|k| SysctlKey::Conf4(scope, *k)));
+        keys.extend(Conf6::ALL.iter().map(|k| SysctlKey::Conf6(scope, *k)));
+        if matches!(scope, Scope::Dev(_)) {
+            keys.extend(NeighVar::ALL.iter().map(|k| SysctlKey::Neigh4(scope, *k)));
+        }
+    }
+    keys
+}
+
 /// The key for any interface: whether the kernel has it does not depend on which.
 fn wildcard(key: &SysctlKey) -> String {
     match key {

@@ -45,6 +45,8 @@ pub enum LiveEnd {
     TimeUp,
     /// Every client was done, and an ADD that had been begun beside others did not come to an end.
     NotAdded,
+    /// A visitor of its desk said so.
+    Told,
     /// A signal came first.
     Interrupted(Interrupt),
 }

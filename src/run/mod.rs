@@ -308,6 +308,17 @@ impl Run {
         self.plan = plan;
     }
 
+    /// A step that is held goes on; false when it is not held. It is not held again.
+    pub fn let_go(&mut self, step: StepId, now: Time, chooser: &mut dyn Chooser) -> bool {
+        self.control.hold_no_more(step);
+        self.control.let_go(step, now, chooser)
+    }
+
+    /// From now on a step is held each time that it could start, until it is let go.
+    pub fn hold_back(&mut self, step: StepId) {
+        self.control.hold_back(step);
+    }
+
     /// A pod asks for its gateway.
     pub fn asked(&mut self, now: Time, chooser: &mut dyn Chooser) {
         self.control.count_request(now, chooser);

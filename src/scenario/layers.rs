@@ -247,9 +247,12 @@ impl Scenario {
             let whole = match hold.until {
                 Until::Elapsed(span) => span,
                 Until::At(time) => time.since(Time::ZERO),
-                Until::Done(_) | Until::Nth(..) | Until::Requests(_) | Until::Tries(_) | Until::Never => {
-                    continue;
-                }
+                Until::Done(_)
+                | Until::Nth(..)
+                | Until::Requests(_)
+                | Until::Tries(_)
+                | Until::Told
+                | Until::Never => continue,
             };
             if *to < whole {
                 hold.until = Until::Elapsed(*to);

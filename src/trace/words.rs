@@ -219,6 +219,7 @@ pub(crate) fn until(trace: &Trace, until: HeldUntil) -> String {
         Until::Nth(step, n) => format!("until {} is done {n} times", trace.step_name(step)),
         Until::Requests(n) => format!("until the pod has asked {n} times"),
         Until::Tries(n) => format!("until the clients have tried {n} times"),
+        Until::Told => "until told".to_owned(),
         Until::Never => "for ever".to_owned(),
     }
 }

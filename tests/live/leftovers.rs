@@ -4,6 +4,7 @@ use crate::process::{Run, events, nothing_left};
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -97,6 +98,18 @@ const HOLD: &str = "felix.iface-seen=2s";
 
 /// Runs the program as a user with no rights, if this one can become such a user.
 fn run_as_nobody(args: &[&str]) -> Option<std::process::Output> {
+    as_nobody(|program| (program.to_owned(), args.iter().map(|&a| a.to_owned()).collect()))
+}
+
+/// Runs a script so, in which `{}` is the program.
+pub(crate) fn script_as_nobody(script: &str) -> Option<std::process::Output> {
+    as_nobody(|program| {
+        let script = script.replace("{}", program.to_str().expect("UTF-8"));
+        ("/bin/sh".into(), vec!["-c".to_owned(), script])
+    })
+}
+
+fn as_nobody(command: impl FnOnce(&Path) -> (PathBuf, Vec<String>)) -> Option<std::process::Output> {
     if !crate::is_real_root() {
         return None; // every other test of this program shows what an ordinary user can do
     }
@@ -110,7 +123,9 @@ fn run_as_nobody(args: &[&str]) -> Option<std::process::Output> {
     let copied =
         Command::new("install").args(["-m", "0755", env!("CARGO_BIN_EXE_arplab")]).arg(&program).status();
     assert!(copied.expect("install").success());
-    let run = Run::start_as(&program, args, |c| {
+    let (program, args) = command(&program);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let run = Run::start_as(&program, &args, |c| {
         c.uid(NOBODY).gid(NOBODY).current_dir("/");
     });
     let (output, mark) = run.end();

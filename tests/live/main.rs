@@ -26,6 +26,7 @@ mod process;
 mod program;
 mod terms;
 mod tools;
+mod up;
 mod view;
 mod wait_for_gateway;
 
@@ -80,6 +81,7 @@ fn main() {
         ("front", front::TESTS),
         ("pictures", pictures::TESTS),
         ("view", view::TESTS),
+        ("up", up::TESTS),
         ("terms", terms::TESTS),
         ("tools", tools::TESTS),
         ("clients", clients::TESTS),

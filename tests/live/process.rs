@@ -143,7 +143,7 @@ pub(crate) fn nothing_left(mark: &str, namespaces: &BTreeSet<String>) {
 }
 
 /// The processes with that mark.
-fn marked(mark: &str) -> Vec<u32> {
+pub(crate) fn marked(mark: &str) -> Vec<u32> {
     numbers("/proc").into_iter().filter(|pid| mark_of(*pid).as_deref() == Some(mark)).collect()
 }
 

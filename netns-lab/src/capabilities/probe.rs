@@ -83,7 +83,7 @@ fn user_namespaces() -> Result<(), Fault> {
             format!("unshare(CLONE_NEWNET) within: {errno}, {}", refusal.reason()),
             refusal.advice(),
         ),
-        other @ RootlessError::Threads { .. } => Fault::unexpected(&other),
+        other @ (RootlessError::Threads { .. } | RootlessError::Join { .. }) => Fault::unexpected(&other),
     })
 }
 

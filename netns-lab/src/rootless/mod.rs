@@ -12,10 +12,10 @@
 mod refusal;
 mod trial;
 
-use std::{fs, io};
+use std::{fs, io, os::unix::fs::MetadataExt as _};
 
 use nix::{
-    sched::{CloneFlags, unshare},
+    sched::{CloneFlags, setns, unshare},
     unistd::{getegid, geteuid},
 };
 
@@ -75,6 +75,14 @@ pub enum RootlessError {
         /// The likely reason, and what to do.
         refusal: Refusal,
     },
+    /// The user namespace of another process cannot be entered.
+    #[error("cannot enter the user namespace of process {pid}: {source}")]
+    Join {
+        /// The process.
+        pid: u32,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The user namespace is there, but it gives no right to a network namespace.
     #[error("cannot create a network namespace in the new user namespace: {errno}; {refusal}")]
     NetNamespace {
@@ -83,6 +91,34 @@ pub enum RootlessError {
         /// The likely reason, and what to do.
         refusal: Refusal,
     },
+}
+
+/// Enters the user namespace of another process of the same user, with which the network namespaces are
+/// reached that it made there; does nothing when it has none of its own.
+///
+/// # Errors
+/// [`RootlessError::Threads`], or [`RootlessError::Join`] with what the kernel said.
+pub fn join(pid: u32) -> Result<(), RootlessError> {
+    let fault = |source: io::Error| RootlessError::Join { pid, source };
+    let theirs = fs::File::open(format!("/proc/{pid}/ns/user")).map_err(fault)?;
+    let own = fs::File::open("/proc/self/ns/user").map_err(fault)?;
+    let id = |file: &fs::File| file.metadata().map(|it| (it.dev(), it.ino()));
+    if id(&theirs).map_err(fault)? == id(&own).map_err(fault)? {
+        return Ok(());
+    }
+    let threads = thread_count();
+    if threads > 1 {
+        return Err(RootlessError::Threads { threads });
+    }
+    setns(&theirs, CloneFlags::CLONE_NEWUSER).map_err(|errno| fault(errno.into()))
+}
+
+/// Leaves the terminal that the process was started from: a session of its own, setsid(2).
+///
+/// # Errors
+/// EPERM for the leader of a process group.
+pub fn leave_terminal() -> Result<(), Errno> {
+    nix::unistd::setsid().map(drop).map_err(Errno::from)
 }
 
 /// Makes sure that this process can make network namespaces: does nothing for root, and enters a

@@ -1,0 +1,138 @@
+//! What somebody changes by hand in the namespaces of a lab that stays up: noticed by looking, made by the
+//! model too, and told as steps of the operator.
+//!
+//! The kernels are asked for their links, addresses, routes, rules, proxy entries and switches every
+//! [`LOOK_EVERY`]. What the lab's own steps did is in the model before anybody looks; what is different
+//! then all the same is not the work of hands.
+
+use super::differences::{addresses, attributes, links, proxies, routes, rules};
+use super::engine::Lab;
+use super::look::Look;
+use super::space::{Space, watched_keys};
+use super::terms::LiveError;
+use crate::addr::Side;
+use crate::control::{Act, ActorName, StepId};
+use crate::host::{HostState, LinkChange, Mutation, RtProto, RtScope};
+use crate::pair::Devices as _;
+use crate::time::{Span, Time};
+use crate::trace::{Sink, What};
+
+/// So often somebody looks.
+const LOOK_EVERY: Span = Span::from_ms(30);
+
+/// Who looks, and what was different without anybody's hands.
+pub(super) struct Hands {
+    step: StepId,
+    next: Time,
+    /// The lab itself has changed something since.
+    pub(super) stale: bool,
+    known: Vec<(Side, Mutation)>,
+}
+
+impl Hands {
+    pub(super) fn new(step: StepId) -> Hands {
+        Hands { step, next: Time::ZERO, stale: true, known: Vec::new() }
+    }
+}
+
+impl Lab {
+    /// When somebody looks next.
+    pub(super) fn hands_timeout(&self) -> Option<Time> {
+        self.hands.as_ref().map(|hands| hands.next)
+    }
+
+    /// Looks, if it is time, and takes in what hands have done.
+    pub(super) async fn watch_hands(&mut self) -> Result<(), LiveError> {
+        let begin = self.now();
+        let Some((step, stale)) = self.hands.as_ref().filter(|h| h.next <= begin).map(|h| (h.step, h.stale))
+        else {
+            return Ok(());
+        };
+        let looks = self.look_at_both().await?;
+        if !stale {
+            let mut known = self.hands.as_ref().map(|h| h.known.clone()).unwrap_or_default();
+            // one after the other: what follows from a change the model does by itself
+            while let Some(found) = self.different(&looks).into_iter().find(|it| !known.contains(it)) {
+                known.push(found.clone());
+                self.take_in(begin, step, found.0, found.1);
+            }
+        }
+        // what the model cannot take over stays different, and is no news
+        let known = self.different(&looks);
+        let next = self.now() + LOOK_EVERY;
+        if let Some(hands) = &mut self.hands {
+            (hands.known, hands.next, hands.stale) = (known, next, false);
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, begin: Time, step: StepId, side: Side, change: Mutation) {
+        let now = self.now();
+        if let Err(refused) = self.model(&|model, now, by| model.change(now, side, &change, by)) {
+            tracing::debug!(%change, %refused, "the model does not take what hands did");
+        }
+        if side == Side::Host && change.takes_down() {
+            self.node.purged(begin);
+        }
+        self.node_turned(begin);
+        let acts = smallvec::smallvec![Act::Change(side, as_typed(change))];
+        self.events.take(now, What::Step { step, actor: ActorName::Operator, acts, undone: None });
+    }
+
+    async fn look_at_both(&self) -> Result<Vec<(Side, Look, Vec<Mutation>)>, LiveError> {
+        let mut looks = Vec::new();
+        let spaces = [(Side::Host, self.node.space()), (Side::Pod, Some(&self.pod))];
+        for (side, space) in spaces.into_iter().filter_map(|(side, space)| Some((side, space?))) {
+            looks.push((side, Look::at(space).await?, switches(space, self.state(side))));
+        }
+        Ok(looks)
+    }
+
+    /// What it would take to have the model as the kernels are.
+    fn different(&self, looks: &[(Side, Look, Vec<Mutation>)]) -> Vec<(Side, Mutation)> {
+        let mut found = Vec::new();
+        for (side, look, switches) in looks {
+            let state = self.state(*side);
+            let parts = [links, attributes, addresses, routes, rules, proxies];
+            let tables = parts.into_iter().flat_map(|part| part(state, look));
+            let switches = switches.iter().filter(|change| !has(state, change)).cloned();
+            // a carrier is noticed by the kernel itself, and by the model in its own time
+            let own = |change: &Mutation| {
+                matches!(change, Mutation::LinkSet { change: LinkChange::Carrier(_), .. })
+                    || matches!(change, Mutation::LinkAdd { name, .. } if self.strange_links.contains(name))
+            };
+            found.extend(tables.chain(switches).filter(|c| !own(c)).map(|change| (*side, change)));
+        }
+        found
+    }
+}
+
+/// Without what nobody types because it is so anyway.
+fn as_typed(change: Mutation) -> Mutation {
+    match change {
+        Mutation::Route { op, mut spec } => {
+            spec.table = spec.table.filter(|table| *table != netns_lab::rtnl::table::MAIN);
+            spec.metric = spec.metric.filter(|metric| *metric != 0);
+            spec.proto = spec.proto.filter(|proto| *proto != RtProto::BOOT);
+            spec.scope = spec.scope.filter(|scope| *scope != RtScope::UNIVERSE);
+            Mutation::Route { op, spec }
+        }
+        Mutation::AddrAdd { dev, net, scope, broadcast, terms, .. } => {
+            let scope = scope.filter(|scope| *scope != RtScope::UNIVERSE);
+            Mutation::AddrAdd { dev, net, scope, nodad: false, broadcast, terms }
+        }
+        change => change,
+    }
+}
+
+fn has(state: &HostState, change: &Mutation) -> bool {
+    matches!(change, Mutation::Sysctl { key, value } if state.sysctl(key) == Some(*value))
+}
+
+/// The switches that the kernel has otherwise than the model.
+fn switches(space: &Space, state: &HostState) -> Vec<Mutation> {
+    let keys = watched_keys(state.links().iter().map(crate::host::Link::name));
+    let there = space.sysctls(keys).into_iter();
+    let changes = there.map(|(key, value)| Mutation::Sysctl { key, value });
+    changes.filter(|change| !has(state, change)).collect()
+}
