@@ -106,6 +106,7 @@ const HELD: &[&str] = &["8689", "--hold", "felix.iface-seen=until-told"];
 fn a_held_window_is_opened_and_let_go_in_a_lab_that_stays() {
     let lab = Lab::up(HELD);
     lab.until("status", "felix.iface-seen until told");
+    assert!(lab.until("log", "\n\n").contains(", hold felix.iface-seen=until-told"));
     lab.until("log", "who-has 169.254.1.1");
     let status = lab.told("status", &[]);
     assert!(status.contains("is silent, says the model"), "{status}");

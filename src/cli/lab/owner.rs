@@ -9,7 +9,8 @@ use crate::control::Until;
 use crate::live::{self, Audience, Desk, Feed, LiveEnd, LiveNode, LiveOptions};
 use crate::scenario::{Corner, HoldOverride, Overrides, Plan, Scenario};
 use crate::time::{Span, Time};
-use crate::trace::{Capture, Follow, Style, Trace, headline, observe, summary};
+use crate::trace::{Capture, Follow, Style, Trace, What, headline, observe, summary};
+use core::fmt;
 use std::io::{ErrorKind, Read as _, Write};
 use std::ops::Range;
 use std::process::{Command, Stdio};
@@ -51,6 +52,9 @@ pub(in crate::cli) struct UpArgs {
     detached: bool,
 }
 
+/// What lets a step go in the place of a time.
+const UNTIL_TOLD: &str = "until-told";
+
 /// `--hold` of a lab that stays.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct UpHold {
@@ -58,12 +62,18 @@ pub(in crate::cli) struct UpHold {
     until_told: bool,
 }
 
+impl fmt::Display for UpHold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.until_told { write!(f, "{}={UNTIL_TOLD}", self.hold.step) } else { self.hold.fmt(f) }
+    }
+}
+
 impl FromStr for UpHold {
     type Err = <HoldOverride as FromStr>::Err;
     fn from_str(text: &str) -> Result<UpHold, Self::Err> {
-        match text.strip_suffix("=until-told") {
-            Some(step) => Ok(UpHold { hold: format!("{step}=1s").parse()?, until_told: true }),
-            None => Ok(UpHold { hold: text.parse()?, until_told: false }),
+        match text.rsplit_once('=') {
+            Some((step, UNTIL_TOLD)) => Ok(UpHold { hold: format!("{step}=1s").parse()?, until_told: true }),
+            _ => Ok(UpHold { hold: text.parse()?, until_told: false }),
         }
     }
 }
@@ -188,6 +198,9 @@ fn own(
     let options = LiveOptions { responder, seed: args.seed, link: None, progress: false };
     let plan = Arc::new(plan);
     let mut events = picture::begun(scenario, &plan, overrides, overrides.corner, args.seed);
+    if let Some(What::Start(start)) = events.events.first_mut().map(|e| &mut e.what) {
+        start.holds = args.hold.iter().map(ToString::to_string).collect();
+    }
     let here = args.foreground && !args.detached;
     let style = if here { output::style(false) } else { Style { color: false, unicode: true, full: false } };
     let mut teller = Teller {
