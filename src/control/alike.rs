@@ -1,6 +1,7 @@
 //! What two runs of a plugin have in common: texts of the same step, with a star for what differs from pod to pod
 //! or from run to run.
 
+#[cfg(feature = "live")]
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -58,6 +59,7 @@ impl Shapes {
 }
 
 /// A name with its number, if it is not the first of that name.
+#[cfg(feature = "live")]
 pub(crate) fn numbered(plain: &str, seen: &mut BTreeMap<String, usize>) -> String {
     let number = seen.entry(plain.to_owned()).or_default();
     *number += 1;
