@@ -205,7 +205,7 @@ count = 6
     let file = ptp("2", rest);
     let path = file.path();
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replacen("\n[cni]", "duration = \"7s\"\n\n[cni]", 1)).unwrap();
+    std::fs::write(&path, text.replacen("\n[cni]", "duration = \"12s\"\n\n[cni]", 1)).unwrap();
     let run = file.run(&[]);
     if run.is_skipped() {
         return;
@@ -220,7 +220,7 @@ count = 6
         }
         // at the end, and not with the pod
         let (gone, again) = (time(&told, &format!("cni.{pod}/del")), times(&told, "cni.add-return")[1].0);
-        assert!(gone >= 7_000 && gone > again, "{gone} {again}");
+        assert!(gone >= 12_000 && gone > again, "{gone} {again}");
     }
     // the second pod of that name meets the others' addresses
     let last = told.iter().rev().find(|line| line["event"] == "kernel" && line["side"] == "host").unwrap();
