@@ -162,6 +162,7 @@ fn reproduce(plan: &PodPlan, trial: &PodTrial, tolerance: Tolerance) -> Result<S
     let recorded = PodMarks::recorded(trial);
     let mut compared = [true; 6];
     compared[MarkKind::Syn as usize] = plan.has_syns;
+    compared[MarkKind::Retransmit as usize] = !trial.untraced;
     compared[MarkKind::Datagram as usize] = !trial.udp_on_wire.is_empty();
     // an answer crosses two namespaces in no time; only late ones have times of their own
     compared[MarkKind::Reply as usize] = plan.late_answers.is_some() || !plan.delays.is_empty();

@@ -194,12 +194,9 @@ impl Model<'_> {
                 Some(Failure::Icmp { from, .. }) => Some(from.to_string()),
                 _ => None,
             },
-            "answered_by" => self
-                .run
-                .trace
-                .answered_by
-                .first()
-                .map(|mac| format!("{mac} (spa {})", super::pod_fit::GATEWAY)),
+            "answered_by" => {
+                self.run.trace.answered_by.first().map(|mac| format!("{mac} (spa {})", self.plan.asked.ip))
+            }
             "state_after_100s" => {
                 self.run.trace.states.last().and_then(|m| m.state).map(|s| s.name().to_owned())
             }

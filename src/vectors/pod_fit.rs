@@ -11,22 +11,18 @@ use super::error::PodMismatch;
 use super::pod_plan::{BEFORE_S, PodPlan, armed_again};
 use super::pod_record::{NeighMark, PodTrial};
 use super::pod_trace::{MarkKind, Matcher, PodMarks, StateMark, Tolerance};
-use crate::addr::Side;
 use crate::choice::{ChoiceKind, Chooser, Seeded};
 use crate::gateway::ReflexOutside;
 use crate::neigh::{Cause, HZ_DEFAULT, KernelClock, Nud};
-use crate::pair::lab::bench;
+use crate::pair::lab::{PORT, bench};
 use crate::pair::{Input, PairOutput};
-use crate::pod::{ClientEvent, Outcome};
+use crate::pod::{ClientEvent, Outcome, Ports};
 use crate::stack::Note;
 use crate::time::{Span, Time};
 use core::ops::ControlFlow;
-use std::net::{IpAddr, Ipv4Addr};
 
 /// Zero of the recording in the model's time; preparations lie before it.
 const ORIGIN: Time = Time(60_000_000_000);
-/// The gateway.
-pub(super) const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 /// States before this belong to the preparations.
 const STATES_FROM_S: f64 = -0.45;
 /// The wheel's phases a timer of less than two minutes can tell apart, in ticks.
@@ -66,12 +62,13 @@ pub(super) fn simulate(
     let world: ReflexOutside = plan.world.clone().into();
     let mut lab = bench(plan.setup.node.clone(), plan.setup.pod.clone(), world, clock, chooser);
     lab.answer_late(plan.late_answers);
-    let client = lab.pair.add_client(plan.spec.clone());
+    let client = lab.pair.add_client_at(plan.asked.by, plan.spec.clone());
+    lab.pair.serve(Ports { tcp: [PORT].into_iter().collect(), ..Ports::default() });
     for (when, act) in &plan.acts {
         lab.at(at(*when), act.clone());
     }
     lab.at(at(start), Input::Start(client));
-    let mut trace = PodMarks::default();
+    let mut trace = PodMarks { asked: plan.asked, ..PodMarks::default() };
     let mut complaint = None;
     lab.run(at(plan.until.max(plan.client_until) + 0.02), chooser, &mut |now, output| {
         let found = watch(&mut trace, rel(now), output);
@@ -93,18 +90,18 @@ pub(super) fn simulate(
 pub(super) fn watch(trace: &mut PodMarks, at: f64, output: &PairOutput) -> Option<(MarkKind, f64)> {
     match output {
         PairOutput::Transmit { .. } if at < STATES_FROM_S => None,
-        PairOutput::Transmit { from: Side::Pod, frame } => trace.frame_out(at, frame).map(|k| (k, at)),
-        PairOutput::Transmit { from: Side::Host, frame } => {
-            trace.frame_in(at, frame, GATEWAY).map(|k| (k, at))
+        PairOutput::Transmit { from, frame } if *from == trace.asked.by => {
+            trace.frame_out(at, frame).map(|k| (k, at))
         }
+        PairOutput::Transmit { frame, .. } => trace.frame_in(at, frame).map(|k| (k, at)),
         PairOutput::Client(_, ClientEvent::Retransmit { .. }) => {
             trace.mark(MarkKind::Retransmit, at);
             Some((MarkKind::Retransmit, at))
         }
-        PairOutput::Note(Side::Pod, Note::Neigh { ip, new, lladdr, cause, .. }) => {
+        PairOutput::Note(side, Note::Neigh { ip, new, lladdr, cause, .. }) if *side == trace.asked.by => {
             // an entry that fails because it may not ask passes by the tracepoints
             let traced = !(*new == Some(Nud::Failed) && *cause == Cause::Output);
-            if *ip == IpAddr::V4(GATEWAY) && at > STATES_FROM_S && traced {
+            if *ip == trace.asked.ip && at > STATES_FROM_S && traced {
                 let timer = *cause == Cause::Timer;
                 trace.states.push(StateMark { at, state: *new, mac: *lladdr, timer });
             }

@@ -15,7 +15,7 @@ use crate::pair::{Bench, Input};
 use crate::pod::{ClientId, ClientSpec, UdpSpec};
 use core::ops::ControlFlow;
 use smallvec::SmallVec;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Phases of the wheel each case is run in.
 const PHASES: u64 = 8;
@@ -97,8 +97,7 @@ fn set_entry(nud: &str) -> Result<Input, RecordError> {
 
 fn compare(trial: &PodTrial, lab: &Bench<ReflexOutside>, trace: &PodMarks) -> Result<(), PodMismatch> {
     // the entry that was looked at is the gateway's, whoever the frame spoke of
-    let entry =
-        lab.pair.pod().stack().neighbours().get(lab.pair.pod().dev(), IpAddr::V4(super::pod_fit::GATEWAY));
+    let entry = lab.pair.pod().stack().neighbours().get(lab.pair.pod().dev(), trace.asked.ip);
     let state = entry.map(|e| e.state().name().to_owned());
     let mac = entry.and_then(crate::neigh::Entry::lladdr).map(|m| m.to_string()).unwrap_or_default();
     let ours = [state, Some(mac)];

@@ -6,9 +6,10 @@
 
 use super::command::parse as command;
 use super::error::RecordError;
-use super::pod_record::{PodRecord, PodTrial};
+use super::pod_record::{PodRecord, PodTrial, Typed};
 use super::pod_setup::{Setup, build};
-use crate::addr::Side;
+use super::pod_trace::Asked;
+use crate::addr::{Mac, Side};
 use crate::gateway::{Endpoint, Reflex, Service};
 use crate::host::HostState;
 use crate::neigh::Nud;
@@ -18,8 +19,13 @@ use crate::pod::{ClientSpec, ConnectSpec, PingSpec, StreamSpec, UdpSpec};
 use crate::time::Span;
 use crate::wire::{Arp, EthFrame};
 use smallvec::SmallVec;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// The pod, for a client on the node.
+const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 65, 0, 2));
+const POD6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0x65, 0, 0, 0, 0, 0, 2));
+/// The server of the recordings, as IPv6 clients know it.
+const SERVER6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0x51, 0, 0, 0, 0, 0x10));
 /// A port on which nobody listens.
 const CLOSED: u16 = 9;
 /// The recorder's patience with a connect() and a ping in the end-to-end cases.
@@ -50,6 +56,8 @@ pub(super) struct PodPlan {
     pub(super) setup: Setup,
     pub(super) world: Reflex,
     pub(super) spec: ClientSpec,
+    /// Where the client runs, and what is asked for on its behalf.
+    pub(super) asked: Asked,
     /// When the client may have started.
     pub(super) starts: Vec<f64>,
     pub(super) acts: Vec<(f64, Input)>,
@@ -97,6 +105,7 @@ pub(super) fn plan(record: &PodRecord, trial: &PodTrial) -> Result<PodPlan, Reco
         until,
         client_until,
         spec,
+        asked: asked(record)?,
         acts,
         before,
         late_answers: d,
@@ -131,11 +140,42 @@ fn world(spec: &ClientSpec) -> Reflex {
     if matches!(spec, ClientSpec::Udp(s) if s.to.port() == PORT) {
         services.push(Service::Udp(PORT));
     }
-    let endpoints: Vec<_> = services.into_iter().map(|service| Endpoint { addr: SERVER, service }).collect();
-    Reflex::new(&endpoints)
+    let both = |service| [SERVER, SERVER6].map(|addr| Endpoint { addr, service });
+    Reflex::new(&services.into_iter().flat_map(both).collect::<Vec<_>>())
 }
 
-/// `ping -i 0.5` in a title; the cases about MACs and announcements all ping twice a second.
+/// Clients run in the pod and speak IPv4 unless `from` and `family` say otherwise.
+fn asked(record: &PodRecord) -> Result<Asked, RecordError> {
+    let by = match record.text("from") {
+        None | Some("pod") => Side::Pod,
+        Some("node") => Side::Host,
+        Some(other) => return Err(RecordError::Value(format!("from {other:?} is neither node nor pod"))),
+    };
+    let six = match record.number("family") {
+        None => false,
+        Some(family) if family == 4.0 || family == 6.0 => family == 6.0,
+        Some(other) => return Err(RecordError::Value(format!("family {other} is neither 4 nor 6"))),
+    };
+    let ip = match (by, six) {
+        (Side::Pod, false) => Asked::default().ip,
+        (Side::Pod, true) => IpAddr::V6(Mac::CALICO.link_local()),
+        (Side::Host, false) => POD,
+        (Side::Host, true) => POD6,
+    };
+    Ok(Asked { by, ip })
+}
+
+/// Whom the client talks to: the server in the world, or the pod.
+fn talks_to(record: &PodRecord) -> Result<IpAddr, RecordError> {
+    let asked = asked(record)?;
+    Ok(match asked.by {
+        Side::Host => asked.ip,
+        Side::Pod if asked.ip.is_ipv6() => SERVER6,
+        Side::Pod => SERVER,
+    })
+}
+
+/// As told, or as `ping -i 0.5` in a title; the cases about MACs and announcements all ping twice a second.
 fn ping_interval(record: &PodRecord) -> Span {
     let stated = record.title.split("ping -i").nth(1).and_then(|rest| {
         let number: String =
@@ -143,12 +183,13 @@ fn ping_interval(record: &PodRecord) -> Span {
         number.trim_end_matches('.').parse().ok()
     });
     let usual = if matches!(record.kind(), "mac" | "garp") { 0.5 } else { 1.0 };
-    seconds(stated.unwrap_or(usual))
+    seconds(record.number("interval").or(stated).unwrap_or(usual))
 }
 
 fn client(record: &PodRecord, trial: &PodTrial) -> Result<ClientSpec, RecordError> {
-    let tcp: SocketAddr = (SERVER, PORT).into();
-    let closed: SocketAddr = (SERVER, CLOSED).into();
+    let server = talks_to(record)?;
+    let tcp: SocketAddr = (server, PORT).into();
+    let closed: SocketAddr = (server, CLOSED).into();
     let once = ClientSpec::TcpConnect(ConnectSpec::once(tcp));
     let one_datagram = ClientSpec::Udp(UdpSpec { count: record.count().or(Some(1)), ..UdpSpec::to(closed) });
     let named = record.text("client").or(record.text("what"));
@@ -166,8 +207,8 @@ fn client(record: &PodRecord, trial: &PodTrial) -> Result<ClientSpec, RecordErro
         ("stale", Some("tcp")) => {
             ClientSpec::TcpStream(StreamSpec { interval: Span::from_ms(500), ..StreamSpec::to(tcp) })
         }
-        (_, Some("ping")) => ping(record),
-        ("never", None) if record.says("ping") => ping(record),
+        (_, Some("ping")) => ping(record, server),
+        ("never", None) if record.says("ping") => ping(record, server),
         (_, Some("udp" | "udp-recverr")) => ClientSpec::Udp(UdpSpec {
             count: Some(datagrams(record)),
             recverr: record.says("recverr"),
@@ -187,9 +228,9 @@ fn datagrams(record: &PodRecord) -> u32 {
     record.count().unwrap_or(WINDOW_DATAGRAMS)
 }
 
-fn ping(record: &PodRecord) -> ClientSpec {
+fn ping(record: &PodRecord, server: IpAddr) -> ClientSpec {
     let count = record.count().or((record.group == "E").then_some(END_TO_END_PINGS));
-    ClientSpec::Ping(PingSpec { interval: ping_interval(record), count, ..PingSpec::to(SERVER) })
+    ClientSpec::Ping(PingSpec { interval: ping_interval(record), count, ..PingSpec::to(server) })
 }
 
 /// The state the recorder put the entry in before it began.
@@ -210,8 +251,10 @@ fn prepare_entry(
     trial: &PodTrial,
     acts: &mut Vec<(f64, Input)>,
 ) -> Result<(), RecordError> {
+    let asked = asked(record)?;
     let replace = |mac: &str, nud: &str| {
-        command(&format!("ip neigh replace 169.254.1.1 dev eth0 lladdr {mac} nud {nud}")).map(Input::Pod)
+        let ip = asked.ip;
+        command(&format!("ip neigh replace {ip} dev eth0 lladdr {mac} nud {nud}")).map(Input::Pod)
     };
     let gateway = "ee:ee:ee:ee:ee:ee";
     // so long before, where that is told
@@ -257,8 +300,8 @@ pub(super) fn armed_again(trial: &PodTrial) -> Option<(f64, f64)> {
 
 /// A reply that confirms the gateway's entry.
 fn confirmation() -> Input {
-    let pod: crate::addr::Mac = crate::addr::Mac([2, 0, 0x0a, 0x41, 0, 2]);
-    let gateway = crate::addr::Mac::CALICO;
+    let pod = Mac([2, 0, 0x0a, 0x41, 0, 2]);
+    let gateway = Mac::CALICO;
     let reply = Arp::reply(gateway, [169, 254, 1, 1].into(), pod, [10, 65, 0, 2].into());
     Input::Frame(Side::Pod, SmallVec::from_slice(&reply.frame(pod, gateway)))
 }
@@ -295,6 +338,13 @@ fn switch_gateway(
     }
     if record.kind() == "established" {
         acts.push((OPENED_S - 0.1, Input::Host(command("sysctl -w net.ipv4.conf.cali0.proxy_arp=1")?)));
+    }
+    for event in &trial.events {
+        match &event.typed {
+            Some(Typed::Node(line)) => acts.push((event.t, Input::Host(command(line)?))),
+            Some(Typed::Pod(line)) => acts.push((event.t, Input::Pod(command(line)?))),
+            None => {}
+        }
     }
     for (at, frame) in announcements(trial) {
         acts.push((at, Input::Frame(Side::Pod, frame)));

@@ -56,8 +56,11 @@ pub(super) struct Commands {
 #[serde(default)]
 pub(super) struct PodTrial {
     pub(super) client: Map<String, Value>,
+    #[serde(alias = "nd_solicits")]
     pub(super) arp_requests: Vec<f64>,
+    #[serde(alias = "nd_solicits_unicast")]
     pub(super) arp_requests_unicast: Vec<f64>,
+    #[serde(alias = "nd_adverts")]
     pub(super) arp_replies: Vec<f64>,
     pub(super) tcp_retransmits: Vec<f64>,
     pub(super) syn_on_wire: Option<Vec<f64>>,
@@ -94,6 +97,17 @@ pub(super) struct NeighMark {
 pub(super) struct EventMark {
     pub(super) t: f64,
     pub(super) what: String,
+    /// The command it was, and in whose namespace, where that is told.
+    #[serde(flatten)]
+    pub(super) typed: Option<Typed>,
+}
+
+/// A command that the recorder typed while the client ran.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Typed {
+    Node(String),
+    Pod(String),
 }
 
 /// A frame at the pod's device.

@@ -3,12 +3,30 @@
 
 use super::error::PodMismatch;
 use super::pod_record::PodTrial;
-use crate::addr::Mac;
+use crate::addr::{Mac, Side};
 use crate::neigh::Nud;
 use crate::wire::{
-    self, Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, EthFrame, OP_REPLY, OP_REQUEST, Payload, SegmentFlag,
+    self, Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthFrame, OP_REPLY, OP_REQUEST, Payload,
+    SegmentFlag,
+    nd::{self, NdMessage},
 };
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Whose entry a recording is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Asked {
+    /// Where the client runs, and so who asks.
+    pub(super) by: Side,
+    /// What it asks for.
+    pub(super) ip: IpAddr,
+}
+
+/// The pod asks for its gateway, where nothing else is told.
+impl Default for Asked {
+    fn default() -> Asked {
+        Asked { by: Side::Pod, ip: IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1)) }
+    }
+}
 
 /// How far a recorded time may lie from the model's.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -42,11 +60,11 @@ const BLINK_S: f64 = 0.006;
 /// The lists of a trace that are compared mark by mark.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum MarkKind {
-    /// ARP requests of the pod to all.
+    /// Requests of the client's side to all, or solicitations to a group.
     Broadcast,
-    /// ARP requests of the pod to one station.
+    /// Its requests to one station.
     Unicast,
-    /// ARP replies for the gateway that reached the pod.
+    /// Answers that reached it.
     Reply,
     /// Retransmissions that TCP's timer asked for.
     Retransmit,
@@ -61,17 +79,18 @@ const KINDS: usize = 6;
 /// A trace.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PodMarks {
+    pub(super) asked: Asked,
     pub(super) marks: [Vec<f64>; KINDS],
     pub(super) states: Vec<StateMark>,
     /// Destination MACs of the IP frames that left, with their times.
     pub(super) sent_to: Vec<(f64, Mac)>,
     /// ARP replies that left.
     pub(super) replies_out: Vec<(f64, Vec<u8>)>,
-    /// Who answered for the gateway, in the order of the answers.
+    /// Who answered, in the order of the answers.
     pub(super) answered_by: Vec<Mac>,
 }
 
-/// A state of the gateway's entry.
+/// A state of the entry.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct StateMark {
     pub(super) at: f64,
@@ -91,9 +110,16 @@ impl PodMarks {
         self.marks[kind as usize].push(at);
     }
 
-    /// A frame the pod sent; what kind of mark it made.
+    /// A frame the client's side sent; what kind of mark it made.
     pub(super) fn frame_out(&mut self, at: f64, frame: &[u8]) -> Option<MarkKind> {
         let eth = EthFrame::parse(frame).ok()?;
+        if let Some(packet) = nd::in_packet(eth.payload).filter(|_| eth.ethertype == ETHERTYPE_IPV6) {
+            let NdMessage::Solicit(solicit) = packet.message else { return None };
+            // a test for duplicates asks for nobody
+            let ours = IpAddr::V6(solicit.target) == self.asked.ip && !packet.src.is_unspecified();
+            let kind = if eth.dst.is_group() { MarkKind::Broadcast } else { MarkKind::Unicast };
+            return ours.then(|| self.mark(kind, at)).map(|()| kind);
+        }
         match eth.ethertype {
             ETHERTYPE_ARP => {
                 let arp = Arp::parse(eth.payload).ok()?;
@@ -104,7 +130,7 @@ impl PodMarks {
                 let kind = if eth.dst.is_broadcast() { MarkKind::Broadcast } else { MarkKind::Unicast };
                 (arp.op == OP_REQUEST).then(|| self.mark(kind, at)).map(|()| kind)
             }
-            ETHERTYPE_IPV4 => {
+            ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => {
                 self.sent_to.push((at, eth.dst));
                 let kind = match wire::parse(eth.payload)?.1 {
                     Payload::Tcp(s) if s.control == SegmentFlag::Syn => MarkKind::Syn,
@@ -118,14 +144,24 @@ impl PodMarks {
         }
     }
 
-    /// A frame that reached the pod.
-    pub(super) fn frame_in(&mut self, at: f64, frame: &[u8], gateway: Ipv4Addr) -> Option<MarkKind> {
-        let eth = EthFrame::parse(frame).ok().filter(|e| e.ethertype == ETHERTYPE_ARP)?;
-        let arp = Arp::parse(eth.payload).ok()?;
-        if arp.op != OP_REPLY || arp.spa != gateway {
-            return None;
-        }
-        self.answered_by.push(arp.sha);
+    /// A frame that reached the client's side.
+    pub(super) fn frame_in(&mut self, at: f64, frame: &[u8]) -> Option<MarkKind> {
+        let eth = EthFrame::parse(frame).ok()?;
+        let mac = match eth.ethertype {
+            ETHERTYPE_ARP => {
+                let arp = Arp::parse(eth.payload).ok()?;
+                (arp.op == OP_REPLY && IpAddr::V4(arp.spa) == self.asked.ip).then_some(arp.sha)
+            }
+            ETHERTYPE_IPV6 => match nd::in_packet(eth.payload)?.message {
+                // one that names no MAC has its sender's
+                NdMessage::Advert(a) if IpAddr::V6(a.target) == self.asked.ip => {
+                    Some(a.mac.unwrap_or(eth.src))
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        self.answered_by.push(mac?);
         self.mark(MarkKind::Reply, at);
         Some(MarkKind::Reply)
     }

@@ -52,10 +52,10 @@ fn queued_senders() {
 }
 
 /// What is told of a client is what the replay drives: a delay that the kernel drew, a number of echoes and
-/// datagrams, an age of the entry, a later start, a route of two legs.
+/// datagrams, an age of the entry, a later start, a route of two legs, a client on the node, IPv6 clients.
 #[test]
 fn clients_driven_as_recorded() {
-    all_agree("driven.jsonl", 5, 0);
+    all_agree("driven.jsonl", 16, 0);
 }
 
 /// Recordings from elsewhere: `ARPLAB_VECTORS=FILE cargo test --test model other_recordings -- --ignored`.
@@ -119,7 +119,7 @@ fn an_altered_recording_is_noticed() {
         assert!(!altered(windows, name, change).agrees());
     }
     let driven = "driven.jsonl";
-    let changes: [(&str, Change); 9] = [
+    let changes: [(&str, Change); 23] = [
         ("window-0-ping-delayed", |r| r["trials"][1]["arp_replies"][0] = 0.9.into()),
         ("window-0-ping-delayed", |r| r["trials"][1]["client"]["replies"][0]["rtt_ms"] = 900.0.into()),
         ("window-0-ping-delayed", |r| r["config"]["node"]["sysctls"]["cali0.neigh.proxy_delay"] = "0".into()),
@@ -131,9 +131,36 @@ fn an_altered_recording_is_noticed() {
         ("window-0-ping-legs", |r| {
             r["config"]["node"]["routes"].as_array_mut().unwrap().drain(..3);
         }),
+        ("window-1.5-node-ping", |r| r["params"]["from"] = "pod".into()),
+        ("window-1.5-node-ping", |r| r["trials"][0]["arp_requests"][1] = 1.3.into()),
+        ("window-1.5-node-ping", |r| r["trials"][1]["events"] = serde_json::json!([])),
+        ("window-1.5-node-tcp", |r| r["trials"][0]["client"]["connect_s"] = 3.05.into()),
+        ("window-1.5-node-udp", |r| r["trials"][2]["client"]["sends"][3][1] = "sent".into()),
+        ("never-node-tcp", |r| r["trials"][0]["client"]["err"] = "ETIMEDOUT".into()),
+        ("never-node-ping", |r| r["trials"][0]["client"]["lost"] = serde_json::json!([1, 2, 3, 4])),
+        ("never-node-ping", |r| {
+            r["trials"][1]["client"]["unreachable"][0]["text"] = "Packet filtered".into();
+        }),
+        ("window-1.5-node-ping6", |r| r["params"]["family"] = 4.into()),
+        ("window-1.5-ping6", |r| r["trials"][0]["events"][0]["t"] = 2.5.into()),
+        ("window-1.5-tcp6", |r| {
+            r["commands"]["pod"]
+                .as_array_mut()
+                .unwrap()
+                .retain(|c| !c.as_str().unwrap().contains("via fe80"));
+        }),
+        ("window-1.5-udp6", |r| r["trials"][2]["nd_solicits"].as_array_mut().unwrap().truncate(2)),
+        ("mac-stale-ping6", |r| r["params"]["prior"] = "PERMANENT".into()),
+        ("mac-stale-ping6", |r| r["trials"][0]["nd_solicits_unicast"].as_array_mut().unwrap().truncate(2)),
     ];
     for (name, change) in changes {
         assert!(!altered(driven, name, change).agrees(), "{name}");
+    }
+    // words that say nothing are no agreement
+    for (key, value) in [("from", "host".into()), ("family", 5.into())] {
+        let verdict =
+            altered(driven, "window-1.5-node-ping", |r| r["params"][key] = serde_json::Value::clone(&value));
+        assert!(verdict.faults.iter().any(|f| f.to_string().contains("is neither")), "{:?}", verdict.faults);
     }
     let timers = "pod-timers.jsonl";
     let delivered: fn(&mut serde_json::Value) = |r| r["trials"][0]["client"]["delivered"] = 255.into();
