@@ -19,7 +19,7 @@ pub use apply::mutation::{
 pub use arp::condition::Condition;
 pub use arp::decide::{After, Decision, Learn, Processed, Request, decide, process, process_frame};
 pub use arp::explain::{Status, Term, explain};
-pub use arp::reason::{Pointer, Reason, Silence};
+pub use arp::reason::{Pointer, Reason, Silence, Teller};
 pub use fib::input::{InputFault, InputPacket, InputRoute, SourceFault};
 pub use fib::six::{Flow6, Way6};
 pub use fib::{AddrType, FibHit, FibMiss, Flow, LOOPBACK};

@@ -5,7 +5,7 @@ use super::event::{ClientNews, Loss, Ruling, What, is_dad, is_gateway};
 use super::stream::{Event, Trace};
 use super::words;
 use crate::control::Side;
-use crate::host::{Flow, Flow6, HostState, Reason};
+use crate::host::{Flow, Flow6, HostState, Reason, Teller};
 use crate::neigh::Nud;
 use crate::pod::ClientId;
 use crate::stack::DropWhy;
@@ -80,8 +80,8 @@ pub(super) fn account(trace: &Trace, client: ClientId) -> Vec<(Spell, String)> {
 /// What can keep a client from the world.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Cause {
-    /// A namespace drops its packets.
-    Dropped(Side, DropWhy),
+    /// A namespace drops its packets, of whomever.
+    Dropped(Side, Teller, DropWhy),
     /// The link does.
     Lost(Loss),
 }
@@ -94,7 +94,7 @@ fn cause(trace: &Trace, spell: Spell, to: IpAddr) -> Option<String> {
     for event in trace.iter().filter(inside) {
         let cause = match &event.what {
             What::Dropped { side, packet, why } if is_cause(*side, *why) && concerns(packet, to) => {
-                Cause::Dropped(*side, *why)
+                Cause::Dropped(*side, words::teller(trace, *side, packet), *why)
             }
             What::Frame { fate, view, .. } if !view.is_ipv6() || to.is_ipv6() => match fate.loss() {
                 Some(loss) => Cause::Lost(loss),
@@ -122,19 +122,26 @@ fn cause(trace: &Trace, spell: Spell, to: IpAddr) -> Option<String> {
     }
     if let Some((cause, n)) = causes.into_iter().max_by_key(|c| c.1) {
         return Some(match cause {
-            Cause::Dropped(side, why) => {
-                format!("the {side} drops {}: {}", words::many(n, "packet"), words::dropped(why))
+            Cause::Dropped(side, teller, why) => {
+                let drops =
+                    format!("the {side} drops {}: {}", words::many(n, "packet"), words::dropped(teller, why));
+                let pod = (side == Side::Host && why == DropWhy::Unreachable)
+                    .then(|| deaf_pod(trace, spell, to.is_ipv6()))
+                    .flatten();
+                pod.map_or_else(|| drops.clone(), |pod| format!("{drops}; {pod}"))
             }
             Cause::Lost(loss) => format!("{} lost on the link: {loss}", words::many(n, "frame")),
         });
     }
     if let Some((why, inferred)) = unanswered {
         // before the first answer this is what the gateway's own line is about
-        let told = || format!("the gateway is silent: {}", words::silence(why, inferred));
+        let told = || format!("the gateway is silent: {}", words::silence(Side::Host, why, inferred));
         return spell.served.then(told);
     }
     silent(trace, spell, to).or_else(|| {
-        let way = way_to_the_pod(trace, spell, to.is_ipv6());
+        let six = to.is_ipv6();
+        let deaf = || deaf_pod(trace, spell, six).map(|pod| format!("its packets leave, but {pod}"));
+        let way = way_to_the_pod(trace, spell, six).or_else(deaf);
         Some(way.unwrap_or_else(|| "its packets leave, and nothing comes back".to_owned()))
     })
 }
@@ -186,6 +193,35 @@ fn silent(trace: &Trace, spell: Spell, to: IpAddr) -> Option<String> {
     let link = |r: &Reason| matches!(r, Reason::NoInterface | Reason::LinkDown | Reason::NoCarrier);
     let (_, reason) = longest.filter(|(_, r)| link(r) || to.is_ipv4())?;
     Some(format!("the gateway is silent, and cannot be asked: {reason}"))
+}
+
+/// The host asks for the pod, which does not answer: with the pod's reason, where a model is in the pod.
+fn deaf_pod(trace: &Trace, spell: Spell, six: bool) -> Option<String> {
+    let s = &trace.plan.setting;
+    let pod = if six { s.pod_ip6?.into() } else { IpAddr::V4(s.pod_ip) };
+    let inside = trace.iter().filter(|e| spell.from <= e.t_ns && e.t_ns <= spell.to);
+    let (mut failed, mut why) = (false, None);
+    for event in inside {
+        match &event.what {
+            What::Neigh { side: Side::Host, ip, new: Some(Nud::Failed), .. } if *ip == pod => failed = true,
+            What::Judged { side: Side::Pod, target, ruling: Ruling::Silent { why: w, inferred }, .. }
+                if *target == pod =>
+            {
+                why = Some((*w, *inferred));
+            }
+            _ => {}
+        }
+    }
+    let told = || match why {
+        Some((why, inferred)) => {
+            format!(
+                "the pod does not answer the host's own requests: {}",
+                words::silence(Side::Pod, why, inferred)
+            )
+        }
+        None => "the pod does not answer the host's own requests".to_owned(),
+    };
+    failed.then(told)
 }
 
 /// Where the node's route to the pod leads in the middle of a spell, when that is not the pod.

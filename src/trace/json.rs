@@ -316,7 +316,7 @@ fn line_what(trace: &Trace, what: &What) -> LineWhat {
                 answered: ruling.is_answered(),
                 delayed: *ruling == Ruling::Delayed,
                 reason: silence.map(|(why, _)| why.pointer().code.to_owned()),
-                why: silence.map(|(why, inferred)| words::silence(why, inferred)),
+                why: silence.map(|(why, inferred)| words::silence(*side, why, inferred)),
             }
         }
         What::Ignored { side, why } => LineWhat::Note { text: words::ignored(*side, *why) },
@@ -329,9 +329,11 @@ fn line_what(trace: &Trace, what: &What) -> LineWhat {
             lladdr: *lladdr,
             cause: *cause,
         },
-        What::Dropped { side, packet, why } => {
-            LineWhat::Dropped { side: *side, summary: describe_ip(packet).summary, why: words::dropped(*why) }
-        }
+        What::Dropped { side, packet, why } => LineWhat::Dropped {
+            side: *side,
+            summary: describe_ip(packet).summary,
+            why: words::dropped(words::teller(trace, *side, packet), *why),
+        },
         What::Gateway { silence } => LineWhat::Gateway {
             answers: silence.is_none(),
             reason: silence.map(|r| r.pointer().code.to_owned()),

@@ -111,8 +111,8 @@ impl<W: Write> Capture<W> {
                     self.writer.write_block(&block.into_block())?;
                     here.insert(*id);
                 }
-                What::Judged { frame: Some(id), ruling, .. } if !here.contains(id) => {
-                    self.marks.push(format!("frame {}: {}", id.0, ruled(*ruling)));
+                What::Judged { frame: Some(id), side, ruling, .. } if !here.contains(id) => {
+                    self.marks.push(format!("frame {}: {}", id.0, ruled(*side, *ruling)));
                 }
                 _ => self.marks.extend(mark(trace, event)),
             }
@@ -144,19 +144,19 @@ fn comment(lines: &[String]) -> Option<String> {
 fn verdicts(events: &[Event]) -> BTreeMap<FrameId, Vec<String>> {
     let mut map: BTreeMap<FrameId, Vec<String>> = BTreeMap::new();
     for event in events {
-        if let What::Judged { frame: Some(id), ruling, .. } = &event.what {
-            map.entry(*id).or_default().push(ruled(*ruling));
+        if let What::Judged { frame: Some(id), side, ruling, .. } = &event.what {
+            map.entry(*id).or_default().push(ruled(*side, *ruling));
         }
     }
     map
 }
 
-fn ruled(ruling: Ruling) -> String {
+fn ruled(side: Side, ruling: Ruling) -> String {
     match ruling {
         Ruling::Answered => "answered".to_owned(),
         Ruling::Delayed => "will be answered after proxy_delay".to_owned(),
         Ruling::Silent { why, inferred } => {
-            format!("unanswered: {} [{}]", words::silence(why, inferred), why.pointer().code)
+            format!("unanswered: {} [{}]", words::silence(side, why, inferred), why.pointer().code)
         }
     }
 }

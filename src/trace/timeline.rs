@@ -200,7 +200,7 @@ impl Timeline<'_> {
         if !self.style.full && (side == Side::Pod || is_background(&d, target)) {
             return;
         }
-        let why = words::dropped(why);
+        let why = words::dropped(words::teller(self.trace, side, packet), why);
         let alike = format!("{side} {} {why}", d.kind());
         match self.told.drops.get_mut(&alike) {
             Some((_, n)) if !self.style.full => *n += 1,
@@ -347,7 +347,7 @@ impl Timeline<'_> {
             }
             Ruling::Silent { why, inferred } => (why, inferred),
         };
-        let (code, text) = (why.pointer().code, words::silence(why, inferred));
+        let (code, text) = (why.pointer().code, words::silence(Side::Host, why, inferred));
         let late = self.told.on_the_way && self.told.rows.last().is_some_and(|row| t < row.t);
         if late {
             return self.because(t, six, code, text);

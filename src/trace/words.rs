@@ -3,13 +3,15 @@
 use super::event::{Differs, Failed, FrameFate, HeldUntil, KernelTables, Loss, Undone, Why};
 use super::stream::Trace;
 use crate::control::{Act, Errand, PodId, Side, StepId, Until};
-use crate::host::Reason;
+use crate::host::{Reason, Teller};
 use crate::neigh::Discarded;
 use crate::pod::{ClientId, Failure};
 use crate::scenario::ClientPlan;
 use crate::stack::DropWhy;
 use crate::time::Span;
+use crate::wire;
 use core::fmt;
+use std::net::IpAddr;
 
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -162,11 +164,26 @@ impl Precision {
 }
 
 /// A reason for silence as it is told: with whose word it is, where that is not the host's own.
-pub(super) fn silence(why: Why, inferred: bool) -> String {
-    match why {
-        // a real kernel says nothing, so a reason of its silence can only be the model's
-        _ if inferred => format!("{why} (according to the model; the kernel itself does not say)"),
-        why => why.to_string(),
+pub(super) fn silence(side: Side, why: Why, inferred: bool) -> String {
+    let teller = if side == Side::Pod { Teller::Pod } else { Teller::Host };
+    let why = match why {
+        Why::Arp(reason) => reason.told_by(teller).to_string(),
+        Why::Nd(reason) => reason.told_by(teller).to_string(),
+        other => other.to_string(),
+    };
+    // a real kernel says nothing, so a reason of its silence can only be the model's
+    if inferred { format!("{why} (according to the model; the kernel itself does not say)") } else { why }
+}
+
+/// Who tells of a packet.
+pub(super) fn teller(trace: &Trace, side: Side, packet: &[u8]) -> Teller {
+    let s = &trace.plan.setting;
+    let pods = [Some(IpAddr::V4(s.pod_ip)), s.pod_ip6.map(IpAddr::V6)];
+    let from = wire::ip_parts(packet).map(|(ends, ..)| ends.src());
+    match side {
+        Side::Pod => Teller::Pod,
+        Side::Host if from.is_none() || pods.contains(&from) => Teller::Host,
+        Side::Host => Teller::HostOfOthers,
     }
 }
 
@@ -194,7 +211,7 @@ pub(super) fn is_of_other(trace: &Trace, step: StepId, acts: &[Act]) -> bool {
 
 /// A frame that is no question, put aside.
 pub(super) fn ignored(side: Side, why: Why) -> String {
-    format!("the {side} ignores a frame: {why}")
+    format!("the {side} ignores a frame: {}", silence(side, why, false))
 }
 
 /// What a client is and whom it talks to.
@@ -225,9 +242,9 @@ pub(crate) fn until(trace: &Trace, until: HeldUntil) -> String {
 }
 
 /// Why a packet was dropped.
-pub(super) fn dropped(why: DropWhy) -> String {
+pub(super) fn dropped(teller: Teller, why: DropWhy) -> String {
     match why {
-        DropWhy::Input(fault) => Reason::Unroutable(fault).to_string(),
+        DropWhy::Input(fault) => Reason::Unroutable(fault).told_by(teller).to_string(),
         DropWhy::Neighbour(discarded) => match discarded {
             Discarded::QueueOverflow => "more waits for the neighbour than unres_qlen_bytes".into(),
             Discarded::NoRequestsAllowed => "mcast_solicit is 0, so nobody is asked".into(),

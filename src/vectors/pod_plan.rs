@@ -151,10 +151,10 @@ fn asked(record: &PodRecord) -> Result<Asked, RecordError> {
         Some("node") => Side::Host,
         Some(other) => return Err(RecordError::Value(format!("from {other:?} is neither node nor pod"))),
     };
-    let six = match record.number("family") {
-        None => false,
-        Some(family) if family == 4.0 || family == 6.0 => family == 6.0,
-        Some(other) => return Err(RecordError::Value(format!("family {other} is neither 4 nor 6"))),
+    let six = match record.params.get("family").map(serde_json::Value::as_u64) {
+        None | Some(Some(4)) => false,
+        Some(Some(6)) => true,
+        Some(_) => return Err(RecordError::Value("family is neither 4 nor 6".into())),
     };
     let ip = match (by, six) {
         (Side::Pod, false) => Asked::default().ip,

@@ -291,6 +291,28 @@ fn a_run_that_ends_badly_is_not_told_as_good() {
     );
 }
 
+/// What the pod's own rp_filter refuses is the pod's doing, and told in its name.
+#[test]
+fn what_the_pod_drops_is_not_told_as_the_hosts() {
+    let refuses =
+        "the pod's way back to the sender leaves by another interface, and rp_filter 1 (strict) refuses that";
+    // the host asks for the pod in the name of the node, and the pod does not hear it
+    let told = seen(&["run", "pod-rp-filter"]);
+    let line = format!("its sender is told; the pod does not answer the host's own requests: {refuses}\n");
+    assert_eq!(told.matches(&line).count(), 2, "{told}");
+    let told = seen(&["run", "pod-rp-filter", "--json"]);
+    let of_pod: Vec<&str> =
+        told.lines().filter(|l| l.contains(r#""side":"pod""#) && l.contains("way back")).collect();
+    assert!(of_pod.len() > 50 && of_pod.iter().all(|l| l.contains(refuses)), "{told}");
+    // with its permanent entry the host need not ask, and the pod drops what it sends
+    let setup = "[pod]\nsetup = [\"sysctl -w net.ipv4.conf.default.rp_filter=1\"]\nbefore-start = [\"ip link add net1 type ethernet\", \
+                 \"ip link set net1 up\", \"ip addr add 192.0.2.9/24 dev net1\", \
+                 \"ip route replace default via 192.0.2.1 dev net1\"]\n";
+    let client = "[[client]]\nkind = \"ping\"\nto = \"10.42.0.123\"\nfrom = \"node\"\ncount = 5\n";
+    let told = said_of(&format!("{HEAD}{setup}{client}"));
+    assert!(told.contains(&format!("the pod drops 5 packets: {refuses}\n")), "{told}");
+}
+
 /// The page of the program names one for every command, and each of those can be made.
 #[test]
 fn every_manual_page_that_is_named_can_be_printed() {

@@ -116,13 +116,55 @@ fn rp_text(level: i32) -> &'static str {
     }
 }
 
+/// Who tells why it kept silent or dropped something, and of whom.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Teller {
+    /// The host, of what the pod sent.
+    Host,
+    /// The host, of what somebody else sent.
+    HostOfOthers,
+    /// The pod, of what anybody sent.
+    Pod,
+}
+
+impl Teller {
+    pub(in crate::host) fn name(self) -> &'static str {
+        if self == Teller::Pod { "pod" } else { "host" }
+    }
+
+    fn sender(self) -> &'static str {
+        if self == Teller::Host { "the pod" } else { "the sender" }
+    }
+
+    pub(in crate::host) fn end(self) -> &'static str {
+        if self == Teller::Pod { "the pod's end of the veth" } else { "the host end of the veth" }
+    }
+}
+
+impl Reason {
+    /// The reason in the words of the namespace that has it; plain `Display` is a host's, of a pod.
+    #[must_use]
+    pub fn told_by(&self, teller: Teller) -> impl fmt::Display + use<> {
+        Told(*self, teller)
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        Told(*self, Teller::Host).fmt(f)
+    }
+}
+
+struct Told(Reason, Teller);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Told(reason, teller) = self;
+        match reason {
             Reason::Frame(fault) => write!(f, "{fault}"),
             Reason::NotForUs { ethertype } => write!(f, "Ethertype {ethertype:#06x} is not ARP"),
-            Reason::NoInterface => f.write_str("the host end of the veth does not exist"),
-            Reason::LinkDown => f.write_str("the host end of the veth is down"),
+            Reason::NoInterface => write!(f, "{} does not exist", teller.end()),
+            Reason::LinkDown => write!(f, "{} is down", teller.end()),
             Reason::NoCarrier => f.write_str("the link has no carrier"),
             Reason::BridgePort => f.write_str("the interface is a bridge port; the bridge takes its frames"),
             Reason::NoArp => f.write_str("ARP is switched off on the interface (NOARP)"),
@@ -139,7 +181,7 @@ impl fmt::Display for Reason {
             }
             Reason::ArpIgnore { level } => write!(f, "arp_ignore {level} forbids this address here"),
             Reason::ArpFilter => f.write_str("arp_filter: the way back to the sender is another interface"),
-            Reason::Unroutable(fault) => write!(f, "{}", InputText(fault)),
+            Reason::Unroutable(fault) => write!(f, "{}", InputText(fault, *teller)),
             Reason::TargetBroadcast => f.write_str("the target is a broadcast address"),
             Reason::ProxyArpOff => {
                 f.write_str("proxy_arp is off on the interface and there is no proxy entry")
@@ -157,10 +199,11 @@ impl fmt::Display for Reason {
     }
 }
 
-struct InputText<'a>(&'a InputFault);
+struct InputText<'a>(&'a InputFault, Teller);
 
 impl fmt::Display for InputText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (here, sender) = (self.1.name(), self.1.sender());
         match self.0 {
             InputFault::MartianSource => f.write_str("the sender address can be nobody's"),
             InputFault::MartianDestination => f.write_str("the target address can be nobody's"),
@@ -168,7 +211,7 @@ impl fmt::Display for InputText<'_> {
             InputFault::ForwardingOff => f.write_str("forwarding is off on the interface"),
             InputFault::SameDevice => f.write_str("the route to the target leaves by the same interface"),
             InputFault::Source(SourceFault::OwnAddress) => {
-                f.write_str("the sender claims one of the host's own addresses")
+                write!(f, "the sender claims one of the {here}'s own addresses")
             }
             InputFault::Source(SourceFault::NotUnicast(kind)) => {
                 write!(f, "the route back to the sender is a {} route", kind.name())
@@ -176,7 +219,7 @@ impl fmt::Display for InputText<'_> {
             InputFault::Source(SourceFault::NoRouteBack { miss, level }) => {
                 write!(
                     f,
-                    "the host has no way back to the pod ({}), and {} wants one",
+                    "the {here} has no way back to {sender} ({}), and {} wants one",
                     MissText(miss),
                     rp_text(*level)
                 )
@@ -184,7 +227,7 @@ impl fmt::Display for InputText<'_> {
             InputFault::Source(SourceFault::OtherDevice { level, .. }) => {
                 write!(
                     f,
-                    "the host's way back to the pod leaves by another interface, and {} refuses that",
+                    "the {here}'s way back to {sender} leaves by another interface, and {} refuses that",
                     rp_text(*level)
                 )
             }

@@ -1,6 +1,6 @@
 //! Why a neighbour solicitation stays unanswered: the IPv6 twin of [`crate::host::Reason`].
 
-use crate::host::arp::reason::Pointer;
+use crate::host::arp::reason::{Pointer, Teller};
 use crate::wire::nd::NdFault;
 use core::fmt;
 use std::net::Ipv6Addr;
@@ -119,11 +119,28 @@ impl NsReason {
     }
 }
 
+impl NsReason {
+    /// The reason in the words of the namespace that has it; plain `Display` is a host's, of a pod.
+    #[must_use]
+    pub fn told_by(&self, teller: Teller) -> impl fmt::Display + use<> {
+        Told(*self, teller)
+    }
+}
+
 impl fmt::Display for NsReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NsReason::NoInterface => "the host end of the veth does not exist",
-            NsReason::LinkDown => "the host end of the veth is down",
+        Told(*self, Teller::Host).fmt(f)
+    }
+}
+
+struct Told(NsReason, Teller);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Told(reason, teller) = self;
+        f.write_str(match reason {
+            NsReason::NoInterface => return write!(f, "{} does not exist", teller.end()),
+            NsReason::LinkDown => return write!(f, "{} is down", teller.end()),
             NsReason::BridgePort => "the interface is a bridge port; the bridge takes its frames",
             NsReason::Ipv6Disabled => "disable_ipv6 is on for the interface",
             NsReason::OtherHost => "the frame was sent to a MAC that is not the interface's",
@@ -137,7 +154,9 @@ impl fmt::Display for NsReason {
             NsReason::BadTest => "a test for duplicates that was not sent as one",
             NsReason::Tentative { failed: false } => "the address is still being tested for duplicates",
             NsReason::Tentative { failed: true } => "the address turned out to be a duplicate",
-            NsReason::Rival => "the sender tests the same address; the host gives it up",
+            NsReason::Rival => {
+                return write!(f, "the sender tests the same address; the {} gives it up", teller.name());
+            }
             NsReason::NoProxyEntry => {
                 "the address is not the interface's, and there is no `ip -6 neigh add proxy` entry for it"
             }

@@ -131,14 +131,17 @@ impl<'a> Lanes<'a> {
                 }
             }
             What::Frame { id, from, bytes, fate, .. } => self.frame(t, *id, *from, bytes, *fate),
-            What::Judged { frame, ruling, .. } => self.judged(*frame, *ruling),
+            What::Judged { frame, side, ruling, .. } => self.judged(*frame, *side, *ruling),
             What::Ignored { side, why } => {
                 self.mark(of_side(*side), t, Tone::Dim, words::ignored(*side, *why));
             }
             What::Neigh { side, ip, new, lladdr, .. } => self.neigh(t, *side, *ip, *new, *lladdr),
             What::Dropped { side, packet, why } => {
                 let what = describe_ip(packet).summary;
-                let text = format!("drops {what}: {}", words::dropped(*why));
+                let text = format!(
+                    "drops {what}: {}",
+                    words::dropped(words::teller(self.trace, *side, packet), *why)
+                );
                 self.mark(of_side(*side), t, Tone::Dim, text);
             }
             What::Gateway { silence } => {
@@ -183,7 +186,7 @@ impl<'a> Lanes<'a> {
         }
     }
 
-    fn judged(&mut self, frame: Option<FrameId>, ruling: Ruling) {
+    fn judged(&mut self, frame: Option<FrameId>, side: Side, ruling: Ruling) {
         let Some(at) = frame.and_then(|id| self.frames.get(&id)) else { return };
         let mark = &mut self.marks[*at].1;
         (mark.tone, mark.more) = match ruling {
@@ -191,7 +194,7 @@ impl<'a> Lanes<'a> {
             Ruling::Delayed => (Tone::Good, "answered after proxy_delay".to_owned()),
             Ruling::Silent { why, inferred } => {
                 let code = why.pointer().code;
-                (Tone::Bad, format!("no reply: {} [{code}]", words::silence(why, inferred)))
+                (Tone::Bad, format!("no reply: {} [{code}]", words::silence(side, why, inferred)))
             }
         };
     }
