@@ -214,6 +214,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     if best.len() > 1 {
         print_next(&best, &seen, &mut out)?;
     }
+    print_later(&found, &mut out)?;
     Ok(super::AS_EXPECTED)
 }
 
@@ -235,6 +236,23 @@ fn print_count(best: &[Candidate], of: usize, out: &mut dyn Write) -> Result<(),
             best.len()
         ),
     }?)
+}
+
+/// Scenarios whose cause is there from the start, where what was seen began later.
+fn print_later(found: &[Candidate], out: &mut dyn Write) -> Result<(), Fail> {
+    let later: Vec<&str> = found.iter().filter(|c| c.later).map(|c| c.signature.scenario.as_str()).collect();
+    if later.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\nThe gateway answered at first. A cause that other scenarios have from the pod's start would look like \
+         this, too, if it came later; these differ in nothing but that:"
+    )?;
+    for some in later.chunks(4) {
+        writeln!(out, "  {}", some.join(", "))?;
+    }
+    Ok(())
 }
 
 /// How to tell the tied ones apart.
@@ -262,7 +280,7 @@ fn nothing(args: &Args) -> Fail {
     let file = args.pcap.as_deref().unwrap_or(Path::new("")).display();
     Fail::usage(format!(
         "there is nothing to identify in {file}: no ARP, no neighbour discovery, no packet to one station. \
-         CaptureFile while a client in the pod tries, without a filter, on the pod's eth0 or its cali interface; \
+         Capture while a client in the pod tries, without a filter, on the pod's eth0 or its cali interface; \
          if that stays empty the pod does not even ask: say so with --asked no"
     ))
 }

@@ -77,6 +77,9 @@ pub struct Candidate {
     pub fits: Vec<&'static str>,
     /// What was seen and does not.
     pub against: Vec<&'static str>,
+    /// It does not fit, but only by when its cause comes: in it the gateway is silent from the start, and
+    /// what was seen began with an answer. The same cause later would look like what was seen.
+    pub later: bool,
 }
 
 /// The signature of a scenario; `None` when nothing is lost in it.
@@ -134,6 +137,8 @@ impl Library {
                 let mut found = candidate(k.signature.clone(), seen);
                 if let Some((sight, features)) = &wanted {
                     let (fits, against) = compare(&k.views(sight), features);
+                    found.later = features.contains(&went(Course::Lost))
+                        && comes_first(&k.runs, &found.against, &against);
                     found.fits.extend(fits);
                     found.against.extend(against);
                 }
@@ -236,6 +241,32 @@ fn compare(runs: &[Features], seen: &Features) -> (Vec<&'static str>, Vec<&'stat
     (fits, against)
 }
 
+/// How requests for the gateway went, as a feature.
+fn went(course: Course) -> (&'static str, Value) {
+    (sight::REQUESTS, sight::word(&course))
+}
+
+/// What a cause that is there from the start shows otherwise than the same cause later: nothing was
+/// learned before, and no packet went.
+const BEGINNING: [&str; 6] = [
+    sight::REQUESTS,
+    "length of the gateway's silence",
+    "MAC in replies",
+    "unanswered requests to one MAC",
+    "the pod's packets",
+    "length without packets back",
+];
+
+/// Those runs begin with silence, and what does not fit does so for that reason alone.
+fn comes_first(runs: &[[RunView; 3]], told: &[&str], against: &[&str]) -> bool {
+    let silent = [Course::Never, Course::Late].map(went);
+    let begins = |run: &[RunView; 3]| silent.iter().any(|s| run[0].features.contains(s));
+    told.is_empty()
+        && against.contains(&sight::REQUESTS)
+        && against.iter().all(|name| BEGINNING.contains(name))
+        && runs.iter().any(begins)
+}
+
 fn candidate(signature: Signature, seen: &Observation) -> Candidate {
     let s = &signature;
     let quarter = |span: Span| Span::from_ns(span.as_ns() / LENGTH_SLACK);
@@ -262,5 +293,5 @@ fn candidate(signature: Signature, seen: &Observation) -> Candidate {
         ("error", seen.error.as_ref().map(|e| s.errors.iter().any(|x| upper(x).contains(&upper(e))))),
     ];
     let with = |ok: bool| tests.iter().filter(|t| t.1 == Some(ok)).map(|t| t.0).collect();
-    Candidate { fits: with(true), against: with(false), signature }
+    Candidate { fits: with(true), against: with(false), later: false, signature }
 }

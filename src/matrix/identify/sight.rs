@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Read};
 use std::net::IpAddr;
 
+/// The feature that says how requests for the gateway went.
+pub(super) const REQUESTS: &str = "requests for the gateway";
+
 /// Where frames were seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Vantage {
@@ -239,7 +242,7 @@ impl Sight {
         };
         let l = upto(&self.frames);
         let mut list = vec![
-            ("requests for the gateway", word(&l.gateway)),
+            (REQUESTS, word(&l.gateway)),
             ("length of the gateway's silence", Value::Length(l.gateway_silence)),
             ("MAC in replies", word(&l.mac)),
             ("replies held back", word(&l.held_back)),
@@ -293,7 +296,7 @@ pub(super) fn is_for_the_pod(dev: &str, ip: IpAddr) -> bool {
     dev.starts_with("cali") && !link_local || ip == IpAddr::V4(GATEWAY)
 }
 
-fn word<T: core::fmt::Debug>(value: &T) -> Value {
+pub(super) fn word<T: core::fmt::Debug>(value: &T) -> Value {
     Value::Word(format!("{value:?}").to_lowercase())
 }
 
