@@ -295,10 +295,10 @@ impl Felix {
         if wanted {
             cx.arm(T_GRACE, Time::FOREVER);
         }
-        if wanted && !route {
+        if wanted && route.is_none() {
             push(cx, s.route_add, MAIN, 0, takes);
         }
-        if !wanted && route && self.options.removes_unknown_routes {
+        if !wanted && route.is_some_and(|proto| self.is_ours(proto)) {
             let since = self.first_seen.get_or_insert(cx.now);
             let over = *since + self.options.route_grace;
             if over <= cx.now {
@@ -317,14 +317,19 @@ impl Felix {
         }
     }
 
-    /// Routes of the main table out of the interface that Felix counts as its own and has no use
-    /// for: with RemoveExternalRoutes whoever made them, else those of its own protocol, boot
-    /// (felix/routetable/ownershippol/main_route_table_policy.go, RouteIsOurs).
+    /// Felix counts a route out of a pod's interface as its own: with RemoveExternalRoutes whoever made it,
+    /// else one of its own protocol, which is boot, as that of the plugin's routes, unless it is told
+    /// another (felix/routetable/ownershippol/main_route_table_policy.go, RouteIsOurs).
+    fn is_ours(&self, proto: RtProto) -> bool {
+        self.options.removes_unknown_routes || proto == self.options.route_protocol
+    }
+
+    /// Routes of the main table out of the interface that are Felix's own and of no use to it.
     fn foreign(&self, cx: &Cx<'_>) -> Vec<RouteSpec> {
         let Some(cali) = cx.host.link_named(cx.setting.cali).map(crate::host::Link::index) else {
             return Vec::new();
         };
-        let ours = |proto: RtProto| self.options.removes_unknown_routes || proto == RtProto::BOOT;
+        let ours = |proto| self.is_ours(proto);
         let spec = |dst: IpNet, metric, proto| RouteSpec {
             metric: Some(metric),
             proto: Some(proto),
@@ -368,7 +373,16 @@ impl Felix {
                 Act::Change(Side::Host, conf6(cali, Conf6::ProxyNdp, 1)),
                 Act::Change(Side::Host, conf6(cali, Conf6::Forwarding, 1)),
             ]),
-            step if step == s.route_add => host_routes(cx.setting, Op::Replace),
+            step if step == s.route_add => {
+                let mut acts = host_routes(cx.setting, Op::Replace);
+                let own = Some(self.options.route_protocol).filter(|proto| *proto != RtProto::BOOT);
+                for act in &mut acts {
+                    if let Act::Change(_, Mutation::Route { spec, .. }) = act {
+                        spec.proto = own;
+                    }
+                }
+                acts
+            }
             step if step == s.route_del => host_routes(cx.setting, Op::Del),
             step if step == s.foreign_del => {
                 let gone = |spec| Act::Try(Side::Host, Mutation::Route { op: Op::Del, spec });
@@ -466,18 +480,19 @@ fn running(host: &HostState, setting: &Setting) -> Option<bool> {
     host.link_named(setting.cali).map(|l| l.is_up() && l.has_carrier())
 }
 
-/// The host has its route to the pod out of the pod's interface.
-fn pod_route(host: &HostState, setting: &Setting) -> bool {
-    let Some(cali) = host.link_named(setting.cali) else { return false };
+/// The host has its route to the pod out of the pod's interface: whose it is.
+fn pod_route(host: &HostState, setting: &Setting) -> Option<RtProto> {
+    let cali = host.link_named(setting.cali)?;
     if setting.only_ip6 {
         let dst = setting.pod_ip6.map(super::cni::host6);
-        return host.routes6().iter().any(|r| {
+        let fits = |r: &&crate::host::Route6| {
             Some(IpNet::V6(r.dst)) == dst && r.kind == RouteKind::Unicast && r.dev == Some(cali.index())
-        });
+        };
+        return host.routes6().iter().find(fits).map(|r| r.proto);
     }
-    let IpNet::V4(dst) = super::cni::host4(setting.pod_ip) else { return false };
+    let IpNet::V4(dst) = super::cni::host4(setting.pod_ip) else { return None };
     let fits = |r: &crate::host::Route| {
         r.dst == dst && r.kind == RouteKind::Unicast && r.hops.iter().any(|h| h.dev == cali.index())
     };
-    host.table(crate::host::TABLE_MAIN).iter().any(fits)
+    host.table(crate::host::TABLE_MAIN).iter().find(|r| fits(r)).map(|r| r.proto)
 }

@@ -1,6 +1,7 @@
 //! Felix's timers and switches by version (catalogue 6.2 and 6.3).
 
 use super::version::CalicoVersion;
+use crate::host::RtProto;
 use crate::time::Span;
 
 /// What Felix is configured with. Built for a version, then changed by a scenario or a fix.
@@ -29,6 +30,8 @@ pub struct FelixOptions {
     pub mixes_indexes: bool,
     /// Felix removes routes it knows no endpoint for.
     pub removes_unknown_routes: bool,
+    /// The protocol of the routes that it makes, and knows them by (DeviceRouteProtocol).
+    pub route_protocol: RtProto,
     /// Time from the write of the endpoint to Felix's knowing it, from and to: API server, Typha,
     /// calculation graph.
     pub datastore_delay: (Span, Span),
@@ -53,6 +56,7 @@ impl FelixOptions {
             static_arp_refresh: !(V3_29..=V3_31).contains(&version),
             mixes_indexes: version < CalicoVersion::Master,
             removes_unknown_routes: true,
+            route_protocol: RtProto::BOOT,
             datastore_delay: (ms(30), ms(250)),
             // kernel-side filtering of listings since v3.26 (c7530d972c) makes passes shorter
             apply_takes: if version < V3_26 { (ms(5), ms(80)) } else { (ms(2), ms(30)) },

@@ -5,8 +5,8 @@ use crate::control::{
     ActorName, Actors, CalicoVersion, Cni, CniOptions, Felix, FelixOptions, Kubelet, RealCni, RealSteps,
     Script, ScriptStep, Setting,
 };
-use crate::host::HostState;
 use crate::host::conf::{Conf4, Scope, SysctlKey};
+use crate::host::{HostState, RtProto};
 use crate::time::Span;
 
 pub(super) fn actors(
@@ -63,6 +63,9 @@ fn felix_options(layers: &Layers<'_>, version: CalicoVersion, host: &HostState) 
     }
     if let Some(remove) = layers.last(|c| c.remove_external_routes) {
         o.removes_unknown_routes = remove;
+    }
+    if let Some(number) = layers.last(|c| c.device_route_protocol) {
+        o.route_protocol = RtProto(number);
     }
     if let Some(refresh) = layers.last(|c| c.static_arp_refresh) {
         o.static_arp_refresh = refresh;

@@ -195,6 +195,8 @@ pub struct CalicoFile {
     pub route_grace: Option<Span>,
     /// Whether Felix removes routes it knows no endpoint for (RemoveExternalRoutes).
     pub remove_external_routes: Option<bool>,
+    /// The number of the protocol of the routes that Felix makes, and knows them by (DeviceRouteProtocol).
+    pub device_route_protocol: Option<u8>,
     /// From the write of the endpoint to Felix's knowing it.
     pub datastore_delay: Option<Range<Span>>,
     /// What a pass of Felix takes before it reaches the interface.
