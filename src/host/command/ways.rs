@@ -135,7 +135,7 @@ pub(super) fn rule(w: &mut Words<'_>, said: Option<Family>) -> Result<Mutation, 
             "from" => rule.from = selector(w, family)?,
             "to" => rule.to = selector(w, family)?,
             "iif" | "dev" => rule.iif = Some(w.parse("an interface")?),
-            "fwmark" => rule.fwmark = Some(fwmark(w)?),
+            "fwmark" => rule.fwmark = fwmark(w)?,
             "lookup" | "table" => rule.action = Some(RuleAction::Lookup(table(w)?)),
             "unreachable" => rule.action = Some(RuleAction::Unreachable),
             "blackhole" => rule.action = Some(RuleAction::Blackhole),
@@ -205,14 +205,18 @@ fn range<T: core::str::FromStr + Copy + PartialOrd>(w: &mut Words<'_>, what: &st
     }
 }
 
-fn fwmark(w: &mut Words<'_>) -> Result<(u32, u32), Why> {
+/// A mark of 0 without a mask selects every packet, as if nothing were said: only a mark that is not 0
+/// is compared in all its bits unless a mask is given (fib_nl2rule, net/core/fib_rules.c).
+fn fwmark(w: &mut Words<'_>) -> Result<Option<(u32, u32)>, Why> {
     let word = w.next("a mark")?;
     let number = |s: &str| {
         let parsed = s.strip_prefix("0x").map_or_else(|| s.parse(), |hex| u32::from_str_radix(hex, 16));
         parsed.map_err(|_| format!("{word:?} is no mark"))
     };
-    match word.split_once('/') {
-        Some((value, mask)) => Ok((number(value)?, number(mask)?)),
-        None => Ok((number(word)?, u32::MAX)),
-    }
+    let (value, mask) = match word.split_once('/') {
+        Some((value, mask)) => (number(value)?, number(mask)?),
+        None => (number(word)?, u32::MAX),
+    };
+    let nothing = value == 0 && (mask == 0 || !word.contains('/'));
+    Ok((!nothing).then_some((value, mask)))
 }
