@@ -55,6 +55,8 @@ const TERMS: &[Term] = &[
     known("pod", &["ip addr replace {pod_ip}/32 dev {eth}"], ALL),
     known("pod", &["ip addr del {pod_ip} dev {eth}"], NONE),
     known("node", &["ip route flush table 77"], ALL),
+    known("node", &["ip route prepend blackhole default"], NONE),
+    known("node", &["ip route append blackhole default"], ALL),
     known("node", &["ip -6 rule add priority 100 fwmark 0x1 unreachable"], ALL),
     unknown(&["ip route add anycast 203.0.113.8 dev {uplink}"], (0, 1)),
     unknown(&["ip route add 203.0.113.0/24 dev {cali} realm 4"], NONE),
@@ -69,6 +71,24 @@ const TERMS: &[Term] = &[
         NONE,
     ),
     unknown(&["ip link set {cali} mtu 1279"], ALL),
+    // a veth refuses less than 68 bytes, so that its IPv4 stays
+    unknown(&["ip link set {cali} mtu 67"], ALL),
+    unknown(&["ip route replace default via {router} dev {uplink} mtu 1400"], ALL),
+    unknown(&["ip route replace default via inet6 fe80::1 dev {uplink}"], ALL),
+    unknown(&["ip route add multicast 203.0.113.8 dev {uplink}"], (0, 1)),
+    unknown(&["ip link set {cali} addrgenmode none"], ALL),
+    unknown(&["ip link set {cali} group 7", "ip link set group 7 down"], NONE),
+    unknown(&["sysctl -w net.ipv6.conf.{cali}.keep_addr_on_down=1"], ALL),
+    unknown(&["ip link add mv0 link {cali} type macvlan mode bridge", "ip link set mv0 up"], ALL),
+    unknown(
+        &[
+            "ip link add br0 type bridge",
+            "ip link set br0 up",
+            "ip link set {cali} master br0",
+            "bridge link set dev {cali} isolated on neigh_suppress on",
+        ],
+        NONE,
+    ),
 ];
 
 /// Runs at once: they wait for the most part.
