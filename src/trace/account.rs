@@ -90,7 +90,7 @@ enum Cause {
 fn cause(trace: &Trace, spell: Spell, to: IpAddr) -> Option<String> {
     let inside = |e: &&Event| spell.from <= e.t_ns && e.t_ns < spell.to;
     let mut causes: Vec<(Cause, usize)> = Vec::new();
-    let mut unanswered = None;
+    let (mut unanswered, mut dropped) = (None, Time::ZERO);
     for event in trace.iter().filter(inside) {
         let cause = match &event.what {
             What::Dropped { side, packet, why } if is_cause(*side, *why) && concerns(packet, to) => {
@@ -110,18 +110,23 @@ fn cause(trace: &Trace, spell: Spell, to: IpAddr) -> Option<String> {
                 && !is_dad(*sender)
                 && target.is_ipv6() == to.is_ipv6() =>
             {
-                unanswered = Some((*why, *inferred));
+                unanswered = Some((event.t_ns, *why, *inferred));
                 continue;
             }
             _ => continue,
         };
+        dropped = event.t_ns;
         match causes.iter_mut().find(|c| c.0 == cause) {
             Some((_, n)) => *n += 1,
             None => causes.push((cause, 1)),
         }
     }
+    // what was sent was dropped at first; then nothing could be sent any more
+    let then = unanswered.filter(|(t, ..)| spell.served && *t > dropped).map(|(_, why, inferred)| {
+        format!("; then the gateway is silent: {}", words::silence(Side::Host, why, inferred))
+    });
     if let Some((cause, n)) = causes.into_iter().max_by_key(|c| c.1) {
-        return Some(match cause {
+        let told = match cause {
             Cause::Dropped(side, teller, why) => {
                 let drops =
                     format!("the {side} drops {}: {}", words::many(n, "packet"), words::dropped(teller, why));
@@ -131,9 +136,10 @@ fn cause(trace: &Trace, spell: Spell, to: IpAddr) -> Option<String> {
                 pod.map_or_else(|| drops.clone(), |pod| format!("{drops}; {pod}"))
             }
             Cause::Lost(loss) => format!("{} lost on the link: {loss}", words::many(n, "frame")),
-        });
+        };
+        return Some(told + &then.unwrap_or_default());
     }
-    if let Some((why, inferred)) = unanswered {
+    if let Some((_, why, inferred)) = unanswered {
         // before the first answer this is what the gateway's own line is about
         let told = || format!("the gateway is silent: {}", words::silence(Side::Host, why, inferred));
         return spell.served.then(told);
