@@ -15,10 +15,13 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 /// The longest line of a visitor: a wish with a step's name.
 const LINE_MAX: u64 = 4096;
 
+/// So long a visitor may take to say what he wants.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// So long the end of a lab waits for those who read its last words.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -235,7 +238,9 @@ impl Attendant {
 
     async fn attend_to(&self, stream: &mut UnixStream) -> io::Result<()> {
         let mut line = String::new();
-        BufReader::new(&mut *stream).take(LINE_MAX).read_line(&mut line).await?;
+        let mut reader = BufReader::new(&mut *stream).take(LINE_MAX);
+        // one who says nothing is shown out
+        timeout(PATIENCE, reader.read_line(&mut line)).await.map_err(io::Error::other)??;
         let wish = match serde_json::from_str::<Wish>(&line) {
             Ok(wish) => wish,
             Err(e) => return reply(stream, &Answer::refused(format!("no wish: {e}"))).await,

@@ -68,7 +68,17 @@ impl Lab {
 
     fn take_in(&mut self, begin: Time, step: StepId, side: Side, change: Mutation) {
         let now = self.now();
-        if let Err(refused) = self.model(&|model, now, by| model.change(now, side, &change, by)) {
+        // either end takes the other along
+        let end = matches!(&change, Mutation::LinkDel { dev } if self.state(side).link_named(*dev)
+            .is_some_and(|link| self.mirror.veth.is_end(side, link.index())));
+        let done = self.model(&|model, now, by| {
+            if end {
+                model.remove(now, by);
+                return Ok(());
+            }
+            model.change(now, side, &change, by)
+        });
+        if let Err(refused) = done {
             tracing::debug!(%change, %refused, "the model does not take what hands did");
         }
         if side == Side::Host && change.takes_down() {
@@ -93,8 +103,9 @@ impl Lab {
         let mut found = Vec::new();
         for (side, look, switches) in looks {
             let state = self.state(*side);
-            let parts = [links, attributes, addresses, routes, rules, proxies];
+            let parts = [attributes, addresses, routes, rules, proxies];
             let tables = parts.into_iter().flat_map(|part| part(state, look));
+            let tables = renamed(state, links(state, look)).into_iter().chain(tables);
             let switches = switches.iter().filter(|change| !has(state, change)).cloned();
             // a carrier is noticed by the kernel itself, and by the model in its own time
             let own = |change: &Mutation| {
@@ -105,6 +116,24 @@ impl Lab {
         }
         found
     }
+}
+
+/// A link that went and one with its MAC that came are one with another name.
+fn renamed(state: &HostState, mut changes: Vec<Mutation>) -> Vec<Mutation> {
+    let goes = |change: &Mutation| match change {
+        Mutation::LinkDel { dev } => state.link_named(*dev).map(|link| (*dev, link.mac())),
+        _ => None,
+    };
+    let gone: Vec<_> = changes.iter().filter_map(goes).collect();
+    for (dev, mac) in gone {
+        let comes = |change: &Mutation| matches!(change, Mutation::LinkAdd { mac: Some(m), .. } if *m == mac);
+        let Some(Mutation::LinkAdd { name, .. }) = changes.iter().find(|c| comes(c)).cloned() else {
+            continue;
+        };
+        changes.retain(|change| !comes(change) && *change != Mutation::LinkDel { dev });
+        changes.insert(0, Mutation::LinkSet { dev, change: LinkChange::Name(name) });
+    }
+    changes
 }
 
 /// Without what nobody types because it is so anyway.

@@ -17,6 +17,7 @@ crate::live_tests! {
     killed_at_any_moment_it_leaves_nothing,
     a_command_inside_ends_with_its_lab,
     a_lab_that_nobody_takes_down_ends_by_itself,
+    a_stopped_lab_keeps_nobody_waiting_for_ever,
     wrong_words_are_refused,
     an_ordinary_user_brings_one_up,
 }
@@ -200,15 +201,20 @@ fn what_hands_do_on_either_side_is_noticed() {
             "[pod] ip link set eth0 address 02:00:00:00:00:99",
         ),
         ("pod", "ip addr add 10.42.0.200/32 dev eth0", "[pod] ip addr add 10.42.0.200/32 dev eth0"),
+        ("pod", "ip link set eth0 name eth9", "[pod] ip link set eth0 name eth9"),
         ("node", "ip link set cali0d7763386da down", "ip link set cali0d7763386da down"),
     ] {
         let words: Vec<&str> = command.split(' ').collect();
         lab.exec(place, &words);
         lab.until("log", told);
     }
+    lab.exec("node", &["ip", "link", "del", "cali0d7763386da"]);
+    lab.until("log", "operator.by-hand             ip link del cali0d7763386da");
+    lab.until("status", "the host end of the veth does not exist");
     // what the kernel takes away with a link is not the operator's doing
     let told = lab.told("log", &[]);
     assert!(!told.contains("operator.by-hand             ip route del"), "{told}");
+    assert!(!told.contains("[pod] ip link del"), "{told}");
     lab.down();
 }
 
@@ -266,6 +272,18 @@ fn a_lab_that_nobody_takes_down_ends_by_itself() {
     let told = lab.told("log", &["--follow"]);
     assert!(told.contains("the lab ends after 1s (--ends-after)"), "{told}");
     nothing_left(&lab.mark, &namespaces);
+}
+
+fn a_stopped_lab_keeps_nobody_waiting_for_ever() {
+    let lab = Lab::up(HELD);
+    let owner = Pid::from_raw(lab.owner().cast_signed());
+    kill(owner, Signal::SIGSTOP).expect("it was told");
+    let output = lab.run("status", &[]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("does not answer"), "{output:?}");
+    kill(owner, Signal::SIGCONT).expect("it was told");
+    lab.until("status", "felix.iface-seen until told");
+    lab.down();
 }
 
 fn wrong_words_are_refused() {

@@ -12,6 +12,10 @@ use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command};
+use std::time::Duration;
+
+/// So long a lab may take to answer: it does so at once, unless it is stopped.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Which lab.
 #[derive(Debug, clap::Args)]
@@ -148,10 +152,20 @@ impl Visit {
         let gone = |e: io::Error| Fail::cannot(format!("the lab {} went away: {e}", self.name));
         let mut line = serde_json::to_vec(wish)?;
         line.push(b'\n');
+        self.stream.set_read_timeout(Some(PATIENCE)).map_err(gone)?;
         (&self.stream).write_all(&line).map_err(gone)?;
         let mut reader = BufReader::new(&self.stream);
         let mut line = String::new();
-        reader.read_line(&mut line).map_err(gone)?;
+        reader.read_line(&mut line).map_err(|e| match e.kind() {
+            io::ErrorKind::WouldBlock => Fail::cannot(format!(
+                "the lab {} does not answer for {} s: is its process stopped?",
+                self.name,
+                PATIENCE.as_secs()
+            )),
+            _ => gone(e),
+        })?;
+        // what follows comes when it comes
+        self.stream.set_read_timeout(None).map_err(gone)?;
         if line.is_empty() {
             return Err(Fail::cannot(format!("the lab {} went away", self.name)));
         }
