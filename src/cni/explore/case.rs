@@ -65,7 +65,8 @@ pub(super) fn run(ground: &Ground<'_>, cut: Option<&Cut>, alone: bool) -> Result
     let other = stage.with_pod(another("pod2")?);
     let lever = Lever::new()?;
     let chain = Chain::new(&stage, list, &options.cni)?.lever(&lever);
-    let bare = Snapshot::take(&stage)?;
+    let gc = super::asks(list).gc;
+    let bare = if alone || gc { Snapshot::take(&stage)? } else { Snapshot::default() };
     let wired = if alone { None } else { Some(wire(&other, list, options)?) };
     let before = if alone { bare.clone() } else { Snapshot::take(&stage)? };
     let mut course = Course {
@@ -98,7 +99,7 @@ pub(super) struct Recorded {
 pub(super) fn record(list: &Conflist, options: &CutOptions, alone: bool) -> Result<Recorded, CutError> {
     let stage = PluginStage::new()?;
     let other = stage.with_pod(another("pod2")?);
-    let bare = Snapshot::take(&stage)?;
+    let bare = if alone { Snapshot::take(&stage)? } else { Snapshot::default() };
     let _wired = if alone { None } else { Some(wire(&other, list, options)?) };
     let chain = Chain::new(&stage, list, &options.cni)?;
     let asks = super::asks(list);
@@ -194,7 +195,7 @@ pub(super) struct Course<'a> {
     lever: Lever,
     /// The pod that was there before, if any was.
     pub(super) wired: Option<Wired<'a>>,
-    /// What there was before any pod.
+    /// What there was before any pod, where somebody asks for that: the node is a first pod's, or there is GC.
     bare: Snapshot,
     /// What there was before this one.
     before: Snapshot,

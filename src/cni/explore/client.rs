@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// How often a client asks.
 const EVERY: Duration = Duration::from_millis(2);
+/// How often one asks that watches over a gateway which answers.
+const WATCHED_EVERY: Duration = Duration::from_millis(10);
 /// A silence counts from this length on ...
 const SILENCE: Span = Span::from_ms(100);
 /// ... and from so many questions on, so that a client that the machine kept waiting is none.
@@ -104,7 +106,7 @@ impl Vigil {
                 let asked_ns = monotonic_ns();
                 let came = client.ask();
                 if came == Ok(true) {
-                    std::thread::sleep(EVERY);
+                    std::thread::sleep(WATCHED_EVERY);
                 }
                 silence.note(asked_ns, came, monotonic_ns());
             }

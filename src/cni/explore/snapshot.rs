@@ -5,12 +5,15 @@ use crate::cni::PluginStage;
 use netns_lab::rtnl::{Neighbour, NudState};
 use netns_lab::{Netns, nft};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// Sysctls that change by themselves.
 const RESTLESS: [&str; 4] = ["nf_conntrack_count", "flush", "stable_secret", "netdev_rss_key"];
+/// Most sysctls are shorter than this, in bytes; the kernel makes room for as much as is asked for.
+const VALUE_BYTES: usize = 256;
 /// host-local's memory of the address that it gave last, so that the next one is another: it is
 /// meant to stay.
 const ROUND_ROBIN: &str = "last_reserved_ip.";
@@ -133,12 +136,22 @@ fn walk(folder: &Path, found: &mut BTreeMap<String, String>) {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             walk(&path, found);
         } else if !RESTLESS.contains(&name.to_string_lossy().as_ref())
-            && let Ok(value) = std::fs::read_to_string(&path)
+            && let Ok(value) = value(&path)
         {
             let key = path.strip_prefix("/proc/sys").unwrap_or(&path).display().to_string();
             found.insert(key, value.trim_end().to_owned());
         }
     }
+}
+
+/// A sysctl's value, which the kernel gives in one read(2). There are hundreds.
+fn value(path: &Path) -> io::Result<String> {
+    let mut bytes = [0; VALUE_BYTES];
+    let length = File::open(path)?.read(&mut bytes)?;
+    if length == VALUE_BYTES {
+        return std::fs::read_to_string(path);
+    }
+    Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
 }
 
 #[cfg(test)]
