@@ -104,9 +104,11 @@ impl Ping {
         self.sleep(cx);
     }
 
-    /// Builds the next echo and books it.
+    /// Builds the next echo and books it. The socket is not bound, so the kernel chooses the source of each anew: a
+    /// pod may have got its address since the one before.
     fn next_echo(&mut self, cx: &ClientCx<'_>) -> (u32, IpBytes) {
         self.sent_at = cx.now;
+        self.source = cx.stack.source_for(self.spec.to).unwrap_or(self.source);
         let number = self.outcome.begin(cx.now, 0);
         let data: SmallVec<[u8; 64]> = SmallVec::from_elem(0, usize::from(self.spec.size));
         let ends = Ends::new(self.source, self.spec.to)

@@ -112,6 +112,28 @@ fn ping_reads_as_it_does_on_a_terminal() {
     assert!(outcome.ended.is_some());
 }
 
+/// Calico's plugin gives the pod its routes first and its address a step later (v3.27). The kernel chooses the source of
+/// each echo anew, so that only those before the address come from nobody.
+#[test]
+fn ping_takes_the_address_that_the_pod_gets_meanwhile() {
+    // the routes go with the last address
+    let without = [
+        "ip addr del 10.65.0.2/32 dev eth0",
+        "ip route add 169.254.1.1 dev eth0 scope link",
+        "ip route add default via 169.254.1.1 dev eth0",
+    ];
+    let pod = configured(lab::pod_state(), &without);
+    let clock = KernelClock::new(250, 1_000_000);
+    let mut pair = lab::bench(lab::host_state(), pod, lab::world(), clock, &mut Middle);
+    let ping = PingSpec { count: Some(4), ..PingSpec::to(lab::SERVER) };
+    let id = pair.pair.add_client(ClientSpec::Ping(ping));
+    pair.at(Time::ZERO, Input::Start(id));
+    pair.at(at(0.5), Input::Pod("ip addr add 10.65.0.2/32 dev eth0".parse().unwrap()));
+    pair.run(at(15.0), &mut Middle, &mut |_, _| ControlFlow::Continue(()));
+    let outcome = pair.pair.outcome(id);
+    assert_eq!((outcome.sent, outcome.received), (4, 3), "{outcome:?}");
+}
+
 #[test]
 fn ping_with_a_deadline_ends_at_the_first_error() {
     let spec = PingSpec { deadline: Some(Span::from_secs(30)), ..PingSpec::to(lab::SERVER) };
