@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 crate::live_tests! {
-    two_pods_are_wired_at_once_and_taken_away,
+    two_pods_are_wired_and_taken_away,
     a_lock_that_one_pod_holds_keeps_the_other_waiting,
     a_held_step_of_one_pod_leaves_the_other_alone,
     pods_are_told_in_one_timeline_and_one_capture,
@@ -49,7 +49,7 @@ fn address(pod: &PodTrace) -> String {
     result["ips"][0]["address"].as_str().expect("an address").to_owned()
 }
 
-fn two_pods_are_wired_at_once_and_taken_away() {
+fn two_pods_are_wired_and_taken_away() {
     if !ready() {
         return;
     }
@@ -59,11 +59,6 @@ fn two_pods_are_wired_at_once_and_taken_away() {
         let [one, two] = &trace.pods[..] else { panic!("{} pods", trace.pods.len()) };
         assert_eq!((one.pod.as_str(), two.pod.as_str()), ("pod1", "pod2"));
         assert_ne!(address(one), address(two), "{what}");
-        for verb in [Verb::Add, Verb::Check, Verb::Del] {
-            let (one, two) = (of(one, verb), of(two, verb));
-            let both = one.began_ns.max(two.began_ns)..one.ended_ns.min(two.ended_ns);
-            assert!(!both.is_empty(), "{what}: {} one after the other", verb.word());
-        }
         for pod in [one, two] {
             let answered = pod.trace.gateway.first_answer_ns.expect("a gateway that answers");
             assert!(answered > pod.trace.began_ns, "{what}: {}", pod.pod);
