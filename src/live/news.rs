@@ -158,7 +158,7 @@ impl Lab {
         self.tell_verdicts(verdicts);
     }
 
-    fn tell_verdicts(&mut self, verdicts: impl IntoIterator<Item = Judged>) {
+    pub(super) fn tell_verdicts(&mut self, verdicts: impl IntoIterator<Item = Judged>) {
         for judged in verdicts {
             if matches!(judged.what, What::Judged { ruling: Ruling::Silent { .. }, .. }) {
                 self.progress.unanswered();

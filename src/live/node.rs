@@ -274,6 +274,16 @@ impl Node {
         each!(self, _m => (), k => k.turned(begin, end, veth));
     }
 
+    /// The node may be changed from here on, until [`Node::settled`] is told so.
+    pub(super) fn begun(&mut self, begin: Time) {
+        each!(self, _m => (), k => k.judge.begun(begin));
+    }
+
+    /// What was begun then is over; says what of the frames seen meanwhile is judged now.
+    pub(super) fn settled(&mut self, begin: Time) -> Vec<Judged> {
+        each!(self, _m => Vec::new(), k => k.judge.over(begin))
+    }
+
     /// An interface of the node went down.
     pub(super) fn purged(&mut self, at: Time) {
         each!(self, _m => (), k => k.judge.purged(at));

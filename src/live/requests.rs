@@ -209,10 +209,12 @@ impl Lab {
             Then::Fail(errno) => self.came_to_nothing(doing, &format!("made to fail with {errno}")),
             Then::Kill(_) => self.came_to_nothing(doing, "its process is killed before it is carried out"),
             Then::LetGo if !is_answered(&asked.kind) => {
+                self.node.begun(begin);
                 lever.release(raw, then);
                 return self.request_done(Open { asked, begin, doing }, &Answer::Unknown).await;
             }
             Then::LetGo | Then::KillAfter(_) => {
+                self.node.begun(begin);
                 if let Some(plugin) = &mut self.plugin {
                     plugin.open.push(Open { asked, begin, doing });
                 }
@@ -243,6 +245,8 @@ impl Lab {
             self.follow_request(&asked);
             self.node_turned(begin);
         }
+        let judged = self.node.settled(begin);
+        self.tell_verdicts(judged);
         self.run.came(&mut doing, came, self.now(), self.node.state(), &mut self.chooser);
         self.run.finish(doing, self.now(), self.node.state(), &mut self.chooser, &mut self.events);
         Ok(())

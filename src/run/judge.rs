@@ -153,16 +153,73 @@ pub(crate) struct Judged {
     pub(crate) differs: Option<Differs>,
 }
 
+/// What passed the pod's end.
+#[derive(Debug)]
+enum Seen {
+    Asked(FrameId, Question),
+    Answered(IpAddr),
+}
+
 /// Keeps the node's past and the requests whose answer is open.
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
     turns: VecDeque<Turn>,
     pending: VecDeque<Pending>,
+    /// When each change began whose end is not known yet.
+    under_way: Vec<Time>,
+    /// What passed since the first of them began, the oldest first: the state that it met is known when
+    /// they are over.
+    seen: VecDeque<(Time, Seen)>,
     /// When interfaces of the node went down, which empties the queue of delayed answers.
     purges: VecDeque<Time>,
 }
 
 impl Judge {
+    /// From here on the node may be changed; [`Judge::over`] with the same moment says that this has ended.
+    pub(crate) fn begun(&mut self, begin: Time) {
+        self.under_way.push(begin);
+    }
+
+    /// The change that began then has come to its end, and [`Judge::turn`] has had what came of it, if
+    /// anything did. What waited for that is judged.
+    pub(crate) fn over(&mut self, begin: Time) -> Vec<Judged> {
+        if let Some(at) = self.under_way.iter().position(|t| *t == begin) {
+            self.under_way.remove(at);
+        }
+        let mut judged = Vec::new();
+        while let Some((at, seen)) = self.seen.pop_front() {
+            if self.may_be_changed(at) {
+                self.seen.push_front((at, seen));
+                break;
+            }
+            judged.extend(self.look(at, seen));
+        }
+        judged
+    }
+
+    /// A change that is under way may have taken effect by then.
+    fn may_be_changed(&self, at: Time) -> bool {
+        self.under_way.iter().any(|begin| *begin <= at + SLACK)
+    }
+
+    fn see(&mut self, at: Time, seen: Seen) -> Option<Judged> {
+        if !self.seen.is_empty() || self.may_be_changed(at) {
+            self.seen.push_back((at, seen));
+            return None;
+        }
+        self.look(at, seen)
+    }
+
+    fn look(&mut self, at: Time, seen: Seen) -> Option<Judged> {
+        match seen {
+            Seen::Asked(frame, question) => {
+                self.take(at, frame, question);
+                None
+            }
+            Seen::Answered(from) => self.resolve(at, from),
+        }
+    }
+
     /// The node was changed between these two moments, and is so since.
     pub(crate) fn turn(&mut self, begin: Time, end: Time, view: NodeView) {
         while self.turns.len() > 1 && self.turns[1].end + KEPT < begin {
@@ -188,6 +245,10 @@ impl Judge {
 
     /// The pod asked for its gateway.
     pub(crate) fn asked(&mut self, at: Time, frame: FrameId, question: Question) {
+        self.see(at, Seen::Asked(frame, question));
+    }
+
+    fn take(&mut self, at: Time, frame: FrameId, question: Question) {
         let (mut silent, mut reply) = (None, None);
         for view in self.met(at) {
             for judged in view.decide_all(&question) {
@@ -217,8 +278,13 @@ impl Judge {
         });
     }
 
-    /// The pod got an answer from its gateway `from`.
+    /// The pod got an answer from its gateway `from`. While a change is under way the judgement comes later,
+    /// from [`Judge::over`].
     pub(crate) fn answered(&mut self, at: Time, from: IpAddr) -> Option<Judged> {
+        self.see(at, Seen::Answered(from))
+    }
+
+    fn resolve(&mut self, at: Time, from: IpAddr) -> Option<Judged> {
         let p = self.pending.remove(self.answered_by(at, from)?)?;
         let differs = of_answer(p.at, Some(at), p.reply.is_some(), p.silent);
         let what = p.judged(true, None);
@@ -250,9 +316,12 @@ impl Judge {
 
     /// The run is over: what the model is sure to be silence is said, the rest stays open.
     pub(crate) fn finish(&mut self) -> Vec<Judged> {
+        let seen = core::mem::take(&mut self.seen);
+        let mut judged: Vec<Judged> = seen.into_iter().filter_map(|(at, seen)| self.look(at, seen)).collect();
         let open = core::mem::take(&mut self.pending);
         let sure = |p: &&Pending| p.reply.is_none() || self.was_purged(p);
-        open.iter().filter(sure).map(|p| self.unanswered(p)).collect()
+        judged.extend(open.iter().filter(sure).map(|p| self.unanswered(p)));
+        judged
     }
 
     fn unanswered(&self, p: &Pending) -> Judged {
@@ -354,6 +423,41 @@ mod tests {
             };
             assert!(verdict.is_some_and(|v| v.differs.is_none()));
         }
+    }
+
+    /// Requests and answers are heard before it is known what a change that was let go came to.
+    #[test]
+    fn what_passes_while_a_change_is_under_way_may_meet_both_states() {
+        for answered in [false, true] {
+            let mut judge = Judge::default();
+            judge.turn(Time::ZERO, Time::ZERO, view("sysctl -w net.ipv4.conf.cali0.proxy_arp=0"));
+            judge.begun(ms(1000));
+            judge.begun(ms(1000));
+            judge.asked(ms(1020), FrameId(1), Question::Arp(request(), Cast::Broadcast));
+            if answered {
+                assert!(judge.answered(ms(1021), GATEWAY.into()).is_none());
+            }
+            judge.turn(ms(1000), ms(1030), view(""));
+            assert!(judge.over(ms(1000)).is_empty(), "another is under way");
+            let mut verdicts = judge.over(ms(1000));
+            assert_eq!(verdicts.len(), usize::from(answered));
+            verdicts.extend(judge.expire(ms(9000)));
+            assert_eq!(verdicts.len(), 1);
+            assert!(verdicts[0].differs.is_none() && verdicts[0].at == ms(1020));
+        }
+    }
+
+    #[test]
+    fn a_change_that_comes_to_nothing_excuses_nothing() {
+        let mut judge = judge();
+        judge.begun(ms(400));
+        judge.asked(ms(500), FrameId(1), Question::Arp(request(), Cast::Broadcast));
+        assert!(judge.answered(ms(501), GATEWAY.into()).is_none());
+        assert!(judge.over(ms(400))[0].differs.is_some());
+        judge.begun(ms(600));
+        judge.asked(ms(601), FrameId(2), Question::Arp(request(), Cast::Broadcast));
+        judge.answered(ms(602), GATEWAY.into());
+        assert!(judge.finish()[0].differs.is_some(), "the run may end before it");
     }
 
     #[test]

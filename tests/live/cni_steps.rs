@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 crate::live_tests! {
     a_held_request_is_a_window_to_the_pods_clients,
+    what_is_asked_while_a_request_is_under_way_is_judged_by_what_it_came_to,
     another_actors_step_waits_for_a_request_and_the_plugin_for_it,
     a_request_that_fails_fails_add_and_the_kubelet_tries_again,
     a_plugin_killed_before_or_after_a_request_is_told_apart,
@@ -125,6 +126,35 @@ fn a_held_request_is_a_window_to_the_pods_clients() {
     // what is done for the node is there at the end
     let host = lines.iter().rev().find(|line| line["event"] == "kernel" && line["side"] == "host").unwrap();
     assert!(host["routes"].to_string().contains("10.88.0.2 dev veth"), "{host}");
+}
+
+/// A question each millisecond: some are answered when the kernel has the plugin's route already, and the
+/// model has not followed it yet.
+fn what_is_asked_while_a_request_is_under_way_is_judged_by_what_it_came_to() {
+    if !ready() {
+        return;
+    }
+    let rest = r#"
+[[hold]]
+step = "cni.addr-add node host-end"
+for = "50ms"
+
+[[client]]
+kind = "arping"
+to = "10.88.0.1"
+after = "cni.route-add pod 10.88.0.0/24"
+interval = "1ms"
+count = 250
+"#;
+    let run = File::new(PTP, rest).run(&[]);
+    if run.is_skipped() {
+        return;
+    }
+    let lines = lines(&run);
+    agreed(&lines);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let seen = &lines.last().unwrap()["seen"];
+    assert_eq!(seen["reasons"].as_array().unwrap().len(), 1, "{seen:#}");
 }
 
 fn another_actors_step_waits_for_a_request_and_the_plugin_for_it() {
