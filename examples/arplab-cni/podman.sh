@@ -25,11 +25,11 @@ if [ "${ARPLAB_ON_NODE:-}" != 1 ]; then
 fi
 
 # a node: its folders, an uplink with a default route, forwarding, and the reverse path check of most of them
-mount --make-rprivate /
-mount -t tmpfs run /run
-mount -t tmpfs lib /var/lib
-mount -t sysfs sys /sys
-mount -t cgroup2 cgroup /sys/fs/cgroup
+# unshare has made it private; -n: mount(8) makes no /run/mount of the machine
+mount -n -t tmpfs run /run
+mount -n -t tmpfs lib /var/lib
+mount -n -t sysfs sys /sys
+mount -n -t cgroup2 cgroup /sys/fs/cgroup
 ip link set lo up
 ip link add up0 type veth peer name world
 ip link set world up

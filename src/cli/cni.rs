@@ -34,7 +34,8 @@ pub(super) struct Target {
     /// path, which is then given an address by host-local
     #[arg(value_name = "PLUGIN|CONFLIST")]
     network: PathBuf,
-    /// Where plugins are, the first folder that has one wins
+    /// Where plugins are, the first folder that has one wins; host-local must be in one of them, too, so
+    /// give it twice if need be: --bin-dir ./mine --bin-dir /usr/lib/cni
     /// [default: those of CNI_PATH, else /opt/cni/bin, /usr/lib/cni, /usr/libexec/cni]
     #[arg(long, value_name = "FOLDER")]
     bin_dir: Vec<PathBuf>,
@@ -85,7 +86,7 @@ pub(super) struct TraceArgs {
     /// CHECK and DEL
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pods: u8,
-    /// Hold a pod's step for a time while the others go on, such as "pod2/route-add pod default=200ms";
+    /// Hold a pod's step for a time while the others go on, such as "pod2/route-append pod default=200ms";
     /// without a pod, or with *, of each pod
     #[arg(long, value_name = "POD/STEP=DURATION")]
     hold: Vec<StepHold>,

@@ -14,6 +14,8 @@
 //! when ADD is done, and goes on until nothing is left to do or the pod's interface is gone. It keeps
 //! no reference to the pod's namespace after ADD. `state` has its number, so that DEL can end it.
 //!
+//! Calls for one container and interface take turns (`turn`), so an ADD that fails undoes only its own work.
+//!
 //! It is a program of its own, and not `arplab` under another name: a runtime starts it for every
 //! pod, and it has no use for what draws and parses for people.
 
@@ -28,6 +30,7 @@ mod ipam;
 mod job;
 mod state;
 mod sweep;
+mod turn;
 mod verbs;
 mod view;
 mod worker;
@@ -43,7 +46,9 @@ the other variables of the specification, and a network configuration on its sta
 container as Calico does, and keeps steps of that back where the configuration asks for a window.
 
 What to put into the configuration, and an example for podman and containerd: docs/arplab-cni.md.
-To see what it does, step by step: arplab cni trace arplab-cni --bin-dir FOLDER
+To see what it does, step by step: 
+    arplab cni trace arplab-cni --bin-dir FOLDER --bin-dir /usr/lib/cni
+The first folder has arplab-cni, the second host-local, which gives the address.
 ";
 
 /// Runs the plugin.

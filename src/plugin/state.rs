@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Where the files are, a folder for each network.
-const FOLDER: &str = "/run/arplab-cni";
+pub(super) const FOLDER: &str = "/run/arplab-cni";
 
 /// A process, and when it was started, in ticks since the machine was: numbers come again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -117,9 +117,16 @@ impl State {
     pub(super) fn save(&self) -> Result<(), Failure> {
         let path = State::path(&self.network, &self.container, self.ifname.as_str());
         let write = || {
-            std::fs::create_dir_all(path.parent().unwrap_or(Path::new(FOLDER)))?;
             let new = half_written(&path);
-            std::fs::write(&new, serde_json::to_vec_pretty(self)?)?;
+            let text = serde_json::to_vec_pretty(self)?;
+            loop {
+                std::fs::create_dir_all(path.parent().unwrap_or(Path::new(FOLDER)))?;
+                match std::fs::write(&new, &text) {
+                    // the network's last container has gone meanwhile, and with it the folder
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                    done => break done?,
+                }
+            }
             std::fs::rename(&new, &path)
         };
         write().map_err(|e: std::io::Error| {

@@ -30,6 +30,12 @@ pub(super) fn end_worker(worker: Process) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether the host end is there that an ADD has made.
+pub(super) async fn has_host_end(node: &Space, state: &State) -> bool {
+    let Some(index) = state.cali_index else { return false };
+    node.rtnl.link(index).await.is_ok_and(|link| link.name == state.cali.as_str())
+}
+
 /// Deletes the host end that ADD has made, and with it the container's interface. One of the same name
 /// that another call has made since is left alone.
 pub(super) async fn host_end(node: &Space, state: &State) -> Result<(), Failure> {

@@ -7,8 +7,9 @@ use super::config;
 use super::failure::Failure;
 use super::hands::Space;
 use super::ipam::{Ipam, Lease};
-use super::job::{Job, NOBODY};
+use super::job::{Job, NOBODY, Ready};
 use super::state::State;
+use super::turn::{self, Turn};
 use super::{sweep, worker};
 use crate::cni::VERSIONS;
 use serde_json::{Value, json};
@@ -53,12 +54,32 @@ fn add(call: &Call) -> Result<Value, Failure> {
     // before anything is asked for or made
     let begun = job(call, None)?;
     let ready = begun.ready()?;
-    let goes_on = ready.wanted.goes_on;
     let ipam = Ipam::of(call)?;
+    let turn = Turn::take(call)?;
+    let done = add_alone(call, &begun, &ready, &ipam);
+    // a file that stays is in nobody's way, and DEL takes it along
+    let _ = turn.end();
+    done
+}
+
+/// ADD, while no other call is at work for the container's interface. What is there when it begins is
+/// another ADD's, and is left alone.
+fn add_alone(call: &Call, begun: &Job, ready: &Ready, ipam: &Ipam<'_>) -> Result<Value, Failure> {
+    let goes_on = ready.wanted.goes_on;
+    let network = config::network(&call.config)?;
+    let old = State::of(call, &network);
     block_on(async {
         let node = Space::node()?;
         let pod = Space::pod(&netns(call), node.netns.id())?;
         let name = call.ifname;
+        if let Some(old) = &old
+            && sweep::has_host_end(&node, old).await
+        {
+            return Err(Failure::taken(
+                format!("the container has {} on the node already, for {}", old.cali, old.netns.display()),
+                "an ADD was done for it; DEL takes it away",
+            ));
+        }
         match pod.rtnl.link(name.as_str()).await {
             Ok(_) => Err(Failure::taken(
                 format!("the container has an interface {name} already"),
@@ -68,11 +89,10 @@ fn add(call: &Call) -> Result<Value, Failure> {
             Err(e) => Err(Failure::io("the container's interfaces cannot be looked at", e)),
         }
     })?;
-    let network = config::network(&call.config)?;
-    if let Some(process) = State::of(call, &network).and_then(|old| old.worker) {
+    if let Some(process) = old.and_then(|old| old.worker) {
         sweep::end_worker(process)?;
     }
-    State::begun(&begun, &ready.plan.setting).save()?;
+    State::begun(begun, &ready.plan.setting).save()?;
     let done = ipam.add().and_then(|lease| {
         let job = job(call, Some(&lease))?;
         let added = if goes_on { worker::start(&job) } else { worker::here(&job) }?;
@@ -110,7 +130,23 @@ fn take_away(
 
 fn del(call: &Call) -> Result<(), Failure> {
     let network = config::network(&call.config)?;
-    take_away(call, &network, || Ipam::of(call)?.del())
+    take_away_alone(call, &network, || Ipam::of(call)?.del())
+}
+
+/// The same, while no other call is at work for the container's interface. An ADD that holds a step back
+/// is not waited for: its worker is ended.
+fn take_away_alone(
+    call: &Call,
+    network: &str,
+    addresses: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    if let Some(process) = State::of(call, network).and_then(|it| it.worker) {
+        sweep::end_worker(process)?;
+    }
+    let turn = Turn::take(call)?;
+    let done = take_away(call, network, addresses);
+    let ended = turn.end();
+    done.and(ended)
 }
 
 fn check(call: &Call) -> Result<(), Failure> {
@@ -165,7 +201,7 @@ fn gc(call: &Call) -> Result<(), Failure> {
             ..call.clone()
         };
         let addresses = || ipam.del_of(&state.container, state.ifname.as_str());
-        let done = take_away(&old, &network, addresses);
+        let done = take_away_alone(&old, &network, addresses);
         // the others are gone all the same
         failed = failed.or(done.err());
     }
@@ -173,6 +209,7 @@ fn gc(call: &Call) -> Result<(), Failure> {
     for (container, ifname) in half.filter(|(container, ifname)| !is_valid(container, ifname)) {
         failed = failed.or(State::forget(&network, &container, &ifname).err());
     }
+    failed = failed.or(turn::sweep().err());
     match failed {
         Some(failure) => Err(failure),
         None => ipam.hand_on("GC"),

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 crate::live_tests! {
     a_container_of_podman_meets_the_window_and_leaves_nothing,
     an_add_that_is_killed_leaves_nothing_behind_del,
+    adds_of_one_container_at_once_leave_one_that_is_whole,
 }
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_arplab-cni");
@@ -82,9 +83,8 @@ const ROUNDS: usize = 25;
 /// over, and calls DEL, in a node of its own. Prints a line for each round.
 const KILLED: &str = r#"
 set -eu
-mount --make-rprivate /
-mount -t tmpfs run /run
-mount -t tmpfs lib /var/lib
+mount -n -t tmpfs run /run
+mount -n -t tmpfs lib /var/lib
 ip link set lo up
 export CNI_CONTAINERID=c1 CNI_NETNS=/run/netns/pod CNI_IFNAME=eth0 CNI_PATH=/usr/lib/cni
 config='{"cniVersion":"1.0.0","name":"net","type":"arplab-cni",
@@ -125,4 +125,85 @@ fn an_add_that_is_killed_leaves_nothing_behind_del() {
     let clean = said.lines().filter(|line| line.ends_with(": nothing")).count();
     assert_eq!(clean, ROUNDS + 1, "{said}");
     assert_eq!(said.lines().count(), ROUNDS + 1, "{said}");
+}
+
+/// Several ADDs of one container at once, some of them in another network, in a node of its own. Prints a
+/// line for each round: the codes of those that failed, and what is there then and after DEL.
+const AT_ONCE: &str = r#"
+set -eu
+mount -n -t tmpfs run /run
+mount -n -t tmpfs lib /var/lib
+ip link set lo up
+export CNI_CONTAINERID=c1 CNI_IFNAME=eth0 CNI_PATH=/usr/lib/cni
+config() { # network, what is in `arplab`
+    echo '{"cniVersion":"1.0.0","name":"'"$1"'","type":"arplab-cni","arplab":{"calico":"v3.26"'"${2:-}"'},
+        "ipam":{"type":"host-local","ranges":[[{"subnet":"10.88.0.0/24"}]]}}'
+}
+call() { CNI_COMMAND=$1 CNI_NETNS=/run/netns/$2 "$program" <<<"$3"; }
+there() {
+    ip -n pod -br link show type veth | cut -d @ -f 1
+    ip -br link show type veth | cut -d @ -f 1
+    ip -n pod -br address show eth0 2>/dev/null | grep -o '10[.]88[.]0[.][0-9]*' || true
+    find /var/lib/cni -name '10.88.*' | sed 's,.*/,lease ,'
+    find /run/arplab-cni -type f 2>/dev/null | sed 's,.*/,,'
+    pgrep -x arplab-cni >/dev/null && echo worker || true
+}
+program=$1
+for round in $(seq 1 "$2"); do
+    case $((round % 3)) in
+        0) more= second=net ;;
+        1) more=',"windows":[{"hold":"felix.iface-seen","for":"100s"}]' second=net ;;
+        2) more= second=other ;;
+    esac
+    ip netns add pod
+    for add in 1 2 3 4; do
+        name=net
+        [ $add -lt 3 ] || name=$second
+        (call ADD pod "$(config $name "$more")" >/run/said.$add || true) &
+    done
+    wait
+    codes=$(cat /run/said.* | grep -o '"code":[0-9]*' | sort | tr '\n' ' ' || true)
+    # an address that differs each time
+    echo "round $((round % 3)): ${codes}then $(there | sed 's/10[.]88[.]0[.][0-9]*/ADDRESS/' | tr '\n' ' ')"
+    for name in net other; do
+        call DEL pod "$(config $name "$more")"
+    done
+    echo "after: $(there | tr '\n' ' ')"
+    ip netns delete pod
+done
+# the same container again, for another namespace: the first has its link and address still
+ip netns add pod
+ip netns add pod2
+call ADD pod "$(config net)" >/run/said
+before=$(there)
+call ADD pod2 "$(config net)" >/run/said || true
+[ "$before" = "$(there)" ] && echo "elsewhere: $(grep -o '"code":[0-9]*' /run/said)"
+# DEL does not wait for what an ADD holds back
+call DEL pod "$(config net)"
+(call ADD pod "$(config net ',"windows":[{"hold":"cni.host-up","for":"100s"}]')" >/run/said || true) &
+for try in $(seq 1 500); do ip link show calic1 >/dev/null 2>&1 && break; sleep 0.01; done
+call DEL pod "$(config net)"
+wait
+echo "held: $(grep -o '"code":[0-9]*' /run/said) $(there | tr '\n' ' ')"
+"#;
+
+fn adds_of_one_container_at_once_leave_one_that_is_whole() {
+    if !ready(&["/usr/bin/unshare"]) {
+        return;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
+    let rounds = 9;
+    let said = output(command.args(["bash", "-c", AT_ONCE, "at-once", PROGRAM, &rounds.to_string()]));
+    let taken = "\"code\":101 \"code\":101 \"code\":101";
+    let whole = "eth0 calic1 ADDRESS lease ADDRESS c1@eth0.json ";
+    let mut expected = Vec::new();
+    for round in 1..=rounds {
+        let worker = if round % 3 == 1 { "worker " } else { "" };
+        expected.push(format!("round {}: {taken} then {whole}{worker}", round % 3));
+        expected.push("after: ".to_owned());
+    }
+    expected.push("elsewhere: \"code\":101".to_owned());
+    expected.push("held: \"code\":5 ".to_owned());
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected, "{said}");
 }
