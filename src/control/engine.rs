@@ -369,6 +369,17 @@ impl Control {
         self.holds = holds.into();
     }
 
+    /// The steps that are held when they come, until somebody says otherwise.
+    pub fn told(&self) -> impl Iterator<Item = StepId> {
+        self.holds.iter().filter(|h| h.until == Until::Told && h.nth != Some(0)).map(|h| h.step)
+    }
+
+    /// Whether a step is held when it comes, until somebody says otherwise.
+    #[must_use]
+    pub fn will_hold(&self, step: StepId) -> bool {
+        self.told().any(|held| held == step)
+    }
+
     /// The steps that are held now, with what ends it.
     pub fn held(&self) -> impl Iterator<Item = (StepId, Until)> {
         self.slots.iter().flat_map(|s| &s.lanes).filter_map(|lane| match (&lane.run, lane.queue.front()) {

@@ -20,6 +20,8 @@ use tokio::time::timeout;
 /// The longest line of a visitor: a wish with a step's name.
 const LINE_MAX: u64 = 4096;
 
+/// So long nobody is let in when there is no descriptor for one more.
+const BREATH: Duration = Duration::from_millis(50);
 /// So long a visitor may take to say what he wants.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// So long the end of a lab waits for those who read its last words.
@@ -176,7 +178,12 @@ impl Desk {
         let served = Served { feeds: [log.clone(), capture.clone()], followers: Arc::clone(&followers) };
         let serve = move || {
             runtime.block_on(async {
-                while let Ok((stream, _)) = listener.accept().await {
+                loop {
+                    let Ok((stream, _)) = listener.accept().await else {
+                        // no descriptor is free: those who say nothing give theirs back
+                        tokio::time::sleep(BREATH).await;
+                        continue;
+                    };
                     let own = nix::unistd::geteuid().as_raw();
                     // an abstract address has no permissions of its own
                     if stream.peer_cred().is_ok_and(|who| who.uid() == own) {

@@ -9,6 +9,7 @@ use crate::host::{
 use ipnet::IpNet;
 use netns_lab::rtnl;
 use smallvec::SmallVec;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The table of local addresses, which the kernel keeps by itself.
@@ -183,13 +184,25 @@ fn same(a: &RouteSpec, b: &RouteSpec) -> bool {
         && (hops(a) == hops(b) || a.kind.is_reject())
 }
 
+fn by_destination(routes: &[RouteSpec]) -> BTreeMap<IpNet, Vec<&RouteSpec>> {
+    let mut map: BTreeMap<IpNet, Vec<&RouteSpec>> = BTreeMap::new();
+    for route in routes {
+        map.entry(route.dst).or_default().push(route);
+    }
+    map
+}
+
 pub(super) fn routes(state: &HostState, look: &Look) -> Vec<Mutation> {
     let there = look.routes.iter().filter(|r| r.table != TABLE_LOCAL).filter_map(spec);
     let there: Vec<RouteSpec> = there.filter(|r| !is_made6(r) && !is_multicast(&r.dst)).collect();
     let known: Vec<RouteSpec> = known_routes(state).into_iter().filter(|r| !is_made6(r)).collect();
-    let gone = known.iter().filter(|k| !there.iter().any(|t| same(k, t)));
+    let (in_kernel, in_model) = (by_destination(&there), by_destination(&known));
+    let has = |routes: &BTreeMap<IpNet, Vec<&RouteSpec>>, route: &RouteSpec| {
+        routes.get(&route.dst).is_some_and(|there| there.iter().any(|it| same(it, route)))
+    };
+    let gone = known.iter().filter(|k| !has(&in_kernel, k));
     let gone = gone.map(|spec| Mutation::Route { op: Op::Del, spec: spec.clone() });
-    let mut new: Vec<&RouteSpec> = there.iter().filter(|t| !known.iter().any(|k| same(k, t))).collect();
+    let mut new: Vec<&RouteSpec> = there.iter().filter(|t| !has(&in_model, t)).collect();
     // gateways want to be on a link first
     new.sort_by_key(|spec| spec.hops.iter().any(|hop| hop.via.is_some()));
     let new = new.into_iter().map(|spec| Mutation::Route { op: Op::Add, spec: spec.clone() });

@@ -103,6 +103,9 @@ fn run_or_tell(
             lab.take_others_away();
         }
         lab.finish();
+        if lab.hands.is_some() {
+            lab.end_guests();
+        }
         lab.tell(Time::FOREVER, &mut audience);
         *trace = lab.events;
         end
@@ -430,11 +433,7 @@ impl Lab {
             } else if self.run.has_step(now) {
                 self.hear_node().await?;
                 if let Some(doing) = self.run.take_due(now, self.node.state(), &mut self.chooser) {
-                    // what was done by hand until now is told first
-                    self.watch_hands().await?;
-                    if let Some(hands) = &mut self.hands {
-                        hands.stale = true;
-                    }
+                    self.hands_before_own().await?;
                     self.carry_out(doing).await?;
                 }
             } else if let Some(order) = self.run.start_due(now, &mut self.events) {

@@ -16,22 +16,46 @@ use crate::host::{HostState, LinkChange, Mutation, RtProto, RtScope};
 use crate::pair::Devices as _;
 use crate::time::{Span, Time};
 use crate::trace::{Sink, What};
+use std::collections::HashSet;
 
 /// So often somebody looks.
 const LOOK_EVERY: Span = Span::from_ms(30);
+/// So soon after the lab itself has changed something.
+const LOOK_AGAIN: Span = Span::from_ms(5);
+/// So many times as long as a look took nobody looks again.
+const LOOK_SHARE: u64 = 10;
+
+/// What is compared at a time.
+#[derive(Clone, Copy)]
+enum Part {
+    Links,
+    Table(fn(&HostState, &Look) -> Vec<Mutation>),
+    Switches,
+}
+
+/// In this order: with a link its addresses go, with them routes.
+const PARTS: [Part; 7] = [
+    Part::Links,
+    Part::Table(attributes),
+    Part::Table(addresses),
+    Part::Table(routes),
+    Part::Table(rules),
+    Part::Table(proxies),
+    Part::Switches,
+];
 
 /// Who looks, and what was different without anybody's hands.
 pub(super) struct Hands {
     step: StepId,
     next: Time,
     /// The lab itself has changed something since.
-    pub(super) stale: bool,
-    known: Vec<(Side, Mutation)>,
+    stale: bool,
+    known: HashSet<(Side, Mutation)>,
 }
 
 impl Hands {
     pub(super) fn new(step: StepId) -> Hands {
-        Hands { step, next: Time::ZERO, stale: true, known: Vec::new() }
+        Hands { step, next: Time::ZERO, stale: true, known: HashSet::new() }
     }
 }
 
@@ -43,23 +67,52 @@ impl Lab {
 
     /// Looks, if it is time, and takes in what hands have done.
     pub(super) async fn watch_hands(&mut self) -> Result<(), LiveError> {
+        let now = self.now();
+        if self.hands.as_ref().is_some_and(|hands| hands.next <= now) {
+            self.look_at_hands().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Before the lab itself changes something: what is different until now is the work of hands, and
+    /// what is different afterwards may not be.
+    pub(super) async fn hands_before_own(&mut self) -> Result<(), LiveError> {
+        if self.hands.as_ref().is_some_and(|hands| !hands.stale) {
+            self.look_at_hands().await?;
+        }
+        let soon = self.now() + LOOK_AGAIN;
+        if let Some(hands) = &mut self.hands {
+            (hands.stale, hands.next) = (true, hands.next.min(soon));
+        }
+        Ok(())
+    }
+
+    async fn look_at_hands(&mut self) -> Result<(), LiveError> {
         let begin = self.now();
-        let Some((step, stale)) = self.hands.as_ref().filter(|h| h.next <= begin).map(|h| (h.step, h.stale))
-        else {
-            return Ok(());
-        };
+        let Some((step, stale)) = self.hands.as_ref().map(|h| (h.step, h.stale)) else { return Ok(()) };
         let looks = self.look_at_both().await?;
         if !stale {
-            let mut known = self.hands.as_ref().map(|h| h.known.clone()).unwrap_or_default();
-            // one after the other: what follows from a change the model does by itself
-            while let Some(found) = self.different(&looks).into_iter().find(|it| !known.contains(it)) {
-                known.push(found.clone());
-                self.take_in(begin, step, found.0, found.1);
+            let known = self.hands.as_mut().map(|h| core::mem::take(&mut h.known)).unwrap_or_default();
+            for part in PARTS {
+                // what follows from a change the model does by itself: each table is compared when those
+                // before it are level
+                let found = self.different_in(part, &looks);
+                let found: Vec<_> = found.into_iter().filter(|it| !known.contains(it)).collect();
+                let any = !found.is_empty();
+                for (side, change) in found {
+                    self.take_in(begin, step, side, change);
+                }
+                if any {
+                    self.node_turned(begin);
+                }
             }
         }
         // what the model cannot take over stays different, and is no news
-        let known = self.different(&looks);
-        let next = self.now() + LOOK_EVERY;
+        let known = PARTS.into_iter().flat_map(|part| self.different_in(part, &looks)).collect();
+        // a machine with long tables is not kept busy by it
+        let end = self.now();
+        let next = end + LOOK_EVERY.max(Span::from_ns(end.since(begin).as_ns() * LOOK_SHARE));
         if let Some(hands) = &mut self.hands {
             (hands.known, hands.next, hands.stale) = (known, next, false);
         }
@@ -71,6 +124,9 @@ impl Lab {
         // either end takes the other along
         let end = matches!(&change, Mutation::LinkDel { dev } if self.state(side).link_named(*dev)
             .is_some_and(|link| self.mirror.veth.is_end(side, link.index())));
+        if matches!(&change, Mutation::LinkDel { dev } if self.state(side).link_named(*dev).is_none()) {
+            return;
+        }
         let done = self.model(&|model, now, by| {
             if end {
                 model.remove(now, by);
@@ -84,7 +140,6 @@ impl Lab {
         if side == Side::Host && change.takes_down() {
             self.node.purged(begin);
         }
-        self.node_turned(begin);
         let acts = smallvec::smallvec![Act::Change(side, as_typed(change))];
         self.events.take(now, What::Step { step, actor: ActorName::Operator, acts, undone: None });
     }
@@ -98,21 +153,22 @@ impl Lab {
         Ok(looks)
     }
 
-    /// What it would take to have the model as the kernels are.
-    fn different(&self, looks: &[(Side, Look, Vec<Mutation>)]) -> Vec<(Side, Mutation)> {
+    /// What it would take to have a part of the model as the kernels are.
+    fn different_in(&self, part: Part, looks: &[(Side, Look, Vec<Mutation>)]) -> Vec<(Side, Mutation)> {
         let mut found = Vec::new();
         for (side, look, switches) in looks {
             let state = self.state(*side);
-            let parts = [attributes, addresses, routes, rules, proxies];
-            let tables = parts.into_iter().flat_map(|part| part(state, look));
-            let tables = renamed(state, links(state, look)).into_iter().chain(tables);
-            let switches = switches.iter().filter(|change| !has(state, change)).cloned();
+            let changes = match part {
+                Part::Links => renamed(state, links(state, look)),
+                Part::Table(table) => table(state, look),
+                Part::Switches => switches.iter().filter(|change| !has(state, change)).cloned().collect(),
+            };
             // a carrier is noticed by the kernel itself, and by the model in its own time
             let own = |change: &Mutation| {
                 matches!(change, Mutation::LinkSet { change: LinkChange::Carrier(_), .. })
                     || matches!(change, Mutation::LinkAdd { name, .. } if self.strange_links.contains(name))
             };
-            found.extend(tables.chain(switches).filter(|c| !own(c)).map(|change| (*side, change)));
+            found.extend(changes.into_iter().filter(|c| !own(c)).map(|change| (*side, change)));
         }
         found
     }

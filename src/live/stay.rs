@@ -9,7 +9,10 @@ use crate::pod::ClientId;
 use crate::scenario::Plan;
 use crate::trace::{HeldUntil, many, until};
 use core::fmt::Write as _;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 /// The step that stands for whatever somebody does by hand.
@@ -80,8 +83,12 @@ impl Lab {
             }
         };
         let now = self.now();
+        let took_back = self.run.control().will_hold(step);
         if self.run.let_go(step, now, &mut self.chooser) {
             return Answer::told(format!("{} goes on", self.name(step)));
+        }
+        if took_back {
+            return Answer::told(format!("{} will not be held", self.name(step)));
         }
         let there =
             if names.is_empty() { "nothing is".to_owned() } else { format!("held: {}", names.join(", ")) };
@@ -92,10 +99,12 @@ impl Lab {
         match self.find(word) {
             Ok(step) => {
                 self.run.hold_back(step);
-                Answer::told(format!(
-                    "{} is held from now on, each time that it could start",
-                    self.name(step)
-                ))
+                let done = match self.run.control().done_count(step) {
+                    0 => String::new(),
+                    n => format!("; it has been done {} already", times(n)),
+                };
+                let name = self.name(step);
+                Answer::told(format!("{name} is held from now on, each time that it could start{done}"))
             }
             Err(answer) => answer,
         }
@@ -134,6 +143,31 @@ impl Lab {
             let end = until(&self.events, HeldUntil::Hold(end));
             let _ = writeln!(out, "{:<13}{} {end}", "held", self.name(step));
         }
+        let held: Vec<StepId> = self.run.control().held().map(|(step, _)| step).collect();
+        let told = self.run.control().told().filter(|step| !held.contains(step));
+        for step in told {
+            let _ = writeln!(out, "{:<13}{} when it comes, until told", "will be held", self.name(step));
+        }
         out
     }
+
+    /// Ends what visitors have left running in the lab's namespaces.
+    pub(super) fn end_guests(&self) {
+        let spaces = [Some(&self.pod), self.node.space()];
+        let id = |path: &str| std::fs::metadata(path).map(|it| (it.dev(), it.ino())).ok();
+        let own = spaces.into_iter().flatten().map(|space| space.netns.as_fd().as_raw_fd());
+        let own: Vec<_> = own.filter_map(|fd| id(&format!("/proc/self/fd/{fd}"))).collect();
+        let here = std::process::id();
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = processes.filter_map(|it| it.file_name().to_str()?.parse::<u32>().ok());
+        for pid in pids.filter(|pid| *pid != here) {
+            if id(&format!("/proc/{pid}/ns/net")).is_some_and(|it| own.contains(&it)) {
+                let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+            }
+        }
+    }
+}
+
+fn times(n: u16) -> String {
+    if n == 1 { "once".to_owned() } else { format!("{n} times") }
 }

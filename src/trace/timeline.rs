@@ -308,10 +308,15 @@ impl Timeline<'_> {
 
     /// A reason is told when it is known, if it is new.
     fn because(&mut self, t: Time, six: bool, code: &str, why: String) {
-        let said = &mut self.told.gates[usize::from(six)].said;
+        let gate = &mut self.told.gates[usize::from(six)];
+        let (asking, said) = (gate.asking, &mut gate.said);
         if said.as_deref() != Some(why.as_str()) {
             let code = if code.is_empty() { String::new() } else { format!(" [{code}]") };
-            let text = format!("  because {why}{code}");
+            let text = if asking {
+                format!("  because {why}{code}")
+            } else {
+                format!("  those were unanswered because {why}{code}")
+            };
             *said = Some(why);
             // of a silence that a kernel keeps it is known late: no moment of its own
             let more = vec![(Tone::Bad, text)];

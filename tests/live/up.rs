@@ -18,6 +18,11 @@ crate::live_tests! {
     a_command_inside_ends_with_its_lab,
     a_lab_that_nobody_takes_down_ends_by_itself,
     a_stopped_lab_keeps_nobody_waiting_for_ever,
+    many_changes_at_once_are_taken_in,
+    what_was_left_running_inside_ends_with_the_lab,
+    a_command_inside_hears_of_signals,
+    of_two_of_one_name_at_once_one_is_up,
+    a_hold_is_taken_back,
     wrong_words_are_refused,
     an_ordinary_user_brings_one_up,
 }
@@ -153,7 +158,6 @@ fn a_window_closed_by_hand_is_told_as_the_operators_doing() {
     let lab = Lab::up(HELD);
     lab.until("log", "who-has 169.254.1.1");
     lab.exec("node", &["sysctl", "-w", "net.ipv4.conf.cali0d7763386da.proxy_arp=1"]);
-    lab.exec("node", &["sysctl", "-w", "net.ipv4.conf.cali0d7763386da.forwarding=1"]);
     lab.exec("node", &["ip", "route", "add", "10.42.0.123", "dev", "cali0d7763386da"]);
     lab.until("status", "answers, says the model");
     lab.until("log", "INCOMPLETE -> REACHABLE");
@@ -286,6 +290,80 @@ fn a_stopped_lab_keeps_nobody_waiting_for_ever() {
     lab.down();
 }
 
+fn many_changes_at_once_are_taken_in() {
+    let lab = Lab::up(HELD);
+    lab.until("log", "who-has 169.254.1.1");
+    let routes = "for i in $(seq 1 1000); do echo route add blackhole 203.0.113.$((i % 256))/32 table $((100 + i / 256)); done | ip -batch -";
+    lab.exec("node", &["sh", "-c", routes]);
+    lab.until("log", "ip route add blackhole 203.0.113.232 table 103");
+    // told once each
+    let told = lab.told("log", &[]);
+    assert_eq!(told.matches("ip route add blackhole").count(), 1000, "{}", told.len());
+    lab.exec("node", &["ip", "route", "flush", "table", "101"]);
+    lab.until("log", "ip route del blackhole 203.0.113.7 table 101");
+    lab.down();
+}
+
+fn what_was_left_running_inside_ends_with_the_lab() {
+    let lab = Lab::up(HELD);
+    let (output, mark) = Run::start(&[
+        "exec",
+        "--name",
+        &lab.name,
+        "pod",
+        "--",
+        "sh",
+        "-c",
+        "setsid sleep 600 >&- 2>&- <&- &",
+    ])
+    .end();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(crate::process::marked(&mark).len(), 1, "it goes on when its starter has ended");
+    lab.down();
+    nothing_left(&mark, &BTreeSet::new());
+}
+
+fn a_command_inside_hears_of_signals() {
+    let lab = Lab::up(HELD);
+    for (signal, status) in [(Signal::SIGTERM, 128 + 15), (Signal::SIGINT, 128 + 2)] {
+        let mut inside =
+            Run::start(&["exec", "--name", &lab.name, "pod", "--", "sh", "-c", "echo there; exec sleep 600"]);
+        inside.lines_until("there");
+        inside.signal(signal);
+        let (output, mark) = inside.end();
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+        nothing_left(&mark, &BTreeSet::new());
+    }
+    lab.down();
+}
+
+fn of_two_of_one_name_at_once_one_is_up() {
+    for _ in 0..5 {
+        let name = new_name();
+        let up = |scenario: &str| Run::start(&["up", scenario, "--name", &name]);
+        let runs = [up("8689"), up("cali-set-down")];
+        let ended = runs.map(Run::end);
+        let codes: Vec<Option<i32>> = ended.iter().map(|(output, _)| output.status.code()).collect();
+        assert!(codes == [Some(0), Some(2)] || codes == [Some(2), Some(0)], "{ended:?}");
+        let at = usize::from(codes[1] == Some(0));
+        assert!(String::from_utf8_lossy(&ended[1 - at].0.stderr).contains("is up already"), "{ended:?}");
+        Lab { name, mark: ended[at].1.clone() }.down();
+    }
+}
+
+fn a_hold_is_taken_back() {
+    let lab = Lab::up(HELD);
+    lab.until("status", "felix.iface-seen until told");
+    lab.told("hold", &["felix.static-arp"]);
+    lab.until("status", "felix.static-arp when it comes, until told");
+    assert!(lab.told("release", &["felix.static-arp"]).contains("felix.static-arp will not be held"));
+    assert!(lab.told("hold", &["cni.host-up"]).contains("it has been done once already"));
+    lab.told("release", &["felix.iface-seen"]);
+    lab.until("log", "felix.endpoint-status ");
+    assert!(!lab.told("log", &[]).contains("felix.static-arp is held"));
+    lab.down();
+}
+
 fn wrong_words_are_refused() {
     let refused = |args: &[&str], word: &str| {
         let output = Run::start(args).end().0;
@@ -295,6 +373,9 @@ fn wrong_words_are_refused() {
     };
     refused(&["status", "--name", "no-such-lab"], "no lab named no-such-lab is up");
     refused(&["up", "8689", "--name", "a/b"], "is no name for a lab");
+    refused(&["up", "8689", "--name", "-x"], "unexpected argument");
+    refused(&["up", "8689", "--name=--all"], "is no name for a lab");
+    refused(&["up", "8689", "--ends-after", "0s"], "--ends-after is at least 1s");
     refused(&["up", "no-such-scenario"], "no-such-scenario");
     refused(&["up", "8689", "--hold", "felix.iface-sen=until-told"], "felix.iface-seen");
     refused(&["up", "8689", "--hold", "felix.iface-seen=until"], "no hold");

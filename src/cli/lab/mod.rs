@@ -22,9 +22,10 @@ fn user() -> u32 {
 /// A name that can stand in a list and in an address.
 fn check_name(name: &str) -> Result<(), Fail> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(fits) {
+    let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !begins || name.len() > NAME_MAX || !name.chars().all(fits) {
         return Err(Fail::usage(format!(
-            "{name:?} is no name for a lab: letters, digits, `-`, `_` and `.` make one, {NAME_MAX} at most"
+            "{name:?} is no name for a lab: a letter or digit first, then letters, digits, `-`, `_` and `.`, {NAME_MAX} at most"
         )));
     }
     Ok(())

@@ -78,6 +78,9 @@ impl FromStr for UpHold {
     }
 }
 
+/// A lab that is up for less could not be met.
+const ENDS_AFTER_MIN: Span = Span::from_secs(1);
+
 /// How long a starter waits for its lab.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -88,17 +91,20 @@ pub(in crate::cli) fn up(args: &UpArgs) -> Result<u8, Fail> {
     if args.foreground {
         return own(args, &scenario, &overrides, plan, &name);
     }
-    start(&name, &scenario)
+    start(&name, &scenario, args.responder == ResponderArg::Kernel)
 }
 
 fn prepare(args: &UpArgs) -> Result<(Scenario, Overrides, Plan), Fail> {
+    if args.ends_after < ENDS_AFTER_MIN {
+        return Err(Fail::usage(format!("--ends-after is at least {ENDS_AFTER_MIN}")));
+    }
     let scenario = show::load(&args.scenario)?;
     let corner = match args.responder {
         ResponderArg::Kernel => Corner::LiveKernel,
         ResponderArg::Smoltcp => Corner::LiveSmoltcp,
     };
     if scenario.file().cni.is_some() {
-        return Err(Fail::cannot(
+        return Err(Fail::usage(
             "a scenario with a real plugin cannot stay up yet; `arplab run --live --responder kernel` runs it",
         ));
     }
@@ -121,7 +127,7 @@ fn prepare(args: &UpArgs) -> Result<(Scenario, Overrides, Plan), Fail> {
 }
 
 /// Starts the owner and waits until it can be talked to.
-fn start(name: &str, scenario: &Scenario) -> Result<u8, Fail> {
+fn start(name: &str, scenario: &Scenario, node: bool) -> Result<u8, Fail> {
     refuse_taken(name)?;
     let cannot = |e: std::io::Error| Fail::cannot(format!("starting the lab's process: {e}"));
     let program = std::env::current_exe().map_err(cannot)?;
@@ -137,11 +143,16 @@ fn start(name: &str, scenario: &Scenario) -> Result<u8, Fail> {
                 let _ = stderr.read_to_string(&mut said);
             }
             let said = said.trim().trim_start_matches("arplab: ");
-            let code = status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(super::super::CANNOT);
+            let said =
+                if said.is_empty() { format!("its process ended with {status}") } else { said.to_owned() };
+            let code = status.code().and_then(|c| u8::try_from(c).ok()).filter(|c| *c != 0);
+            let code = code.unwrap_or(super::super::CANNOT);
             return Err(Fail::of_code(code, format!("the lab did not come up: {said}")));
         }
         if live::names(user()).is_ok_and(|names| names.iter().any(|n| n == name))
             && let Ok(visit) = Visit::of(name)
+            // not another one that was quicker
+            && visit.owner.cast_unsigned() == owner.id()
             && visit.ask(&live::Wish::Status).is_ok()
         {
             break;
@@ -155,14 +166,15 @@ fn start(name: &str, scenario: &Scenario) -> Result<u8, Fail> {
     }
     let mut out = output::Report::new();
     writeln!(out, "{name} is up: {}", scenario.file().title)?;
-    out.write_all(way_in(name)?.as_bytes())?;
+    out.write_all(way_in(name, node)?.as_bytes())?;
     Ok(super::super::AS_EXPECTED)
 }
 
 fn refuse_taken(name: &str) -> Result<(), Fail> {
     let there = live::names(user()).map_err(|e| Fail::cannot(format!("looking for other labs: {e}")))?;
     if there.iter().any(|n| n == name) {
-        return Err(taken(name));
+        // or somebody else has it
+        return Visit::of(name).and(Err(taken(name)));
     }
     Ok(())
 }
@@ -212,7 +224,7 @@ fn own(
         here,
     };
     if here {
-        let _ = std::io::stdout().write_all(way_in(name)?.as_bytes());
+        let _ = std::io::stdout().write_all(way_in(name, args.responder == ResponderArg::Kernel)?.as_bytes());
     }
     let (wishes, served) =
         desk.serve().map_err(|e| Fail::cannot(format!("serving the lab's socket: {e}")))?;

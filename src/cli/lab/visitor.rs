@@ -7,15 +7,23 @@ use crate::addr::Side;
 use crate::live::{self, Answer, Wish};
 use core::fmt::Write as _;
 use netns_lab::Netns;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// So long a lab may take to answer: it does so at once, unless it is stopped.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The longest answer.
+const ANSWER_MAX: u64 = 1 << 16;
 
 /// Which lab.
 #[derive(Debug, clap::Args)]
@@ -117,6 +125,8 @@ impl Place {
 /// A visit to a lab's desk.
 pub(super) struct Visit {
     name: String,
+    /// The process at the desk.
+    pub(super) owner: i32,
     stream: UnixStream,
 }
 
@@ -129,7 +139,16 @@ impl Visit {
             }
             _ => Fail::cannot(format!("the lab {name} cannot be reached: {e}")),
         })?;
-        Ok(Visit { name: name.to_owned(), stream })
+        let who = getsockopt(&stream, PeerCredentials)
+            .map_err(|e| Fail::cannot(format!("whose the lab {name} is cannot be seen: {e}")))?;
+        // an abstract address is whoever's takes it first
+        if who.uid() != user() {
+            return Err(Fail::usage(format!(
+                "the name {name} is taken by another user (uid {}), and what he has there is no lab of yours",
+                who.uid()
+            )));
+        }
+        Ok(Visit { name: name.to_owned(), owner: who.pid(), stream })
     }
 
     /// To the lab that is named, or to the only one there is.
@@ -156,7 +175,7 @@ impl Visit {
         (&self.stream).write_all(&line).map_err(gone)?;
         let mut reader = BufReader::new(&self.stream);
         let mut line = String::new();
-        reader.read_line(&mut line).map_err(|e| match e.kind() {
+        (&mut reader).take(ANSWER_MAX).read_line(&mut line).map_err(|e| match e.kind() {
             io::ErrorKind::WouldBlock => Fail::cannot(format!(
                 "the lab {} does not answer for {} s: is its process stopped?",
                 self.name,
@@ -191,12 +210,15 @@ fn others() -> String {
 }
 
 /// What can be done with a lab, as lines to type.
-pub(super) fn way_in(name: &str) -> Result<String, Fail> {
+pub(super) fn way_in(name: &str, node: bool) -> Result<String, Fail> {
     let several = labs()?.len() > 1;
     let name = if several { format!(" --name {name}") } else { String::new() };
     let mut out = String::new();
     for (line, what) in [
-        (format!("arplab shell{name} pod"), "into the pod; `node` for the node"),
+        (
+            format!("arplab shell{name} pod"),
+            if node { "into the pod; `node` for the node" } else { "into the pod" },
+        ),
         (format!("arplab exec{name} pod -- ip neigh"), "one command there"),
         (format!("arplab status{name}"), "what the model expects and what is held"),
         (format!("arplab release{name} [STEP]"), "lets a held step go"),
@@ -227,7 +249,7 @@ pub(in crate::cli) fn ps() -> Result<u8, Fail> {
                     of(&said, "gateway")
                 )?;
             }
-            Err(_) => writeln!(out, "{name:<28} does not answer")?,
+            Err(e) => writeln!(out, "{name:<28} {e}")?,
         }
     }
     Ok(AS_EXPECTED)
@@ -360,11 +382,19 @@ fn run_inside(lab: &NameArgs, place: Place, mut command: Command, word: &str) ->
     };
     let file = std::fs::File::open(path).map_err(|e| cannot(&e))?;
     let netns = Netns::attach(place.word(), file.into()).map_err(|e| cannot(&e))?;
+    // Ctrl-C on a terminal reaches the command by itself; what is sent to this process alone is passed on
+    let passer = Arc::new(Passer::default());
+    let (heard, on_terminal) = (Arc::clone(&passer), io::stdin().is_terminal());
+    live::on_interrupt(move |by| match by {
+        live::Interrupt::Int if on_terminal => {}
+        live::Interrupt::Int => heard.hear(Signal::SIGINT),
+        live::Interrupt::Term => heard.hear(Signal::SIGTERM),
+    })
+    .map_err(|e| cannot(&e))?;
     let child = netns.exec(move || command.spawn()).map_err(|e| cannot(&e))?;
     let mut child = child.map_err(|e| Fail::usage(format!("`{word}` cannot be run: {e}")))?;
-    // Ctrl-C is the command's to take
-    let waits = live::on_interrupt(|_| {}).map_err(|e| cannot(&e));
-    let code = waits.and_then(|()| attend(&mut child, &visit));
+    passer.to(child.id());
+    let code = attend(&mut child, &visit);
     if code.is_err() {
         let _ = child.kill();
         let _ = child.wait();
@@ -372,9 +402,39 @@ fn run_inside(lab: &NameArgs, place: Place, mut command: Command, word: &str) ->
     code
 }
 
+/// Passes signals on to a command, those too that come before it is there.
+#[derive(Default)]
+struct Passer(Mutex<Passed>);
+
+#[derive(Default)]
+struct Passed {
+    command: Option<Pid>,
+    waiting: Vec<Signal>,
+}
+
+impl Passer {
+    fn hear(&self, signal: Signal) {
+        let mut passed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match passed.command {
+            // one that has ended wants none
+            Some(pid) => drop(kill(pid, signal)),
+            None => passed.waiting.push(signal),
+        }
+    }
+
+    fn to(&self, command: u32) {
+        let mut passed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pid = Pid::from_raw(command.cast_signed());
+        passed.command = Some(pid);
+        for signal in passed.waiting.drain(..) {
+            let _ = kill(pid, signal);
+        }
+    }
+}
+
 /// Waits for the command, or for the lab's end, which ends the command.
 fn attend(child: &mut Child, visit: &Visit) -> Result<u8, Fail> {
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+    let pid = Pid::from_raw(child.id().cast_signed());
     let stream = visit.stream.try_clone()?;
     let (tx, rx) = std::sync::mpsc::channel();
     let told = tx.clone();
