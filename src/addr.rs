@@ -163,16 +163,17 @@ impl fmt::Debug for IfName {
 
 /// Why a text cannot name an interface.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} cannot name an interface: 1 to 15 bytes, no white space, no '/', not '.' or '..'")]
+#[error("{0:?} cannot name an interface: 1 to 15 bytes, no white space, no '/', ':' or '%', not '.' or '..'")]
 pub struct IfNameError(String);
 
 impl FromStr for IfName {
     type Err = IfNameError;
+    /// A `%` is none of a name: the kernel takes it for a template (`eth%d`) and refuses any other.
     fn from_str(s: &str) -> Result<Self, IfNameError> {
         let ok = (1..=Self::MAX).contains(&s.len())
             && s != "."
             && s != ".."
-            && !s.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
+            && !s.chars().any(|c| "/:%".contains(c) || c.is_whitespace() || c.is_control());
         if !ok {
             return Err(IfNameError(s.to_owned()));
         }

@@ -70,6 +70,8 @@ pub mod pair;
 pub mod plugin;
 pub mod pod;
 pub mod probe;
+#[cfg(any(feature = "cli", feature = "live"))]
+mod regular;
 pub mod run;
 pub mod scenario;
 pub mod sim;

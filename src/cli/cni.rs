@@ -2,7 +2,9 @@
 
 use super::capture::OutFile;
 use super::fail::Fail;
+use crate::addr::IfName;
 use crate::cni::{self, Conflist, InvokeError, PluginTraceError, StepHold, TraceOptions};
+use crate::near::WordError;
 use crate::time::Span;
 use netns_lab::supervise::SuperviseError;
 use serde_json::{Map, Value};
@@ -44,19 +46,19 @@ pub(super) struct Target {
           value_parser = clap::builder::PossibleValuesParser::new(cni::VERSIONS))]
     cni_version: String,
     /// CNI_ARGS, as K=V;K=V
-    #[arg(long, value_name = "ARGS")]
+    #[arg(long, value_name = "ARGS", value_parser = cni_args)]
     args: Option<String>,
     /// Values for capabilities that plugins declare, as a JSON object
     #[arg(long, value_name = "JSON")]
     capability_args: Option<String>,
     /// The pod's interface
-    #[arg(long, value_name = "NAME", default_value = "eth0")]
-    ifname: crate::addr::IfName,
+    #[arg(long, value_name = "NAME", default_value = "eth0", value_parser = ifname)]
+    ifname: IfName,
     /// The pod's gateway [default: that of its routes, or of the result]
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = super::probe::host)]
     gateway: Option<Ipv4Addr>,
     /// How long one plugin may take
-    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = super::explore::some_time)]
     timeout: Span,
 }
 
@@ -90,6 +92,18 @@ pub(super) struct TraceArgs {
     /// without a pod, or with *, of each pod
     #[arg(long, value_name = "POD/STEP=DURATION")]
     hold: Vec<StepHold>,
+}
+
+fn cni_args(text: &str) -> Result<String, WordError> {
+    cni::check_args(text).map(|()| text.to_owned()).map_err(|e| e.to_string().into())
+}
+
+/// A name for the pod's interface, which has `lo` already.
+fn ifname(text: &str) -> Result<IfName, WordError> {
+    match text.parse::<IfName>() {
+        Ok(IfName::LO) => Err("the pod has its own lo already; another name is wanted".into()),
+        name => name.map_err(|e| e.to_string().into()),
+    }
 }
 
 pub(super) fn run(args: &Args) -> Result<u8, Fail> {
@@ -170,7 +184,7 @@ impl Target {
         let options = TraceOptions {
             folders,
             args: self.args.clone(),
-            capability_args: self.capability_args()?,
+            capability_args: self.capability_args(&list)?,
             ifname: self.ifname.to_string(),
             timeout: self.timeout,
             patience: Span::ZERO,
@@ -205,10 +219,13 @@ impl Target {
         Ok((Conflist::usual(name, &self.cni_version), folders))
     }
 
-    fn capability_args(&self) -> Result<Map<String, Value>, Fail> {
+    fn capability_args(&self, list: &Conflist) -> Result<Map<String, Value>, Fail> {
         let Some(text) = &self.capability_args else { return Ok(Map::new()) };
         match serde_json::from_str(text) {
-            Ok(Value::Object(values)) => Ok(values),
+            Ok(Value::Object(values)) => match list.undeclared(&values) {
+                Some(name) => Err(Fail::usage(format!("--capability-args: {}", cni::undeclared_words(name)))),
+                None => Ok(values),
+            },
             Ok(_) => Err(Fail::usage("--capability-args wants a JSON object")),
             Err(e) => Err(Fail::usage(format!("--capability-args: no JSON: {e}"))),
         }

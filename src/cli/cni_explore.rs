@@ -32,7 +32,8 @@ pub(super) struct ExploreArgs {
     #[arg(long, value_name = "DURATION", default_value = "50ms")]
     hold: Span,
     /// How long the gateway may take to answer after ADD
-    #[arg(long, value_name = "DURATION", default_value = "500ms")]
+    #[arg(long, value_name = "DURATION", default_value = "500ms",
+          value_parser = super::explore::some_time)]
     within: Span,
     /// Look at this property only; may be given several times
     #[arg(long, value_name = "NAME")]
@@ -87,6 +88,9 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<u8, Fail> {
     for file in [&args.save, &args.save_test, &args.junit].into_iter().flatten() {
         // looked at before a long search
         OutFile::at(file, WHAT)?;
+    }
+    if let Some(folder) = &args.save_all {
+        look_at_folder(folder)?;
     }
     let threads = args.threads.map(usize::from);
     let properties = properties(&args.property, &list)?;
@@ -192,6 +196,23 @@ fn keep(
     Ok(())
 }
 
+/// Looks whether cases can be written into a folder that need not be there yet.
+fn look_at_folder(folder: &Path) -> Result<(), Fail> {
+    let fail = |there: &Path, why: &dyn core::fmt::Display| {
+        Fail::usage(format!("making the folder {} failed: {}: {why}", folder.display(), there.display()))
+    };
+    let named = folder.ancestors().map(|it| if it.as_os_str().is_empty() { Path::new(".") } else { it });
+    for there in named {
+        match std::fs::metadata(there) {
+            Ok(it) if !it.is_dir() => return Err(fail(there, &"it is no directory")),
+            Ok(_) => return tempfile::tempfile_in(there).map(drop).map_err(|e| fail(there, &e.kind())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !there.is_symlink() => {}
+            Err(e) => return Err(fail(there, &e)),
+        }
+    }
+    Ok(())
+}
+
 fn write(path: &Path, text: &str) -> Result<(), Fail> {
     OutFile::at(path, WHAT)?.write(text.as_bytes())
 }
@@ -258,17 +279,8 @@ fn tell(outcome: &CutOutcome, out: &mut impl Write) -> Result<(), Fail> {
 }
 
 fn read(path: &Path) -> Result<String, Fail> {
-    use std::io::Read as _;
-    let fail = |why: &dyn core::fmt::Display| {
-        Fail::usage(format!("reading the case {} failed: {why}", path.display()))
-    };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|e| fail(&e))?;
-    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|e| fail(&e))?;
-    if bytes.len() as u64 > FILE_MAX {
-        return Err(fail(&format_args!("it is larger than {} MiB, which no case needs", FILE_MAX >> 20)));
-    }
-    String::from_utf8(bytes).map_err(|e| fail(&format_args!("it is not UTF-8 text: {e}")))
+    let fail = |why| Fail::usage(format!("reading the case {} failed: {why}", path.display()));
+    crate::regular::text(path, FILE_MAX).map_err(fail)
 }
 
 /// What a plugin reports by the specification is an outcome; what is no answer is bad input.

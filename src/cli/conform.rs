@@ -2,7 +2,6 @@
 
 use super::fail::Fail;
 use crate::vectors::{CaseResult, ConformCase, conform_line};
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -54,7 +53,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
 fn file(path: &Path, args: &Args, counts: &mut Counts, out: &mut dyn Write) -> Result<(), Fail> {
     let name = path.display();
     let fail = |e: std::io::Error| Fail::usage(format!("reading the recordings of {name} failed: {e}"));
-    let mut reader = BufReader::new(File::open(path).map_err(fail)?);
+    let mut reader = BufReader::new(crate::regular::open_or_stream(path).map_err(fail)?);
     let (mut line, mut number) = (String::new(), 0);
     loop {
         line.clear();

@@ -5,10 +5,10 @@ use crate::addr::Mac;
 use crate::matrix::{Candidate, Observation, Sight, Value, Vantage, identify, next_looks, symptoms};
 use crate::near::WordError;
 use crate::neigh::Nud;
+use crate::regular;
 use crate::scenario::catalogue;
 use crate::time::Span;
 use crate::trace::many;
-use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -90,7 +90,7 @@ fn sight(args: &Args) -> Result<Option<Sight>, Fail> {
         let fail = |why: &dyn core::fmt::Display| {
             Fail::usage(format!("reading the capture {} failed: {why}", path.display()))
         };
-        let file = open(path).map_err(|e| fail(&e))?;
+        let file = regular::open_or_stream(path).map_err(|e| fail(&e))?;
         let sight = Sight::from_capture(file, vantage).map_err(|e| fail(&e))?;
         for warning in &sight.warnings {
             super::complain(&format!("{}: {warning}", path.display()));
@@ -104,17 +104,9 @@ fn sight(args: &Args) -> Result<Option<Sight>, Fail> {
     let read = if path == Path::new("-") {
         Sight::from_trace(std::io::stdin().lock())
     } else {
-        Sight::from_trace(BufReader::new(open(path).map_err(|e| fail(&e))?))
+        Sight::from_trace(BufReader::new(regular::open_or_stream(path).map_err(|e| fail(&e))?))
     };
     read.map(Some).map_err(|e| fail(&e))
-}
-
-/// Opens a file to read; a directory opens too, and says so only when it is read.
-fn open(path: &Path) -> std::io::Result<File> {
-    if path.is_dir() {
-        return Err(std::io::Error::other("it is a directory"));
-    }
-    File::open(path)
 }
 
 /// What was read, so that a person sees on what the answer stands.

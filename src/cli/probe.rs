@@ -3,6 +3,7 @@
 use super::fail::Fail;
 use super::{show, unknown};
 use crate::addr::Mac;
+use crate::near::WordError;
 use crate::probe::{Asker, Findings, ModelAnswerer, ProbeError, ReportColumn, ReportTable, Scene, probe};
 use crate::scenario::{HoldOverride, Overrides, Scenario, catalogue};
 use crate::time::Span;
@@ -110,14 +111,23 @@ pub(super) fn run(args: &Args) -> Result<u8, Fail> {
     Ok(if table.conforms(args.strict) { super::AS_EXPECTED } else { super::UNEXPECTED })
 }
 
+fn is_host(ip: Ipv4Addr) -> bool {
+    !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast() && !ip.is_loopback()
+}
+
+/// An address that a host can have, of an option.
+#[cfg(feature = "live")]
+pub(super) fn host(text: &str) -> Result<Ipv4Addr, WordError> {
+    let ip: Ipv4Addr = text.parse().map_err(|_| "an IPv4 address is wanted")?;
+    if is_host(ip) { Ok(ip) } else { Err("it is no host's address".into()) }
+}
+
 /// Refuses questions that nobody could be asked: an answer to them would say nothing.
 fn check(args: &Args) -> Result<(), Fail> {
-    let host =
-        |ip: Ipv4Addr| !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast() && !ip.is_loopback();
     let named =
         [("--gateway", Some(args.gateway)), ("--pod-ip", args.pod_ip), ("--beyond", Some(args.beyond))];
     for (option, ip) in named.into_iter().filter_map(|(o, ip)| Some((o, ip?))) {
-        if !host(ip) {
+        if !is_host(ip) {
             return Err(Fail::usage(format!("{option} {ip} is no host's address")));
         }
     }

@@ -2,10 +2,11 @@
 
 use super::fail::Fail;
 use super::output::fold;
+use crate::regular;
 use crate::scenario::file::FixEffect;
 use crate::scenario::{Scenario, catalogue, mechanism};
 use std::fmt::Write as _;
-use std::io::{Read as _, Write};
+use std::io::Write;
 use std::path::Path;
 
 #[derive(Debug, clap::Args)]
@@ -45,18 +46,10 @@ pub(super) fn is_path(word: &str) -> bool {
     Path::new(word).extension().is_some_and(|e| e.eq_ignore_ascii_case("toml")) || word.contains('/')
 }
 
-/// The text of a scenario file, which may be anything: a directory, a device without an end.
+/// The text of a scenario file.
 fn read(path: &Path) -> Result<String, Fail> {
-    let fail = |why: &dyn core::fmt::Display| {
-        Fail::usage(format!("reading the scenario file {} failed: {why}", path.display()))
-    };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|e| fail(&e))?;
-    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|e| fail(&e))?;
-    if bytes.len() as u64 > FILE_MAX {
-        return Err(fail(&format_args!("it is larger than {} KiB, which no scenario needs", FILE_MAX >> 10)));
-    }
-    String::from_utf8(bytes).map_err(|e| fail(&format_args!("it is not UTF-8 text: {e}")))
+    let fail = |why| Fail::usage(format!("reading the scenario file {} failed: {why}", path.display()));
+    regular::text(path, FILE_MAX).map_err(fail)
 }
 
 /// Of several candidates for an issue, the one that tells the report's own story comes first in

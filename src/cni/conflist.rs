@@ -1,6 +1,7 @@
 //! Network configurations: a list of plugins, or one plugin alone.
 
 use serde_json::{Map, Value};
+use std::io::Read as _;
 use std::path::Path;
 
 /// The versions of the specification that are spoken here, oldest first.
@@ -38,17 +39,17 @@ impl Conflist {
     pub fn load(path: &Path) -> Result<Conflist, ConflistError> {
         let file = path.display().to_string();
         let fail = |why: String| ConflistError { file: file.clone(), place: String::new(), why };
-        let meta = std::fs::metadata(path).map_err(|e| fail(format!("cannot be read: {e}")))?;
-        if !meta.is_file() {
-            return Err(fail("is no regular file".into()));
-        }
+        let cannot = |e| fail(format!("cannot be read: {e}"));
+        let mut opened = crate::regular::open(path).map_err(cannot)?;
+        let meta = opened.metadata().map_err(cannot)?;
         if meta.len() > CONFIGURATION_BYTES_MAX {
             return Err(fail(format!(
                 "is {} bytes long, and a configuration has at most {CONFIGURATION_BYTES_MAX}",
                 meta.len()
             )));
         }
-        let bytes = std::fs::read(path).map_err(|e| fail(format!("cannot be read: {e}")))?;
+        let mut bytes = Vec::new();
+        opened.read_to_end(&mut bytes).map_err(cannot)?;
         Conflist::parse(&file, &bytes)
     }
 
@@ -101,12 +102,28 @@ impl Conflist {
         list
     }
 
+    /// The first of these values for capabilities that no plugin declares; a runtime tells it to none.
+    #[must_use]
+    pub fn undeclared<'a>(&self, values: &'a Map<String, Value>) -> Option<&'a str> {
+        let declares = |name: &str| {
+            self.plugins
+                .iter()
+                .any(|it| it.get("capabilities").and_then(|c| c.get(name)) == Some(&Value::Bool(true)))
+        };
+        values.keys().map(String::as_str).find(|name| !declares(name))
+    }
+
     /// Whether its version has that verb (CHECK from 0.4.0, STATUS and GC from 1.1.0).
     #[must_use]
     pub fn is_at_least(&self, version: &str) -> bool {
         let place = |version: &str| VERSIONS.iter().position(|v| *v == version);
         place(&self.version) >= place(version)
     }
+}
+
+/// What is said of a value for a capability that [`Conflist::undeclared`] finds.
+pub(crate) fn undeclared_words(name: &str) -> String {
+    format!("no plugin of the list declares {name:?}, as \"capabilities\": {{{name:?}: true}} does")
 }
 
 type Fault = (String, String);
@@ -123,11 +140,12 @@ fn kind(value: &Value) -> &'static str {
 }
 
 fn text<'a>(object: &'a Map<String, Value>, key: &str, place: &str) -> Result<&'a str, Fault> {
+    let whole = place.trim_end_matches('.');
     match object.get(key) {
         Some(Value::String(text)) if !text.is_empty() => Ok(text),
-        Some(Value::String(_)) => Err((place.into(), format!("`{key}` is empty"))),
+        Some(Value::String(_)) => Err((whole.into(), format!("`{key}` is empty"))),
         Some(other) => Err((format!("{place}{key}"), format!("a string is wanted, not {}", kind(other)))),
-        None => Err((place.into(), format!("`{key}` is missing"))),
+        None => Err((whole.into(), format!("`{key}` is missing"))),
     }
 }
 
@@ -242,6 +260,15 @@ mod tests {
     }
 
     #[test]
+    fn a_capability_is_declared_by_saying_yes() {
+        let list = r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"a","capabilities":{"x":true,"y":false}},{"type":"b"}]}"#;
+        let list = Conflist::parse("a", list.as_bytes()).expect("a list");
+        let values = |name: &str| Map::from_iter([(name.to_owned(), Value::Null)]);
+        assert_eq!(list.undeclared(&values("x")), None);
+        assert_eq!((list.undeclared(&values("y")), list.undeclared(&values("z"))), (Some("y"), Some("z")));
+    }
+
+    #[test]
     fn errors_have_a_place() {
         let cases = [
             ("{\n \"a\": }", "a.conflist:2:7: no JSON: "),
@@ -261,8 +288,12 @@ mod tests {
                 "a.conflist: plugins[0].type: ",
             ),
             (
+                r#"{"cniVersion":"1.0.0","name":"a","plugins":[{}]}"#,
+                "a.conflist: plugins[0]: `type` is missing",
+            ),
+            (
                 r#"{"cniVersion":"1.0.0","name":"a","plugins":[{"type":"x","ipam":{"t":1}}]}"#,
-                "a.conflist: plugins[0].ipam.: `type` is missing",
+                "a.conflist: plugins[0].ipam: `type` is missing",
             ),
         ];
         for (text, wanted) in cases {

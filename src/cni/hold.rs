@@ -31,13 +31,13 @@ pub struct StepHoldError {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NoSuchHold {
     /// The pod.
-    #[error("--hold {hold}: there is no {pod}; the pods are {pods}, and * is any")]
+    #[error("--hold {hold}: there is no {pod}; {pods}")]
     Pod {
         /// The hold.
         hold: StepHold,
         /// What it calls the pod.
         pod: String,
-        /// Those there are.
+        /// Those there are, in a sentence.
         pods: String,
     },
     /// The step.
@@ -165,7 +165,11 @@ pub(super) fn look_over(
     for hold in holds {
         if !pods.iter().any(|pod| hold.is_of(pod)) {
             let (hold, pod) = (hold.clone(), hold.pod.clone());
-            return Err(NoSuchHold::Pod { hold, pod, pods: pods.join(", ") });
+            let pods = match pods {
+                [only] => format!("the only pod is {only}"),
+                _ => format!("the pods are {}, and * is any", pods.join(", ")),
+            };
+            return Err(NoSuchHold::Pod { hold, pod, pods });
         }
         // which pod gets which address is for the plugins, so any pod's steps will do
         let is_there = |names: &Vec<StepName>| {
@@ -236,6 +240,8 @@ mod tests {
         assert_eq!(said("pod2/link-up=1s"), Ok(()));
         let pod = said("pod3/link-up=1s").expect_err("no pod3");
         assert_eq!(pod, "--hold pod3/link-up=1s: there is no pod3; the pods are pod1, pod2, and * is any");
+        let only = look_over(&[hold("pod3/link-up=1s")], &pods[..1], &shown_by).expect_err("no pod3");
+        assert_eq!(only.to_string(), "--hold pod3/link-up=1s: there is no pod3; the only pod is pod1");
         let step = said("pod1/link-upp=1s").expect_err("no step");
         assert!(step.ends_with("there are these:\n  link-up pod eth0\n  setns pod"), "{step}");
     }

@@ -4,6 +4,7 @@ use super::execution;
 use super::gateway::PodFrame;
 use super::{Invocation, Operation, PluginStep, PluginTrace, Verb};
 use crate::addr::Mac;
+use crate::trace::many;
 use netns_lab::supervise::{Answer, Fate, Kind};
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
@@ -50,6 +51,9 @@ pub fn timeline(trace: &PluginTrace, full: bool) -> String {
 pub(super) fn left_out_words(left_out: usize) -> String {
     if left_out == 0 {
         return String::new();
+    }
+    if left_out == 1 {
+        return "1 question, opening or change of a file is left out: --full shows it.\n".into();
     }
     format!("{left_out} questions, openings and changes of files are left out: --full shows them.\n")
 }
@@ -158,14 +162,18 @@ pub(super) fn gateway_words(trace: &PluginTrace) -> String {
     let add = trace.operations.first();
     let Some(answered) = report.first_answer_ns else {
         let asked = report.asked_before;
-        return format!("Gateway {gateway}: silent. The pod asked {asked} times, from {asked_at} ms on.\n");
+        let asked = many(asked, "time");
+        return format!("Gateway {gateway}: silent. The pod asked {asked}, from {asked_at} ms on.\n");
     };
     let at = since(answered, trace.began_ns);
     let mac = report.mac.unwrap_or(Mac::ZERO);
     let mut words = format!(
         "Gateway {gateway}: answers from {at} ms on (by {mac}); the pod could ask from {asked_at} ms on, and {} \
-         questions were not answered.\n",
-        report.asked_before.saturating_sub(1)
+         not answered.\n",
+        match report.asked_before.saturating_sub(1) {
+            1 => "1 question was".to_owned(),
+            n => format!("{n} questions were"),
+        }
     );
     if let Some(add) = add.filter(|add| add.is_well()) {
         words.push_str(&beside_add(report, answered, add.ended_ns()));

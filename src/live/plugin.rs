@@ -118,6 +118,12 @@ pub(super) fn configuration(
             Err(e) => return Err(LiveError::Input(format!("[cni] capability-args: no JSON: {e}"))),
         },
     };
+    if let Some(args) = &real.args {
+        cni::check_args(args).map_err(|e| LiveError::Input(format!("[cni] args: {e}")))?;
+    }
+    if let Some(name) = list.undeclared(&capability_args) {
+        return Err(LiveError::Input(format!("[cni] capability-args: {}", cni::undeclared_words(name))));
+    }
     for fault in &real.faults {
         if let StepFaultKind::Fail(name) = &fault.what
             && errno(name).is_none()

@@ -122,11 +122,11 @@ impl Call {
 
     fn check_version(&self) -> Result<(), Failure> {
         let known = format!("spoken here: {}", VERSIONS.join(", "));
-        match self.config.get("cniVersion").and_then(Value::as_str) {
+        match self.config.get("cniVersion") {
             _ if self.verb == Verb::Version => return Ok(()),
-            Some(said) if VERSIONS.contains(&said) => {}
+            Some(Value::String(said)) if VERSIONS.contains(&said.as_str()) => {}
             Some(said) => {
-                let msg = format!("cniVersion {said:?} of the configuration is not supported");
+                let msg = format!("cniVersion {said} of the configuration is not supported");
                 return Err(Failure::version(msg, known));
             }
             None => return Err(Failure::version("the configuration has no cniVersion", known)),

@@ -206,6 +206,10 @@ fn whose(name: &str, others: u16) -> Result<(Whose, String), (String, String)> {
 
 /// What of `[cni]` and of names of a plugin's steps types cannot say.
 pub(super) fn check(f: &ScenarioFile, cni: &CniFile, c: &mut Checker) {
+    if cni.conflist.get_ref().trim().is_empty() {
+        let help = "a path of a network configuration is wanted, or the JSON itself";
+        return c.flaw(cni.conflist.span(), "`conflist` is empty".into(), Some(help.into()));
+    }
     if let Some(others) = &cni.others
         && !(1..=i64::from(PodId::OTHERS_MAX)).contains(others.get_ref())
     {

@@ -167,10 +167,10 @@ fn files_that_are_no_schedules_are_refused_with_what_to_do() {
         }
     }
     for (place, part) in [
-        ("/dev/zero", "larger than 8 MiB"),
+        ("/dev/zero", "no regular file"),
         ("/", "failed"),
         ("/no/such/file", "No such file"),
-        ("/dev/null", "missing field"),
+        ("/dev/null", "no regular file"),
     ] {
         let (code, said) = arplab(&["explore", "--replay", place]);
         assert_eq!(code, Some(2), "{place}: {said}");

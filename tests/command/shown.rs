@@ -2,7 +2,7 @@
 
 use crate::run::{arplab, command, seen, text};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 macro_rules! snapshot {
     ($name:ident: $($arg:literal)+) => {
@@ -127,6 +127,38 @@ fn files_that_are_no_scenario_are_refused_with_a_word_about_them() {
     assert_eq!(output.status.code(), Some(2), "a directory: {output:?}");
     let output = arplab(&["run", "/dev/zero"]);
     assert_eq!(output.status.code(), Some(2), "a file without an end: {output:?}");
+}
+
+/// Opening a FIFO waits for a writer, who may never come.
+#[test]
+fn a_fifo_in_the_place_of_a_file_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let fifo = dir.path().join("fifo.toml");
+    let fifo = fifo.to_str().expect("UTF-8");
+    assert!(Command::new("mkfifo").arg(fifo).status().expect("mkfifo(1)").success());
+    let with_fifo = [
+        &["run", fifo][..],
+        &["show", fifo],
+        &["up", fifo],
+        &["run", "--replay", fifo],
+        &["explore", "--replay", fifo],
+        &["identify", "--trace", fifo],
+        &["identify", "--pcap", fifo],
+        &["conform", fifo],
+        &["cni", "replay", fifo],
+    ];
+    for args in with_fifo {
+        let mut bounded = Command::new("timeout");
+        let output = bounded.arg("20").arg(env!("CARGO_BIN_EXE_arplab")).args(args).output().expect("runs");
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("fifo.toml failed: it is no regular file"), "{args:?}: {said}");
+    }
+    // what this process has open already is no file of which nobody knows who writes it
+    let mut piped = Command::new("sh");
+    let script = format!("printf 'id = 1' | {} run /dev/stdin", env!("CARGO_BIN_EXE_arplab"));
+    let output = piped.args(["-c", &script]).output().expect("runs");
+    assert!(text(&output.stderr).contains("/dev/stdin:1:"), "{output:?}");
 }
 
 #[test]

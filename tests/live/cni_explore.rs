@@ -184,8 +184,8 @@ fn a_rule_of_either_iptables_that_is_left_is_caught() {
         );
         let missed = "notices    NOT kept: CHECK says yes after `";
         let cases = [
-            ("leaves-rule", "", Some(left)),
-            ("", "", None),
+            ("leaves-rule", "undisturbed = true\n", Some(left)),
+            ("", "undisturbed = true\n", None),
             ("blind", undo.as_str(), Some(missed)),
             ("", undo.as_str(), None),
         ];
@@ -196,7 +196,7 @@ fn a_rule_of_either_iptables_that_is_left_is_caught() {
             );
             let text = format!(
                 "format = \"arplab-cni-case\"\nversion = 1\nconflist = '{list}'\nbin-dirs = [\"{}\"]\n\
-                 ifname = \"eth0\"\ntimeout = \"10s\"\nhold = \"100ms\"\nwithin = \"1s\"\nlacks = []\n{cut}",
+                 ifname = \"eth0\"\ntimeout = \"10s\"\nhold = \"100ms\"\nwithin = \"1s\"\nlacks = [\"clean\"]\n{cut}",
                 own_plugins()
             );
             std::fs::write(&case, text).unwrap();
@@ -204,7 +204,10 @@ fn a_rule_of_either_iptables_that_is_left_is_caught() {
             let text = String::from_utf8_lossy(&out.stdout);
             assert_eq!(out.status.code(), Some(i32::from(lacks.is_some())), "{iptables} {broken}: {out:?}");
             assert!(lacks.is_none_or(|lacks| text.contains(lacks)), "{iptables} {broken}: {text}");
-            assert!(cut.is_empty() || text.contains("notices "), "{iptables}: it was not undone: {text}");
+            assert!(
+                !cut.contains("[cut]") || text.contains("notices "),
+                "{iptables}: it was not undone: {text}"
+            );
         }
     }
 }
@@ -465,10 +468,35 @@ fn what_cannot_be_explored_is_said_and_leaves_nothing() {
     let file = script("case", "format = 1", 0o644);
     for (args, wanted) in [
         (["cni", "replay", &file], "it is no case of arplab cni explore"),
-        (["cni", "replay", "/dev/zero"], "larger than"),
+        (["cni", "replay", "/dev/zero"], "no regular file"),
         (["cni", "replay", "/no/such"], "reading the case /no/such failed"),
     ] {
         let out = arplab(&args);
+        assert_eq!(out.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&out.stderr).contains(wanted), "{out:?}");
+    }
+    let under_a_file = format!("{file}/cases");
+    for (option, value, wanted) in [
+        ("--save-all", file.as_str(), "it is no directory"),
+        ("--save-all", under_a_file.as_str(), "Not a directory"),
+        ("--within", "0s", "more than 0s is wanted"),
+    ] {
+        // a search would need a plugin
+        let out = arplab(&["cni", "explore", "no-such-plugin", option, value]);
+        assert_eq!(out.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&out.stderr).contains(wanted), "{out:?}");
+    }
+    // cut off before its last table, or without a fault to play
+    let list = r#"{"cniVersion":"1.1.0","name":"net","type":"shell-veth"}"#;
+    for (rest, wanted) in [
+        ("lacks = [\"clean\"]\n", "neither `[cut]` nor `undisturbed = true`"),
+        ("lacks = []\nundisturbed = true\n", "`lacks` names nothing"),
+    ] {
+        let text = format!(
+            "format = \"arplab-cni-case\"\nversion = 1\nconflist = '{list}'\nbin-dirs = []\n\
+             ifname = \"eth0\"\ntimeout = \"10s\"\nhold = \"100ms\"\nwithin = \"1s\"\n{rest}"
+        );
+        let out = arplab(&["cni", "replay", &script("cut.toml", &text, 0o644)]);
         assert_eq!(out.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&out.stderr).contains(wanted), "{out:?}");
     }

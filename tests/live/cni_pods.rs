@@ -187,7 +187,20 @@ fn what_is_no_pod_or_step_is_said() {
         return;
     }
     let temp = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 19] = [
+        (&["--hold", "pod9/link-up=1s"], "there is no pod9; the only pod is pod"),
+        (&["--args", "x"], "\"x\" is no K=V"),
+        (&["--args", "="], "is no CNI_ARGS"),
+        (&["--args", ";;;"], "is no CNI_ARGS"),
+        (&["--ifname", "%d"], "cannot name an interface"),
+        (&["--ifname", "eth%d"], "cannot name an interface"),
+        (&["--ifname", "lo"], "another name is wanted"),
+        (&["--gateway", "0.0.0.0"], "no host's address"),
+        (&["--gateway", "255.255.255.255"], "no host's address"),
+        (&["--gateway", "224.0.0.1"], "no host's address"),
+        (&["--gateway", "127.0.0.1"], "no host's address"),
+        (&["--timeout", "0s"], "more than 0s is wanted"),
+        (&["--capability-args", r#"{"portMappings":[]}"#], "declares \"portMappings\""),
         (&["--pods", "2", "--hold", "pod3/link-up=1s"], "there is no pod3; the pods are pod1, pod2"),
         (&["--pods", "2", "--hold", "pod2/link-upp=1s"], "there are these:\n  exec node ptp\n"),
         (&["--hold", "link-up#9=1s"], "  addr-add node host-end 10.88.0.1/32\n"),

@@ -148,7 +148,7 @@ fn threads(text: &str) -> Result<usize, WordError> {
     n.ok_or_else(|| format!("1 to {THREADS_MAX} is wanted").into())
 }
 
-fn some_time(text: &str) -> Result<Span, WordError> {
+pub(in crate::cli) fn some_time(text: &str) -> Result<Span, WordError> {
     match text.parse::<Span>() {
         Ok(Span::ZERO) => Err("in no time nothing happens; more than 0s is wanted".into()),
         Ok(span) => Ok(span),

@@ -14,6 +14,8 @@ use crate::explore::{
 };
 use crate::scenario::{Overrides, Plan, Scenario};
 pub(super) use args::Args;
+#[cfg(feature = "live")]
+pub(super) use args::some_time;
 use args::{SearchWay, bounds};
 #[cfg(feature = "live")]
 pub(super) use replay::verdict;

@@ -6,9 +6,10 @@ use crate::cli::{AS_EXPECTED, UNEXPECTED, complain, matrix, output};
 #[cfg(feature = "live")]
 use crate::explore::Facts;
 use crate::explore::{Case, Replayed};
+use crate::regular;
 use crate::scenario::{Plan, Scenario};
 use crate::trace::{Timeline, Trace, observe, write_json};
-use std::io::{Read as _, Write};
+use std::io::Write;
 use std::path::Path;
 
 /// How a replay is shown.
@@ -27,18 +28,9 @@ pub(in crate::cli) struct Shown<'a> {
 /// Bytes of a schedule's file at most.
 const FILE_MAX: u64 = 8 << 20;
 
-/// The text of a file that may be anything: a device without an end, a directory.
 fn read(path: &Path) -> Result<String, Fail> {
-    let fail = |why: &dyn core::fmt::Display| {
-        Fail::usage(format!("reading the schedule {} failed: {why}", path.display()))
-    };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|e| fail(&e))?;
-    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|e| fail(&e))?;
-    if bytes.len() as u64 > FILE_MAX {
-        return Err(fail(&format_args!("it is larger than {} MiB, which no schedule needs", FILE_MAX >> 20)));
-    }
-    String::from_utf8(bytes).map_err(|e| fail(&format_args!("it is not UTF-8 text: {e}")))
+    let fail = |why| Fail::usage(format!("reading the schedule {} failed: {why}", path.display()));
+    regular::text(path, FILE_MAX).map_err(fail)
 }
 
 /// A file's case, and the plan of its scenario.

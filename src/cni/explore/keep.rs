@@ -43,7 +43,10 @@ pub struct Kept {
     /// The pod is the node's first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     first_pod: bool,
-    /// What is done, and to which step; nothing if that is left out.
+    /// Nothing is done: the plugin fails undisturbed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    undisturbed: bool,
+    /// What is done, and to which step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cut: Option<KeptCut>,
 }
@@ -100,6 +103,7 @@ impl Kept {
             lacks: played.outcome.lacks().map(|property| property.name().to_owned()).collect(),
             why: why.collect(),
             first_pod: played.alone,
+            undisturbed: played.cut.is_none(),
             cut: played.cut.as_ref().map(|cut| KeptCut {
                 verb: cut.step.verb.word().into(),
                 turn: cut.step.turn,
@@ -127,6 +131,16 @@ impl Kept {
                 "format {format:?}, version {version}; this arplab reads {FORMAT:?}, version {VERSION}"
             )));
         }
+        if kept.lacks.is_empty() {
+            return Err(fail("it is not whole: `lacks` names nothing that was not kept"));
+        }
+        match (&kept.cut, kept.undisturbed) {
+            (None, false) => {
+                return Err(fail("it is not whole: neither `[cut]` nor `undisturbed = true` is there"));
+            }
+            (Some(_), true) => return Err(fail("`undisturbed = true` and `[cut]` contradict each other")),
+            _ => {}
+        }
         kept.options()?;
         kept.list()?;
         kept.cut()?;
@@ -147,6 +161,9 @@ impl Kept {
                 _ => return Err(fail("capability-args: a JSON object is wanted")),
             },
         };
+        if let Some(args) = &self.args {
+            crate::cni::check_args(args).map_err(fail)?;
+        }
         for name in &self.lacks {
             name.parse::<PluginProperty>().map_err(fail)?;
         }
