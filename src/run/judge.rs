@@ -154,7 +154,7 @@ pub(crate) struct Judged {
 }
 
 /// What passed the pod's end.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Seen {
     Asked(FrameId, Question),
     Answered(IpAddr),
