@@ -1,7 +1,9 @@
 //! Files that people name to be read.
 
 use std::fs::File;
-use std::io::{Error, Read as _, Result};
+#[cfg(feature = "cli")]
+use std::io::Read as _;
+use std::io::{Error, Result};
 use std::path::Path;
 
 /// Opens a regular file to read. Anything else is refused before it is opened: a FIFO whose writer never

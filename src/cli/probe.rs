@@ -3,6 +3,7 @@
 use super::fail::Fail;
 use super::{show, unknown};
 use crate::addr::Mac;
+#[cfg(feature = "live")]
 use crate::near::WordError;
 use crate::probe::{Asker, Findings, ModelAnswerer, ProbeError, ReportColumn, ReportTable, Scene, probe};
 use crate::scenario::{HoldOverride, Overrides, Scenario, catalogue};
