@@ -40,7 +40,7 @@ fn the_kernels_own_gateway_is_silent_and_then_answers() {
     assert!(silent.iter().all(|a| a["reason"] == "rp-filter-other-device"), "{silent:?}");
     assert_eq!(verdict["seen"]["replies"][0][1], "ee:ee:ee:ee:ee:ee");
     assert!(run.events("differs").is_empty(), "{:?}", run.events("differs"));
-    let kernel = run.events("kernel").into_iter().find(|e| e["side"] == "host").unwrap();
+    let kernel = run.events("kernel").into_iter().rfind(|e| e["side"] == "host").unwrap();
     let text = kernel.to_string();
     for part in ["10.42.0.123 dev cali0d7763386da scope link", "cali0d7763386da.proxy_arp = 1"] {
         assert!(text.contains(part), "{part} is not in {text}");
