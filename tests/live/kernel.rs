@@ -76,6 +76,9 @@ fn every_versions_plugin_ends_with_a_gateway_that_answers() {
     }
 }
 
+/// So long a command that repairs something may take, from its effect to its end.
+const COMMAND_MAX: Duration = Duration::from_millis(500);
+
 /// Every condition of the kernel that an operator can break, one after the other in one run, with
 /// what was measured of it.
 fn the_truth_table_of_the_kernel_is_the_models() {
@@ -97,7 +100,12 @@ fn the_truth_table_of_the_kernel_is_the_models() {
         if expected.3 {
             assert_eq!(answered, inside.len(), "{name} is answered: {inside:?}");
         } else {
-            assert_eq!(answered, 0, "{name} is not answered: {inside:?}");
+            // a step is told when its command has ended, and the kernel may answer again before: nft(8)
+            // comes back late on a busy machine
+            let silent = inside.iter().take_while(|a| a["answered_ns"].is_null()).count();
+            let early = inside.get(silent).map(|a| repaired - a["t_ns"].as_u64().unwrap());
+            let in_time = early.is_none_or(|early| silent > 0 && early < COMMAND_MAX.as_nanos() as u64);
+            assert!(silent + answered == inside.len() && in_time, "{name} is not answered: {inside:?}");
         }
         let next =
             run.events("step").into_iter().find(|e| e["step"] == format!("operator.break-{}", row + 1));
