@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. What stands in one line may not use each other.
 const LAYERS: &[&[&str]] = &[
-    &["addr", "near"],
+    &["addr", "near", "regular"],
     &["time", "packet"],
     &["choice"],
     &["wire"],
