@@ -116,6 +116,8 @@ fn a_held_window_is_opened_and_let_go_in_a_lab_that_stays() {
     lab.until("log", "who-has 169.254.1.1");
     let status = lab.told("status", &[]);
     assert!(status.contains("is silent, says the model"), "{status}");
+    let last = |status: &str| status.lines().find(|l| l.starts_with("last request")).map(str::to_owned);
+    assert!(last(&status).is_some_and(|l| l.ends_with(": unanswered")), "{status}");
     assert!(lab.exec("node", &["ip", "-br", "link"]).contains("cali0d7763386da"));
     assert!(lab.exec("pod", &["ip", "route"]).contains("default via 169.254.1.1 dev eth0"));
     let listed = text(&Run::start(&["ps"]).end().0);
@@ -126,6 +128,11 @@ fn a_held_window_is_opened_and_let_go_in_a_lab_that_stays() {
     assert_eq!(lab.told("release", &[]).trim(), "felix.iface-seen goes on");
     lab.until("status", "answers, says the model");
     lab.until("log", "INCOMPLETE -> REACHABLE");
+    let status = lab.told("status", &[]);
+    assert!(last(&status).is_some_and(|l| l.ends_with(": answered")), "{status}");
+    // the first request in vain is told at once, and not again as the only one of its resolution
+    let told = lab.told("log", &[]);
+    assert_eq!(told.matches("no reply yet").count(), 1, "{told}");
     // the kernel says so, too
     assert!(lab.exec("pod", &["ip", "neigh"]).contains("169.254.1.1 dev eth0 lladdr ee:ee:ee:ee:ee:ee"));
     // what has let go is no longer held, and what is to come can be
